@@ -1,0 +1,70 @@
+/**
+ * Writes the files that are made from others: the TypeScript of `proto/` and the
+ * config's JSON Schema. With `--check` it writes nothing and fails when a
+ * checked-in file differs.
+ *
+ * @module
+ */
+
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { configJsonSchema } from './config_json_schema.ts'
+
+const GENERATED_FROM_PROTO = {
+  'v2/api_pb.ts': 'src/grpc/v2_pb.ts',
+  'v1beta1/api_pb.ts': 'src/grpc/v1beta1_pb.ts',
+  'trousseau/v1/envelope_pb.ts': 'src/kms/envelope_pb.ts',
+} as const
+
+const files = new Map<string, string>([
+  ...(await fromProto()),
+  ['src/config/config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
+])
+
+const check = process.argv.includes('--check')
+for (const [path, text] of files) {
+  const current = await readFile(path, 'utf8').catch(() => undefined)
+  if (current === text) continue
+  if (check) {
+    process.stderr.write(`${path} is out of date: run npm run generate\n`)
+    process.exitCode = 1
+  } else {
+    await writeFile(path, text)
+    process.stdout.write(`wrote ${path}\n`)
+  }
+}
+
+async function fromProto(): Promise<[string, string][]> {
+  const out = await mkdtemp(join(tmpdir(), 'trousseau-generate-'))
+  try {
+    const template = {
+      version: 'v2',
+      plugins: [
+        {
+          local: join('node_modules', '.bin', 'protoc-gen-es'),
+          out,
+          opt: ['target=ts', 'import_extension=ts', 'erasable_syntax=true'],
+        },
+      ],
+      inputs: [{ directory: 'proto' }],
+    }
+    execFileSync(join('node_modules', '.bin', 'buf'), [
+      'generate',
+      '--template',
+      JSON.stringify(template),
+    ])
+    return await Promise.all(
+      Object.entries(GENERATED_FROM_PROTO).map(
+        async ([from, to]): Promise<[string, string]> => [
+          to,
+          await readFile(join(out, from), 'utf8'),
+        ],
+      ),
+    )
+  } finally {
+    await rm(out, { recursive: true })
+  }
+}

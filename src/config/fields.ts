@@ -1,0 +1,27 @@
+/** Building blocks of the config schema that several providers share. @module */
+
+import * as v from 'valibot'
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
+type Unit = keyof typeof UNITS
+
+/** `2500ms`, `30s`, `5m` or `1h`, read as milliseconds. */
+export function duration(options: { readonly minMs: number; readonly maxMs: number }) {
+  const { minMs, maxMs } = options
+  const expected = `a duration from ${minMs}ms to ${maxMs}ms such as "30s"`
+  return v.pipe(
+    v.string(),
+    v.regex(/^\d{1,9}(?:ms|s|m|h)$/),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const ms = durationMs(dataset.value)
+      if (ms >= minMs && ms <= maxMs) return ms
+      addIssue({ expected, message: `Expected ${expected}` })
+      return NEVER
+    }),
+  )
+}
+
+function durationMs(text: string): number {
+  const unit = /[a-z]+$/.exec(text)?.[0] as Unit
+  return Number.parseInt(text, 10) * UNITS[unit]
+}

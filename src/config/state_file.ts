@@ -1,0 +1,58 @@
+/**
+ * The saved state in a file of `stateDir` (design §6). A file that cannot be used
+ * is as good as none: what it would have told is asked of the key service.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import type { SavedState, StateStore } from '../kms/state.ts'
+
+const FILE_NAME = 'state.json'
+const seconds = v.pipe(v.number(), v.integer(), v.minValue(0))
+const stateSchema = v.object({
+  format: v.literal(1),
+  members: v.array(v.object({ providerId: v.string(), version: v.string(), createdAt: seconds })),
+  lastSuccess: v.pipe(v.number(), v.minValue(0)),
+  seen: v.array(
+    v.object({
+      providerId: v.string(),
+      versions: v.array(v.object({ label: v.string(), createdAt: seconds })),
+    }),
+  ),
+})
+
+export function createStateFile(folder: string): StateStore {
+  const path = join(folder, FILE_NAME)
+  return {
+    async load() {
+      const text = await readFile(path, 'utf8').catch(() => undefined)
+      const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), stateSchema), text)
+      return parsed.success ? parsed.output : undefined
+    },
+    async save(state: SavedState) {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      const draft = `${path}.${randomBytes(6).toString('hex')}.new`
+      try {
+        await writeWhole(draft, `${JSON.stringify({ format: 1, ...state })}\n`)
+        await rename(draft, path)
+      } catch (error) {
+        await rm(draft, { force: true })
+        throw error
+      }
+    },
+  }
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}

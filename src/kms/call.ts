@@ -1,0 +1,42 @@
+/**
+ * Time limits of one call: whatever hangs, the caller gets an answer (design §6).
+ *
+ * @module
+ */
+
+import type { Clock } from './clock.ts'
+import { KmsError } from './errors.ts'
+import type { Call } from './provider.ts'
+
+/**
+ * Runs `work` under a time limit and settles at the limit even when `work` ignores
+ * its signal.
+ *
+ * @throws KmsError `timeout` at the limit, otherwise what `work` throws
+ */
+export async function withinLimit<T>(
+  clock: Clock,
+  limitMs: number,
+  work: (call: Call) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController()
+  const cancelTimer = clock.after(limitMs, () => {
+    controller.abort(new KmsError(`Gave up after ${limitMs} ms`, { code: 'timeout' }))
+  })
+  const call = { signal: controller.signal, deadline: clock.monotonic() + limitMs }
+  try {
+    return await unlessAborted(work(call), call.signal)
+  } finally {
+    cancelTimer()
+  }
+}
+
+/** What `promise` settles to, or a rejection with the signal's reason as soon as it fires. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}

@@ -1,0 +1,92 @@
+/**
+ * What happened, told to whoever listens. Logs and metrics are made of these in
+ * `observe/`; the layers that emit them know neither.
+ *
+ * No event may hold key material, tokens, plaintexts, ciphertexts or answers of
+ * a service.
+ *
+ * @module
+ */
+
+import type { KmsError, KmsErrorCode } from './errors.ts'
+
+export type KmsApi = 'v2' | 'v1beta1'
+export type HealthState = 'starting' | 'ok' | 'held' | 'failed'
+
+export type KmsEvent =
+  | {
+      readonly type: 'request'
+      readonly api: KmsApi
+      readonly method: 'Status' | 'Version' | 'Encrypt' | 'Decrypt'
+      /** The API server's id of the request; v1beta1 has none. */
+      readonly uid?: string | undefined
+      readonly code: KmsErrorCode | 'ok'
+      readonly durationMs: number
+      /** `sha256:` and hex, as in the API server's own metrics. */
+      readonly keyIdHash?: string | undefined
+      readonly error?: KmsError | undefined
+    }
+  | {
+      readonly type: 'provider_call'
+      readonly provider: string
+      readonly operation: 'key_state' | 'wrap' | 'unwrap'
+      readonly items: number
+      readonly code: KmsErrorCode | 'ok'
+      readonly durationMs: number
+    }
+  | {
+      /** After each round of the health loop. */
+      readonly type: 'health'
+      readonly state: HealthState
+      /** What it was before this round. */
+      readonly previous: HealthState
+      readonly keyId: string | undefined
+      readonly error?: KmsError | undefined
+      /** How much longer Status keeps answering the last key id; absent unless `state` is `held`. */
+      readonly holdLeftMs?: number | undefined
+      readonly providers: readonly ProviderHealth[]
+    }
+  | {
+      readonly type: 'key_id'
+      readonly keyId: string
+      readonly previous: string | undefined
+    }
+  | {
+      /** A login or a renewal, done or failed. */
+      readonly type: 'token'
+      readonly provider: string
+      readonly action: 'login' | 'renew'
+      readonly method: string
+      readonly code: KmsErrorCode | 'ok'
+      /** Life of the token in seconds; 0 for one that does not expire. */
+      readonly ttlSeconds?: number | undefined
+      readonly error?: KmsError | undefined
+    }
+  | {
+      readonly type: 'notice'
+      readonly level: 'debug' | 'info' | 'warn' | 'error'
+      /** A stable name such as `socket_listening`. */
+      readonly what: string
+      readonly message: string
+      readonly fields?: Readonly<Record<string, string | number | boolean | undefined>>
+      readonly error?: unknown
+    }
+
+export interface ProviderHealth {
+  readonly name: string
+  readonly id: string
+  readonly type: string
+  readonly ok: boolean
+  readonly error?: KmsError | undefined
+  /** The version that Encrypt names, once known. */
+  readonly activeVersion: string | undefined
+  /** A newer version that waits for its activation delay. */
+  readonly pendingVersion: string | undefined
+  /** When `pendingVersion` becomes active, in milliseconds since the epoch. */
+  readonly switchAt: number | undefined
+  readonly versions: number
+}
+
+export interface EventSink {
+  emit(event: KmsEvent): void
+}

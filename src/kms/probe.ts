@@ -1,0 +1,105 @@
+/**
+ * One look at one provider: the key's versions, which of them encrypts now, and an
+ * encrypt→decrypt round trip under it (rule S14: the API server itself never tests
+ * Decrypt while it runs).
+ *
+ * @module
+ */
+
+import type { Clock } from './clock.ts'
+import { KmsError } from './errors.ts'
+import type { EventSink } from './events.ts'
+import type { Member } from './key_id.ts'
+import { SEED_BYTES } from './limits.ts'
+import type { Call, KeyState, KeyVersion } from './provider.ts'
+import type { RingMember } from './ring_member.ts'
+import { activation, fromTheFuture, type SeenVersion, succession } from './rotation.ts'
+
+export interface ProbeDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** Cryptographic randomness. */
+  readonly random: (bytes: number) => Uint8Array
+  readonly activationDelayMs: number
+}
+
+export interface ProbeResult {
+  readonly member: Member
+  readonly seen: readonly SeenVersion[]
+  readonly pendingVersion: string | undefined
+  readonly switchInMs: number | undefined
+}
+
+/** Creation times have whole seconds, and so has a `Date` header. */
+const CLOCK_TOLERANCE_MS = 2_000
+
+/** @throws KmsError when the key cannot be used to its full extent now */
+export async function probe(
+  ring: RingMember,
+  seen: readonly SeenVersion[],
+  deps: ProbeDeps,
+  call: Call,
+): Promise<ProbeResult> {
+  const state = await ring.keyState(call)
+  const now = state.serviceTime ?? deps.clock.now()
+  checkSuccession(ring, seen, state, now, deps)
+  const { active, pending, switchInMs } = activation(state, now, deps.activationDelayMs)
+  if (active === undefined) {
+    throw new KmsError(
+      `Key of provider "${ring.name}" has no version that may both encrypt and decrypt`,
+      { code: 'key_unavailable' },
+    )
+  }
+  await roundTrip(ring, active, deps, call)
+  return {
+    member: { providerId: ring.provider.id, version: active.label, createdAt: active.createdAt },
+    seen: state.versions.map(({ label, createdAt }) => ({ label, createdAt })),
+    pendingVersion: pending?.label,
+    switchInMs,
+  }
+}
+
+function checkSuccession(
+  ring: RingMember,
+  seen: readonly SeenVersion[],
+  state: KeyState,
+  now: number,
+  { events }: ProbeDeps,
+): void {
+  const how = succession(seen, state.versions)
+  if (how === 'lagging') {
+    throw new KmsError(
+      `Provider "${ring.name}" shows an older state of its key than before: version ${seen.at(-1)?.label} is gone; it is a lagging replica or a restored backup`,
+      { code: 'unavailable' },
+    )
+  }
+  if (how === 'recreated') {
+    const message = `Key of provider "${ring.name}" was deleted and made anew: what the old key wrapped is lost there`
+    events.emit({ type: 'notice', level: 'error', what: 'key_recreated', message })
+  }
+  if (how === 'same') return
+  for (const version of state.versions) {
+    if (!fromTheFuture(version, now, CLOCK_TOLERANCE_MS)) continue
+    const message = `Version ${version.label} of provider "${ring.name}" claims to be made in the future: it waits for that time`
+    events.emit({ type: 'notice', level: 'warn', what: 'version_from_the_future', message })
+  }
+}
+
+async function roundTrip(
+  ring: RingMember,
+  { label }: KeyVersion,
+  { random }: ProbeDeps,
+  call: Call,
+): Promise<void> {
+  const plaintext = random(SEED_BYTES)
+  const associatedData = random(SEED_BYTES)
+  const bytes = await ring.wrap(label, { plaintext, associatedData }, call)
+  const opened = await ring.unwrap({ version: label, bytes, associatedData }, call)
+  const equal =
+    opened.length === plaintext.length && opened.every((byte, index) => byte === plaintext[index])
+  if (!equal) {
+    throw new KmsError(`Provider "${ring.name}" opened its own wrap to something else`, {
+      code: 'key_unavailable',
+    })
+  }
+}

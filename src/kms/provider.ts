@@ -1,0 +1,84 @@
+/**
+ * The seam between the keyring and the key services (design §3). A provider
+ * holds one key of one service; it knows nothing of gRPC, key ids or other
+ * providers.
+ *
+ * @module
+ */
+
+import type { KmsError } from './errors.ts'
+
+export interface Provider {
+  /** Stays the same for one key, whatever its address or label becomes (rule R8). */
+  readonly id: string
+  readonly limits: WrapLimits
+  /** What the service says of the key now. */
+  keyState(call: Call): Promise<KeyState>
+  /** Encrypts each item under `version`; results stand in the order of the items. */
+  wrap(
+    version: string,
+    items: readonly Plain[],
+    call: Call,
+  ): Promise<readonly Outcome<Uint8Array>[]>
+  /** Decrypts each item; results stand in the order of the items. */
+  unwrap(items: readonly Wrapped[], call: Call): Promise<readonly Outcome<Uint8Array>[]>
+  /** For logs, metrics and doctor; never a secret. */
+  describe(): ProviderDescription
+  /** Ends timers and connections. Calls under way may fail. */
+  close(): Promise<void>
+}
+
+export interface WrapLimits {
+  /** The longest plaintext that one wrap takes. */
+  readonly plaintextBytes: number
+  /** How much longer than its plaintext a wrap can be. */
+  readonly overheadBytes: number
+}
+
+export interface ProviderDescription {
+  readonly type: string
+  /** Where the key is, for people: `transit/k8s-etcd at https://vault.example.org:8200`. */
+  readonly key: string
+}
+
+/** One item's result: a bad item never fails its neighbours. A rejection means that the whole batch failed. */
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: KmsError }
+
+export interface Plain {
+  readonly plaintext: Uint8Array
+  /** Digest of the envelope's header; the service refuses the wrap under any other. */
+  readonly associatedData: Uint8Array
+}
+
+export interface Wrapped {
+  readonly version: string
+  readonly bytes: Uint8Array
+  readonly associatedData: Uint8Array
+}
+
+export interface KeyState {
+  /** False where the service picks the key material itself and does not say which (AWS). */
+  readonly selectable: boolean
+  /** Oldest first, as far back as the service tells. */
+  readonly versions: readonly KeyVersion[]
+  /** The service's own clock when it answered, in milliseconds since the epoch, where it tells. */
+  readonly serviceTime: number | undefined
+}
+
+export interface KeyVersion {
+  readonly label: string
+  /** Seconds since the epoch by the service's clock. */
+  readonly createdAt: number
+  readonly mayEncrypt: boolean
+  readonly mayDecrypt: boolean
+}
+
+/** Facts about one request that travel with it. */
+export interface Call {
+  /** Fires when the caller gave up or the time limit passed; its reason is a {@link KmsError}. */
+  readonly signal: AbortSignal
+  /** When the time limit passes, in `Clock.monotonic` milliseconds. */
+  readonly deadline: number
+}

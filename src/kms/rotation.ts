@@ -1,0 +1,72 @@
+/**
+ * Which version of a key encrypts (design §5): the newest usable one that is old
+ * enough for every node to know it, by the service's own clock, so that all
+ * nodes switch together with no coordination.
+ *
+ * @module
+ */
+
+import type { KeyState, KeyVersion } from './provider.ts'
+
+export interface Activation {
+  /** Undefined where no version may encrypt. */
+  readonly active: KeyVersion | undefined
+  /** A newer usable version that is still too young. */
+  readonly pending: KeyVersion | undefined
+  /** How long until `pending` becomes active, in milliseconds; undefined where nothing is pending. */
+  readonly switchInMs: number | undefined
+}
+
+/**
+ * @param now the service's time in milliseconds since the epoch
+ */
+export function activation(state: KeyState, now: number, delayMs: number): Activation {
+  const usable = state.versions.filter(({ mayEncrypt, mayDecrypt }) => mayEncrypt && mayDecrypt)
+  const ripe = usable.filter((version) => ripeInMs(version, now, delayMs) <= 0)
+  const active = ripe.at(-1) ?? usable.at(0)
+  const pending = active === undefined ? undefined : usable[usable.indexOf(active) + 1]
+  return {
+    active,
+    pending,
+    switchInMs: pending === undefined ? undefined : Math.max(ripeInMs(pending, now, delayMs), 0),
+  }
+}
+
+/** A creation time in the future counts as now: such a version waits until its time has really come. */
+function ripeInMs({ createdAt }: KeyVersion, now: number, delayMs: number): number {
+  return Math.min(createdAt * 1000, now) + delayMs - now
+}
+
+/** True where a version claims to be made later than the service's own time allows. */
+export function fromTheFuture(
+  { createdAt }: KeyVersion,
+  now: number,
+  toleranceMs: number,
+): boolean {
+  return createdAt * 1000 > now + toleranceMs
+}
+
+/** The part of a key version that outlives a restart. */
+export type SeenVersion = Pick<KeyVersion, 'label' | 'createdAt'>
+
+export type Succession = 'same' | 'newer' | 'lagging' | 'recreated'
+
+/**
+ * How `next` follows what was `seen` before, both oldest first. The newest version
+ * gone while nothing newer came is a lagging replica or a restored backup; another
+ * creation time under a known label means that the key was deleted and made anew.
+ * Services hide old versions, so missing *old* ones say nothing.
+ */
+export function succession(seen: readonly SeenVersion[], next: readonly SeenVersion[]): Succession {
+  const before = new Map(seen.map(({ label, createdAt }) => [label, createdAt]))
+  const recreated = next.some(
+    ({ label, createdAt }) => (before.get(label) ?? createdAt) !== createdAt,
+  )
+  if (recreated) return 'recreated'
+  const newestSeen = seen.at(-1)
+  const newest = next.at(-1)
+  if (newest === undefined || newestSeen === undefined) return seen.length > 0 ? 'lagging' : 'newer'
+  const kept = next.some(({ label }) => label === newestSeen.label)
+  if (!kept && newest.createdAt <= newestSeen.createdAt) return 'lagging'
+  return newest.label === newestSeen.label ? 'same' : 'newer'
+}

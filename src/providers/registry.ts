@@ -1,0 +1,28 @@
+/** All providers by their type, in one literal table that the compiler checks. @module */
+
+import * as v from 'valibot'
+import type { Clock } from '../kms/clock.ts'
+import type { EventSink } from '../kms/events.ts'
+import type { Provider } from '../kms/provider.ts'
+import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
+import { createVaultProvider, type VaultConfig, vaultConfig } from './vault.ts'
+
+export const providerConfig = v.variant('type', [vaultConfig, localConfig])
+export type ProviderConfig = VaultConfig | LocalConfig
+
+export interface ProviderDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** Time limit of one request to the key service, in milliseconds. */
+  readonly requestTimeoutMs: number
+}
+
+/** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */
+export function createProvider(config: ProviderConfig, deps: ProviderDeps): Promise<Provider> {
+  switch (config.type) {
+    case 'vault':
+      return Promise.resolve(createVaultProvider(config, deps))
+    case 'local':
+      return createLocalProvider(config, deps)
+  }
+}

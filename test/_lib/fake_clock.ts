@@ -1,0 +1,54 @@
+/** Time that moves only when a test says so. @module */
+
+import type { Clock } from '../../src/kms/clock.ts'
+
+interface Timer {
+  readonly at: number
+  readonly run: () => void
+}
+
+export class FakeClock implements Clock {
+  /** Milliseconds added to the monotonic time to make the wall clock. */
+  wallOffset = 1_800_000_000_000
+  #monotonic = 0
+  #timers = new Set<Timer>()
+
+  now(): number {
+    return this.#monotonic + this.wallOffset
+  }
+
+  monotonic(): number {
+    return this.#monotonic
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.#monotonic + Math.max(ms, 0), run }
+    this.#timers.add(timer)
+    return () => this.#timers.delete(timer)
+  }
+
+  /** Moves on by `ms`, running timers in their order and letting promises settle between them. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#monotonic + ms
+    await settle()
+    for (;;) {
+      const next = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
+      if (next === undefined) break
+      this.#timers.delete(next)
+      this.#monotonic = Math.max(this.#monotonic, next.at)
+      next.run()
+      await settle()
+    }
+    this.#monotonic = end
+    await settle()
+  }
+}
+
+/** Lets every promise that can settle without time or I/O settle. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) {
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * uvu as this project uses it. uvu 0.5.6 has no time limit, and it reports
+ * success when a hook throws or when a test throws a non-Error, so every
+ * handler goes through here; `test/run.ts` checks the counts besides.
+ *
+ * @module
+ */
+
+import { suite as uvuSuite } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const LIMIT_MS = 10_000
+
+type Body<T> = (context: T) => void | Promise<void>
+
+/**
+ * A suite whose tests each get a fresh context from `setup`. Tests against real
+ * servers may name a longer `limitMs`.
+ */
+export function suite<T extends object>(
+  name: string,
+  setup: () => T | Promise<T>,
+  limitMs = LIMIT_MS,
+) {
+  const tests = uvuSuite(name)
+  const test = (title: string, body: Body<T>): void => {
+    tests(title, () => within(limitMs, async () => body(await setup())))
+  }
+  return Object.assign(test, { run: () => tests.run() })
+}
+
+/** Resolves to the error that `promise` rejects with; fails if it fulfils. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise
+  } catch (error) {
+    return error
+  }
+  return assert.unreachable('Expected a rejection')
+}
+
+async function within(ms: number, body: () => Promise<void>): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`Test ran longer than ${ms} ms`)), ms)
+  try {
+    await Promise.race([body(), late])
+  } catch (error) {
+    throw error instanceof Error ? error : new Error('Test threw a non-Error', { cause: error })
+  } finally {
+    clearTimeout(timer)
+  }
+}
