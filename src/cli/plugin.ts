@@ -1,0 +1,131 @@
+/**
+ * Builds the whole plugin from a config: providers, health loop, keyring, socket
+ * and admin server, in the order of design §6: the socket answers before anything
+ * remote is asked.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto'
+import type { Config } from '../config/schema.ts'
+import { createStateFile } from '../config/state_file.ts'
+import { startGrpcServer } from '../grpc/server.ts'
+import { type Clock, systemClock } from '../kms/clock.ts'
+import type { EventSink } from '../kms/events.ts'
+import { Health } from '../kms/health.ts'
+import { Keyring } from '../kms/keyring.ts'
+import { RingMember } from '../kms/ring_member.ts'
+import { noStateStore } from '../kms/state.ts'
+import { startAdmin } from '../observe/admin.ts'
+import { createMetrics } from '../observe/metrics.ts'
+import { createProvider } from '../providers/registry.ts'
+import { RUNTIME, VERSION } from './version.ts'
+
+/** How long requests under way may take once the plugin is told to stop. */
+const DRAIN_MS = 5_000
+
+export interface Plugin {
+  /** Where the socket is. */
+  readonly socketPath: string
+  /** Ends what was started: requests under way are answered first. */
+  close(): Promise<void>
+}
+
+interface Deps {
+  readonly clock: Clock
+  readonly events: EventSink
+}
+
+/** @throws KmsError when the socket, the admin address or a local key cannot be had */
+export async function startPlugin(config: Config, log: EventSink): Promise<Plugin> {
+  const metrics = createMetrics({ version: VERSION, runtime: RUNTIME })
+  const events = fanOut([log, metrics.sink])
+  const deps = { clock: systemClock, events }
+  const started = new Started()
+  try {
+    const ring = await createRing(config, deps, started)
+    const health = createHealth(config, ring, deps)
+    started.add(() => Promise.resolve(health.stop()))
+    const server = await startGrpcServer({
+      ...deps,
+      socket: config.socket,
+      service: new Keyring({ ring, health, random: randomBytes }),
+      statusVersion: config.statusVersion,
+      runtimeVersion: VERSION,
+      requestTimeoutMs: config.requestTimeout,
+      drainMs: DRAIN_MS,
+    })
+    started.add(() => server.close())
+    void health.start()
+    if (config.admin !== undefined) {
+      const admin = await startAdmin({
+        listen: config.admin.listen,
+        events,
+        metrics: () => metrics.registry.metrics(),
+        ready: () => {
+          const reason = health.problem()
+          return { ok: reason === undefined, reason: reason ?? 'ok' }
+        },
+      })
+      started.add(() => admin.close())
+    }
+    return { socketPath: server.path, close: () => started.close() }
+  } catch (error) {
+    await started.close()
+    throw error
+  }
+}
+
+async function createRing(config: Config, deps: Deps, started: Started): Promise<RingMember[]> {
+  const ring: RingMember[] = []
+  for (const provider of config.providers) {
+    const made = await createProvider(provider, { ...deps, requestTimeoutMs: config.requestTimeout })
+    started.add(() => made.close())
+    ring.push(new RingMember(provider.name, made, deps))
+    const { type, key } = made.describe()
+    const message = `Provider "${provider.name}" uses ${key}`
+    const fields = { provider: provider.name, type, id: made.id }
+    deps.events.emit({ type: 'notice', level: 'info', what: 'provider', message, fields })
+  }
+  return ring
+}
+
+function createHealth(config: Config, ring: readonly RingMember[], deps: Deps): Health {
+  const { stateDir } = config
+  return new Health(
+    {
+      ring,
+      activationDelayMs: config.rotation.activationDelay,
+      intervalMs: config.health.interval,
+      staleAfterMs: config.health.staleAfter,
+      outageHoldMs: config.health.outageHold,
+      requestTimeoutMs: config.requestTimeout,
+    },
+    {
+      ...deps,
+      random: randomBytes,
+      store: stateDir === undefined ? noStateStore : createStateFile(stateDir),
+    },
+  )
+}
+
+function fanOut(sinks: readonly EventSink[]): EventSink {
+  return {
+    emit(event) {
+      for (const sink of sinks) sink.emit(event)
+    },
+  }
+}
+
+/** What has to be ended, last started first. */
+class Started {
+  readonly #closers: (() => Promise<void>)[] = []
+
+  add(close: () => Promise<void>): void {
+    this.#closers.push(close)
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close()
+  }
+}

@@ -1,0 +1,50 @@
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import { createStateFile } from '../../src/config/state_file.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+
+const STATE = {
+  members: [{ providerId: 'vault:transit/k', version: '3', createdAt: 1_800_000_000 }],
+  lastSuccess: 1_800_000_000_500,
+  seen: [{ providerId: 'vault:transit/k', versions: [{ label: '3', createdAt: 1_800_000_000 }] }],
+}
+
+const test = suite('config/state_file', () => ({}))
+
+test('load() gives back what save() wrote, in a folder it makes with mode 0700', async () => {
+  await using folder = await tempFolder()
+  const store = createStateFile(folder.at('state'))
+
+  await store.save(STATE)
+
+  const { members, lastSuccess, seen } = (await store.load()) ?? {}
+  assert.equal({ members, lastSuccess, seen }, STATE)
+  assert.is((await stat(folder.at('state'))).mode & 0o777, 0o700)
+  assert.equal(await readdir(folder.at('state')), ['state.json'])
+})
+
+test('load() takes a missing, damaged or foreign file for none', async () => {
+  await using folder = await tempFolder()
+  const store = createStateFile(folder.path)
+  assert.is(await store.load(), undefined)
+
+  await store.save(STATE)
+  const text = await readFile(folder.at('state.json'), 'utf8')
+  for (const bad of ['', '{', '[]', text.slice(0, -9), text.replace('"format":1', '"format":2')]) {
+    await writeFile(folder.at('state.json'), bad)
+    assert.is(await store.load(), undefined)
+  }
+})
+
+test('save() that fails leaves the state before it, and no draft', async () => {
+  await using folder = await tempFolder()
+  await mkdir(folder.at('state.json/occupied'), { recursive: true })
+  const store = createStateFile(folder.path)
+
+  await rejection(store.save(STATE))
+
+  assert.equal(await readdir(folder.path), ['state.json'])
+})
+
+test.run()
