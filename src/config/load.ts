@@ -1,0 +1,79 @@
+/**
+ * Reads a config file whole: either every key is as it must be, or all problems
+ * are listed at once, with path and expectation and never with a value, since a
+ * value may be a secret that landed in the wrong place.
+ *
+ * @module
+ */
+
+import { readFile } from 'node:fs/promises'
+import * as v from 'valibot'
+import { LineCounter, parseDocument } from 'yaml'
+import { type Config, configSchema } from './schema.ts'
+
+/** A config that cannot be used; `problems` has one line each. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[], options?: ErrorOptions) {
+    super(problems.join('\n'), options)
+    this.problems = problems
+  }
+}
+
+const MAX_ALIASES = 10
+
+/** @throws ConfigError */
+export async function loadConfig(path: string): Promise<Config> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigError([`${path}: cannot be read (${cause.code ?? 'unknown error'})`], { cause })
+  })
+  return parseConfig(parseText(text, path), path)
+}
+
+/**
+ * @param name what the problems are reported of
+ * @throws ConfigError
+ */
+export function parseConfig(content: unknown, name: string): Config {
+  const result = v.safeParse(configSchema, content)
+  if (result.success) return result.output
+  throw new ConfigError(result.issues.map((issue) => `${name}: ${problemOf(issue)}`))
+}
+
+/** JSON is YAML too. */
+function parseText(text: string, path: string): unknown {
+  const lineCounter = new LineCounter()
+  const document = parseDocument(text, { lineCounter, uniqueKeys: true, prettyErrors: false })
+  const problems = [...document.errors, ...document.warnings].map(({ code, pos: [at] }) => {
+    const { line, col } = lineCounter.linePos(at)
+    return `${path}:${line}:${col}: ${sayYaml(code)}`
+  })
+  if (problems.length > 0) throw new ConfigError(problems)
+  try {
+    return document.toJS({ maxAliasCount: MAX_ALIASES })
+  } catch {
+    // The parser's own words may quote the file.
+    throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`])
+  }
+}
+
+/** The parser's codes are words joined by `_`; its messages quote the file. */
+function sayYaml(code: string): string {
+  return `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
+}
+
+function problemOf(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue)
+  const at = path === null ? '' : `${path}: `
+  if (issue.expected === 'never') return `${at}is not a known key: check its spelling and place`
+  if (issue.received === 'undefined') return `${at}is missing: wanted ${wanted(issue)}`
+  return `${at}wanted ${wanted(issue)}`
+}
+
+/** `check` and length rules carry their expectation as their message; every other message may quote a value. */
+function wanted({ type, expected, message }: v.BaseIssue<unknown>): string {
+  if (type === 'check' || type === 'max_length') return message
+  return expected ?? message
+}

@@ -1,0 +1,142 @@
+/**
+ * The built bundle as a child process, on Node with the flags it ships with or on
+ * Deno with the narrow permissions, and everything it ever printed.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { connectKms, type KmsClient } from '../../src/grpc/client.ts'
+import { until } from './wait.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
+const BIN = join(ROOT, 'node_modules', '.bin')
+
+export type Runtime = 'node' | 'deno'
+export const RUNTIMES: readonly Runtime[] = ['node', 'deno']
+
+export interface PluginProcessOptions {
+  readonly runtime?: Runtime
+  /** Where config and socket go. */
+  readonly folder: string
+  /** The config but for `apiVersion`, `kind` and `socket`. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** Hosts that Deno may speak to, such as `127.0.0.1:8200`. */
+  readonly hosts?: readonly string[]
+}
+
+export interface PluginProcess extends AsyncDisposable {
+  readonly client: KmsClient
+  readonly socketPath: string
+  readonly pid: number
+  /** Standard output and error so far. */
+  output(): string
+  /** Log lines whose `event` is this. */
+  events(name: string): Record<string, unknown>[]
+  /** SIGTERM, or another signal; resolves to the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>
+}
+
+/** Settles as soon as the socket answers, whatever it answers. */
+export async function startPluginProcess(options: PluginProcessOptions): Promise<PluginProcess> {
+  const socketPath = join(options.folder, 'kms.sock')
+  const configPath = join(options.folder, 'config.json')
+  const config = {
+    apiVersion: 'trousseau.io/v1',
+    kind: 'TrousseauConfig',
+    socket: { path: socketPath },
+    ...options.config,
+  }
+  await writeFile(configPath, JSON.stringify(config))
+  await chmod(configPath, 0o600)
+  const child = run(options, ['serve', '--config', configPath])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk
+    })
+  }
+  const client = connectKms(socketPath, { timeoutMs: 10_000 })
+  const plugin = handle(child, client, socketPath, () => output)
+  try {
+    await until(
+      `the plugin listens; it printed ${output}`,
+      () => {
+        if (child.exitCode !== null) throw new Error(`Plugin exited ${child.exitCode}: ${output}`)
+        return output.includes('socket_listening')
+      },
+      { limitMs: 20_000 },
+    )
+  } catch (error) {
+    await plugin[Symbol.asyncDispose]()
+    throw error
+  }
+  return plugin
+}
+
+/** The command line that runs the bundle, with the flags and permissions it ships with. */
+export function bundleCommand(
+  { runtime = 'node', folder, hosts = [] }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts'>,
+  args: readonly string[],
+): [command: string, args: string[]] {
+  if (runtime === 'node') {
+    const flags = ['--disallow-code-generation-from-strings', '--enable-source-maps']
+    return [join(BIN, 'node'), [...flags, BUNDLE, ...args]]
+  }
+  const net = ['127.0.0.1:0', `unix:${join(folder, 'kms.sock')}`, ...hosts].join(',')
+  const permissions = [
+    '--no-prompt',
+    '--allow-env',
+    `--allow-net=${net}`,
+    `--allow-read=${[folder, BUNDLE].join(',')}`,
+    `--allow-write=${folder}`,
+    '--allow-sys=uid,hostname,osRelease',
+  ]
+  return [join(BIN, 'deno'), ['run', ...permissions, BUNDLE, ...args]]
+}
+
+function run(options: PluginProcessOptions, args: readonly string[]): ChildProcess {
+  const [command, all] = bundleCommand(options, args)
+  return spawn(command, all, {
+    cwd: options.folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+  })
+}
+
+function handle(
+  child: ChildProcess,
+  client: KmsClient,
+  socketPath: string,
+  output: () => string,
+): PluginProcess {
+  const exited = once(child, 'close')
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal)
+    await exited
+    return child.exitCode
+  }
+  return {
+    client,
+    socketPath,
+    pid: child.pid ?? 0,
+    output,
+    events: (name) =>
+      output()
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line): Record<string, unknown> => JSON.parse(line))
+        .filter(({ event }) => event === name),
+    stop,
+    async [Symbol.asyncDispose]() {
+      client.close()
+      await stop('SIGKILL')
+    },
+  }
+}
