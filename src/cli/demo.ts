@@ -99,7 +99,9 @@ async function showRoundTrip(socketPath: string, io: Io): Promise<void> {
     if (plaintext.length !== seed.length || !timingSafeEqual(plaintext, seed)) {
       throw new KmsError('Decrypt gave back other bytes', { code: 'internal' })
     }
-    io.out(row('Decrypt', `${ciphertext.length} bytes back into the same ${seed.length}`, opened.ms))
+    io.out(
+      row('Decrypt', `${ciphertext.length} bytes back into the same ${seed.length}`, opened.ms),
+    )
   } finally {
     client.close()
   }

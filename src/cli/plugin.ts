@@ -79,7 +79,10 @@ export async function startPlugin(config: Config, log: EventSink): Promise<Plugi
 async function createRing(config: Config, deps: Deps, started: Started): Promise<RingMember[]> {
   const ring: RingMember[] = []
   for (const provider of config.providers) {
-    const made = await createProvider(provider, { ...deps, requestTimeoutMs: config.requestTimeout })
+    const made = await createProvider(provider, {
+      ...deps,
+      requestTimeoutMs: config.requestTimeout,
+    })
     started.add(() => made.close())
     ring.push(new RingMember(provider.name, made, deps))
     const { type, key } = made.describe()

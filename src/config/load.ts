@@ -53,9 +53,8 @@ function parseText(text: string, path: string): unknown {
   if (problems.length > 0) throw new ConfigError(problems)
   try {
     return document.toJS({ maxAliasCount: MAX_ALIASES })
-  } catch {
-    // The parser's own words may quote the file.
-    throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`])
+  } catch (cause) {
+    throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`], { cause })
   }
 }
 

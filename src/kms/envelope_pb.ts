@@ -5,105 +5,100 @@
 // @generated from file trousseau/v1/envelope.proto (package trousseau.v1, syntax proto3)
 /* eslint-disable */
 
-import type { Message, UnknownEnum } from '@bufbuild/protobuf'
-import type { GenEnum, GenFile, GenMessage } from '@bufbuild/protobuf/codegenv2'
-import { enumDesc, fileDesc, messageDesc } from '@bufbuild/protobuf/codegenv2'
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file trousseau/v1/envelope.proto.
  */
-export const file_trousseau_v1_envelope: GenFile =
-  /*@__PURE__*/
-  fileDesc(
-    'Cht0cm91c3NlYXUvdjEvZW52ZWxvcGUucHJvdG8SDHRyb3Vzc2VhdS52MSI9CghFbnZlbG9wZRIOCgZoZWFkZXIYASABKAwSIQoFd3JhcHMYAiADKAsyEi50cm91c3NlYXUudjEuV3JhcCJ1CgZIZWFkZXISJAoGc2NoZW1lGAEgASgOMhQudHJvdXNzZWF1LnYxLlNjaGVtZRIJCgFrGAIgASgNEhMKC2VudmVsb3BlX2lkGAMgASgMEiUKB21lbWJlcnMYBCADKAsyFC50cm91c3NlYXUudjEuTWVtYmVyIkIKBk1lbWJlchITCgtwcm92aWRlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmNyZWF0ZWRfYXQYAyABKAQiJAoEV3JhcBIOCgZtZW1iZXIYASABKA0SDAoEZGF0YRgCIAEoDCowCgZTY2hlbWUSFgoSU0NIRU1FX1VOU1BFQ0lGSUVEEAASDgoKU0NIRU1FX0FOWRABYgZwcm90bzM',
-  )
+export const file_trousseau_v1_envelope: GenFile = /*@__PURE__*/
+  fileDesc("Cht0cm91c3NlYXUvdjEvZW52ZWxvcGUucHJvdG8SDHRyb3Vzc2VhdS52MSI9CghFbnZlbG9wZRIOCgZoZWFkZXIYASABKAwSIQoFd3JhcHMYAiADKAsyEi50cm91c3NlYXUudjEuV3JhcCJ1CgZIZWFkZXISJAoGc2NoZW1lGAEgASgOMhQudHJvdXNzZWF1LnYxLlNjaGVtZRIJCgFrGAIgASgNEhMKC2VudmVsb3BlX2lkGAMgASgMEiUKB21lbWJlcnMYBCADKAsyFC50cm91c3NlYXUudjEuTWVtYmVyIkIKBk1lbWJlchITCgtwcm92aWRlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmNyZWF0ZWRfYXQYAyABKAQiJAoEV3JhcBIOCgZtZW1iZXIYASABKA0SDAoEZGF0YRgCIAEoDCowCgZTY2hlbWUSFgoSU0NIRU1FX1VOU1BFQ0lGSUVEEAASDgoKU0NIRU1FX0FOWRABYgZwcm90bzM");
 
 /**
  * What an API server stores for one plaintext.
  *
  * @generated from message trousseau.v1.Envelope
  */
-export type Envelope = Message<'trousseau.v1.Envelope'> & {
+export type Envelope = Message<"trousseau.v1.Envelope"> & {
   /**
    * An encoded Header. Kept as bytes because its SHA-256 digest, taken over
    * the magic bytes and exactly these bytes, is bound to every wrap.
    *
    * @generated from field: bytes header = 1;
    */
-  header: Uint8Array
+  header: Uint8Array;
 
   /**
    * @generated from field: repeated trousseau.v1.Wrap wraps = 2;
    */
-  wraps: Wrap[]
-}
+  wraps: Wrap[];
+};
 
 /**
  * Describes the message trousseau.v1.Envelope.
  * Use `create(EnvelopeSchema)` to create a new message.
  */
-export const EnvelopeSchema: GenMessage<Envelope> =
-  /*@__PURE__*/
-  messageDesc(file_trousseau_v1_envelope, 0)
+export const EnvelopeSchema: GenMessage<Envelope> = /*@__PURE__*/
+  messageDesc(file_trousseau_v1_envelope, 0);
 
 /**
  * Everything that decides the key id, and a random id.
  *
  * @generated from message trousseau.v1.Header
  */
-export type Header = Message<'trousseau.v1.Header'> & {
+export type Header = Message<"trousseau.v1.Header"> & {
   /**
    * @generated from field: trousseau.v1.Scheme scheme = 1;
    */
-  scheme: Scheme
+  scheme: Scheme;
 
   /**
    * How many wraps are needed to open the envelope.
    *
    * @generated from field: uint32 k = 2;
    */
-  k: number
+  k: number;
 
   /**
    * 16 random bytes, so that no two envelopes share a digest.
    *
    * @generated from field: bytes envelope_id = 3;
    */
-  envelopeId: Uint8Array
+  envelopeId: Uint8Array;
 
   /**
    * Sorted by provider id.
    *
    * @generated from field: repeated trousseau.v1.Member members = 4;
    */
-  members: Member[]
-}
+  members: Member[];
+};
 
 /**
  * Describes the message trousseau.v1.Header.
  * Use `create(HeaderSchema)` to create a new message.
  */
-export const HeaderSchema: GenMessage<Header> =
-  /*@__PURE__*/
-  messageDesc(file_trousseau_v1_envelope, 1)
+export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
+  messageDesc(file_trousseau_v1_envelope, 1);
 
 /**
  * One provider's part in the key id.
  *
  * @generated from message trousseau.v1.Member
  */
-export type Member = Message<'trousseau.v1.Member'> & {
+export type Member = Message<"trousseau.v1.Member"> & {
   /**
    * @generated from field: string provider_id = 1;
    */
-  providerId: string
+  providerId: string;
 
   /**
    * The key version that wrapped.
    *
    * @generated from field: string version = 2;
    */
-  version: string
+  version: string;
 
   /**
    * Creation time of the version by the service's clock, in seconds since the
@@ -111,43 +106,43 @@ export type Member = Message<'trousseau.v1.Member'> & {
    *
    * @generated from field: uint64 created_at = 3;
    */
-  createdAt: bigint
-}
+  createdAt: bigint;
+};
 
 /**
  * Describes the message trousseau.v1.Member.
  * Use `create(MemberSchema)` to create a new message.
  */
-export const MemberSchema: GenMessage<Member> =
-  /*@__PURE__*/
-  messageDesc(file_trousseau_v1_envelope, 2)
+export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
+  messageDesc(file_trousseau_v1_envelope, 2);
 
 /**
  * One provider's encryption of the plaintext.
  *
  * @generated from message trousseau.v1.Wrap
  */
-export type Wrap = Message<'trousseau.v1.Wrap'> & {
+export type Wrap = Message<"trousseau.v1.Wrap"> & {
   /**
    * Index into Header.members.
    *
    * @generated from field: uint32 member = 1;
    */
-  member: number
+  member: number;
 
   /**
    * As the service made it, without text around it.
    *
    * @generated from field: bytes data = 2;
    */
-  data: Uint8Array
-}
+  data: Uint8Array;
+};
 
 /**
  * Describes the message trousseau.v1.Wrap.
  * Use `create(WrapSchema)` to create a new message.
  */
-export const WrapSchema: GenMessage<Wrap> = /*@__PURE__*/ messageDesc(file_trousseau_v1_envelope, 3)
+export const WrapSchema: GenMessage<Wrap> = /*@__PURE__*/
+  messageDesc(file_trousseau_v1_envelope, 3);
 
 /**
  * @generated from enum trousseau.v1.Scheme
@@ -164,14 +159,16 @@ export const Scheme = {
    * @generated from enum value: SCHEME_ANY = 1;
    */
   ANY: 1,
-} as const
+} as const;
 
 /**
  * @generated from enum trousseau.v1.Scheme
  */
-export type Scheme = (typeof Scheme)[keyof typeof Scheme] | UnknownEnum
+export type Scheme = (typeof Scheme)[keyof typeof Scheme] | UnknownEnum;
 
 /**
  * Describes the enum trousseau.v1.Scheme.
  */
-export const SchemeSchema: GenEnum<Scheme> = /*@__PURE__*/ enumDesc(file_trousseau_v1_envelope, 0)
+export const SchemeSchema: GenEnum<Scheme> = /*@__PURE__*/
+  enumDesc(file_trousseau_v1_envelope, 0);
+

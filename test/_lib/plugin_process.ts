@@ -82,7 +82,11 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
 
 /** The command line that runs the bundle, with the flags and permissions it ships with. */
 export function bundleCommand(
-  { runtime = 'node', folder, hosts = [] }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts'>,
+  {
+    runtime = 'node',
+    folder,
+    hosts = [],
+  }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts'>,
   args: readonly string[],
 ): [command: string, args: string[]] {
   if (runtime === 'node') {
@@ -106,7 +110,7 @@ function run(options: PluginProcessOptions, args: readonly string[]): ChildProce
   return spawn(command, all, {
     cwd: options.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME },
   })
 }
 

@@ -33,7 +33,9 @@ async function setup(extra: Readonly<Record<string, unknown>> = {}): Promise<Set
     startPluginProcess({
       folder: folder.path,
       config: {
-        providers: [{ name: 'vault-prod', type: 'vault', allowInsecureHttp: true, ...transit.provider }],
+        providers: [
+          { name: 'vault-prod', type: 'vault', allowInsecureHttp: true, ...transit.provider },
+        ],
         log: { level: 'debug', format: 'json' },
         ...extra,
         ...more,
@@ -84,17 +86,29 @@ async function roundTrip({ client }: PluginProcess): Promise<void> {
 
 /** Requests from the cure on: one of them must succeed within a second of the first. */
 async function worksWithinASecond(plugin: PluginProcess): Promise<void> {
-  await until('a request succeeds', () => roundTrip(plugin).then(() => true, () => false), {
-    limitMs: 1_000,
-    everyMs: 50,
-  })
+  await until(
+    'a request succeeds',
+    () =>
+      roundTrip(plugin).then(
+        () => true,
+        () => false,
+      ),
+    {
+      limitMs: 1_000,
+      everyMs: 50,
+    },
+  )
 }
 
 /** The loop has noticed the cure with nobody asking: the log says so. */
 async function recoversAlone(plugin: PluginProcess, since: number): Promise<void> {
   await until(
     'the loop reports ok',
-    () => plugin.events('health').slice(since).some(({ state }) => state === 'ok'),
+    () =>
+      plugin
+        .events('health')
+        .slice(since)
+        .some(({ state }) => state === 'ok'),
     { limitMs: WITHOUT_REQUEST_MS },
   )
 }
@@ -188,8 +202,14 @@ test('an AppRole secret id that was destroyed: denied at once, and well again wh
   await transit.destroySecretId()
   await transit.revokeTokens()
 
-  assert.is(await codeOf(plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })), PERMISSION_DENIED)
-  await until('Status is denied', async () => (await codeOf(plugin.client.v2.status())) === PERMISSION_DENIED)
+  assert.is(
+    await codeOf(plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })),
+    PERMISSION_DENIED,
+  )
+  await until(
+    'Status is denied',
+    async () => (await codeOf(plugin.client.v2.status())) === PERMISSION_DENIED,
+  )
 
   const seen = plugin.events('health').length
   await transit.replaceSecretId()
@@ -208,9 +228,13 @@ test('an outage longer than health.outageHold turns Status into an error, a shor
   assert.is(await healthy(plugin), keyId)
 
   await bao.stop()
-  await until('Status fails', async () => (await codeOf(plugin.client.v2.status())) === UNAVAILABLE, {
-    limitMs: 8_000,
-  })
+  await until(
+    'Status fails',
+    async () => (await codeOf(plugin.client.v2.status())) === UNAVAILABLE,
+    {
+      limitMs: 8_000,
+    },
+  )
   await bao.start()
   assert.is(await healthy(plugin), keyId)
 })
@@ -227,9 +251,13 @@ test('a restart during an outage keeps key id and hold with stateDir, and does n
 
   all.plugin = await all.start({ stateDir })
   assert.is((await all.plugin.client.v2.status()).keyId, keyId)
-  await until('the hold is over', async () => (await codeOf(all.plugin.client.v2.status())) === UNAVAILABLE, {
-    limitMs: 12_000,
-  })
+  await until(
+    'the hold is over',
+    async () => (await codeOf(all.plugin.client.v2.status())) === UNAVAILABLE,
+    {
+      limitMs: 12_000,
+    },
+  )
   await all.plugin.stop()
 
   await rm(stateDir, { recursive: true })

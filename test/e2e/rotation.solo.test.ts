@@ -23,13 +23,18 @@ test(`${ROTATIONS} rotations under ${ENCRYPTS} Encrypts: every key id names the 
   await using plugin = await startPluginProcess({
     folder: folder.path,
     config: {
-      providers: [{ name: 'vault-prod', type: 'vault', allowInsecureHttp: true, ...transit.provider }],
+      providers: [
+        { name: 'vault-prod', type: 'vault', allowInsecureHttp: true, ...transit.provider },
+      ],
       rotation: { activationDelay: '0s' },
       health: { interval: '100ms', staleAfter: '90s' },
     },
   })
   const statusKeyId = () =>
-    plugin.client.v2.status().then(({ keyId }) => keyId, () => undefined)
+    plugin.client.v2.status().then(
+      ({ keyId }) => keyId,
+      () => undefined,
+    )
   await until('the plugin is healthy', statusKeyId)
   const made: { keyId: string; ciphertext: Uint8Array }[] = []
   let rotated = 0

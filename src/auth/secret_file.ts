@@ -1,0 +1,42 @@
+/** Secrets are file paths, read when needed (design §7). @module */
+
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { KmsError } from '../kms/errors.ts'
+
+const MAX_CHARACTERS = 65_536
+
+/**
+ * The file's text without white space around it.
+ *
+ * @param what the config key, for messages
+ * @throws KmsError `denied`: without the secret there is no login
+ */
+export async function readSecretFile(path: string, what: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw refused(`cannot be read (${cause.code ?? 'unknown error'})`, path, what, cause)
+  })
+  const secret = text.trim()
+  if (secret === '') throw refused('is empty', path, what)
+  if (secret.length > MAX_CHARACTERS) throw refused('is too long', path, what)
+  if (secret.startsWith('{')) {
+    throw refused(
+      'holds JSON, as a wrapped or encrypted sink does: wanted the bare secret',
+      path,
+      what,
+    )
+  }
+  if (/[^\x21-\x7e]/.test(secret)) throw refused('holds more than one word of text', path, what)
+  return secret
+}
+
+/** Tells credentials apart without keeping them. */
+export function fingerprintOf(...secrets: readonly string[]): string {
+  const hash = createHash('sha256')
+  for (const secret of secrets) hash.update(`${secret.length}:`).update(secret)
+  return hash.digest('hex')
+}
+
+function refused(why: string, path: string, what: string, cause?: unknown): KmsError {
+  return new KmsError(`File "${path}" of ${what} ${why}`, { code: 'denied', cause })
+}

@@ -1,0 +1,227 @@
+/**
+ * One token for all requests (design §7): obtained once, renewed at about 70 % of
+ * its life, replaced when it cannot be renewed, and kept in use until it really
+ * fails. However many requests meet a dead token, there is one login.
+ *
+ * @module
+ */
+
+import { unlessAborted, withinLimit } from '../kms/call.ts'
+import type { Clock } from '../kms/clock.ts'
+import { KmsError, toKmsError } from '../kms/errors.ts'
+import type { EventSink } from '../kms/events.ts'
+import type { Call } from '../kms/provider.ts'
+
+export interface Token {
+  readonly value: string
+  /** 0 for a token that does not expire, or whose life is not told. */
+  readonly ttlSeconds: number
+  readonly renewable: boolean
+}
+
+/** One way to log in. */
+export interface LoginMethod {
+  readonly name: string
+  /** Reads the credentials as they are now. */
+  prepare(): Promise<PreparedLogin>
+  /** A longer life for the same token. */
+  renew(token: Token, call: Call): Promise<Token>
+}
+
+export interface PreparedLogin {
+  /** Digest of the credentials, to know refused ones again. */
+  readonly fingerprint: string
+  /** @throws KmsError `denied` when the service refuses the credentials */
+  login(call: Call): Promise<Token>
+}
+
+export interface TokenSourceDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** From 0 to 1; for jitter alone. */
+  readonly random: () => number
+  /** The provider's name, for events. */
+  readonly provider: string
+  readonly requestTimeoutMs: number
+}
+
+interface Refusal {
+  readonly fingerprint: string
+  readonly times: number
+  /** Monotonic time before which the same credentials are not tried again. */
+  readonly until: number
+  readonly error: KmsError
+}
+
+/**
+ * Vault locks an alias for 15 minutes after five refused logins within 15 minutes.
+ * Waiting so long after the first, second and every further refusal makes four.
+ */
+const REFUSAL_WAITS_MS = [30_000, 180_000, 360_000] as const
+/** A fresh token that is denied too means that the policy denies: another login would not help now. */
+const CONFIRMED_DENIAL_MS = 4_000
+const RENEW_AT = 0.7
+const RENEW_JITTER = 0.1
+/** A renewal that gives less than this part of the first life has met a maximum: time for a new login. */
+const WORTHWHILE = 0.5
+const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 30_000
+
+export class TokenSource {
+  readonly #method: LoginMethod
+  readonly #deps: TokenSourceDeps
+  #current: Token | undefined
+  /** Life of the token at its login. */
+  #firstTtl = 0
+  #login: Promise<Token> | undefined
+  #refusal: Refusal | undefined
+  #denied: { readonly value: string; readonly until: number } | undefined
+  #cancelRenewal: () => void = () => undefined
+  #closed = false
+
+  constructor(method: LoginMethod, deps: TokenSourceDeps) {
+    this.#method = method
+    this.#deps = deps
+  }
+
+  /**
+   * Runs `work` with the token; when the service denies it, logs in afresh and runs
+   * it once more.
+   */
+  async run<T>(work: (token: string) => Promise<T>, call: Call): Promise<T> {
+    const token = this.#current ?? (await this.#shared(call))
+    try {
+      return await work(token.value)
+    } catch (error) {
+      if (toKmsError(error).code !== 'denied' || !this.#mayReplace(token)) throw error
+    }
+    return await this.#runAgain(work, token, call)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancelRenewal()
+  }
+
+  async #runAgain<T>(work: (token: string) => Promise<T>, dead: Token, call: Call): Promise<T> {
+    const current = this.#current
+    const fresh = current === undefined || current === dead ? await this.#shared(call) : current
+    try {
+      return await work(fresh.value)
+    } catch (error) {
+      if (toKmsError(error).code === 'denied') {
+        const until = this.#deps.clock.monotonic() + CONFIRMED_DENIAL_MS
+        this.#denied = { value: fresh.value, until }
+      }
+      throw error
+    }
+  }
+
+  #mayReplace({ value }: Token): boolean {
+    const denied = this.#denied
+    return denied?.value !== value || this.#deps.clock.monotonic() >= denied.until
+  }
+
+  /** One login for everyone who waits; each waits no longer than its own call allows. */
+  #shared({ signal }: Call): Promise<Token> {
+    this.#login ??= this.#logIn().finally(() => {
+      this.#login = undefined
+    })
+    return unlessAborted(this.#login, signal)
+  }
+
+  async #logIn(): Promise<Token> {
+    try {
+      const token = await this.#tryLogin()
+      this.#refusal = undefined
+      this.#firstTtl = token.ttlSeconds
+      this.#use(token)
+      this.#tell('login', token)
+      return token
+    } catch (error) {
+      const known = toKmsError(error)
+      // A refusal is told once, however often it is remembered.
+      if (known !== this.#refusal?.error) this.#tell('login', known)
+      throw known
+    }
+  }
+
+  async #tryLogin(): Promise<Token> {
+    const { clock, requestTimeoutMs } = this.#deps
+    const { fingerprint, login } = await this.#method.prepare()
+    const before = this.#refusal?.fingerprint === fingerprint ? this.#refusal : undefined
+    if (before !== undefined && clock.monotonic() < before.until) throw before.error
+    try {
+      return await withinLimit(clock, requestTimeoutMs, login)
+    } catch (error) {
+      const known = toKmsError(error)
+      if (known.code === 'denied') {
+        this.#tell('login', known)
+        this.#refusal = this.#refused(fingerprint, (before?.times ?? 0) + 1, known)
+      }
+      throw known
+    }
+  }
+
+  #refused(fingerprint: string, times: number, error: KmsError): Refusal {
+    const wait = REFUSAL_WAITS_MS[Math.min(times, REFUSAL_WAITS_MS.length) - 1] ?? 0
+    return { fingerprint, times, until: this.#deps.clock.monotonic() + wait, error }
+  }
+
+  #use(token: Token): void {
+    this.#current = token
+    this.#cancelRenewal()
+    if (token.ttlSeconds === 0 || this.#closed) return
+    const part = RENEW_AT + RENEW_JITTER * (this.#deps.random() - 0.5)
+    this.#renewAfter(token.ttlSeconds * 1000 * part, FIRST_RETRY_MS)
+  }
+
+  #renewAfter(ms: number, retryMs: number): void {
+    if (this.#closed) return
+    this.#cancelRenewal = this.#deps.clock.after(ms, () => void this.#renew(retryMs))
+  }
+
+  async #renew(retryMs: number): Promise<void> {
+    const token = this.#current
+    if (token === undefined || this.#closed) return
+    try {
+      if (token.renewable && (await this.#extend(token))) return
+      const { clock, requestTimeoutMs } = this.#deps
+      await withinLimit(clock, requestTimeoutMs, (call) => this.#shared(call))
+    } catch {
+      // Told already; the old token stays in use until it fails.
+      const jitter = 0.75 + 0.5 * this.#deps.random()
+      this.#renewAfter(retryMs * jitter, Math.min(retryMs * 2, MAX_RETRY_MS))
+    }
+  }
+
+  /** False where the token's life cannot be made much longer any more. */
+  async #extend(token: Token): Promise<boolean> {
+    const { clock, requestTimeoutMs } = this.#deps
+    try {
+      const renewed = await withinLimit(clock, requestTimeoutMs, (call) =>
+        this.#method.renew(token, call),
+      )
+      this.#tell('renew', renewed)
+      if (this.#current !== token) return true
+      if (renewed.ttlSeconds < this.#firstTtl * WORTHWHILE) return false
+      this.#use(renewed)
+      return true
+    } catch (error) {
+      const known = toKmsError(error)
+      this.#tell('renew', known)
+      if (known.code === 'denied' || known.code === 'protocol') return false
+      throw known
+    }
+  }
+
+  #tell(action: 'login' | 'renew', outcome: Token | KmsError): void {
+    const { events, provider } = this.#deps
+    const base = { type: 'token', provider, action, method: this.#method.name } as const
+    if (outcome instanceof KmsError) {
+      events.emit({ ...base, code: outcome.code, error: outcome })
+    } else {
+      events.emit({ ...base, code: 'ok', ttlSeconds: outcome.ttlSeconds })
+    }
+  }
+}

