@@ -46,6 +46,8 @@ function run(command: string, args: readonly string[]): Promise<{ output: string
   }
   return new Promise((resolve) => {
     child.on('error', (error) => resolve({ output: error.message, ok: false }))
-    child.on('close', (code) => resolve({ output: stripVTControlCharacters(output), ok: code === 0 }))
+    child.on('close', (code) =>
+      resolve({ output: stripVTControlCharacters(output), ok: code === 0 }),
+    )
   })
 }

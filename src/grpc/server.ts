@@ -1,0 +1,181 @@
+/**
+ * Both services on one socket, from the first bind to the last answer. A socket
+ * file that vanishes is bound again by itself.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import process from 'node:process'
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
+import type { EventSink, KmsEvent } from '../kms/events.ts'
+import {
+  clearPath,
+  inodeAt,
+  keepingForeign,
+  openTo,
+  type SocketOptions,
+  unusable,
+} from './socket.ts'
+import type { Bytes, UnaryHandler } from './unary.ts'
+import { createV1Handlers, type V1Deps } from './v1beta1.ts'
+import { createV2Handlers, type V2Deps } from './v2.ts'
+
+export interface GrpcServerOptions extends V1Deps, V2Deps {
+  readonly socket: SocketOptions
+  /** How long requests under way may take once the server closes. */
+  readonly drainMs: number
+}
+
+export interface GrpcServer {
+  readonly path: string
+  /** Answers what is under way, then removes the socket. */
+  close(): Promise<void>
+}
+
+/** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
+const MAX_REQUEST_BYTES = 262_144
+const WATCH_MS = 1_000
+/** Nobody can connect between the bind and the chmod that follows it. */
+const UMASK = 0o177
+
+/** @throws KmsError when the socket cannot be had; the message says why */
+export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  const server = new KmsSocket(options)
+  await server.listen('socket_listening')
+  return server
+}
+
+class KmsSocket implements GrpcServer {
+  readonly path: string
+  readonly #options: GrpcServerOptions
+  readonly #server: Server
+  #inode: number | undefined
+  #taken = false
+  #closed = false
+  #watching: Promise<void> | undefined
+  #cancelWatch: () => void = () => undefined
+
+  constructor(options: GrpcServerOptions) {
+    this.path = options.socket.path
+    this.#options = options
+    this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES })
+    const v2 = createV2Handlers(options)
+    const v1 = createV1Handlers(options)
+    this.#server.addService(definitionOf('v2', v2), v2)
+    this.#server.addService(definitionOf('v1beta1', v1), v1)
+  }
+
+  async listen(what: string): Promise<void> {
+    await clearPath(this.path)
+    const umask = process.umask(UMASK)
+    try {
+      await this.#bind()
+    } finally {
+      process.umask(umask)
+    }
+    await openTo(this.#options.socket)
+    this.#inode = await inodeAt(this.path)
+    this.#taken = false
+    const mode = this.#options.socket.mode.toString(8).padStart(4, '0')
+    this.#say('info', what, `Listening on ${this.path} (mode ${mode})`)
+    this.#watchLater()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelWatch()
+    await this.#watching
+    await keepingForeign(this.path, this.#inode, () => this.#drain())
+  }
+
+  #bind(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(this.#target, ServerCredentials.createInsecure(), (cause) => {
+        if (cause === null) resolve()
+        else reject(unusable(this.path, 'the system refused it', cause))
+      })
+    })
+  }
+
+  get #target(): string {
+    return `unix:${this.path}`
+  }
+
+  #drain(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(this.#options.drainMs, () => {
+        this.#say('warn', 'drain_cut', 'Requests under way took too long and were cut off')
+        this.#server.forceShutdown()
+      })
+      this.#server.tryShutdown(() => {
+        cancel()
+        resolve()
+      })
+    })
+  }
+
+  #watchLater(): void {
+    if (this.#closed) return
+    this.#cancelWatch = this.#options.clock.after(WATCH_MS, () => {
+      this.#watching = this.#watch().finally(() => this.#watchLater())
+    })
+  }
+
+  async #watch(): Promise<void> {
+    try {
+      const inode = await inodeAt(this.path)
+      if (inode === this.#inode) return
+      if (inode === undefined) await this.#bindAgain()
+      else this.#sayTaken()
+    } catch (error) {
+      this.#say('error', 'socket_lost', `Cannot watch or bind ${this.path} again`, error)
+    }
+  }
+
+  async #bindAgain(): Promise<void> {
+    this.#say('warn', 'socket_vanished', `Socket ${this.path} vanished: binding it again`)
+    // First the old one: closing it removes whatever has its name.
+    this.#server.unbind(this.#target)
+    await this.listen('socket_rebound')
+  }
+
+  #sayTaken(): void {
+    if (this.#taken) return
+    this.#taken = true
+    this.#say('error', 'socket_taken', `Another process put its own socket at ${this.path}`)
+  }
+
+  #say(
+    level: Extract<KmsEvent, { type: 'notice' }>['level'],
+    what: string,
+    message: string,
+    error?: unknown,
+  ): void {
+    const events: EventSink = this.#options.events
+    events.emit({ type: 'notice', level, what, message, ...(error === undefined ? {} : { error }) })
+  }
+}
+
+/** Bytes go through as they are: decoding belongs to the handlers, which can say what was wrong. */
+function definitionOf(
+  packageName: string,
+  handlers: Record<string, UnaryHandler>,
+): ServiceDefinition {
+  const pass = (bytes: Bytes) => bytes
+  const serialize = (bytes: Bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Object.fromEntries(
+    Object.keys(handlers).map((name) => [
+      name,
+      {
+        path: `/${packageName}.KeyManagementService/${name}`,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: serialize,
+        requestDeserialize: pass,
+        responseSerialize: serialize,
+        responseDeserialize: pass,
+      },
+    ]),
+  )
+}
