@@ -36,6 +36,7 @@ export async function demo(options: { readonly dir?: string }, io: Io): Promise<
     try {
       io.out(`Trousseau ${VERSION}\n\n  key file  ${keyFile} (${made})\n`)
       io.out(`  socket    ${plugin.socketPath}\n\n`)
+      await plugin.asked
       await showRoundTrip(plugin.socketPath, io)
       io.out(`\n${snippet(plugin.socketPath)}\n`)
       io.out(options.dir === undefined ? TEMPORARY : `The key stays in ${folder}.\n`)

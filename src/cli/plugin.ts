@@ -27,6 +27,8 @@ const DRAIN_MS = 5_000
 export interface Plugin {
   /** Where the socket is. */
   readonly socketPath: string
+  /** Settles when the providers have been asked for the first time, whatever they said. */
+  readonly asked: Promise<void>
   /** Ends what was started: requests under way are answered first. */
   close(): Promise<void>
 }
@@ -56,7 +58,7 @@ export async function startPlugin(config: Config, log: EventSink): Promise<Plugi
       drainMs: DRAIN_MS,
     })
     started.add(() => server.close())
-    void health.start()
+    const asked = health.start()
     if (config.admin !== undefined) {
       const admin = await startAdmin({
         listen: config.admin.listen,
@@ -69,7 +71,7 @@ export async function startPlugin(config: Config, log: EventSink): Promise<Plugi
       })
       started.add(() => admin.close())
     }
-    return { socketPath: server.path, close: () => started.close() }
+    return { socketPath: server.path, asked, close: () => started.close() }
   } catch (error) {
     await started.close()
     throw error

@@ -43,6 +43,7 @@ const UMASK = 0o177
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const server = new KmsSocket(options)
   await server.listen('socket_listening')
+  server.watch()
   return server
 }
 
@@ -79,7 +80,14 @@ class KmsSocket implements GrpcServer {
     this.#taken = false
     const mode = this.#options.socket.mode.toString(8).padStart(4, '0')
     this.#say('info', what, `Listening on ${this.path} (mode ${mode})`)
-    this.#watchLater()
+  }
+
+  /** Looks after the socket file until the server closes. */
+  watch(): void {
+    if (this.#closed) return
+    this.#cancelWatch = this.#options.clock.after(WATCH_MS, () => {
+      this.#watching = this.#look().finally(() => this.watch())
+    })
   }
 
   async close(): Promise<void> {
@@ -115,14 +123,7 @@ class KmsSocket implements GrpcServer {
     })
   }
 
-  #watchLater(): void {
-    if (this.#closed) return
-    this.#cancelWatch = this.#options.clock.after(WATCH_MS, () => {
-      this.#watching = this.#watch().finally(() => this.#watchLater())
-    })
-  }
-
-  async #watch(): Promise<void> {
+  async #look(): Promise<void> {
     try {
       const inode = await inodeAt(this.path)
       if (inode === this.#inode) return
