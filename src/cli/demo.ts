@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseConfig } from '../config/load.ts'
 import { connectKms } from '../grpc/client.ts'
+import { systemClock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import { SEED_BYTES } from '../kms/limits.ts'
 import { createLogger } from '../observe/log.ts'
@@ -27,12 +28,17 @@ export async function demo(options: { readonly dir?: string }, io: Io): Promise<
     options.dir === undefined
       ? await mkdtemp(join(tmpdir(), 'trousseau-demo-'))
       : await ownFolder(options.dir)
-  const logger = createLogger({ level: 'warn', format: 'text', write: (line) => io.err(line) })
+  const log = createLogger({
+    level: 'warn',
+    format: 'text',
+    output: { write: (line) => io.err(line) },
+    monotonic: systemClock.monotonic,
+  })
   try {
     const keyFile = join(folder, 'keys')
     const made = await keyFileIn(keyFile)
     const config = parseConfig(demoConfig(folder, keyFile), 'demo')
-    const plugin = await startPlugin(config, logger.sink)
+    const plugin = await startPlugin(config, log)
     try {
       io.out(`Trousseau ${VERSION}\n\n  key file  ${keyFile} (${made})\n`)
       io.out(`  socket    ${plugin.socketPath}\n\n`)
@@ -48,7 +54,6 @@ export async function demo(options: { readonly dir?: string }, io: Io): Promise<
     io.out('Stopped.\n')
     return 0
   } finally {
-    await logger.flush()
     if (options.dir === undefined) await rm(folder, { recursive: true, force: true })
   }
 }

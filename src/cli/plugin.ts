@@ -40,7 +40,7 @@ interface Deps {
 
 /** @throws KmsError when the socket, the admin address or a local key cannot be had */
 export async function startPlugin(config: Config, log: EventSink): Promise<Plugin> {
-  const metrics = createMetrics({ version: VERSION, runtime: RUNTIME })
+  const metrics = createMetrics({ version: VERSION, runtime: RUNTIME, now: systemClock.now })
   const events = fanOut([log, metrics.sink])
   const deps = { clock: systemClock, events }
   const started = new Started()
@@ -63,11 +63,8 @@ export async function startPlugin(config: Config, log: EventSink): Promise<Plugi
       const admin = await startAdmin({
         listen: config.admin.listen,
         events,
-        metrics: () => metrics.registry.metrics(),
-        ready: () => {
-          const reason = health.problem()
-          return { ok: reason === undefined, reason: reason ?? 'ok' }
-        },
+        metrics,
+        problem: () => health.problem(),
       })
       started.add(() => admin.close())
     }

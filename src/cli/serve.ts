@@ -1,7 +1,8 @@
 /** `trousseau serve`: runs the plugin until it is told to stop. @module */
 
 import { loadConfig } from '../config/load.ts'
-import { createLogger } from '../observe/log.ts'
+import { systemClock } from '../kms/clock.ts'
+import { createLogger, standardError } from '../observe/log.ts'
 import type { Io } from './io.ts'
 import { startPlugin } from './plugin.ts'
 import { VERSION } from './version.ts'
@@ -9,11 +10,16 @@ import { VERSION } from './version.ts'
 /** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
 export async function serve(options: { readonly configPath: string }, io: Io): Promise<number> {
   const config = await loadConfig(options.configPath)
-  const logger = createLogger({ ...config.log, write: (line) => io.err(line) })
+  const output = standardError()
+  const log = createLogger({
+    ...config.log,
+    output,
+    monotonic: systemClock.monotonic,
+  })
   const say = (what: string, message: string) =>
-    logger.sink.emit({ type: 'notice', level: 'info', what, message })
+    log.emit({ type: 'notice', level: 'info', what, message })
   try {
-    const plugin = await startPlugin(config, logger.sink)
+    const plugin = await startPlugin(config, log)
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPath}`)
     await stopped(io.stop)
     say('stopping', 'Trousseau answers what is under way and stops')
@@ -21,7 +27,7 @@ export async function serve(options: { readonly configPath: string }, io: Io): P
     say('stopped', 'Trousseau has stopped')
     return 0
   } finally {
-    await logger.flush()
+    output.flush()
   }
 }
 

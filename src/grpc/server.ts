@@ -36,6 +36,9 @@ export interface GrpcServer {
 /** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
 const MAX_REQUEST_BYTES = 262_144
 const WATCH_MS = 1_000
+const DRAIN_LOOK_MS = 20
+/** For answers and farewells to leave the process. */
+const FLUSH_MS = 100
 /** Nobody can connect between the bind and the chmod that follows it. */
 const UMASK = 0o177
 
@@ -53,6 +56,7 @@ class KmsSocket implements GrpcServer {
   readonly #server: Server
   #inode: number | undefined
   #taken = false
+  #underWay = 0
   #closed = false
   #watching: Promise<void> | undefined
   #cancelWatch: () => void = () => undefined
@@ -61,10 +65,8 @@ class KmsSocket implements GrpcServer {
     this.path = options.socket.path
     this.#options = options
     this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES })
-    const v2 = createV2Handlers(options)
-    const v1 = createV1Handlers(options)
-    this.#server.addService(definitionOf('v2', v2), v2)
-    this.#server.addService(definitionOf('v1beta1', v1), v1)
+    this.#serve('v2', createV2Handlers(options))
+    this.#serve('v1beta1', createV1Handlers(options))
   }
 
   async listen(what: string): Promise<void> {
@@ -97,6 +99,13 @@ class KmsSocket implements GrpcServer {
     await keepingForeign(this.path, this.#inode, () => this.#drain())
   }
 
+  #serve(packageName: string, handlers: Record<string, UnaryHandler>): void {
+    const counted = Object.entries(handlers).map(
+      ([name, handler]) => [name, this.#counted(handler)] as const,
+    )
+    this.#server.addService(definitionOf(packageName, handlers), Object.fromEntries(counted))
+  }
+
   #bind(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(this.#target, ServerCredentials.createInsecure(), (cause) => {
@@ -110,17 +119,40 @@ class KmsSocket implements GrpcServer {
     return `unix:${this.path}`
   }
 
+  /**
+   * Tells the clients to go, waits for the requests under way, and ends what is left.
+   * An idle connection is no reason to wait; on Deno 2.9 a session does not close by
+   * itself, so nothing here depends on that.
+   */
   #drain(): Promise<void> {
+    const { clock, drainMs } = this.#options
+    const end = clock.monotonic() + drainMs
     return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(this.#options.drainMs, () => {
-        this.#say('warn', 'drain_cut', 'Requests under way took too long and were cut off')
+      const force = () => {
+        if (this.#underWay > 0) {
+          this.#say('warn', 'drain_cut', `Cut off ${this.#underWay} requests after ${drainMs} ms`)
+        }
         this.#server.forceShutdown()
-      })
-      this.#server.tryShutdown(() => {
-        cancel()
         resolve()
-      })
+      }
+      const look = () => {
+        const done = this.#underWay === 0 || clock.monotonic() >= end
+        clock.after(done ? FLUSH_MS : DRAIN_LOOK_MS, done ? force : look)
+      }
+      this.#server.tryShutdown(() => resolve())
+      look()
     })
+  }
+
+  /** Counts a handler's requests. */
+  #counted(handler: UnaryHandler): UnaryHandler {
+    return (call, callback) => {
+      this.#underWay += 1
+      handler(call, (...answer) => {
+        this.#underWay -= 1
+        callback(...answer)
+      })
+    }
   }
 
   async #look(): Promise<void> {

@@ -100,7 +100,7 @@ export function bundleCommand(
     `--allow-net=${net}`,
     `--allow-read=${[folder, BUNDLE].join(',')}`,
     `--allow-write=${folder}`,
-    '--allow-sys=uid,hostname,osRelease',
+    '--allow-sys',
   ]
   return [join(BIN, 'deno'), ['run', ...permissions, BUNDLE, ...args]]
 }

@@ -1,0 +1,228 @@
+/**
+ * The log: one line an event, as JSON for collectors or as text for terminals.
+ * Only the fields named here are written, so nothing secret can slip in with an
+ * object; foreign text comes out escaped.
+ *
+ * @module
+ */
+
+import { type DestinationStream, pino } from 'pino'
+import { type KmsError, toKmsError } from '../kms/errors.ts'
+import type { EventSink, KmsEvent } from '../kms/events.ts'
+import { FloodGate } from './flood_gate.ts'
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export interface LogOutput {
+  write(line: string): void
+}
+
+export interface LogFile extends LogOutput {
+  /** Writes what is still waiting. */
+  flush(): void
+}
+
+/** So much waits for a reader that is stuck; what comes after it is dropped rather than kept. */
+const MAX_WAITING_BYTES = 4_194_304
+
+/** Standard error, written beside the event loop, so that a reader that is stuck holds up nothing. */
+export function standardError(): LogFile {
+  const file = pino.destination({ fd: 2, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES })
+  // Nobody reads any more, or the disk is full: no reason to stop serving.
+  file.on('error', () => undefined)
+  return {
+    write: (line) => file.write(line),
+    flush: () => file.flushSync(),
+  }
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel
+  readonly format: 'json' | 'text'
+  /** Takes one whole line with its line feed. */
+  readonly output: LogOutput
+  /** Milliseconds that only grow; for holding back repetitions. */
+  readonly monotonic: () => number
+}
+
+type Fields = Readonly<Record<string, string | number | boolean | undefined>>
+
+interface Entry {
+  readonly level: LogLevel
+  readonly event: string
+  readonly message: string
+  readonly fields: Fields
+  /** Entries of one key beyond a few in ten seconds are counted and left out. */
+  readonly floodKey?: string
+}
+
+export function createLogger({ level, format, output, monotonic }: LoggerOptions): EventSink {
+  const destination: DestinationStream =
+    format === 'json' ? output : { write: (line) => output.write(textOf(line)) }
+  const log = pino(
+    {
+      level,
+      base: null,
+      messageKey: 'message',
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  )
+  const gate = new FloodGate(monotonic)
+  return {
+    emit(event) {
+      const entry = entryOf(event)
+      if (!log.isLevelEnabled(entry.level)) return
+      const suppressed = entry.floodKey === undefined ? 0 : gate.pass(entry.floodKey)
+      if (suppressed === undefined) return
+      const more = suppressed > 0 ? { suppressed } : {}
+      log[entry.level]({ event: entry.event, ...entry.fields, ...more }, entry.message)
+    },
+  }
+}
+
+function entryOf(event: KmsEvent): Entry {
+  switch (event.type) {
+    case 'request':
+      return requestEntry(event)
+    case 'provider_call':
+      return providerCallEntry(event)
+    case 'health':
+      return healthEntry(event)
+    case 'key_id':
+      return {
+        level: 'info',
+        event: 'key_id',
+        message: event.previous === undefined ? 'Key id is known' : 'Key id changed',
+        fields: { key_id: event.keyId, previous: event.previous },
+      }
+    case 'token':
+      return tokenEntry(event)
+    case 'notice':
+      return {
+        level: event.level,
+        event: event.what,
+        message: event.message,
+        fields: { ...event.fields, ...errorFields(event.error) },
+      }
+  }
+}
+
+function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
+  const { api, method, uid, code, durationMs, keyIdHash, error } = event
+  const fields = {
+    api,
+    method,
+    uid,
+    code,
+    duration_ms: rounded(durationMs),
+    key_id_hash: keyIdHash,
+    ...errorFields(error),
+  }
+  if (error === undefined) {
+    const level = method === 'Status' ? 'debug' : 'info'
+    return { level, event: 'request', message: `${method} answered`, fields }
+  }
+  return {
+    level: code === 'internal' ? 'error' : 'warn',
+    event: 'request',
+    message: `${method} failed: ${error.message}`,
+    fields,
+    floodKey: `request ${api} ${method} ${code} ${error.message}`,
+  }
+}
+
+function providerCallEntry(event: Extract<KmsEvent, { type: 'provider_call' }>): Entry {
+  const { provider, operation, items, code, durationMs } = event
+  return {
+    level: 'debug',
+    event: 'provider_call',
+    message: `Provider "${provider}" ${code === 'ok' ? 'answered' : 'failed'} ${operation}`,
+    fields: { provider, operation, items, code, duration_ms: rounded(durationMs) },
+  }
+}
+
+/** Rounds that change nothing are for debugging alone. */
+function healthEntry(event: Extract<KmsEvent, { type: 'health' }>): Entry {
+  const { state, previous, keyId, error, holdLeftMs } = event
+  const fields = {
+    state,
+    previous,
+    key_id: keyId,
+    hold_left_s: holdLeftMs === undefined ? undefined : Math.round(holdLeftMs / 1000),
+    ...errorFields(error),
+  }
+  const changed = state !== previous
+  if (error === undefined) {
+    const message = changed ? 'Providers are well' : 'Providers are still well'
+    return { level: changed ? 'info' : 'debug', event: 'health', message, fields }
+  }
+  const message =
+    state === 'held'
+      ? `Key service is away, Status keeps the last key id: ${error.message}`
+      : `Status refuses: ${error.message}`
+  const level = state === 'failed' ? 'error' : 'warn'
+  return { level, event: 'health', message, fields, ...(changed ? {} : { floodKey: message }) }
+}
+
+function tokenEntry(event: Extract<KmsEvent, { type: 'token' }>): Entry {
+  const { provider, action, method, code, ttlSeconds, error } = event
+  const fields = { provider, action, method, code, ttl_s: ttlSeconds, ...errorFields(error) }
+  const what = action === 'login' ? 'Login' : 'Renewal of the token'
+  if (error === undefined) {
+    return { level: 'info', event: 'token', message: `${what} succeeded`, fields }
+  }
+  const message = `${what} failed: ${error.message}`
+  return { level: 'warn', event: 'token', message, fields, floodKey: message }
+}
+
+/** Names and codes down the chain of causes; words and stack only of what is a fault of ours. */
+function errorFields(error: unknown): Fields {
+  if (error === undefined) return {}
+  const known = toKmsError(error)
+  const causes = causesOf(known)
+  return {
+    error_code: known.code,
+    causes: causes.length === 0 ? undefined : causes.map(nameOf).join(' < '),
+    stack: known.code === 'internal' ? stackOf(known) : undefined,
+  }
+}
+
+function causesOf(error: Error): Error[] {
+  const causes: Error[] = []
+  for (let at: unknown = error.cause; at instanceof Error && causes.length < 5; at = at.cause) {
+    causes.push(at)
+  }
+  return causes
+}
+
+function nameOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+}
+
+/** Where it happened. What it said may quote anything, so only the places are kept. */
+function stackOf(error: KmsError): string | undefined {
+  const thrown = error.cause instanceof Error ? error.cause : error
+  const places = thrown.stack?.split('\n').filter((line) => /^\s+at /.test(line))
+  return places?.map((line) => line.trim()).join(' | ')
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}
+
+/** `12:00:00.000 WARN  request  Encrypt failed: … code=unavailable duration_ms=2.1` */
+function textOf(line: string): string {
+  const { time, level, event, message, ...fields }: Record<string, unknown> = JSON.parse(line)
+  const rest = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+  const clock = String(time).slice(11, 23)
+  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${String(event)}  ${escaped(String(message))}`
+  return `${[head, ...rest].join(' ')}\n`
+}
+
+/** Control characters would let foreign text write lines, or colours, of its own. */
+function escaped(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, (character) => JSON.stringify(character).slice(1, -1))
+}

@@ -1,0 +1,144 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect, createServer } from 'node:net'
+import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/kms/errors.ts'
+import { type AdminOptions, startAdmin } from '../../src/observe/admin.ts'
+import { RecordedEvents } from '../_lib/events.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+
+const test = suite('observe/admin', () => ({}))
+
+async function start(change: Partial<AdminOptions> = {}) {
+  const events = new RecordedEvents()
+  const server = await startAdmin({
+    listen: { host: '127.0.0.1', port: 0 },
+    events,
+    problem: () => undefined,
+    metrics: {
+      text: () => Promise.resolve('metric 1\n'),
+      contentType: 'text/plain; version=0.0.4',
+    },
+    ...change,
+  })
+  return { ...server, events, [Symbol.asyncDispose]: () => server.close() }
+}
+
+interface Options {
+  readonly method?: string
+  readonly host?: string
+  readonly socketPath?: string
+}
+
+async function ask(
+  address: string,
+  path: string,
+  { method = 'GET', host, socketPath }: Options = {},
+) {
+  const [hostname = '', port = ''] = address.split(':')
+  const outgoing = request({
+    ...(socketPath === undefined ? { hostname, port } : { socketPath }),
+    path,
+    method,
+    headers: { host: host ?? 'localhost' },
+  })
+  outgoing.end()
+  const [incoming] = await once(outgoing, 'response')
+  let body = ''
+  for await (const chunk of incoming) body += String(chunk)
+  return { status: incoming.statusCode, headers: incoming.headers, body }
+}
+
+const PATHS: readonly [string, number, RegExp][] = [
+  ['/', 200, /\/livez/],
+  ['/livez', 200, /^ok\n$/],
+  ['/readyz?verbose', 200, /^ok\n$/],
+  ['/metrics', 200, /^metric 1\n$/],
+  ['/other', 404, /Wanted/],
+  ['/../livez', 404, /Wanted/],
+]
+for (const [path, status, body] of PATHS) {
+  test(`GET ${path} answers ${status}`, async () => {
+    await using admin = await start()
+
+    const answer = await ask(admin.address, path)
+
+    assert.is(answer.status, status)
+    assert.match(answer.body, body)
+    assert.is(answer.headers['cache-control'], 'no-store')
+    assert.is(answer.headers['x-content-type-options'], 'nosniff')
+  })
+}
+
+test('/readyz says what is wrong with 503, and /livez stays 200 [F10]', async () => {
+  await using admin = await start({ problem: () => 'Key service is away' })
+
+  const ready = await ask(admin.address, '/readyz')
+  assert.equal([ready.status, ready.body], [503, 'Key service is away\n'])
+  assert.is((await ask(admin.address, '/livez')).status, 200)
+})
+
+test('other methods are 405, and HEAD has no body', async () => {
+  await using admin = await start()
+
+  const post = await ask(admin.address, '/livez', { method: 'POST' })
+  assert.equal([post.status, post.headers.allow], [405, 'GET, HEAD'])
+  const head = await ask(admin.address, '/livez', { method: 'HEAD' })
+  assert.equal([head.status, head.body], [200, ''])
+})
+
+test('a foreign Host is refused on loopback', async () => {
+  await using admin = await start()
+
+  for (const host of ['evil.example.org', 'evil.example.org:8787', 'localhost.evil.org']) {
+    assert.is((await ask(admin.address, '/metrics', { host })).status, 403, host)
+  }
+  for (const host of ['localhost:1', '127.0.0.1', '[::1]:8787']) {
+    assert.is((await ask(admin.address, '/metrics', { host })).status, 200, host)
+  }
+})
+
+test('port 0 picks a port, and a notice names it', async () => {
+  await using admin = await start()
+
+  assert.match(admin.address, /^127\.0\.0\.1:[1-9]\d+$/)
+  assert.equal(admin.events.notices(), ['admin_listening'])
+})
+
+test('a unix socket works, also over a stale file', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('admin.sock')
+  for (let turn = 0; turn < 2; turn += 1) {
+    await using admin = await start({ listen: { path } })
+    assert.is((await ask(admin.address, '/livez', { socketPath: path })).status, 200)
+  }
+})
+
+test('a port in use is refused with what to do', async () => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const { port } = other.address() as { port: number }
+  try {
+    const error = await rejection(start({ listen: { host: '127.0.0.1', port } }))
+    assert.instance(error, KmsError)
+    assert.match((error as KmsError).message, /EADDRINUSE.*admin\.listen/)
+  } finally {
+    other.close()
+  }
+})
+
+test('close() does not wait for a client that keeps its connection', async () => {
+  const admin = await start()
+  const [host = '', port = ''] = admin.address.split(':')
+  const client = connect(Number(port), host)
+  await once(client, 'connect')
+  client.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await once(client, 'data')
+
+  await admin.close()
+
+  await once(client.resume(), 'close')
+})
+
+test.run()

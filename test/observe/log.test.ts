@@ -1,0 +1,198 @@
+import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/kms/errors.ts'
+import type { KmsEvent } from '../../src/kms/events.ts'
+import { createLogger, type LogLevel } from '../../src/observe/log.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const test = suite('observe/log', () => ({}))
+
+function logOf(level: LogLevel, format: 'json' | 'text', events: readonly KmsEvent[]) {
+  const lines: string[] = []
+  let time = 0
+  const log = createLogger({
+    level,
+    format,
+    output: { write: (line) => lines.push(line) },
+    monotonic: () => time,
+  })
+  for (const event of events) log.emit(event)
+  return { lines, log, later: (ms: number) => (time += ms) }
+}
+
+const OK: KmsEvent = {
+  type: 'request',
+  api: 'v2',
+  method: 'Encrypt',
+  uid: 'abc',
+  code: 'ok',
+  durationMs: 1.23456,
+  keyIdHash: 'sha256:00',
+}
+const FAILED: KmsEvent = {
+  ...OK,
+  code: 'unavailable',
+  error: new KmsError('Gone', { code: 'unavailable', cause: new Error('planted-cause') }),
+}
+
+test('a request is one JSON line with its facts [E12]', () => {
+  const { lines } = logOf('info', 'json', [OK])
+
+  assert.is(lines.length, 1)
+  const { time, ...entry } = JSON.parse(lines[0] ?? '')
+  assert.match(time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+  assert.equal(entry, {
+    level: 'info',
+    event: 'request',
+    api: 'v2',
+    method: 'Encrypt',
+    uid: 'abc',
+    code: 'ok',
+    duration_ms: 1.235,
+    key_id_hash: 'sha256:00',
+    message: 'Encrypt answered',
+  })
+})
+
+const LEVELS: readonly [string, KmsEvent, LogLevel][] = [
+  ['a Status that is ok', { ...OK, method: 'Status' }, 'debug'],
+  ['a failed request', FAILED, 'warn'],
+  [
+    'a fault of ours',
+    { ...FAILED, code: 'internal', error: new KmsError('x', { code: 'internal' }) },
+    'error',
+  ],
+  [
+    'a call to a provider',
+    {
+      type: 'provider_call',
+      provider: 'p',
+      operation: 'wrap',
+      items: 1,
+      code: 'ok',
+      durationMs: 1,
+    },
+    'debug',
+  ],
+  [
+    'a login',
+    {
+      type: 'token',
+      provider: 'p',
+      action: 'login',
+      method: 'approle',
+      code: 'ok',
+      ttlSeconds: 60,
+    },
+    'info',
+  ],
+  [
+    'a failed login',
+    {
+      type: 'token',
+      provider: 'p',
+      action: 'login',
+      method: 'approle',
+      code: 'denied',
+      error: new KmsError('No', { code: 'denied' }),
+    },
+    'warn',
+  ],
+  ['a new key id', { type: 'key_id', keyId: 'b', previous: 'a' }, 'info'],
+  [
+    'health that stays',
+    { type: 'health', state: 'ok', previous: 'ok', keyId: 'a', providers: [] },
+    'debug',
+  ],
+  [
+    'health that comes',
+    { type: 'health', state: 'ok', previous: 'held', keyId: 'a', providers: [] },
+    'info',
+  ],
+  [
+    'health that fails',
+    {
+      type: 'health',
+      state: 'failed',
+      previous: 'ok',
+      keyId: undefined,
+      error: new KmsError('No', { code: 'denied' }),
+      providers: [],
+    },
+    'error',
+  ],
+]
+for (const [what, event, level] of LEVELS) {
+  test(`${what} is logged as ${level}`, () => {
+    const { lines } = logOf('debug', 'json', [event])
+
+    assert.is(JSON.parse(lines[0] ?? '').level, level)
+  })
+}
+
+test('the level leaves out what is below it', () => {
+  assert.is(logOf('warn', 'json', [OK]).lines.length, 0)
+  assert.is(logOf('warn', 'json', [FAILED]).lines.length, 1)
+})
+
+test('what causes say stays out; their names and codes stay in', () => {
+  const cause = Object.assign(new Error('planted-cause'), { code: 'ECONNREFUSED' })
+  const error = new KmsError('Gone', { code: 'unavailable', cause })
+
+  const { lines } = logOf('debug', 'json', [{ ...FAILED, error }])
+
+  assert.not.match(lines.join(''), /planted/)
+  assert.is(JSON.parse(lines[0] ?? '').causes, 'ECONNREFUSED')
+})
+
+test('a fault of ours is logged with its places and without its words [F8]', () => {
+  const error = new KmsError('Internal error', {
+    code: 'internal',
+    cause: new TypeError('planted-secret\n    planted-line'),
+  })
+
+  const { lines } = logOf('debug', 'json', [{ ...FAILED, code: 'internal', error }])
+
+  assert.not.match(lines.join(''), /planted/)
+  assert.match(JSON.parse(lines[0] ?? '').stack, /log\.test\.ts/)
+})
+
+test('text is one readable line, and foreign text writes no line or colour of its own', () => {
+  const uid = 'a\n2026 ERROR forged \u001b[31mred'
+  const notice: KmsEvent = { type: 'notice', level: 'warn', what: 'x', message: uid }
+
+  const { lines } = logOf('info', 'text', [{ ...OK, uid }, notice])
+
+  assert.match(lines[0] ?? '', /^[\d:.]{12} INFO {2}request {2}Encrypt answered api="v2"/)
+  for (const line of lines) {
+    assert.is(line.indexOf('\n'), line.length - 1)
+    assert.not.ok(line.includes('\u001b'))
+  }
+})
+
+test('equal failures are held back after a few, and counted', () => {
+  const { lines, log, later } = logOf(
+    'info',
+    'json',
+    Array.from({ length: 1_000 }, () => FAILED),
+  )
+  assert.is(lines.length, 5)
+
+  later(10_000)
+  log.emit(FAILED)
+
+  assert.is(lines.length, 6)
+  assert.is(JSON.parse(lines[5] ?? '').suppressed, 995)
+})
+
+test('good requests are never held back', () => {
+  assert.is(
+    logOf(
+      'info',
+      'json',
+      Array.from({ length: 100 }, () => OK),
+    ).lines.length,
+    100,
+  )
+})
+
+test.run()

@@ -1,0 +1,153 @@
+import * as assert from 'uvu/assert'
+import type { KmsEvent } from '../../src/kms/events.ts'
+import { createMetrics } from '../../src/observe/metrics.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const NOW = 1_800_000_000_000
+const test = suite('observe/metrics', () => {
+  const metrics = createMetrics({ version: '1.2.3', runtime: 'node 26', now: () => NOW })
+  return {
+    emit: (event: KmsEvent) => metrics.sink.emit(event),
+    series: async () => parse(await metrics.text()),
+  }
+})
+
+/** Every sample by its name with labels; fails on a line that is neither sample nor comment. */
+function parse(text: string): Map<string, string> {
+  const samples = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('# HELP ') || line.startsWith('# TYPE ')) continue
+    const match = /^([a-z_:][\w:]*(?:\{[^{}]*\})?) (\S+)$/i.exec(line)
+    assert.ok(match, `not a sample: ${line}`)
+    samples.set(match?.[1] ?? '', match?.[2] ?? '')
+  }
+  return samples
+}
+
+const REQUEST: KmsEvent = {
+  type: 'request',
+  api: 'v2',
+  method: 'Encrypt',
+  code: 'ok',
+  durationMs: 0.3,
+}
+
+test('known methods stand at 0 before the first request', async ({ series }) => {
+  const samples = await series()
+
+  for (const [api, method] of [
+    ['v2', 'Status'],
+    ['v2', 'Decrypt'],
+    ['v1beta1', 'Version'],
+  ]) {
+    const name = `trousseau_requests_total{api="${api}",method="${method}",code="ok"}`
+    assert.is(samples.get(name), '0')
+  }
+})
+
+test('requests count by api, method and code, with buckets from 0.25 ms to 10 s', async ({
+  emit,
+  series,
+}) => {
+  emit(REQUEST)
+  emit({ ...REQUEST, code: 'timeout', durationMs: 2_500 })
+
+  const samples = await series()
+  const labels = 'api="v2",method="Encrypt"'
+  assert.is(samples.get(`trousseau_requests_total{${labels},code="ok"}`), '1')
+  assert.is(samples.get(`trousseau_requests_total{${labels},code="timeout"}`), '1')
+  const bucket = (le: string) =>
+    samples.get(`trousseau_request_duration_seconds_bucket{le="${le}",${labels}}`)
+  assert.equal(
+    [bucket('0.00025'), bucket('0.0005'), bucket('2.5'), bucket('10')],
+    ['0', '1', '2', '2'],
+  )
+})
+
+test('provider calls count with their items', async ({ emit, series }) => {
+  emit({
+    type: 'provider_call',
+    provider: 'p',
+    operation: 'wrap',
+    items: 7,
+    code: 'ok',
+    durationMs: 1,
+  })
+
+  const samples = await series()
+  assert.is(samples.get('trousseau_provider_items_total{provider="p",operation="wrap"}'), '7')
+  assert.is(
+    samples.get('trousseau_provider_calls_total{provider="p",operation="wrap",code="ok"}'),
+    '1',
+  )
+})
+
+function health(activeVersion: string, keyId: string, pending?: string): KmsEvent {
+  return {
+    type: 'health',
+    state: 'held',
+    previous: 'ok',
+    keyId,
+    holdLeftMs: 60_000,
+    providers: [
+      {
+        name: 'p',
+        id: 'vault:t/k',
+        type: 'vault',
+        ok: false,
+        activeVersion,
+        pendingVersion: pending,
+        switchAt: pending === undefined ? undefined : NOW + 5_000,
+        versions: 2,
+      },
+    ],
+  }
+}
+
+test('health shows state, hold and version; series of what is gone go too', async ({
+  emit,
+  series,
+}) => {
+  emit(health('1', 'one', '2'))
+  emit(health('2', 'two'))
+
+  const samples = await series()
+  assert.is(samples.get('trousseau_health_state{state="held"}'), '1')
+  assert.is(samples.get('trousseau_health_state{state="ok"}'), '0')
+  assert.is(samples.get('trousseau_hold_left_seconds'), '60')
+  assert.is(samples.get('trousseau_provider_healthy{provider="p"}'), '0')
+  const starting = (prefix: string) => [...samples.keys()].filter((name) => name.startsWith(prefix))
+  assert.equal(starting('trousseau_key_version_info'), [
+    'trousseau_key_version_info{provider="p",version="2"}',
+  ])
+  assert.is(starting('trousseau_key_id_info').length, 1)
+  assert.equal(starting('trousseau_key_version_switch_timestamp_seconds'), [])
+})
+
+test('the expiry of a token is its time, and absent for one that does not expire', async ({
+  emit,
+  series,
+}) => {
+  const login = {
+    type: 'token',
+    provider: 'p',
+    action: 'login',
+    method: 'approle',
+    code: 'ok',
+  } as const
+  const name = 'trousseau_token_expiry_timestamp_seconds{provider="p"}'
+
+  emit({ ...login, ttlSeconds: 3_600 })
+  assert.is((await series()).get(name), String(NOW / 1000 + 3_600))
+  emit({ ...login, ttlSeconds: 0 })
+  assert.not.ok((await series()).has(name))
+})
+
+test('build info and process metrics are there', async ({ series }) => {
+  const samples = await series()
+
+  assert.is(samples.get('trousseau_build_info{version="1.2.3",runtime="node 26"}'), '1')
+  assert.ok(Number(samples.get('process_resident_memory_bytes')) > 0)
+})
+
+test.run()
