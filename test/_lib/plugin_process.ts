@@ -16,7 +16,15 @@ import { until } from './wait.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
-const BIN = join(ROOT, 'node_modules', '.bin')
+const NODE = join(ROOT, 'node_modules', '.bin', 'node')
+/** The program itself: the one in `.bin` is a script around it that passes no signals on. */
+const DENO = join(
+  ROOT,
+  'node_modules',
+  '@deno',
+  `linux-${process.arch === 'x64' ? 'x64' : 'arm64'}-glibc`,
+  'deno',
+)
 
 export type Runtime = 'node' | 'deno'
 export const RUNTIMES: readonly Runtime[] = ['node', 'deno']
@@ -91,7 +99,7 @@ export function bundleCommand(
 ): [command: string, args: string[]] {
   if (runtime === 'node') {
     const flags = ['--disallow-code-generation-from-strings', '--enable-source-maps']
-    return [join(BIN, 'node'), [...flags, BUNDLE, ...args]]
+    return [NODE, [...flags, BUNDLE, ...args]]
   }
   const net = ['127.0.0.1:0', `unix:${join(folder, 'kms.sock')}`, ...hosts].join(',')
   const permissions = [
@@ -102,7 +110,7 @@ export function bundleCommand(
     `--allow-write=${folder}`,
     '--allow-sys',
   ]
-  return [join(BIN, 'deno'), ['run', ...permissions, BUNDLE, ...args]]
+  return [DENO, ['run', ...permissions, BUNDLE, ...args]]
 }
 
 function run(options: PluginProcessOptions, args: readonly string[]): ChildProcess {
