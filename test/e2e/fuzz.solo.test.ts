@@ -123,7 +123,7 @@ async function nothingSecret(
   const [, key = ''] = /"key": "([^"]+)"/.exec(await readFile(keyFile, 'utf8')) ?? []
   const secrets = [PLANTED, Buffer.from(key, 'base64'), Buffer.from(ciphertext)]
   assert.is(secrets[1]?.length, 32)
-  assert.ok(output.split('\n').length > 1_000, 'the log is verbose')
+  assert.ok(output.split('\n').length > 300, 'the log is verbose')
   for (const secret of secrets) {
     for (const encoding of ['utf8', 'base64', 'base64url', 'hex'] as const) {
       assert.not.ok(
