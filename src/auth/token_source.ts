@@ -73,6 +73,8 @@ export class TokenSource {
   #current: Token | undefined
   /** Life of the token at its login. */
   #firstTtl = 0
+  /** Of the credentials that gave the current token. */
+  #fingerprint = ''
   #login: Promise<Token> | undefined
   #refusal: Refusal | undefined
   #denied: { readonly value: string; readonly until: number } | undefined
@@ -93,7 +95,7 @@ export class TokenSource {
     try {
       return await work(token.value)
     } catch (error) {
-      if (toKmsError(error).code !== 'denied' || !this.#mayReplace(token)) throw error
+      if (toKmsError(error).code !== 'denied' || !(await this.#mayReplace(token))) throw error
     }
     return await this.#runAgain(work, token, call)
   }
@@ -117,9 +119,12 @@ export class TokenSource {
     }
   }
 
-  #mayReplace({ value }: Token): boolean {
+  /** Where a fresh token was denied a moment ago, another login helps only with other credentials. */
+  async #mayReplace({ value }: Token): Promise<boolean> {
     const denied = this.#denied
-    return denied?.value !== value || this.#deps.clock.monotonic() >= denied.until
+    if (denied?.value !== value || this.#deps.clock.monotonic() >= denied.until) return true
+    const prepared = await this.#method.prepare().catch(() => undefined)
+    return prepared !== undefined && prepared.fingerprint !== this.#fingerprint
   }
 
   /** One login for everyone who waits; each waits no longer than its own call allows. */
@@ -152,7 +157,9 @@ export class TokenSource {
     const before = this.#refusal?.fingerprint === fingerprint ? this.#refusal : undefined
     if (before !== undefined && clock.monotonic() < before.until) throw before.error
     try {
-      return await withinLimit(clock, requestTimeoutMs, login)
+      const token = await withinLimit(clock, requestTimeoutMs, login)
+      this.#fingerprint = fingerprint
+      return token
     } catch (error) {
       const known = toKmsError(error)
       if (known.code === 'denied') {

@@ -42,18 +42,33 @@ export async function logIn(
   }
 }
 
-/** A renewal for the usual time; the service answers how long that is. */
+/**
+ * A renewal for the usual time; the service answers how long that is.
+ *
+ * @throws KmsError `denied` for a token that cannot be renewed any more
+ */
 export async function renewSelf(api: VaultApi, token: Token, call: Call): Promise<Token> {
   const path = 'auth/token/renew-self'
-  const request = {
-    method: 'POST',
-    path,
-    token: token.value,
-    body: {},
-    schema: renewAnswer,
-  } as const
-  const { auth } = (await api.request(request, call)).body
-  return { value: token.value, ttlSeconds: auth.lease_duration, renewable: auth.renewable }
+  const schema = renewAnswer
+  try {
+    const reply = await api.request(
+      { method: 'POST', path, token: token.value, body: {}, schema },
+      call,
+    )
+    const { lease_duration, renewable } = reply.body.auth
+    return { value: token.value, ttlSeconds: lease_duration, renewable }
+  } catch (error) {
+    throw endOfRenewal(error)
+  }
+}
+
+/** Past the maximum life the service answers 500, for a batch token 400. */
+function endOfRenewal(error: unknown): unknown {
+  if (!(error instanceof VaultStatusError)) return error
+  if (error.status !== 400 && !error.says('max TTL')) return error
+  const message =
+    'Token cannot be renewed any more: its maximum life is reached, or it is of a kind that is not renewed'
+  return new KmsError(message, { code: 'denied', cause: error })
 }
 
 /** Refused credentials come as 400 or 403, a missing mount as 404. */

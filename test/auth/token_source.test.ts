@@ -1,0 +1,340 @@
+import * as assert from 'uvu/assert'
+import { type LoginMethod, type Token, TokenSource } from '../../src/auth/token_source.ts'
+import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
+import { RecordedEvents } from '../_lib/events.ts'
+import { FakeClock, settle } from '../_lib/fake_clock.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+
+const HOUR_S = 3_600
+const LIMIT_MS = 2_500
+
+/** A service whose tokens a test can kill. */
+class FakeService implements LoginMethod {
+  readonly name = 'fake'
+  fingerprint = 'one'
+  ttlSeconds = HOUR_S
+  renewedTtl = HOUR_S
+  renewable = true
+  failure: KmsError | undefined
+  renewFailure: KmsError | undefined
+  /** While set, logins wait for it. */
+  gate: Promise<void> | undefined
+  logins = 0
+  renewals = 0
+  valid = new Set<string>()
+
+  prepare() {
+    const { fingerprint } = this
+    return Promise.resolve({ fingerprint, login: () => this.#login() })
+  }
+
+  renew(token: Token): Promise<Token> {
+    this.renewals += 1
+    if (this.renewFailure !== undefined) return Promise.reject(this.renewFailure)
+    return Promise.resolve({ ...token, ttlSeconds: this.renewedTtl })
+  }
+
+  use = (token: string): Promise<string> =>
+    this.valid.has(token) ? Promise.resolve(token) : Promise.reject(failure('denied'))
+
+  async #login(): Promise<Token> {
+    this.logins += 1
+    await this.gate
+    if (this.failure !== undefined) throw this.failure
+    const value = `token-${this.logins}`
+    this.valid.add(value)
+    return { value, ttlSeconds: this.ttlSeconds, renewable: this.renewable }
+  }
+}
+
+function failure(code: KmsErrorCode): KmsError {
+  return new KmsError(`Seeded ${code}`, { code })
+}
+
+const test = suite('auth/token_source', () => {
+  const clock = new FakeClock()
+  const events = new RecordedEvents()
+  const service = new FakeService()
+  const tokens = new TokenSource(service, {
+    clock,
+    events,
+    random: () => 0.5,
+    provider: 'p',
+    requestTimeoutMs: LIMIT_MS,
+  })
+  const call = { signal: new AbortController().signal, deadline: 0 }
+  return {
+    clock,
+    events,
+    service,
+    tokens,
+    call,
+    run: () => tokens.run((token) => service.use(token), call),
+  }
+})
+
+test('a hundred requests at the start make one login', async ({ service, run }) => {
+  const used = await Promise.all(Array.from({ length: 100 }, run))
+
+  assert.equal([...new Set(used)], ['token-1'])
+  assert.is(service.logins, 1)
+})
+
+test('a hundred requests that meet a revoked token succeed with one login', async ({
+  service,
+  run,
+}) => {
+  await run()
+  service.valid.clear()
+
+  const used = await Promise.all(Array.from({ length: 100 }, run))
+
+  assert.equal([...new Set(used)], ['token-2'])
+  assert.is(service.logins, 2)
+})
+
+test('a request that met the old token after it was replaced takes the new one', async ({
+  service,
+  tokens,
+  call,
+  run,
+}) => {
+  await run()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const slow = tokens.run(async (token) => {
+    if (token === 'token-1') await promise
+    return await service.use(token)
+  }, call)
+  service.valid.clear()
+  await run()
+  resolve()
+
+  assert.is(await slow, 'token-2')
+  assert.is(service.logins, 2)
+})
+
+test('a fresh token that is denied too is denied, without a login for each request', async ({
+  clock,
+  service,
+  tokens,
+  call,
+  run,
+}) => {
+  await run()
+  const denied = () => tokens.run(() => Promise.reject(failure('denied')), call)
+
+  for (let turn = 0; turn < 50; turn += 1) {
+    assert.is(((await rejection(denied())) as KmsError).code, 'denied')
+  }
+  assert.is(service.logins, 2)
+  await clock.advance(5_000)
+  await rejection(denied())
+  assert.is(service.logins, 3)
+})
+
+test('changed credentials are used at once, also right after a confirmed denial', async ({
+  service,
+  run,
+}) => {
+  await run()
+  service.valid.clear()
+  const working = service.use
+  service.use = () => Promise.reject(failure('denied'))
+  await rejection(run())
+  service.use = working
+  service.valid.clear()
+  assert.is(((await rejection(run())) as KmsError).code, 'denied')
+
+  service.fingerprint = 'two'
+
+  assert.is(await run(), 'token-3')
+})
+
+test('other failures pass through without a login', async ({ service, tokens, call, run }) => {
+  await run()
+
+  const error = await rejection(tokens.run(() => Promise.reject(failure('unavailable')), call))
+
+  assert.is((error as KmsError).code, 'unavailable')
+  assert.is(service.logins, 1)
+})
+
+test('renewal comes at 70 % of the life, again and again, with no login', async ({
+  clock,
+  service,
+  run,
+}) => {
+  await run()
+
+  await clock.advance(0.69 * HOUR_S * 1_000)
+  assert.is(service.renewals, 0)
+  await clock.advance(0.02 * HOUR_S * 1_000)
+  assert.is(service.renewals, 1)
+  await clock.advance(10 * HOUR_S * 1_000)
+  assert.is(service.renewals, 15)
+  assert.is(service.logins, 1)
+})
+
+test('a renewal that meets the maximum life makes a login ahead of time', async ({
+  clock,
+  service,
+  run,
+}) => {
+  await run()
+  service.renewedTtl = HOUR_S / 3
+
+  await clock.advance(0.71 * HOUR_S * 1_000)
+
+  assert.equal([service.renewals, service.logins], [1, 2])
+  assert.is(await run(), 'token-2')
+})
+
+test('a token that cannot be renewed is replaced ahead of time', async ({
+  clock,
+  service,
+  run,
+}) => {
+  service.renewable = false
+  await run()
+
+  await clock.advance(0.71 * HOUR_S * 1_000)
+
+  assert.equal([service.renewals, service.logins], [0, 2])
+})
+
+test('while neither renewal nor login works the old token stays in use, with growing pauses', async ({
+  clock,
+  service,
+  run,
+}) => {
+  await run()
+  service.renewFailure = failure('unavailable')
+  service.failure = failure('unavailable')
+
+  await clock.advance(0.7 * HOUR_S * 1_000 + 300_000)
+
+  assert.is(await run(), 'token-1')
+  assert.ok(service.renewals > 5 && service.renewals < 25, `${service.renewals} tries in 5 min`)
+  service.renewFailure = undefined
+  await clock.advance(40_000)
+  assert.is(await run(), 'token-1')
+})
+
+test('a token without an end is not renewed', async ({ clock, service, run }) => {
+  service.ttlSeconds = 0
+  await run()
+
+  await clock.advance(1_000 * HOUR_S * 1_000)
+
+  assert.equal([service.renewals, service.logins], [0, 1])
+})
+
+test('refused credentials are not tried again at once, and never five times in 15 minutes', async ({
+  clock,
+  service,
+  run,
+}) => {
+  service.failure = failure('denied')
+  const times: number[] = []
+  for (let second = 0; second < 3_600; second += 1) {
+    const before = service.logins
+    assert.is(((await rejection(run())) as KmsError).code, 'denied')
+    if (service.logins > before) times.push(second)
+    await clock.advance(1_000)
+  }
+
+  assert.equal(times.slice(0, 4), [0, 30, 210, 570])
+  for (const [index, at] of times.entries()) {
+    assert.ok(
+      (times[index + 4] ?? Number.POSITIVE_INFINITY) - at > 900,
+      `five within 15 min from ${at}`,
+    )
+  }
+})
+
+test('changed credentials are tried at once', async ({ service, run }) => {
+  service.failure = failure('denied')
+  await rejection(run())
+  service.failure = undefined
+  await rejection(run())
+  assert.is(service.logins, 1)
+
+  service.fingerprint = 'two'
+
+  assert.is(await run(), 'token-2')
+})
+
+test('a login that found no service is tried again at the next request', async ({
+  service,
+  run,
+}) => {
+  service.failure = failure('unavailable')
+  await rejection(run())
+  service.failure = undefined
+
+  assert.is(await run(), 'token-2')
+})
+
+test('a caller that gives up does not end the login of the others', async ({
+  service,
+  tokens,
+  run,
+}) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  service.gate = promise
+  const controller = new AbortController()
+  const impatient = tokens.run(service.use, { signal: controller.signal, deadline: 0 })
+  const patient = run()
+  await settle()
+
+  const reason = failure('cancelled')
+  controller.abort(reason)
+  assert.is(await rejection(impatient), reason)
+  resolve()
+
+  assert.is(await patient, 'token-1')
+})
+
+test('a login that hangs ends at the time limit', async ({ clock, service, run }) => {
+  service.gate = new Promise(() => undefined)
+  const error = rejection(run())
+
+  await clock.advance(LIMIT_MS)
+
+  assert.is(((await error) as KmsError).code, 'timeout')
+})
+
+test('events tell of logins and renewals with the life, and a refusal once', async ({
+  clock,
+  events,
+  service,
+  run,
+}) => {
+  await run()
+  await clock.advance(0.71 * HOUR_S * 1_000)
+  service.valid.clear()
+  service.failure = failure('denied')
+  await rejection(run())
+  await rejection(run())
+
+  assert.equal(
+    events.of('token').map(({ action, code, ttlSeconds }) => [action, code, ttlSeconds]),
+    [
+      ['login', 'ok', HOUR_S],
+      ['renew', 'ok', HOUR_S],
+      ['login', 'denied', undefined],
+    ],
+  )
+  assert.not.match(JSON.stringify(events.all), /token-\d/)
+})
+
+test('close() ends renewals', async ({ clock, service, tokens, run }) => {
+  await run()
+  tokens.close()
+
+  await clock.advance(10 * HOUR_S * 1_000)
+
+  assert.equal([service.renewals, service.logins], [0, 1])
+})
+
+test.run()
