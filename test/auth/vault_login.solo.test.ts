@@ -63,7 +63,7 @@ async function setup({ transit: options = {}, tls = false }: Setup = {}) {
 }
 
 test('approle logs in under the least policy, and a short-lived token is renewed by itself', async () => {
-  await using one = await setup({ transit: { tokenTtl: '2s' } })
+  await using one = await setup({ transit: { tokenTtl: '2s', noDefaultPolicy: true } })
   const provider = one.provider()
   await one.limited((call) => provider.keyState(call))
 
