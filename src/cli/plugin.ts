@@ -7,13 +7,16 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { createStateFile } from '../config/state_file.ts'
 import { startGrpcServer } from '../grpc/server.ts'
 import { type Clock, systemClock } from '../kms/clock.ts'
+import { maxEnvelopeBytes } from '../kms/envelope.ts'
 import type { EventSink } from '../kms/events.ts'
 import { Health } from '../kms/health.ts'
 import { Keyring } from '../kms/keyring.ts'
+import { MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../kms/limits.ts'
 import { RingMember } from '../kms/ring_member.ts'
 import { noStateStore } from '../kms/state.ts'
 import { startAdmin } from '../observe/admin.ts'
@@ -23,6 +26,7 @@ import { RUNTIME, VERSION } from './version.ts'
 
 /** How long requests under way may take once the plugin is told to stop. */
 const DRAIN_MS = 5_000
+const LONGEST_VERSION = { version: '9'.repeat(10), createdAt: 2 ** 40 }
 
 export interface Plugin {
   /** Where the socket is. */
@@ -46,6 +50,7 @@ export async function startPlugin(config: Config, log: EventSink): Promise<Plugi
   const started = new Started()
   try {
     const ring = await createRing(config, deps, started)
+    checkEnvelopeSize(ring)
     const health = createHealth(config, ring, deps)
     started.add(() => Promise.resolve(health.stop()))
     const server = await startGrpcServer({
@@ -90,6 +95,17 @@ async function createRing(config: Config, deps: Deps, started: Started): Promise
     deps.events.emit({ type: 'notice', level: 'info', what: 'provider', message, fields })
   }
   return ring
+}
+
+/** A config whose envelopes KMS v2 could not store is refused before it makes one. */
+function checkEnvelopeSize(ring: readonly RingMember[]): void {
+  const members = ring.map(({ provider }) => ({ providerId: provider.id, ...LONGEST_VERSION }))
+  const wraps = ring.map(({ provider }) => SEED_BYTES + provider.limits.overheadBytes)
+  const bytes = maxEnvelopeBytes(members, wraps)
+  if (bytes <= MAX_V2_CIPHERTEXT_BYTES) return
+  throw new ConfigError([
+    `providers: envelopes would have up to ${bytes} bytes, wanted at most ${MAX_V2_CIPHERTEXT_BYTES}: give providers a shorter id`,
+  ])
 }
 
 function createHealth(config: Config, ring: readonly RingMember[], deps: Deps): Health {

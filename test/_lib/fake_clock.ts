@@ -1,5 +1,6 @@
 /** Time that moves only when a test says so. @module */
 
+import { setImmediate } from 'node:timers'
 import type { Clock } from '../../src/kms/clock.ts'
 
 interface Timer {
