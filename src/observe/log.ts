@@ -119,7 +119,7 @@ function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
     code,
     duration_ms: rounded(durationMs),
     key_id_hash: keyIdHash,
-    ...errorFields(error),
+    ...causeFields(error),
   }
   if (error === undefined) {
     const level = method === 'Status' ? 'debug' : 'info'
@@ -169,7 +169,7 @@ function healthEntry(event: Extract<KmsEvent, { type: 'health' }>): Entry {
 
 function tokenEntry(event: Extract<KmsEvent, { type: 'token' }>): Entry {
   const { provider, action, method, code, ttlSeconds, error } = event
-  const fields = { provider, action, method, code, ttl_s: ttlSeconds, ...errorFields(error) }
+  const fields = { provider, action, method, code, ttl_s: ttlSeconds, ...causeFields(error) }
   const what = action === 'login' ? 'Login' : 'Renewal of the token'
   if (error === undefined) {
     return { level: 'info', event: 'token', message: `${what} succeeded`, fields }
@@ -178,13 +178,17 @@ function tokenEntry(event: Extract<KmsEvent, { type: 'token' }>): Entry {
   return { level: 'warn', event: 'token', message, fields, floodKey: message }
 }
 
-/** Names and codes down the chain of causes; words and stack only of what is a fault of ours. */
 function errorFields(error: unknown): Fields {
   if (error === undefined) return {}
   const known = toKmsError(error)
+  return { error_code: known.code, ...causeFields(known) }
+}
+
+/** Names and codes down the chain of causes; where it happened only of what is a fault of ours. */
+function causeFields(known: KmsError | undefined): Fields {
+  if (known === undefined) return {}
   const causes = causesOf(known)
   return {
-    error_code: known.code,
     causes: causes.length === 0 ? undefined : causes.map(nameOf).join(' < '),
     stack: known.code === 'internal' ? stackOf(known) : undefined,
   }
