@@ -1,0 +1,21 @@
+/** What a process has used, as Linux tells it. @module */
+
+import { readFileSync } from 'node:fs'
+
+/** The kernel counts in hundredths of a second (`getconf CLK_TCK`). */
+const TICK_MS = 10
+/** Places of utime and stime behind the process's name. */
+const [USER, SYSTEM] = [11, 12]
+
+/** Processor time so far, of all threads. */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[USER]) + Number(fields[SYSTEM])) * TICK_MS
+}
+
+/** Resident memory. */
+export function rssMb(pid: number): number {
+  const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  return Number(kb) / 1024
+}
