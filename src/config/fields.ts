@@ -11,7 +11,7 @@ export function duration(options: { readonly minMs: number; readonly maxMs: numb
   const expected = `a duration from ${minMs}ms to ${maxMs}ms such as "30s"`
   return v.pipe(
     v.string(),
-    v.regex(/^\d{1,9}(?:ms|s|m|h)$/),
+    v.regex(/^\d{1,9}(?:ms|s|m|h)$/, expected),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const ms = durationMs(dataset.value)
       if (ms >= minMs && ms <= maxMs) return ms

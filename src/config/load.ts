@@ -23,6 +23,8 @@ export class ConfigError extends Error {
 }
 
 const MAX_ALIASES = 10
+/** How messages begin that the schema did not write itself. */
+const VALIBOT_MESSAGE = /^(?:Invalid|Expected) /
 
 /** @throws ConfigError */
 export async function loadConfig(path: string): Promise<Config> {
@@ -67,12 +69,13 @@ function problemOf(issue: v.BaseIssue<unknown>): string {
   const path = v.getDotPath(issue)
   const at = path === null ? '' : `${path}: `
   if (issue.expected === 'never') return `${at}is not a known key: check its spelling and place`
+  if (issue.type === 'strict_object' && issue.received === 'undefined') return `${at}is missing`
   if (issue.received === 'undefined') return `${at}is missing: wanted ${wanted(issue)}`
   return `${at}wanted ${wanted(issue)}`
 }
 
-/** `check` and length rules carry their expectation as their message; every other message may quote a value. */
+/** The schema's own words, where it has some; valibot's would quote the value. */
 function wanted({ type, expected, message }: v.BaseIssue<unknown>): string {
-  if (type === 'check' || type === 'max_length') return message
-  return expected ?? message
+  if (type === 'starts_with') return `something that starts with ${expected}`
+  return VALIBOT_MESSAGE.test(message) ? (expected ?? 'another value') : message
 }

@@ -11,6 +11,7 @@ import { providerConfig } from '../providers/registry.ts'
 import { duration } from './fields.ts'
 
 const DAY_MS = 86_400_000
+const MAX_PORT = 65_535
 
 function described<T extends v.GenericSchema>(schema: T, text: string) {
   return v.pipe(schema, v.description(text))
@@ -36,7 +37,7 @@ const socket = v.strictObject({
   mode: v.optional(
     v.pipe(
       v.string(),
-      v.regex(/^0?[0-7]{3}$/),
+      v.regex(/^0?[0-7]{3}$/, 'octal permissions in quotes such as "0600"'),
       v.description('Permissions of the socket in octal; connecting needs write permission'),
       v.transform((text) => Number.parseInt(text, 8)),
     ),
@@ -46,11 +47,14 @@ const socket = v.strictObject({
   group: v.optional(described(uid, 'Numeric group id of the socket')),
 })
 
+const LISTEN = 'host:port with a port up to 65535, or unix:///path'
+
 const listen = v.pipe(
   v.string(),
-  v.regex(/^(?:unix:\/\/\/.+|\[[0-9a-f:]+\]:\d{1,5}|[\w.-]+:\d{1,5})$/i),
+  v.regex(/^(?:unix:\/\/\/.+|\[[0-9a-f:]+\]:\d{1,5}|[\w.-]+:\d{1,5})$/i, LISTEN),
   v.description('host:port (port 0 picks one) or unix:///path'),
   v.transform(parseListen),
+  v.check((at) => 'path' in at || at.port <= MAX_PORT, LISTEN),
 )
 
 /** Where the admin server listens. */
@@ -100,7 +104,10 @@ const health = v.pipe(
 )
 
 const log = v.strictObject({
-  level: v.optional(v.picklist(['debug', 'info', 'warn', 'error']), 'info'),
+  level: v.optional(
+    described(v.picklist(['debug', 'info', 'warn', 'error']), 'The least that is logged'),
+    'info',
+  ),
   format: v.optional(
     described(v.picklist(['json', 'text']), 'json for collectors, text for terminals'),
     'json',
@@ -110,21 +117,22 @@ const log = v.strictObject({
 /** Sorts out the several-provider keys until the keyring serves more than one. */
 const providers = v.pipe(
   v.array(providerConfig),
-  v.minLength(1),
-  v.maxLength(1, 'exactly one provider: several at once are not supported yet'),
+  v.length(1, 'exactly one provider: several at once are not supported yet'),
 )
 
+const PROTECTION = '"any": "threshold" and the long form are not supported yet'
+
 export const configSchema = v.strictObject({
-  apiVersion: v.literal('trousseau.io/v1'),
-  kind: v.literal('TrousseauConfig'),
-  socket,
-  providers,
+  apiVersion: described(v.literal('trousseau.io/v1'), 'Format of this file'),
+  kind: described(v.literal('TrousseauConfig'), 'What this file is'),
+  socket: described(socket, 'The socket that kube-apiserver connects to'),
+  providers: described(providers, 'The key services; exactly one for now'),
   protection: v.optional(
-    described(v.literal('any'), 'How a plaintext is spread over providers'),
+    described(v.literal('any', PROTECTION), 'How a plaintext is spread over providers'),
     'any',
   ),
-  rotation: v.optional(rotation, {}),
-  health: v.optional(health, {}),
+  rotation: v.optional(described(rotation, 'When a new key version is used'), {}),
+  health: v.optional(described(health, 'How providers are watched, and what an outage means'), {}),
   requestTimeout: v.optional(
     described(
       duration({ minMs: 100, maxMs: 60_000 }),
@@ -146,8 +154,10 @@ export const configSchema = v.strictObject({
       v.description('Folder for non-secret state that lets a restart keep the key id in an outage'),
     ),
   ),
-  admin: v.optional(v.strictObject({ listen })),
-  log: v.optional(log, {}),
+  admin: v.optional(
+    described(v.strictObject({ listen }), 'Serves /livez, /readyz and /metrics; none without it'),
+  ),
+  log: v.optional(described(log, 'What is logged, one line an event on standard error'), {}),
 })
 
 export type Config = v.InferOutput<typeof configSchema>

@@ -1,0 +1,188 @@
+/**
+ * All commands and their options; what they do stands in a file of its own for
+ * each. Nothing here ends the process or reads its environment.
+ *
+ * @module
+ */
+
+import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
+import * as v from 'valibot'
+import { duration } from '../config/fields.ts'
+import { KmsError, toKmsError } from '../kms/errors.ts'
+import { parseSocketPath } from '../kms/socket_path.ts'
+import { check } from './check.ts'
+import { completionScript, SHELLS, type Shell } from './completion.ts'
+import { printConfigSchema, validateConfig } from './config.ts'
+import { demo } from './demo.ts'
+import type { Io } from './io.ts'
+import { keygen } from './keygen.ts'
+import { EXIT, json, reportError } from './output.ts'
+import { serve, stopped } from './serve.ts'
+import { status } from './status.ts'
+import { RUNTIME, VERSION } from './version.ts'
+
+const HELP_WIDTH = 100
+const TIMEOUT = { minMs: 1, maxMs: 60_000 } as const
+
+const EXIT_CODES = `
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage, or a config that cannot be used
+  3    the plugin that was asked is not healthy, or breaks a rule
+  130  stopped by a signal before it was done`
+
+/** Runs one command line (without the program's name) and returns the exit code. */
+export async function runProgram(argv: readonly string[], io: Io): Promise<number> {
+  let code: number = EXIT.ok
+  const program = createProgram(io, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    return reportError(error, io)
+  }
+}
+
+function createProgram(io: Io, done: (code: number) => void): Command {
+  const program = new Command('trousseau')
+    .description('Kubernetes KMS provider plugin for Vault, OpenBao and local keys')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.out(text),
+      writeErr: (text) => io.err(text),
+      getOutHelpWidth: () => HELP_WIDTH,
+      getErrHelpWidth: () => HELP_WIDTH,
+      getOutHasColors: () => io.color,
+      getErrHasColors: () => false,
+      outputError: (text, write) => write(`trousseau: ${sentence(text)}\n`),
+    })
+    .showHelpAfterError('hint: "trousseau help" lists commands, "trousseau help COMMAND" options')
+    .addHelpText('after', EXIT_CODES)
+  addServing(program, io, done)
+  /** A command that ends by itself, or when it is stopped. */
+  const short = async (work: number | Promise<number>) => {
+    const interrupted = stopped(io.stop).then(() => EXIT.interrupted)
+    done(await Promise.race([work, interrupted]))
+  }
+  addAsking(program, io, short)
+  addFiles(program, io, short)
+  addAbout(program, io, short)
+  return program
+}
+
+type Short = (work: number | Promise<number>) => Promise<void>
+
+function addServing(program: Command, io: Io, done: (code: number) => void): void {
+  program
+    .command('serve')
+    .description('run the plugin until SIGTERM or SIGINT')
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .action(async ({ config }: { config: string }) => done(await serve({ configPath: config }, io)))
+  program
+    .command('demo')
+    .description('show the plugin at work with a local key, and keep serving')
+    .option(
+      '--dir <folder>',
+      'keep key and socket here (default: a folder that goes with the demo)',
+    )
+    .action(async (options: { dir?: string }) => done(await demo(options, io)))
+}
+
+function addAsking(program: Command, io: Io, short: Short): void {
+  program
+    .command('status')
+    .description("ask any plugin's socket as kube-apiserver does")
+    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
+    .option('--json', 'print JSON', false)
+    .action((options: { socket: string; timeout: number; json: boolean }) => {
+      const { socket, timeout, json } = options
+      return short(status({ socketPath: socket, timeoutMs: timeout, json }, io))
+    })
+  program
+    .command('check')
+    .description(
+      "probe any plugin's socket by the rules of the KMS contract; it encrypts and decrypts",
+    )
+    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .option('--json', 'print JSON', false)
+    .action(({ socket, json }: { socket: string; json: boolean }) =>
+      short(check({ socketPath: socket, json }, io)),
+    )
+}
+
+function addFiles(program: Command, io: Io, short: Short): void {
+  program
+    .command('keygen')
+    .description('make a key file for the local provider; nothing is ever overwritten')
+    .argument('<file>', 'the key file')
+    .option('--add-version', 'add a key version to a file that exists', false)
+    .action((file: string, options: { addVersion: boolean }) =>
+      short(keygen({ file, ...options }, io)),
+    )
+  const config = program.command('config').description('look at config files')
+  config
+    .command('validate')
+    .description('list everything that is wrong with a config file')
+    .argument('<file>', 'YAML or JSON config file')
+    .action((file: string) => short(validateConfig(file, io)))
+  config
+    .command('schema')
+    .description('print the JSON Schema of config files, for editors')
+    .action(() => short(printConfigSchema(io)))
+}
+
+function addAbout(program: Command, io: Io, short: Short): void {
+  const version = (asJson: boolean) => {
+    io.out(
+      asJson ? json({ version: VERSION, runtime: RUNTIME }) : `trousseau ${VERSION} (${RUNTIME})\n`,
+    )
+    return EXIT.ok
+  }
+  program
+    .command('version')
+    .description('print the version of this program and of its runtime')
+    .option('--json', 'print JSON', false)
+    .action((options: { json: boolean }) => short(version(options.json)))
+  program
+    .command('completion')
+    .description('print a completion script; the docs say where to put it')
+    .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
+    .action((shell: Shell) => {
+      io.out(completionScript(program, shell))
+      return short(EXIT.ok)
+    })
+}
+
+function socketPath(text: string): string {
+  const path = pathOrProblem(text)
+  if (path instanceof KmsError) throw new InvalidArgumentError(path.message)
+  return path
+}
+
+function pathOrProblem(text: string): string | KmsError {
+  try {
+    return parseSocketPath(text)
+  } catch (error) {
+    return toKmsError(error)
+  }
+}
+
+function milliseconds(text: string): number {
+  const result = v.safeParse(duration(TIMEOUT), text)
+  if (result.success) return result.output
+  throw new InvalidArgumentError('Wanted a duration from 1ms to 60s, such as "3s"')
+}
+
+/** Commander's errors in the form of ours. */
+function sentence(text: string): string {
+  const plain = text
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ')
+  return plain.charAt(0).toUpperCase() + plain.slice(1)
+}

@@ -1,0 +1,126 @@
+/** `trousseau status`: what kube-apiserver gets to see of any plugin. @module */
+
+import { connectKms, type KmsClient, RpcError } from '../grpc/client.ts'
+import { reach } from '../grpc/reach.ts'
+import { keyIdHash } from '../kms/key_id_hash.ts'
+import { MAX_KEY_ID_BYTES } from '../kms/limits.ts'
+import type { Io } from './io.ts'
+import { EXIT, json, paint, printable, table } from './output.ts'
+
+export interface StatusOptions {
+  readonly socketPath: string
+  readonly timeoutMs: number
+  readonly json: boolean
+}
+
+interface Failure {
+  readonly code: string
+  readonly message: string
+}
+
+type Answer<T> = ({ readonly latencyMs: number } & T) | { readonly error: Failure }
+
+interface V2Status {
+  readonly version: string
+  readonly healthz: string
+  readonly keyId: string
+}
+
+interface Report {
+  readonly socket: string
+  readonly healthy: boolean
+  /** The first thing that is wrong. */
+  readonly problem: string | undefined
+  readonly v2: Answer<V2Status & { readonly keyIdHash: string }>
+  readonly v1beta1: Answer<{ version: string; runtimeName: string; runtimeVersion: string }>
+}
+
+const UNIMPLEMENTED = 'UNIMPLEMENTED'
+
+/** @throws KmsError when nobody can be asked */
+export async function status(options: StatusOptions, io: Io): Promise<number> {
+  await reach(options.socketPath, options.timeoutMs)
+  const client = connectKms(options.socketPath, options)
+  try {
+    const report = await ask(client, options.socketPath)
+    io.out(options.json ? json(report) : readable(report, io))
+    return report.healthy ? EXIT.ok : EXIT.unhealthy
+  } finally {
+    client.close()
+  }
+}
+
+async function ask(client: KmsClient, socket: string): Promise<Report> {
+  const v2 = await timed(async () => {
+    const { version, healthz, keyId } = await client.v2.status()
+    return { version, healthz, keyId, keyIdHash: keyIdHash(keyId) }
+  })
+  const v1beta1 = await timed(async () => {
+    const { version, runtimeName, runtimeVersion } = await client.v1.version()
+    return { version, runtimeName, runtimeVersion }
+  })
+  const problem = problemOf({ v2, v1beta1 })
+  return { socket, healthy: problem === undefined, problem, v2, v1beta1 }
+}
+
+async function timed<T extends object>(run: () => Promise<T>): Promise<Answer<T>> {
+  try {
+    // The first call pays for the connection.
+    await run()
+    const start = performance.now()
+    const answer = await run()
+    return { ...answer, latencyMs: Math.round((performance.now() - start) * 100) / 100 }
+  } catch (error) {
+    if (error instanceof RpcError) return { error: { code: error.status, message: error.message } }
+    return { error: { code: 'INTERNAL', message: 'The answer is not a message of this API' } }
+  }
+}
+
+/** A plugin of v1beta1 alone is judged by its Version. */
+function problemOf({ v2, v1beta1 }: Pick<Report, 'v2' | 'v1beta1'>): string | undefined {
+  if (!('error' in v2)) return v2Problem(v2)
+  if (v2.error.code !== UNIMPLEMENTED) return `Status answered ${said(v2.error)}`
+  if ('error' in v1beta1) return `Version answered ${said(v1beta1.error)}`
+  return v1beta1.version === 'v1beta1' ? undefined : 'the v1beta1 version is not v1beta1 (rule V1)'
+}
+
+/** The checks of kube-apiserver (rules S2, S4, S7). */
+function v2Problem({ version, healthz, keyId }: V2Status): string | undefined {
+  if (healthz !== 'ok') return `healthz is not "ok": ${printable(healthz)}`
+  if (version !== 'v2' && version !== 'v2beta1') return 'the version is not v2 (rule S2)'
+  const bytes = new TextEncoder().encode(keyId).length
+  if (bytes > 0 && bytes <= MAX_KEY_ID_BYTES) return undefined
+  return `the key id has ${bytes} bytes: kube-apiserver takes 1 to ${MAX_KEY_ID_BYTES} (rule S7)`
+}
+
+function readable({ socket, problem, v2, v1beta1 }: Report, io: Io): string {
+  const health = problem === undefined ? paint(io, 'green', 'ok') : paint(io, 'red', problem)
+  const rows = [['socket', socket], ['health', health], ...v2Rows(v2), v1Row(v1beta1)]
+  return `${table(rows)
+    .map((row) => row.join('  '))
+    .join('\n')}\n`
+}
+
+function v2Rows(v2: Report['v2']): string[][] {
+  if ('error' in v2) return [['v2', absence(v2.error)]]
+  return [
+    ['v2', `${printable(v2.version)}, answered in ${v2.latencyMs} ms`],
+    ['key id', printable(v2.keyId)],
+    ['key id hash', `${v2.keyIdHash} (as in kube-apiserver's metrics)`],
+  ]
+}
+
+function v1Row(v1beta1: Report['v1beta1']): string[] {
+  if ('error' in v1beta1) return ['v1beta1', absence(v1beta1.error)]
+  const { version, runtimeName, runtimeVersion, latencyMs } = v1beta1
+  const runtime = printable(`${runtimeName} ${runtimeVersion}`.trim())
+  return ['v1beta1', `${printable(version)} by ${runtime}, answered in ${latencyMs} ms`]
+}
+
+function absence(error: Failure): string {
+  return error.code === UNIMPLEMENTED ? 'not served' : said(error)
+}
+
+function said({ code, message }: Failure): string {
+  return `${code}: ${printable(message)}`
+}

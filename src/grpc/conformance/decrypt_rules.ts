@@ -1,0 +1,213 @@
+/** Rules D, and E10 and E7, which show in Decrypt. @module */
+
+import { Buffer } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
+import { codeOf, type Encrypted, isUnknown, median, same, sameAnswer } from './probe.ts'
+import { Broken, expect, NotSeen, type Rule } from './rule.ts'
+
+const LENGTHS = [1, 16, 24, 32, 64]
+const AT_ONCE = 100
+/** How many bytes of a ciphertext are changed, one at a time. */
+const PLACES = 24
+const IN_A_ROW = 5
+const SLOW_MS = 100
+const UNKNOWN_ANNOTATION = 'unknown.conformance.trousseau.io'
+
+export const DECRYPT_RULES: readonly Rule[] = [
+  {
+    id: 'D1',
+    title: 'Decrypt gives back exactly what Encrypt got',
+    broken: 'fail',
+    async run(probe) {
+      await probe.sample()
+      for (const length of LENGTHS) {
+        const made = await probe.encrypt(randomBytes(length)).catch(() => undefined)
+        // E1 tells of lengths that are refused.
+        if (made === undefined) continue
+        const plaintext = await probe.decrypt(made).catch((cause: unknown) => {
+          throw new Broken(`Decrypt of its own ciphertext answered ${codeOf(cause)}`, { cause })
+        })
+        expect(same(plaintext, made.plaintext), `other bytes came back for ${length}`)
+      }
+      return ''
+    },
+  },
+  {
+    id: 'E7',
+    title: 'A request without annotations is accepted',
+    broken: 'fail',
+    async run(probe) {
+      const sample = await probe.sample()
+      if (uses(sample)) throw new NotSeen('this plugin needs its annotations')
+      const plaintext = await probe.opened({ ...sample, annotations: {} })
+      expect(plaintext !== undefined, 'Decrypt wants annotations that Encrypt did not give')
+      return ''
+    },
+  },
+  {
+    id: 'D2',
+    title: 'Key id and annotations are used',
+    broken: 'warn',
+    async run(probe) {
+      const sample = await probe.openable()
+      const noKeyId = await probe.opened({ ...sample, keyId: '' })
+      expect(noKeyId === undefined, 'Decrypt opens a ciphertext without its key id')
+      if (!uses(sample)) return 'no annotations'
+      const bare = await probe.opened({ ...sample, annotations: {} })
+      expect(bare === undefined, 'Decrypt opens a ciphertext without its annotations')
+      return ''
+    },
+  },
+  {
+    id: 'D3',
+    title: 'An unknown key id is refused',
+    broken: 'fail',
+    async run(probe) {
+      const sample = await probe.openable()
+      const keyId = `unknown-${randomBytes(8).toString('hex')}`
+      const plaintext = await probe.opened({ ...sample, keyId })
+      expect(plaintext === undefined, 'Decrypt opens a ciphertext under a key id nobody knows')
+      return ''
+    },
+  },
+  {
+    id: 'D5',
+    title: 'Annotations are bound to the ciphertext',
+    broken: 'warn',
+    async run(probe) {
+      const sample = await probe.openable()
+      if (!uses(sample)) throw new NotSeen('there are no annotations; D3 shows the key id')
+      for (const key of Object.keys(sample.annotations)) {
+        const annotations = { ...sample.annotations, [key]: changedIn(sample.annotations[key]) }
+        const plaintext = await probe.opened({ ...sample, annotations })
+        expect(plaintext === undefined, 'Decrypt does not notice a changed annotation')
+      }
+      return ''
+    },
+  },
+  {
+    id: 'D10',
+    title: 'An unknown annotation is refused',
+    broken: 'warn',
+    async run(probe) {
+      const sample = await probe.openable()
+      const annotations = { ...sample.annotations, [UNKNOWN_ANNOTATION]: new Uint8Array([1]) }
+      const plaintext = await probe.opened({ ...sample, annotations })
+      expect(plaintext === undefined, 'Decrypt ignores an annotation it cannot know')
+      return ''
+    },
+  },
+  {
+    id: 'E10',
+    title: 'Tampering is detected, and Encrypt is randomised',
+    broken: 'fail',
+    async run(probe) {
+      const sample = await probe.openable()
+      const changed = tampered(sample.ciphertext)
+      for (const ciphertext of changed) {
+        const plaintext = await probe.opened({ ...sample, ciphertext })
+        expect(plaintext === undefined, 'Decrypt opens a ciphertext that was changed')
+      }
+      const again = await probe.encrypt(sample.plaintext)
+      expect(!sameAnswer(again, sample), 'one plaintext gives one ciphertext twice')
+      return `${changed.length} changes`
+    },
+  },
+  {
+    id: 'D12',
+    title: 'What cannot be opened is an error, not an empty plaintext',
+    broken: 'fail',
+    async run(probe) {
+      const sample = await probe.sample()
+      for (const ciphertext of [new Uint8Array(), randomBytes(sample.ciphertext.length)]) {
+        const answered = await probe.decrypt({ ...sample, ciphertext }).then(
+          () => true,
+          () => false,
+        )
+        expect(!answered, 'Decrypt answers OK to what is no ciphertext')
+      }
+      return ''
+    },
+  },
+  {
+    id: 'D7',
+    title: '100 Decrypts at once',
+    broken: 'fail',
+    async run(probe) {
+      const sample = await probe.openable()
+      const calls = Array.from({ length: AT_ONCE }, () => probe.decrypt(sample))
+      const results = await Promise.allSettled(calls)
+      const good = results.filter(
+        (result) => result.status === 'fulfilled' && same(result.value, sample.plaintext),
+      ).length
+      expect(good === AT_ONCE, `${AT_ONCE - good} of ${AT_ONCE} failed`)
+      return ''
+    },
+  },
+  {
+    id: 'D8',
+    title: 'Decrypt answers within 100 ms',
+    broken: 'warn',
+    async run(probe) {
+      const sample = await probe.openable()
+      const before = probe.decryptMs.length
+      for (let asked = 0; asked < IN_A_ROW; asked += 1) await probe.decrypt(sample)
+      const times = probe.decryptMs.slice(before)
+      const ms = median(times)
+      expect(ms < SLOW_MS, `median ${ms.toFixed(1)} ms`)
+      return `median ${ms.toFixed(1)} ms`
+    },
+  },
+]
+
+/** Asked of all errors that were seen, so last. */
+export const ERROR_RULES: readonly Rule[] = [
+  {
+    id: 'F6',
+    title: 'Errors have codes that mean something',
+    broken: 'warn',
+    async run({ errors }) {
+      if (errors.length === 0) throw new NotSeen('no call failed')
+      const unknown = errors.filter(isUnknown).length
+      expect(unknown === 0, `${unknown} of ${errors.length} errors had the code UNKNOWN`)
+      return [...new Set(errors.map(codeOf))].join(', ')
+    },
+  },
+  {
+    id: 'F8',
+    title: 'Errors quote no plaintext',
+    broken: 'fail',
+    async run(probe) {
+      if (probe.errors.length === 0) throw new NotSeen('no call failed')
+      const leaks = probe.errors.some(({ message }) => probe.quotesPlaintext(Buffer.from(message)))
+      expect(!leaks, 'an error message holds what was encrypted')
+      return `${probe.errors.length} errors`
+    },
+  },
+]
+
+function uses({ annotations }: Encrypted): boolean {
+  return Object.keys(annotations).length > 0
+}
+
+function changedIn(bytes: Uint8Array = new Uint8Array()): Uint8Array {
+  return bytes.length === 0 ? new Uint8Array([1]) : flipped(bytes, 0)
+}
+
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  return bytes.map((byte, index) => (index === at ? byte ^ 0x10 : byte))
+}
+
+/** One bit in many places, a byte less and a byte more. */
+function tampered(ciphertext: Uint8Array): Uint8Array[] {
+  const { length } = ciphertext
+  const step = Math.max(1, (length - 1) / (PLACES - 1))
+  const places = new Set(
+    Array.from({ length: PLACES }, (_, at) => Math.min(length - 1, Math.round(at * step))),
+  )
+  return [
+    ...[...places].map((at) => flipped(ciphertext, at)),
+    ciphertext.slice(0, -1),
+    new Uint8Array([...ciphertext, 0]),
+  ]
+}

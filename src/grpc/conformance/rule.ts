@@ -1,0 +1,43 @@
+/** What a rule of the probe is, and how it says what it saw. @module */
+
+import type { Probe } from './probe.ts'
+
+export type Result = 'pass' | 'warn' | 'fail' | 'skipped'
+
+export interface Finding {
+  /** Its number in the KMS contract (`docs/contract.md`). */
+  readonly rule: string
+  readonly title: string
+  readonly result: Result
+  /** What was seen; never a plaintext or a ciphertext. */
+  readonly detail: string
+}
+
+export interface Rule {
+  readonly id: string
+  readonly title: string
+  /** What breaking it is: kube-apiserver or the data suffers (`fail`), or it is bad practice (`warn`). */
+  readonly broken: 'fail' | 'warn'
+  /** Why nothing after it can be probed when it is broken. */
+  readonly gate?: string
+  /**
+   * What there is to say of a rule that is kept.
+   *
+   * @throws Broken, NotSeen, or any other error, which is a broken rule too
+   */
+  run(probe: Probe): Promise<string>
+}
+
+/** The rule is broken. */
+export class Broken extends Error {
+  override readonly name = 'Broken'
+}
+
+/** This plugin gives no occasion to see whether the rule is kept. */
+export class NotSeen extends Error {
+  override readonly name = 'NotSeen'
+}
+
+export function expect(condition: boolean, problem: string): asserts condition {
+  if (!condition) throw new Broken(problem)
+}

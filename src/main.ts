@@ -1,0 +1,44 @@
+/**
+ * Where the process meets the program: the only file that reads the arguments and
+ * the environment, listens to signals and exits.
+ *
+ * @module
+ */
+
+import process from 'node:process'
+import { inspect } from 'node:util'
+import type { Io } from './cli/io.ts'
+import { EXIT } from './cli/output.ts'
+import { runProgram } from './cli/program.ts'
+
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // Asked twice: at once.
+    if (stop.signal.aborted) process.exit(EXIT.interrupted)
+    stop.abort()
+  })
+}
+
+// What nobody caught leaves the program in a state nobody knows: the supervisor starts it anew.
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    process.stderr.write(`trousseau: Internal fault, please report it: ${inspect(error)}\n`)
+    process.exit(EXIT.failure)
+  })
+}
+
+// Whoever reads the output may have seen enough, such as head.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(EXIT.ok)
+})
+
+const io: Io = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
+  stop: stop.signal,
+}
+const code = await runProgram(process.argv.slice(2), io)
+process.stdout.write('', () => process.exit(code))

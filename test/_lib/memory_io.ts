@@ -1,0 +1,29 @@
+/** A command's terminal that remembers what was printed. @module */
+
+import type { Io } from '../../src/cli/io.ts'
+
+export interface MemoryIo extends Io {
+  readonly printed: () => string
+  readonly complained: () => string
+  /** As SIGTERM does. */
+  readonly halt: () => void
+}
+
+export function memoryIo({ color = false } = {}): MemoryIo {
+  const stop = new AbortController()
+  let out = ''
+  let err = ''
+  return {
+    out(text) {
+      out += text
+    },
+    err(text) {
+      err += text
+    },
+    color,
+    stop: stop.signal,
+    printed: () => out,
+    complained: () => err,
+    halt: () => stop.abort(),
+  }
+}

@@ -1,0 +1,68 @@
+import * as assert from 'uvu/assert'
+import { startPlugin } from '../../src/cli/plugin.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { connectKms } from '../../src/grpc/client.ts'
+import type { Finding } from '../../src/grpc/conformance/rule.ts'
+import { checkConformance } from '../../src/grpc/conformance.ts'
+import { createKeyFile } from '../../src/providers/local_key_file.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
+
+const test = suite('cli/check', () => ({}), 30_000)
+
+/** All that this plugin gives no occasion to see. */
+const SKIPPED = ['E5', 'E6', 'D5']
+
+const findings = await ownFindings()
+
+for (const { rule, title, result, detail } of findings) {
+  if (SKIPPED.includes(rule)) continue
+  test(`check finds in Trousseau itself: ${title} [${rule}]`, () => {
+    assert.is(`${result} ${result === 'pass' ? '' : detail}`.trim(), 'pass')
+  })
+}
+
+test('check skips in Trousseau only what its lack of annotations hides', () => {
+  const skipped = findings.filter(({ result }) => result === 'skipped')
+
+  assert.equal(
+    skipped.map(({ rule }) => rule),
+    SKIPPED,
+  )
+})
+
+async function ownFindings(): Promise<Finding[]> {
+  await using folder = await tempFolder()
+  const keyFile = folder.at('keys')
+  await createKeyFile(keyFile, () => Date.now())
+  const config = parseConfig(
+    {
+      apiVersion: 'trousseau.io/v1',
+      kind: 'TrousseauConfig',
+      socket: { path: folder.at('kms.sock') },
+      providers: [{ name: 'here', type: 'local', keyFile }],
+    },
+    'test',
+  )
+  const plugin = await startPlugin(config, { emit: () => undefined })
+  try {
+    await until('the plugin is healthy', () => isHealthy(plugin.socketPath))
+    return await checkConformance(plugin.socketPath, { timeoutMs: 3_000, idleMs: 1_000 })
+  } finally {
+    await plugin.close()
+  }
+}
+
+async function isHealthy(path: string): Promise<boolean> {
+  const client = connectKms(path, { timeoutMs: 1_000 })
+  try {
+    return (await client.v2.status()).healthz === 'ok'
+  } catch {
+    return false
+  } finally {
+    client.close()
+  }
+}
+
+test.run()

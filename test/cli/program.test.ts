@@ -1,0 +1,300 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import * as assert from 'uvu/assert'
+import { runProgram } from '../../src/cli/program.ts'
+import { RUNTIME, VERSION } from '../../src/cli/version.ts'
+import configJsonSchema from '../../src/config/config.schema.json' with { type: 'json' }
+import { FAKE_KEY_ID, type FakeOptions, Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
+import { memoryIo } from '../_lib/memory_io.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
+
+const test = suite('cli/program', () => ({ io: memoryIo() }), 20_000)
+
+const COMMANDS = [
+  'serve',
+  'demo',
+  'status',
+  'check',
+  'keygen',
+  'config',
+  'config validate',
+  'config schema',
+  'version',
+  'completion',
+]
+const KEY_ID_HASH = 'sha256:569620bc8635647aef4954786bc2404e36e3a19c92e32dccf8a9669028ea687b'
+const REFUSED = 14
+
+for (const command of COMMANDS) {
+  test(`runProgram() explains "${command}"`, async ({ io }) => {
+    assert.is(await runProgram([...command.split(' '), '--help'], io), 0)
+    assert.match(io.printed(), `Usage: trousseau ${command}`)
+    assert.is(io.complained(), '')
+  })
+}
+
+test('runProgram() documents the exit codes in its help', async ({ io }) => {
+  assert.is(await runProgram(['help'], io), 0)
+  for (const code of ['0', '1', '2', '3', '130']) {
+    assert.match(io.printed(), new RegExp(`^  ${code} +\\S`, 'm'))
+  }
+})
+
+for (const [args, complaint] of [
+  [['serv'], "Unknown command 'serv' (Did you mean serve?)"],
+  [['status'], "Required option '--socket <path>' not specified"],
+  [['status', '--socket', 'kms.sock'], 'Socket path is not an absolute path'],
+  [['status', '--socket', '/k', '--timeout', '3'], 'Wanted a duration from 1ms to 60s'],
+  [['check', '--socket', '/k', '--xml'], "Unknown option '--xml'"],
+  [['keygen'], "Missing required argument 'file'"],
+  [['completion', 'tcsh'], 'Allowed choices are bash, zsh, fish'],
+] as const) {
+  test(`runProgram() exits 2 for "${args.join(' ')}", with one line and a hint`, async ({ io }) => {
+    assert.is(await runProgram(args, io), 2)
+
+    const lines = io.complained().trimEnd().split('\n')
+    assert.match(lines[0] ?? '', /^trousseau: [A-Z]/)
+    assert.match(lines[0] ?? '', complaint)
+    assert.match(lines[1] ?? '', /^hint: /)
+    assert.is(lines.length, 2)
+    assert.is(io.printed(), '')
+  })
+}
+
+test('runProgram() shows the help where no command is given, and exits 2', async ({ io }) => {
+  assert.is(await runProgram([], io), 2)
+  assert.match(io.complained(), 'Usage: trousseau')
+})
+
+test('version prints the version for people and as JSON', async ({ io }) => {
+  assert.is(await runProgram(['version'], io), 0)
+  assert.is(io.printed(), `trousseau ${VERSION} (${RUNTIME})\n`)
+
+  const other = memoryIo()
+  assert.is(await runProgram(['version', '--json'], other), 0)
+  assert.equal(JSON.parse(other.printed()), { version: VERSION, runtime: RUNTIME })
+})
+
+test('config schema prints the checked-in JSON Schema', async ({ io }) => {
+  assert.is(await runProgram(['config', 'schema'], io), 0)
+  assert.equal(JSON.parse(io.printed()), configJsonSchema)
+})
+
+test('config validate exits 0 for a good file and 2 for a bad one', async ({ io }) => {
+  await using folder = await tempFolder()
+  const good = folder.at('good.yaml')
+  const head = 'apiVersion: trousseau.io/v1\nkind: TrousseauConfig\n'
+  const socket = 'socket: { path: /run/kms.sock }\n'
+  await writeFile(
+    good,
+    `${head}${socket}providers: [{ name: here, type: local, keyFile: /keys }]\n`,
+  )
+  const bad = folder.at('bad.yaml')
+  await writeFile(bad, `${head}socket: {}\nproviders: []\n`)
+
+  assert.is(await runProgram(['config', 'validate', good], io), 0)
+  assert.is(io.printed(), `${good} is valid: here (local) on /run/kms.sock\n`)
+
+  const other = memoryIo()
+  assert.is(await runProgram(['config', 'validate', bad], other), 2)
+  assert.equal(other.complained().trimEnd().split('\n'), [
+    `trousseau: ${bad}: socket.path: is missing`,
+    `trousseau: ${bad}: providers: wanted exactly one provider: several at once are not supported yet`,
+    'hint: "trousseau config schema" says what each key may be',
+  ])
+})
+
+test('serve exits 2 for a config that cannot be read', async ({ io }) => {
+  assert.is(await runProgram(['serve', '--config', '/none/trousseau.yaml'], io), 2)
+  assert.match(io.complained(), /^trousseau: \/none\/trousseau\.yaml: cannot be read \(ENOENT\)\n/)
+})
+
+test('keygen makes a file of mode 0600, adds versions and overwrites nothing [F9]', async ({
+  io,
+}) => {
+  await using folder = await tempFolder()
+  const path = folder.at('keys')
+
+  assert.is(await runProgram(['keygen', path], io), 0)
+  assert.match(io.printed(), `Made ${path}\n`)
+  assert.is((await stat(path)).mode & 0o777, 0o600)
+  const text = await readFile(path, 'utf8')
+  const { keys } = JSON.parse(text)
+  assert.not.match(io.printed(), keys[0].key)
+
+  const again = memoryIo()
+  assert.is(await runProgram(['keygen', path], again), 1)
+  assert.is(
+    again.complained(),
+    `trousseau: Key file "${path}" exists already: nothing was changed\n`,
+  )
+  assert.is(await readFile(path, 'utf8'), text)
+
+  const more = memoryIo()
+  assert.is(await runProgram(['keygen', path, '--add-version'], more), 0)
+  assert.match(more.printed(), /versions +2\n/)
+})
+
+async function against(
+  options: FakeOptions,
+  run: (path: string) => Promise<number>,
+): Promise<number> {
+  await using plugin = await startFakePlugin(options)
+  return await run(plugin.path)
+}
+
+test('status shows what a healthy plugin says', async ({ io }) => {
+  const code = await against({}, (path) => runProgram(['status', '--socket', path], io))
+
+  assert.is(code, 0)
+  assert.match(io.printed(), /^health +ok$/m)
+  assert.match(io.printed(), /^v2 +v2, answered in [\d.]+ ms$/m)
+  assert.match(io.printed(), new RegExp(`^key id +${FAKE_KEY_ID}$`, 'm'))
+  assert.match(io.printed(), new RegExp(`^key id hash +${KEY_ID_HASH} `, 'm'))
+  assert.match(io.printed(), /^v1beta1 +v1beta1 by fake 1\.0\.0, answered in [\d.]+ ms$/m)
+  assert.not.match(io.printed(), '\x1b')
+})
+
+test('status prints JSON, and colour on a terminal only', async ({ io }) => {
+  const code = await against({ v2Only: true }, (path) =>
+    runProgram(['status', '--json', '--socket', `unix://${path}`], io),
+  )
+
+  assert.is(code, 0)
+  const report = JSON.parse(io.printed())
+  assert.is(report.healthy, true)
+  assert.is(report.v2.keyId, FAKE_KEY_ID)
+  assert.is(report.v2.keyIdHash, KEY_ID_HASH)
+  assert.is(report.v1beta1.error.code, 'UNIMPLEMENTED')
+
+  const terminal = memoryIo({ color: true })
+  await against({ v2Only: true }, (path) => runProgram(['status', '--socket', path], terminal))
+  assert.match(terminal.printed(), '\x1b[32mok\x1b[39m')
+  assert.match(terminal.printed(), /^v1beta1 +not served$/m)
+})
+
+for (const [what, options, problem] of [
+  [
+    'a Status that fails',
+    {
+      status: () => {
+        throw new Refusal('Not ready yet: no login', { code: REFUSED })
+      },
+    },
+    'Status answered UNAVAILABLE: Not ready yet: no login',
+  ],
+  [
+    'healthz that is not ok',
+    { status: (good) => ({ ...good, healthz: 'bad\x1b[2J' }) },
+    'healthz is not "ok": bad?[2J',
+  ],
+  [
+    'another version',
+    { status: (good) => ({ ...good, version: 'v3' }) },
+    'the version is not v2 (rule S2)',
+  ],
+  [
+    'an empty key id',
+    { status: (good) => ({ ...good, keyId: '' }) },
+    'the key id has 0 bytes: kube-apiserver takes 1 to 1024 (rule S7)',
+  ],
+] as const satisfies readonly (readonly [string, FakeOptions, string])[]) {
+  test(`status exits 3 for ${what}, and says so`, async ({ io }) => {
+    const code = await against(options, (path) => runProgram(['status', '--socket', path], io))
+
+    assert.is(code, 3)
+    assert.match(io.printed(), problem)
+  })
+}
+
+test('status exits 1 where nobody can be asked', async ({ io }) => {
+  await using folder = await tempFolder()
+  const path = folder.at('none.sock')
+
+  assert.is(await runProgram(['status', '--socket', path], io), 1)
+  assert.is(
+    io.complained(),
+    `trousseau: Cannot connect to ${path}: there is no such file: see whether the plugin runs and under which path\n`,
+  )
+})
+
+test('status ends within its timeout at a plugin that hangs', async ({ io }) => {
+  const code = await against({ status: () => new Promise(() => undefined) }, (path) =>
+    runProgram(['status', '--socket', path, '--timeout', '200ms'], io),
+  )
+
+  assert.is(code, 3)
+  assert.match(io.printed(), 'DEADLINE_EXCEEDED')
+})
+
+test('status ends with 130 when it is stopped', async ({ io }) => {
+  let asked = false
+  const hang = (): Promise<never> => {
+    asked = true
+    return new Promise(() => undefined)
+  }
+  const code = await against({ status: hang }, async (path) => {
+    const ended = runProgram(['status', '--socket', path, '--timeout', '60s'], io)
+    await until('Status was asked', () => asked)
+    io.halt()
+    return await ended
+  })
+
+  assert.is(code, 130)
+})
+
+test('check passes a good plugin', async ({ io }) => {
+  const code = await against({}, (path) => runProgram(['check', '--socket', path], io))
+
+  assert.is(code, 0)
+  assert.match(io.printed(), /^pass +D1 +Decrypt gives back exactly what Encrypt got$/m)
+  assert.match(io.printed(), /^49 passed, 0 failed, 0 warnings, 1 skipped$/m)
+})
+
+test('check exits 3 for a plugin that breaks a rule, and prints JSON', async ({ io }) => {
+  const code = await against(
+    { decrypt: (request, good) => good({ ...request, keyId: FAKE_KEY_ID }) },
+    (path) => runProgram(['check', '--json', '--socket', path], io),
+  )
+
+  assert.is(code, 3)
+  const { conforms, findings } = JSON.parse(io.printed())
+  assert.is(conforms, false)
+  const failed = findings.filter(({ result }: { result: string }) => result === 'fail')
+  assert.equal(failed, [
+    {
+      rule: 'D3',
+      title: 'An unknown key id is refused',
+      result: 'fail',
+      detail: 'Decrypt opens a ciphertext under a key id nobody knows',
+    },
+  ])
+})
+
+test('main exits with the code of the command, and ends on SIGTERM', async () => {
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const runtime = 'deno' in process.versions ? ['run', '--allow-all'] : []
+  const started = (args: readonly string[]) =>
+    spawn(process.execPath, [...runtime, main, ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
+
+  const [usage] = await once(started(['status']), 'exit')
+  assert.is(usage, 2)
+
+  const child = started(['demo'])
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+  })
+  await until('the demo serves', () => output.includes('Serving until Ctrl-C'))
+  // Deno's own kill() reports the signal whatever the child made of it.
+  process.kill(child.pid ?? 0, 'SIGTERM')
+  const [code] = await once(child, 'exit')
+  assert.is(code, 0)
+})
+
+test.run()

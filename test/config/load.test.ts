@@ -1,0 +1,239 @@
+import { writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import { ConfigError, loadConfig, parseConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+
+const test = suite('config/load', () => ({}))
+
+const SECRET = 'hvs.CAESIJ-planted'
+
+const VAULT = {
+  name: 'vault-prod',
+  type: 'vault',
+  address: 'https://vault.example.org:8200',
+  key: 'k8s-etcd',
+  auth: { method: 'token', tokenFile: '/etc/trousseau/token' },
+}
+const GOOD = {
+  apiVersion: 'trousseau.io/v1',
+  kind: 'TrousseauConfig',
+  socket: { path: '/run/trousseau/kms.sock' },
+  providers: [{ name: 'here', type: 'local', keyFile: '/var/lib/trousseau/keys' }],
+}
+
+/** The example of the docs. */
+const YAML = `
+apiVersion: trousseau.io/v1
+kind: TrousseauConfig
+socket: { path: unix:///run/trousseau/kms.sock, mode: "0660", owner: 0, group: 1000 }
+providers:
+  - name: vault-prod
+    type: vault
+    address: https://vault.example.org:8200/
+    mount: transit
+    key: k8s-etcd
+    tls: { caFile: /etc/trousseau/ca.pem }
+    auth: { method: approle, mount: approle, roleIdFile: /etc/trousseau/role-id, secretIdFile: /etc/trousseau/secret-id }
+rotation: { activationDelay: 1h }
+admin: { listen: "127.0.0.1:8787" }
+log: { level: info, format: json }
+`
+
+async function load(text: string): Promise<Config> {
+  await using folder = await tempFolder()
+  const path = folder.at('trousseau.yaml')
+  await writeFile(path, text)
+  return await loadConfig(path)
+}
+
+/** The problems of a text, without the folder's name. */
+async function problemsOf(text: string): Promise<string[]> {
+  const error = await rejection(load(text))
+  assert.instance(error, ConfigError)
+  return (error as ConfigError).problems.map((line) => line.replace(/^.*\/(?=trousseau\.yaml)/, ''))
+}
+
+function problems(content: unknown): readonly string[] {
+  try {
+    parseConfig(content, 'c')
+  } catch (error) {
+    assert.instance(error, ConfigError)
+    return (error as ConfigError).problems
+  }
+  return []
+}
+
+test('loadConfig() reads YAML', async () => {
+  const config = await load(YAML)
+
+  assert.equal(config.socket, {
+    path: '/run/trousseau/kms.sock',
+    mode: 0o660,
+    owner: 0,
+    group: 1000,
+  })
+  assert.is(config.providers[0]?.name, 'vault-prod')
+  assert.is(config.rotation.activationDelay, 3_600_000)
+  assert.equal(config.admin, { listen: { host: '127.0.0.1', port: 8787 } })
+})
+
+test('loadConfig() reads JSON and fills in every default', async () => {
+  const config = await load(JSON.stringify(GOOD))
+
+  assert.equal(config, {
+    ...GOOD,
+    socket: { path: '/run/trousseau/kms.sock', mode: 0o600 },
+    providers: [{ name: 'here', type: 'local', keyFile: '/var/lib/trousseau/keys' }],
+    protection: 'any',
+    rotation: { activationDelay: 300_000 },
+    health: { interval: 30_000, staleAfter: 90_000, outageHold: 900_000 },
+    requestTimeout: 2_500,
+    statusVersion: 'v2',
+    log: { level: 'info', format: 'json' },
+  } as unknown as Config)
+})
+
+test('parseConfig() reads every form of admin.listen', () => {
+  for (const [listen, wanted] of [
+    ['127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
+    ['localhost:65535', { host: 'localhost', port: 65_535 }],
+    ['[::1]:8787', { host: '::1', port: 8787 }],
+    ['unix:///run/trousseau/admin.sock', { path: '/run/trousseau/admin.sock' }],
+  ] as const) {
+    assert.equal(parseConfig({ ...GOOD, admin: { listen } }, 'c').admin?.listen, wanted)
+  }
+})
+
+test('loadConfig() lists all problems at once, with path and expectation and no value', async () => {
+  const text = `
+apiVersion: ${SECRET}
+kind: TrousseauConfig
+socket: { path: "${SECRET}", mode: ${SECRET}, user: 3 }
+providers:
+  - { name: ${SECRET}, type: vault, address: "http://${SECRET}", key: k, auth: { method: token, tokenFile: ${SECRET} } }
+requestTimeout: ${SECRET}
+health: { interval: 100s }
+log: { level: ${SECRET} }
+recovery: { key: ${SECRET} }
+`
+  const found = await problemsOf(text)
+
+  assert.equal(found, [
+    'trousseau.yaml: apiVersion: wanted "trousseau.io/v1"',
+    'trousseau.yaml: socket.path: wanted an absolute path of at most 107 bytes, or unix:// and one',
+    'trousseau.yaml: socket.mode: wanted octal permissions in quotes such as "0600"',
+    'trousseau.yaml: socket.user: is not a known key: check its spelling and place',
+    'trousseau.yaml: providers.0.name: wanted /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/',
+    'trousseau.yaml: providers.0.auth.tokenFile: wanted something that starts with "/"',
+    'trousseau.yaml: providers.0.address: wanted https:// (http:// only with allowInsecureHttp: true)',
+    'trousseau.yaml: health.staleAfter: wanted longer than health.interval',
+    'trousseau.yaml: requestTimeout: wanted a duration from 100ms to 60000ms such as "30s"',
+    'trousseau.yaml: log.level: wanted ("debug" | "info" | "warn" | "error")',
+    'trousseau.yaml: recovery: is not a known key: check its spelling and place',
+  ])
+  assert.not.match(found.join('\n'), SECRET)
+})
+
+for (const [what, content, problem] of [
+  ['nothing', null, 'c: wanted Object'],
+  ['a missing key', { ...GOOD, socket: {} }, 'c: socket.path: is missing'],
+  [
+    'no provider',
+    { ...GOOD, providers: [] },
+    'c: providers: wanted exactly one provider: several at once are not supported yet',
+  ],
+  [
+    'two providers',
+    { ...GOOD, providers: [...GOOD.providers, VAULT] },
+    'c: providers: wanted exactly one provider: several at once are not supported yet',
+  ],
+  [
+    'a provider type of a later version',
+    { ...GOOD, providers: [{ name: 'a', type: 'awskms' }] },
+    'c: providers.0.type: wanted ("vault" | "local")',
+  ],
+  [
+    'threshold protection',
+    { ...GOOD, protection: 'threshold' },
+    'c: protection: wanted "any": "threshold" and the long form are not supported yet',
+  ],
+  [
+    'a plain address',
+    { ...GOOD, providers: [{ ...VAULT, address: 'http://127.0.0.1:8200' }] },
+    'c: providers.0.address: wanted https:// (http:// only with allowInsecureHttp: true)',
+  ],
+  [
+    'a request timeout that is too short',
+    { ...GOOD, requestTimeout: '99ms' },
+    'c: requestTimeout: wanted a duration from 100ms to 60000ms such as "30s"',
+  ],
+  [
+    'a port that does not exist',
+    { ...GOOD, admin: { listen: '127.0.0.1:65536' } },
+    'c: admin.listen: wanted host:port with a port up to 65535, or unix:///path',
+  ],
+  [
+    'a relative state folder',
+    { ...GOOD, stateDir: 'state' },
+    'c: stateDir: wanted something that starts with "/"',
+  ],
+  [
+    'an owner by name',
+    { ...GOOD, socket: { ...GOOD.socket, owner: 'root' } },
+    'c: socket.owner: wanted number',
+  ],
+] as const) {
+  test(`parseConfig() refuses ${what}`, () => {
+    assert.equal(problems(content), [problem])
+  })
+}
+
+test('parseConfig() takes http:// with allowInsecureHttp', () => {
+  const provider = { ...VAULT, address: 'http://127.0.0.1:8200', allowInsecureHttp: true }
+
+  assert.equal(problems({ ...GOOD, providers: [provider] }), [])
+})
+
+for (const [what, text, problem] of [
+  [
+    'a key given twice',
+    `kind: a\nkind: ${SECRET}\n`,
+    'trousseau.yaml:2:1: not valid YAML (duplicate key)',
+  ],
+  [
+    'a text that is no YAML',
+    `a: "${SECRET}\nb`,
+    'trousseau.yaml:2:2: not valid YAML (missing char)',
+  ],
+  [
+    'two documents',
+    `a: 1\n---\nb: ${SECRET}\n`,
+    'trousseau.yaml:2:1: not valid YAML (multiple docs)',
+  ],
+  ['an alias to nothing', `a: *${SECRET.replace('.', '')}`, /^trousseau\.yaml/],
+  [
+    'a bomb of aliases',
+    `a: &a [x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\nd: [*c, *c, *c, *c]\n`,
+    'trousseau.yaml: has too many aliases, or one that leads nowhere',
+  ],
+] as const) {
+  test(`loadConfig() refuses ${what}, by place and without content`, async () => {
+    const found = (await problemsOf(text)).join('\n')
+
+    if (typeof problem === 'string') assert.match(found, problem)
+    else assert.match(found, problem)
+    assert.not.match(found, SECRET)
+  })
+}
+
+test('loadConfig() says why a file cannot be read', async () => {
+  await using folder = await tempFolder()
+  const error = await rejection(loadConfig(folder.at('none.yaml')))
+
+  assert.instance(error, ConfigError)
+  assert.match((error as ConfigError).message, 'none.yaml: cannot be read (ENOENT)')
+})
+
+test.run()
