@@ -4,6 +4,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { KmsError } from '../kms/errors.ts'
 import { MAX_ANNOTATION_BYTES, MAX_KEY_ID_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../kms/limits.ts'
 import type { EncryptReply, KmsService } from '../kms/service.ts'
+import { isAnnotationKey } from './annotation_key.ts'
 import { decodeRequest, requestInvalid, wrongAnswer } from './message.ts'
 import { createUnary, type UnaryDeps, type UnaryHandler } from './unary.ts'
 import {
@@ -20,11 +21,6 @@ export interface V2Deps extends UnaryDeps {
   /** Never changes while an API server is connected (rule S3). */
   readonly statusVersion: 'v2' | 'v2beta1'
 }
-
-/** A DNS name of two labels or more, which is what the API server takes (rule E5). */
-const ANNOTATION_KEY =
-  /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$/
-const MAX_ANNOTATION_KEY_CHARACTERS = 253
 
 export function createV2Handlers(
   deps: V2Deps,
@@ -106,9 +102,8 @@ function checkReply({ ciphertext, keyId, annotations }: EncryptReply): void {
     throw wrongAnswer('ciphertext is empty or too long')
   }
   if (!fits(keyId)) throw wrongAnswer('key id is empty or too long')
-  const badKey = (key: string) =>
-    key.length > MAX_ANNOTATION_KEY_CHARACTERS || !ANNOTATION_KEY.test(key)
-  if (Object.keys(annotations).some(badKey)) throw wrongAnswer('annotation key is no DNS name')
+  if (!Object.keys(annotations).every(isAnnotationKey))
+    throw wrongAnswer('annotation key is no DNS name')
   if (annotationBytes(annotations) > MAX_ANNOTATION_BYTES) {
     throw wrongAnswer('annotations are too long')
   }

@@ -166,7 +166,7 @@ export const ERROR_RULES: readonly Rule[] = [
     id: 'F6',
     title: 'Errors have codes that mean something',
     broken: 'warn',
-    async run({ errors }) {
+    run({ errors }) {
       if (errors.length === 0) throw new NotSeen('no call failed')
       const unknown = errors.filter(isUnknown).length
       expect(unknown === 0, `${unknown} of ${errors.length} errors had the code UNKNOWN`)
@@ -177,7 +177,7 @@ export const ERROR_RULES: readonly Rule[] = [
     id: 'F8',
     title: 'Errors quote no plaintext',
     broken: 'fail',
-    async run(probe) {
+    run(probe) {
       if (probe.errors.length === 0) throw new NotSeen('no call failed')
       const leaks = probe.errors.some(({ message }) => probe.quotesPlaintext(Buffer.from(message)))
       expect(!leaks, 'an error message holds what was encrypted')

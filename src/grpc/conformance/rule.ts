@@ -25,7 +25,7 @@ export interface Rule {
    *
    * @throws Broken, NotSeen, or any other error, which is a broken rule too
    */
-  run(probe: Probe): Promise<string>
+  run(probe: Probe): Promise<string> | string
 }
 
 /** The rule is broken. */

@@ -126,7 +126,7 @@ export const STATUS_AFTERTHOUGHTS: readonly Rule[] = [
     id: 'S3',
     title: 'The version never changes',
     broken: 'fail',
-    async run({ statuses }) {
+    run({ statuses }) {
       expect(distinct(statuses, 'version') === 1, 'the version changed between calls')
       return `${statuses.length} answers`
     },
@@ -135,7 +135,7 @@ export const STATUS_AFTERTHOUGHTS: readonly Rule[] = [
     id: 'S9',
     title: 'The key id stays the same',
     broken: 'warn',
-    async run({ statuses }) {
+    run({ statuses }) {
       const changes = statuses.filter(
         ({ keyId }, at) => at > 0 && keyId !== statuses[at - 1]?.keyId,
       ).length
@@ -148,7 +148,7 @@ export const STATUS_AFTERTHOUGHTS: readonly Rule[] = [
     id: 'S12',
     title: 'Status answers fast',
     broken: 'warn',
-    async run({ statusMs }) {
+    run({ statusMs }) {
       const slowest = Math.max(...statusMs)
       expect(slowest < SLOW_MS, `the slowest took ${Math.round(slowest)} ms`)
       return `the slowest took ${Math.round(slowest)} ms`

@@ -141,7 +141,7 @@ export const AFTERTHOUGHTS: readonly Rule[] = [
     id: 'T17',
     title: 'Errors have a code and a message',
     broken: 'fail',
-    async run({ errors }) {
+    run({ errors }) {
       if (errors.length === 0) throw new NotSeen('no call failed')
       expect(
         errors.every(({ message }) => message !== ''),
