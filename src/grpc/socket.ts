@@ -9,7 +9,7 @@ import { once } from 'node:events'
 import { chmod, chown, link, lstat, mkdir, rename, rm, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
 
 export interface SocketOptions {
   readonly path: string
@@ -40,7 +40,11 @@ export async function clearPath(path: string): Promise<void> {
     await unlink(path)
   } catch (cause) {
     if (cause instanceof KmsError) throw cause
-    throw unusable(path, `${errnoOf(cause)}: check the folder and its permissions`, cause)
+    throw unusable(
+      path,
+      `${systemCodeOf(cause) ?? 'unknown error'}: check the folder and its permissions`,
+      cause,
+    )
   }
 }
 
@@ -50,7 +54,11 @@ export async function openTo({ path, mode, owner, group }: SocketOptions): Promi
     if (owner !== undefined || group !== undefined) await chown(path, owner ?? -1, group ?? -1)
     await chmod(path, mode)
   } catch (cause) {
-    throw unusable(path, `${errnoOf(cause)} when setting its owner and mode`, cause)
+    throw unusable(
+      path,
+      `${systemCodeOf(cause) ?? 'unknown error'} when setting its owner and mode`,
+      cause,
+    )
   }
 }
 
@@ -87,7 +95,7 @@ async function answers(path: string): Promise<boolean> {
     await once(socket, 'connect')
     return true
   } catch (error) {
-    const errno = errnoOf(error)
+    const errno = systemCodeOf(error)
     if (errno === 'ECONNREFUSED' || errno === 'ENOENT') return false
     throw error
   } finally {
@@ -96,10 +104,5 @@ async function answers(path: string): Promise<boolean> {
 }
 
 function absent(error: unknown): undefined {
-  if (errnoOf(error) !== 'ENOENT') throw error
-}
-
-function errnoOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
-  return 'unknown error'
+  if (systemCodeOf(error) !== 'ENOENT') throw error
 }

@@ -10,7 +10,7 @@
 // rejects the Agent of another version, and Deno's ignores it.
 import { fetch, type Response } from 'undici'
 import * as v from 'valibot'
-import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
+import { KmsError, type KmsErrorCode, systemCodeOf } from '../kms/errors.ts'
 import type { Transport } from './transport.ts'
 
 export interface HttpRequest {
@@ -55,7 +55,7 @@ export class HttpClient {
     try {
       return await this.#once(request)
     } catch (error) {
-      if (request.signal.aborted || !STALE.has(errnoOf(error) ?? ''))
+      if (request.signal.aborted || !STALE.has(systemCodeOf(error) ?? ''))
         throw this.#translate(request, error)
     }
     try {
@@ -84,7 +84,7 @@ export class HttpClient {
   #translate({ method, path, signal }: HttpRequest, error: unknown): KmsError {
     if (signal.aborted && signal.reason instanceof KmsError) return signal.reason
     if (error instanceof KmsError) return error
-    const { code, why } = sayTransport(errnoOf(error))
+    const { code, why } = sayTransport(systemCodeOf(error))
     const message = `${method} ${path} got no answer from ${this.#baseUrl}: ${why}`
     return new KmsError(message, { code, cause: error })
   }
@@ -119,14 +119,6 @@ async function readText(response: Response): Promise<string> {
     text += decoder.decode(chunk, { stream: true })
   }
   return text + decoder.decode()
-}
-
-/** The first system or library code down the chain of causes. */
-function errnoOf(error: unknown): string | undefined {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && typeof at.code === 'string') return at.code
-  }
-  return undefined
 }
 
 const REASONS: Readonly<Record<string, string>> = {

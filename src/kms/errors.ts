@@ -45,3 +45,11 @@ export function toKmsError(error: unknown): KmsError {
   if (error instanceof KmsError) return error
   return new KmsError('Internal error', { code: 'internal', cause: error })
 }
+
+/** The first system or library code down the chain of causes, such as `ECONNREFUSED`. */
+export function systemCodeOf(error: unknown): string | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (!(at instanceof KmsError) && 'code' in at && typeof at.code === 'string') return at.code
+  }
+  return undefined
+}

@@ -9,7 +9,7 @@
 import { once } from 'node:events'
 import { lstat, unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 
 export interface AdminOptions {
@@ -82,7 +82,7 @@ async function listen(server: Server, at: AdminOptions['listen']): Promise<strin
     if (cause instanceof KmsError) throw cause
     const where = 'path' in at ? at.path : `${at.host}:${at.port}`
     throw new KmsError(
-      `Admin server cannot listen on ${where} (${errnoOf(cause)}): choose another admin.listen, or stop what uses it`,
+      `Admin server cannot listen on ${where} (${systemCodeOf(cause) ?? 'unknown error'}): choose another admin.listen, or stop what uses it`,
       { code: 'unavailable', cause },
     )
   }
@@ -144,9 +144,4 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   })
   response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-function errnoOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
-  return 'unknown error'
 }

@@ -12,7 +12,7 @@ import { link, open, readFile, realpath, rename, rm, stat } from 'node:fs/promis
 import { dirname } from 'node:path'
 import process from 'node:process'
 import * as v from 'valibot'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
 
 export const KEY_BYTES = 32
 const ID_BYTES = 16
@@ -69,7 +69,7 @@ export async function createKeyFile(path: string, now: () => number): Promise<Lo
     await link(draft, path)
     await syncFolder(path)
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cannot('create', path, cause)
+    if (systemCodeOf(cause) !== 'EEXIST') throw cannot('create', path, cause)
     throw new KmsError(`Key file "${path}" exists already: nothing was changed`, {
       code: 'request_invalid',
       cause,
@@ -199,7 +199,7 @@ function newKey(version: number, now: () => number): LocalKey {
 }
 
 function cannot(action: string, path: string, cause: unknown): KmsError {
-  const errno = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
+  const errno = systemCodeOf(cause) ?? 'unknown error'
   const hint =
     errno === 'ENOENT' && action === 'read'
       ? 'restore it from the safe copy, or make one with "trousseau keygen" where none was ever used'
