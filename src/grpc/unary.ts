@@ -63,7 +63,8 @@ async function limited(
   facts: RequestFacts,
   { clock, requestTimeoutMs }: UnaryDeps,
 ): Promise<Bytes> {
-  const ms = Math.min(requestTimeoutMs, Number(grpcCall.getDeadline()) - clock.now())
+  const left = Number(grpcCall.getDeadline()) - clock.now()
+  const ms = Math.max(Math.min(requestTimeoutMs, left), 0)
   const deadline = clock.monotonic() + ms
   const controller = new AbortController()
   const { signal } = controller
