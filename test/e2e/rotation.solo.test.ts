@@ -69,4 +69,85 @@ test(`${ROTATIONS} rotations under ${ENCRYPTS} Encrypts: every key id names the 
   }
 })
 
+/** A healthy plugin on a server of its own, which switches to a new version at once. */
+async function healthyPlugin() {
+  const folder = await tempFolder()
+  const bao = await startOpenBao()
+  const transit = await bao.setupTransit({ folder: folder.path })
+  const plugin = await startPluginProcess({
+    folder: folder.path,
+    config: {
+      providers: [
+        { name: 'vault-prod', type: 'vault', allowInsecureHttp: true, ...transit.provider },
+      ],
+      rotation: { activationDelay: '0s' },
+      health: { interval: '200ms', staleAfter: '90s' },
+    },
+  })
+  const keyId = () =>
+    plugin.client.v2.status().then(
+      (status) => status.keyId,
+      () => undefined,
+    )
+  const first = await until('the plugin is healthy', keyId)
+  return {
+    bao,
+    transit,
+    plugin,
+    keyId,
+    first,
+    async [Symbol.asyncDispose]() {
+      await plugin[Symbol.asyncDispose]()
+      await bao[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise
+    return 'OK'
+  } catch (error) {
+    return (error as { status: string }).status
+  }
+}
+
+test('a version below min_decryption_version is FAILED_PRECONDITION with the way out, and opens again when it is lowered [D4 F6]', async () => {
+  await using one = await healthyPlugin()
+  const { bao, transit, plugin, keyId, first } = one
+  const old = await plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })
+  await bao.rotate(transit)
+  await until('the key id follows', async () => (await keyId()) !== first)
+  const config = `${transit.mount}/keys/${transit.key}/config`
+
+  await bao.request('POST', config, { min_decryption_version: 2 })
+  const said = await plugin.client.v2.decrypt({ ...old, uid: 'u' }).catch((error: Error) => error)
+  assert.match((said as Error).message, /below min_decryption_version.*lower it/)
+  assert.is(await codeOf(plugin.client.v2.decrypt({ ...old, uid: 'u' })), 'FAILED_PRECONDITION')
+  assert.ok(await keyId(), 'what is new goes on')
+
+  await bao.request('POST', config, { min_decryption_version: 1 })
+  assert.is(await codeOf(plugin.client.v2.decrypt({ ...old, uid: 'u' })), 'OK')
+})
+
+test('a key that is deleted stops writes at once; made anew it has another key id, an alarm, and does not open old data [S6 F9]', async () => {
+  await using one = await healthyPlugin()
+  const { bao, transit, plugin, keyId, first } = one
+  const old = await plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })
+  const path = `${transit.mount}/keys/${transit.key}`
+  await bao.request('POST', `${path}/config`, { deletion_allowed: true })
+
+  await bao.request('DELETE', path)
+  await until('Status stops', async () => (await codeOf(plugin.client.v2.status())) === 'NOT_FOUND')
+  await bao.request('POST', path, {})
+
+  const second = await until('it is well again', keyId)
+  assert.is.not(second, first)
+  assert.is(plugin.events('key_recreated').length, 1)
+  assert.is(await codeOf(plugin.client.v2.decrypt({ ...old, uid: 'u' })), 'INVALID_ARGUMENT')
+  const made = await plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })
+  assert.is(await codeOf(plugin.client.v2.decrypt({ ...made, uid: 'u' })), 'OK')
+})
+
 test.run()
