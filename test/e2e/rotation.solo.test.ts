@@ -137,9 +137,12 @@ test('a key that is deleted stops writes at once; made anew it has another key i
   const old = await plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })
   const path = `${transit.mount}/keys/${transit.key}`
   await bao.request('POST', `${path}/config`, { deletion_allowed: true })
+  const bornBefore = Math.floor(Date.now() / 1_000)
 
   await bao.request('DELETE', path)
   await until('Status stops', async () => (await codeOf(plugin.client.v2.status())) === 'NOT_FOUND')
+  // Creation times have whole seconds: a key made anew within the first one's could not be told apart.
+  await until('another second has come', () => Math.floor(Date.now() / 1_000) > bornBefore)
   await bao.request('POST', path, {})
 
   const second = await until('it is well again', keyId)
