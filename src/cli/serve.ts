@@ -27,7 +27,7 @@ export async function serve(options: { readonly configPath: string }, io: Io): P
     say('stopped', 'Trousseau has stopped')
     return 0
   } finally {
-    output.flush()
+    await output.close()
   }
 }
 

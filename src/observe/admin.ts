@@ -7,13 +7,13 @@
  */
 
 import { once } from 'node:events'
-import { lstat, unlink } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
+import { type AdminAddress, listen } from './listen.ts'
 
 export interface AdminOptions {
-  readonly listen: { readonly path: string } | { readonly host: string; readonly port: number }
+  readonly listen: AdminAddress
   readonly events: EventSink
   /** What is wrong now; undefined when ready. */
   readonly problem: () => string | undefined
@@ -38,12 +38,15 @@ const INDEX = `Trousseau
 /metrics  for Prometheus
 `
 const LIMIT_MS = 5_000
+/** The runtimes look for connections past their limit this often; by themselves, every 30 s. */
+const LIMIT_LOOK_MS = 1_000
 const MAX_HEADER_BYTES = 8_192
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
 /** @throws KmsError when the address cannot be had */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
+  const limits = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: LIMIT_LOOK_MS }
+  const server = createServer(limits, (request, response) => {
     void answerTo(request, options).then((answer) => send(request, response, answer))
   })
   server.requestTimeout = LIMIT_MS
@@ -61,51 +64,43 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   return {
     address,
     async close() {
+      const closed = once(server, 'close')
       server.close()
       server.closeAllConnections()
-      if (server.listening) await once(server, 'close')
+      await closed
     },
   }
 }
 
-async function listen(server: Server, at: AdminOptions['listen']): Promise<string> {
-  try {
-    if ('path' in at) {
-      await removeStale(at.path)
-      server.listen(at.path)
-      await once(server, 'listening')
-      return at.path
-    }
-    server.listen(at.port, at.host)
-    await once(server, 'listening')
-  } catch (cause) {
-    if (cause instanceof KmsError) throw cause
-    const where = 'path' in at ? at.path : `${at.host}:${at.port}`
-    throw new KmsError(
-      `Admin server cannot listen on ${where} (${systemCodeOf(cause) ?? 'unknown error'}): choose another admin.listen, or stop what uses it`,
-      { code: 'unavailable', cause },
-    )
-  }
-  const bound = server.address()
-  if (bound === null || typeof bound === 'string') return String(bound)
-  return bound.family === 'IPv6'
-    ? `[${bound.address}]:${bound.port}`
-    : `${bound.address}:${bound.port}`
-}
-
-/** Only a socket is ever removed; what else stands there makes the bind fail. */
-async function removeStale(path: string): Promise<void> {
-  const found = await lstat(path).catch(() => undefined)
-  if (found?.isSocket() === true) await unlink(path)
-}
-
+/** A fault in an answer ends that answer and nothing else. */
 async function answerTo(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { status: 405, body: 'Wanted GET or HEAD\n' }
+  try {
+    return refusalOf(request, options.listen) ?? (await pageAt(request, options))
+  } catch (cause) {
+    options.events.emit({
+      type: 'notice',
+      level: 'error',
+      what: 'admin_failed',
+      message: 'Admin server failed to answer',
+      error: toKmsError(cause),
+    })
+    return { status: 500, body: 'Internal error, see the log\n' }
   }
-  if (!mayAsk(request, options.listen)) {
+}
+
+function refusalOf(request: IncomingMessage, at: AdminAddress): Answer | undefined {
+  const { method, headers } = request
+  if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: 'Wanted GET or HEAD\n' }
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) {
+    return { status: 400, body: 'Wanted no body\n' }
+  }
+  if (!mayAsk(request, at)) {
     return { status: 403, body: 'Wanted the address of this server as Host\n' }
   }
+  return undefined
+}
+
+async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
   switch (request.url?.split('?')[0]) {
     case '/':
       return { status: 200, body: INDEX }
@@ -127,11 +122,11 @@ async function answerTo(request: IncomingMessage, options: AdminOptions): Promis
 }
 
 /** A page in a browser of this node must not reach a server on loopback under a name of its own. */
-function mayAsk({ headers }: IncomingMessage, at: AdminOptions['listen']): boolean {
+function mayAsk({ headers }: IncomingMessage, at: AdminAddress): boolean {
   if ('path' in at) return true
   const bare = at.host.includes(':') ? `[${at.host}]` : at.host
-  if (!LOOPBACK.has(bare)) return true
-  return LOOPBACK.has((headers.host ?? '').replace(/:\d+$/, ''))
+  if (!LOOPBACK.test(bare.toLowerCase())) return true
+  return LOOPBACK.test((headers.host ?? '').replace(/:\d+$/, '').toLowerCase())
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
@@ -142,6 +137,8 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
+    // What is refused may go on sending; nobody reads it.
+    ...(status >= 400 && status < 500 ? { connection: 'close' } : {}),
   })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

@@ -8,7 +8,7 @@
 
 import { type DestinationStream, pino } from 'pino'
 import { type KmsError, toKmsError } from '../kms/errors.ts'
-import type { EventSink, KmsEvent } from '../kms/events.ts'
+import type { EventSink, HealthState, KmsEvent } from '../kms/events.ts'
 import { FloodGate } from './flood_gate.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -19,21 +19,38 @@ export interface LogOutput {
 }
 
 export interface LogFile extends LogOutput {
-  /** Writes what is still waiting. */
-  flush(): void
+  /** Writes what is still waiting, unless nobody takes it within a second. The last call. */
+  close(): Promise<void>
 }
 
 /** So much waits for a reader that is stuck; what comes after it is dropped rather than kept. */
 const MAX_WAITING_BYTES = 4_194_304
+const FAREWELL_MS = 1_000
+const NAME = /^[a-z]\w{0,63}$/i
+/** Control, format and surrogate characters and line separators: what moves, colours or reverses text. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 /** Standard error, written beside the event loop, so that a reader that is stuck holds up nothing. */
 export function standardError(): LogFile {
   const file = pino.destination({ fd: 2, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES })
   // Nobody reads any more, or the disk is full: no reason to stop serving.
   file.on('error', () => undefined)
+  const { promise: closed, resolve } = Promise.withResolvers<void>()
+  file.on('close', resolve)
+  let closing = false
   return {
-    write: (line) => file.write(line),
-    flush: () => file.flushSync(),
+    write(line) {
+      if (!closing) file.write(line)
+    },
+    async close() {
+      closing = true
+      // A flush that waits for a reader that is stuck, or tries one that is gone, would never end.
+      const timer = setTimeout(resolve, FAREWELL_MS)
+      file.end()
+      await closed
+      clearTimeout(timer)
+      file.destroy()
+    },
   }
 }
 
@@ -71,9 +88,11 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
     destination,
   )
   const gate = new FloodGate(monotonic)
+  let saidOfHealth: string | undefined
   return {
     emit(event) {
-      const entry = entryOf(event)
+      const entry = entryOf(event, saidOfHealth)
+      if (event.type === 'health') saidOfHealth = entry.message
       if (!log.isLevelEnabled(entry.level)) return
       const suppressed = entry.floodKey === undefined ? 0 : gate.pass(entry.floodKey)
       if (suppressed === undefined) return
@@ -83,14 +102,14 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
   }
 }
 
-function entryOf(event: KmsEvent): Entry {
+function entryOf(event: KmsEvent, saidOfHealth: string | undefined): Entry {
   switch (event.type) {
     case 'request':
       return requestEntry(event)
     case 'provider_call':
       return providerCallEntry(event)
     case 'health':
-      return healthEntry(event)
+      return healthEntry(event, saidOfHealth)
     case 'key_id':
       return {
         level: 'info',
@@ -106,6 +125,7 @@ function entryOf(event: KmsEvent): Entry {
         event: event.what,
         message: event.message,
         fields: { ...event.fields, ...errorFields(event.error) },
+        floodKey: `notice ${event.what} ${event.message}`,
       }
   }
 }
@@ -144,8 +164,11 @@ function providerCallEntry(event: Extract<KmsEvent, { type: 'provider_call' }>):
   }
 }
 
-/** Rounds that change nothing are for debugging alone. */
-function healthEntry(event: Extract<KmsEvent, { type: 'health' }>): Entry {
+/** Rounds that say nothing new are for debugging alone. */
+function healthEntry(
+  event: Extract<KmsEvent, { type: 'health' }>,
+  said: string | undefined,
+): Entry {
   const { state, previous, keyId, error, holdLeftMs } = event
   const fields = {
     state,
@@ -154,17 +177,21 @@ function healthEntry(event: Extract<KmsEvent, { type: 'health' }>): Entry {
     hold_left_s: holdLeftMs === undefined ? undefined : Math.round(holdLeftMs / 1000),
     ...errorFields(error),
   }
-  const changed = state !== previous
-  if (error === undefined) {
-    const message = changed ? 'Providers are well' : 'Providers are still well'
-    return { level: changed ? 'info' : 'debug', event: 'health', message, fields }
-  }
-  const message =
-    state === 'held'
-      ? `Key service is away, Status keeps the last key id: ${error.message}`
-      : `Status refuses: ${error.message}`
-  const level = state === 'failed' ? 'error' : 'warn'
-  return { level, event: 'health', message, fields, ...(changed ? {} : { floodKey: message }) }
+  const message = healthMessage(state, error)
+  const isNew = state !== previous || (error !== undefined && message !== said)
+  return { level: isNew ? healthLevel(event) : 'debug', event: 'health', message, fields }
+}
+
+function healthMessage(state: HealthState, error: KmsError | undefined): string {
+  if (error === undefined) return 'Providers are well'
+  return state === 'held'
+    ? `Key service is away, Status keeps the last key id: ${error.message}`
+    : `Status refuses: ${error.message}`
+}
+
+function healthLevel({ state, error }: Extract<KmsEvent, { type: 'health' }>): LogLevel {
+  if (error === undefined) return 'info'
+  return state === 'failed' ? 'error' : 'warn'
 }
 
 function tokenEntry(event: Extract<KmsEvent, { type: 'token' }>): Entry {
@@ -202,15 +229,27 @@ function causesOf(error: Error): Error[] {
   return causes
 }
 
+/** Both are texts of whoever threw: what does not look like a name is none. */
 function nameOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+  const names = ['code' in error ? error.code : undefined, error.name]
+  return (
+    names.find((name): name is string => typeof name === 'string' && NAME.test(name)) ?? 'Error'
+  )
 }
 
-/** Where it happened. What it said may quote anything, so only the places are kept. */
+/**
+ * Where it happened. What it said may quote anything, also lines that look like
+ * places, so the places are what comes after it.
+ */
 function stackOf(error: KmsError): string | undefined {
-  const thrown = error.cause instanceof Error ? error.cause : error
-  const places = thrown.stack?.split('\n').filter((line) => /^\s+at /.test(line))
-  return places?.map((line) => line.trim()).join(' | ')
+  const { message, stack } = error.cause instanceof Error ? error.cause : error
+  const start = stack?.indexOf(message) ?? -1
+  if (stack === undefined || start === -1) return undefined
+  const places = stack.slice(start + message.length).split('\n')
+  return places
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith('at '))
+    .join(' | ')
 }
 
 function rounded(ms: number): number {
@@ -222,11 +261,13 @@ function textOf(line: string): string {
   const { time, level, event, message, ...fields }: Record<string, unknown> = JSON.parse(line)
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`)
   const clock = String(time).slice(11, 23)
-  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${String(event)}  ${escaped(String(message))}`
-  return `${[head, ...rest].join(' ')}\n`
+  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${String(event)}  ${String(message)}`
+  return `${escaped([head, ...rest].join(' '))}\n`
 }
 
-/** Control characters would let foreign text write lines, or colours, of its own. */
+/** Foreign text writes no line and no colour of its own. */
 function escaped(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/g, (character) => JSON.stringify(character).slice(1, -1))
+  return text.replaceAll(UNPRINTABLE, (character) => {
+    return `\\u{${character.codePointAt(0)?.toString(16)}}`
+  })
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { readdirSync } from 'node:fs'
+import process from 'node:process'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { EventSink, HealthState, KmsEvent, ProviderHealth } from '../kms/events.ts'
 import { keyIdHash } from '../kms/key_id_hash.ts'
@@ -39,7 +41,7 @@ const METHODS = [
 
 export function createMetrics({ version, runtime, now }: MetricsOptions): Metrics {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  processMetrics(registry)
   const sinks = [requestMetrics(registry), providerMetrics(registry), healthMetrics(registry, now)]
   const tokens = tokenMetrics(registry, now)
   gauge(registry, 'build_info', 'Always 1; says what runs', ['version', 'runtime']).set(
@@ -59,6 +61,38 @@ export function createMetrics({ version, runtime, now }: MetricsOptions): Metric
 }
 
 type Recorder = (event: KmsEvent) => void
+
+/** What prom-client reads in `/proc`; it stays at 0 where that is closed. */
+const OF_PROC = [
+  'process_resident_memory_bytes',
+  'process_virtual_memory_bytes',
+  'process_heap_bytes',
+  'process_open_fds',
+]
+
+function processMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry })
+  if (isProcOpen()) return
+  for (const name of OF_PROC) registry.removeSingleMetric(name)
+  new Gauge({
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory size in bytes.',
+    registers: [registry],
+    collect() {
+      this.set(process.memoryUsage.rss())
+    },
+  })
+}
+
+/** Deno with narrow rights closes it. */
+function isProcOpen(): boolean {
+  try {
+    readdirSync('/proc/self/fd')
+    return true
+  } catch {
+    return false
+  }
+}
 
 function requestMetrics(registry: Registry): Recorder {
   const total = counter(registry, 'requests_total', 'Requests of API servers by outcome', [
@@ -160,7 +194,7 @@ function healthMetrics(registry: Registry, now: () => number): Recorder {
     showState(event.state)
     hold.set((event.holdLeftMs ?? 0) / 1000)
     if (event.state === 'ok') success.set(now() / 1000)
-    for (const info of [keyId, active, switchAt]) info.reset()
+    for (const info of [keyId, healthy, active, switchAt]) info.reset()
     if (event.keyId !== undefined) keyId.set({ key_id_hash: keyIdHash(event.keyId) }, 1)
     event.providers.forEach(ofProvider)
   }

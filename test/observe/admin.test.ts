@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { link, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/kms/errors.ts'
 import { type AdminOptions, startAdmin } from '../../src/observe/admin.ts'
@@ -88,13 +90,43 @@ test('other methods are 405, and HEAD has no body', async () => {
   assert.equal([head.status, head.body], [200, ''])
 })
 
+test('a body is refused, and so is what follows it', async () => {
+  await using admin = await start()
+  const [host = '', port = ''] = admin.address.split(':')
+  const client = connect(Number(port), host)
+  client.write('GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nbody')
+
+  assert.match(await text(client), /^HTTP\/1\.1 400 /)
+})
+
+test('a header that never ends is cut off', async () => {
+  await using admin = await start()
+  const [host = '', port = ''] = admin.address.split(':')
+  const client = connect(Number(port), host)
+  client.write('GET /livez HTTP/1.1\r\nHost: loc')
+
+  assert.match(await text(client), /^HTTP\/1\.1 408 /)
+})
+
+test('a page that fails is a 500 and an event, and the server lives', async () => {
+  const broken = { text: () => Promise.reject(new Error('planted')), contentType: 'text/plain' }
+  await using admin = await start({ metrics: broken })
+
+  const answer = await ask(admin.address, '/metrics')
+
+  assert.is(answer.status, 500)
+  assert.not.match(answer.body, /planted/)
+  assert.equal(admin.events.notices(), ['admin_listening', 'admin_failed'])
+  assert.is((await ask(admin.address, '/livez')).status, 200)
+})
+
 test('a foreign Host is refused on loopback', async () => {
   await using admin = await start()
 
   for (const host of ['evil.example.org', 'evil.example.org:8787', 'localhost.evil.org']) {
     assert.is((await ask(admin.address, '/metrics', { host })).status, 403, host)
   }
-  for (const host of ['localhost:1', '127.0.0.1', '[::1]:8787']) {
+  for (const host of ['localhost:1', 'LOCALHOST', '127.0.0.1', '127.1.2.3', '[::1]:8787']) {
     assert.is((await ask(admin.address, '/metrics', { host })).status, 200, host)
   }
 })
@@ -106,13 +138,54 @@ test('port 0 picks a port, and a notice names it', async () => {
   assert.equal(admin.events.notices(), ['admin_listening'])
 })
 
-test('a unix socket works, also over a stale file', async () => {
+test('a unix socket works for its owner alone, also over a stale file', async () => {
   await using folder = await tempFolder()
   const path = folder.at('admin.sock')
-  for (let turn = 0; turn < 2; turn += 1) {
-    await using admin = await start({ listen: { path } })
-    assert.is((await ask(admin.address, '/livez', { socketPath: path })).status, 200)
-  }
+  const stale = folder.at('stale.sock')
+  const other = createServer().listen(stale)
+  await once(other, 'listening')
+  // Closing removes a socket by its name, so another name of it stays, and nobody answers there.
+  await link(stale, path)
+  other.close()
+  await once(other, 'close')
+
+  await using admin = await start({ listen: { path } })
+
+  assert.is((await stat(path)).mode & 0o777, 0o600)
+  assert.is((await ask(admin.address, '/livez', { socketPath: path })).status, 200)
+})
+
+test('a unix socket is gone after close()', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('admin.sock')
+  const admin = await start({ listen: { path } })
+
+  await admin.close()
+
+  assert.equal(await readdir(folder.path), [])
+})
+
+test('a unix socket that somebody serves is refused and left alone', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('admin.sock')
+  await using first = await start({ listen: { path } })
+
+  const error = await rejection(start({ listen: { path } }))
+
+  assert.instance(error, KmsError)
+  assert.match((error as KmsError).message, /another process answers there/)
+  assert.is((await ask(first.address, '/livez', { socketPath: path })).status, 200)
+})
+
+test('a file that is no socket is refused and left alone', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('admin.sock')
+  await writeFile(path, 'mine')
+
+  const error = await rejection(start({ listen: { path } }))
+
+  assert.match((error as KmsError).message, /EADDRINUSE/)
+  assert.is(await readFile(path, 'utf8'), 'mine')
 })
 
 test('a port in use is refused with what to do', async () => {
@@ -128,17 +201,26 @@ test('a port in use is refused with what to do', async () => {
   }
 })
 
-test('close() does not wait for a client that keeps its connection', async () => {
-  const admin = await start()
-  const [host = '', port = ''] = admin.address.split(':')
-  const client = connect(Number(port), host)
-  await once(client, 'connect')
-  client.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  await once(client, 'data')
+for (const [what, said = ''] of [
+  ['keeps its connection', 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+  ['is in the middle of a request', 'GET /livez HT'],
+  ['asks nothing', ''],
+]) {
+  test(`close() does not wait for a client that ${what}`, async () => {
+    const admin = await start()
+    const [host = '', port = ''] = admin.address.split(':')
+    const client = connect(Number(port), host)
+    const closed = once(client, 'close')
+    await once(client, 'connect')
+    client.write(said)
+    // An answer on a later connection shows that the server has taken the first one.
+    await ask(admin.address, '/livez')
+    client.resume()
 
-  await admin.close()
+    await admin.close()
 
-  await once(client.resume(), 'close')
-})
+    await closed
+  })
+}
 
 test.run()

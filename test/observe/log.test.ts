@@ -1,9 +1,16 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import process from 'node:process'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/kms/errors.ts'
 import type { KmsEvent } from '../../src/kms/events.ts'
 import { createLogger, type LogLevel } from '../../src/observe/log.ts'
 import { suite } from '../_lib/uvu.ts'
 
+const DENO = 'deno' in process.versions
+const WRITER = fileURLToPath(new URL('../_lib/log_writer.ts', import.meta.url))
 const test = suite('observe/log', () => ({}))
 
 function logOf(level: LogLevel, format: 'json' | 'text', events: readonly KmsEvent[]) {
@@ -135,19 +142,20 @@ test('the level leaves out what is below it', () => {
 })
 
 test('what causes say stays out; their names and codes stay in', () => {
-  const cause = Object.assign(new Error('planted-cause'), { code: 'ECONNREFUSED' })
+  const odd = Object.assign(new Error('planted'), { code: 'planted code', name: 'planted: name' })
+  const cause = Object.assign(new Error('planted-cause', { cause: odd }), { code: 'ECONNREFUSED' })
   const error = new KmsError('Gone', { code: 'unavailable', cause })
 
   const { lines } = logOf('debug', 'json', [{ ...FAILED, error }])
 
   assert.not.match(lines.join(''), /planted/)
-  assert.is(JSON.parse(lines[0] ?? '').causes, 'ECONNREFUSED')
+  assert.is(JSON.parse(lines[0] ?? '').causes, 'ECONNREFUSED < Error')
 })
 
 test('a fault of ours is logged with its places and without its words [F8]', () => {
   const error = new KmsError('Internal error', {
     code: 'internal',
-    cause: new TypeError('planted-secret\n    planted-line'),
+    cause: new TypeError('planted-secret\n    planted-line\n    at planted (/place:1:1)'),
   })
 
   const { lines } = logOf('debug', 'json', [{ ...FAILED, code: 'internal', error }])
@@ -157,16 +165,17 @@ test('a fault of ours is logged with its places and without its words [F8]', () 
 })
 
 test('text is one readable line, and foreign text writes no line or colour of its own', () => {
-  const uid = 'a\n2026 ERROR forged \u001b[31mred'
-  const notice: KmsEvent = { type: 'notice', level: 'warn', what: 'x', message: uid }
+  const uid = 'a\n2026 ERROR forged \u001b[31mred \u009b31mred \u202eesrever \u2028 \u007f'
+  const notice: KmsEvent = { type: 'notice', level: 'warn', what: 'x', message: `é ${uid}` }
 
   const { lines } = logOf('info', 'text', [{ ...OK, uid }, notice])
 
   assert.match(lines[0] ?? '', /^[\d:.]{12} INFO {2}request {2}Encrypt answered api="v2"/)
   for (const line of lines) {
     assert.is(line.indexOf('\n'), line.length - 1)
-    assert.not.ok(line.includes('\u001b'))
+    assert.not.match(line.slice(0, -1), /[\p{Cc}\p{Cf}\p{Zl}]/u)
   }
+  assert.match(lines[1] ?? '', /é a\\u\{a\}2026/)
 })
 
 test('equal failures are held back after a few, and counted', () => {
@@ -184,6 +193,46 @@ test('equal failures are held back after a few, and counted', () => {
   assert.is(JSON.parse(lines[5] ?? '').suppressed, 995)
 })
 
+const AWAY: KmsEvent = {
+  type: 'health',
+  state: 'held',
+  previous: 'ok',
+  keyId: 'a',
+  error: new KmsError('Refused', { code: 'unavailable' }),
+  providers: [],
+}
+
+test('an outage is said when it starts, when its reason changes and when it ends', () => {
+  const again: KmsEvent = { ...AWAY, previous: 'held' }
+  const slow: KmsEvent = { ...again, error: new KmsError('Slow', { code: 'timeout' }) }
+  const well: KmsEvent = { ...AWAY, state: 'ok', previous: 'held', error: undefined }
+
+  const { lines } = logOf('info', 'json', [AWAY, again, again, slow, slow, well, AWAY])
+
+  assert.equal(
+    lines.map((line) => JSON.parse(line)).map(({ level, error_code }) => [level, error_code]),
+    [
+      ['warn', 'unavailable'],
+      ['warn', 'timeout'],
+      ['info', undefined],
+      ['warn', 'unavailable'],
+    ],
+  )
+})
+
+test('an outage that a restart met is said too', () => {
+  assert.is(logOf('info', 'json', [{ ...AWAY, previous: 'held' }]).lines.length, 1)
+})
+
+test('equal notices are held back after a few', () => {
+  const notice: KmsEvent = { type: 'notice', level: 'error', what: 'x', message: 'Again' }
+  const other: KmsEvent = { ...notice, message: 'Other' }
+
+  const { lines } = logOf('info', 'json', [...Array.from({ length: 100 }, () => notice), other])
+
+  assert.is(lines.length, 6)
+})
+
 test('good requests are never held back', () => {
   assert.is(
     logOf(
@@ -194,5 +243,36 @@ test('good requests are never held back', () => {
     100,
   )
 })
+
+const LINES = 2_000
+
+/** A process that writes twice so many lines, closes its log and exits. */
+function writer() {
+  const args = [...(DENO ? ['run', '--allow-all'] : []), WRITER, String(LINES)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  return Object.assign(child, { [Symbol.dispose]: () => void child.kill('SIGKILL') })
+}
+
+test('standardError() loses no line at the end of the process', async () => {
+  using child = writer()
+
+  assert.is((await text(child.stderr)).split('\n').length - 1, 2 * LINES)
+})
+
+test('standardError() ends although its reader has gone', async () => {
+  using child = writer()
+  child.stderr.destroy()
+
+  assert.equal(await once(child, 'exit'), [0, null])
+})
+
+if (!DENO) {
+  // Deno 2.9 does not exit while a write of its own hangs, whatever the program does.
+  test('standardError() ends although its reader is stuck', async () => {
+    using child = writer()
+
+    assert.equal(await once(child, 'exit'), [0, null])
+  })
+}
 
 test.run()

@@ -1,13 +1,20 @@
+import { spawn } from 'node:child_process'
+import process from 'node:process'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/kms/errors.ts'
 import type { KmsEvent } from '../../src/kms/events.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
 import { suite } from '../_lib/uvu.ts'
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const NOW = 1_800_000_000_000
 const test = suite('observe/metrics', () => {
   const metrics = createMetrics({ version: '1.2.3', runtime: 'node 26', now: () => NOW })
   return {
     emit: (event: KmsEvent) => metrics.sink.emit(event),
+    text: () => metrics.text(),
     series: async () => parse(await metrics.text()),
   }
 })
@@ -82,7 +89,11 @@ test('provider calls count with their items', async ({ emit, series }) => {
   )
 })
 
-function health(activeVersion: string, keyId: string, pending?: string): KmsEvent {
+function health(
+  activeVersion: string,
+  keyId: string,
+  pending?: string,
+): Extract<KmsEvent, { type: 'health' }> {
   return {
     type: 'health',
     state: 'held',
@@ -124,6 +135,26 @@ test('health shows state, hold and version; series of what is gone go too', asyn
   assert.equal(starting('trousseau_key_version_switch_timestamp_seconds'), [])
 })
 
+test('nothing foreign becomes a label, and a version is escaped', async ({ emit, text }) => {
+  const error = new KmsError('planted', { code: 'denied', cause: new Error('planted') })
+  emit({ ...REQUEST, uid: 'planted', keyIdHash: 'planted', code: 'denied', error })
+  emit({ type: 'token', provider: 'p', action: 'renew', method: 'm', code: 'denied', error })
+  emit({ type: 'notice', level: 'error', what: 'planted', message: 'planted', error })
+  emit({ ...health('1"\n\\', 'planted'), error })
+
+  assert.not.match(await text(), /planted/)
+  assert.ok((await text()).includes('{provider="p",version="1\\"\\n\\\\"} 1\n'))
+})
+
+test('ten thousand requests make no more series than one', async ({ emit, series }) => {
+  emit(REQUEST)
+  const before = (await series()).size
+
+  for (let index = 0; index < 10_000; index += 1) emit({ ...REQUEST, uid: `u${index}` })
+
+  assert.is((await series()).size, before)
+})
+
 test('the expiry of a token is its time, and absent for one that does not expire', async ({
   emit,
   series,
@@ -147,7 +178,26 @@ test('build info and process metrics are there', async ({ series }) => {
   const samples = await series()
 
   assert.is(samples.get('trousseau_build_info{version="1.2.3",runtime="node 26"}'), '1')
-  assert.ok(Number(samples.get('process_resident_memory_bytes')) > 0)
+  assert.ok(Number(samples.get('process_resident_memory_bytes')) > 1_000_000)
+  assert.ok(Number(samples.get('process_open_fds')) > 0)
 })
+
+if ('deno' in process.versions) {
+  test('where /proc is closed, memory is told and nothing stands at a false 0', async () => {
+    const metrics = new URL('../../src/observe/metrics.ts', import.meta.url).href
+    const code = `import { createMetrics } from '${metrics}'
+      const { text } = createMetrics({ version: '1', runtime: 'deno', now: () => 0 })
+      console.log(await text())`
+    const rights = ['--no-prompt', '--allow-env', '--allow-sys', '--allow-read=src,node_modules']
+    const child = spawn(process.execPath, ['run', ...rights, '-'], { cwd: ROOT })
+    child.stdin.end(code)
+
+    const samples = parse((await text(child.stdout)).trim())
+
+    assert.ok(Number(samples.get('process_resident_memory_bytes')) > 1_000_000)
+    assert.not.ok(samples.has('process_open_fds'))
+    assert.not.ok(samples.has('process_virtual_memory_bytes'))
+  })
+}
 
 test.run()

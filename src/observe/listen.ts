@@ -1,0 +1,82 @@
+/**
+ * Gives the admin server its address. A unix socket is open to its owner alone; a
+ * stale one is replaced, a live one or anything else never.
+ *
+ * @module
+ */
+
+import { once } from 'node:events'
+import { lstat, unlink } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import { connect } from 'node:net'
+import process from 'node:process'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
+
+export type AdminAddress =
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number }
+
+/** Leaves 0600 of a socket's mode. */
+const UMASK = 0o177
+
+/**
+ * Resolves to `127.0.0.1:8787`, or to the path of the socket.
+ *
+ * @throws KmsError when the address cannot be had
+ */
+export async function listen(server: Server, at: AdminAddress): Promise<string> {
+  try {
+    if ('path' in at) await bindSocket(server, at.path)
+    else {
+      server.listen(at.port, at.host)
+      await once(server, 'listening')
+    }
+  } catch (cause) {
+    if (cause instanceof KmsError) throw cause
+    throw unusable(at, systemCodeOf(cause) ?? 'unknown error', cause)
+  }
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') return String(bound)
+  return bound.family === 'IPv6'
+    ? `[${bound.address}]:${bound.port}`
+    : `${bound.address}:${bound.port}`
+}
+
+async function bindSocket(server: Server, path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined)
+  if (found?.isSocket() === true) {
+    if (await answers(path)) throw unusable({ path }, 'another process answers there')
+    await unlink(path)
+  }
+  const listening = once(server, 'listening')
+  // Both runtimes bind before they return, so the mode is right from the start.
+  const umask = process.umask(UMASK)
+  try {
+    server.listen(path)
+  } finally {
+    process.umask(umask)
+  }
+  await listening
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch (error) {
+    const code = systemCodeOf(error)
+    if (code === 'ECONNREFUSED' || code === 'ENOENT') return false
+    throw error
+  } finally {
+    socket.destroy()
+  }
+}
+
+function unusable(at: AdminAddress, why: string, cause?: unknown): KmsError {
+  const where = 'path' in at ? at.path : `${at.host}:${at.port}`
+  return new KmsError(
+    `Admin server cannot listen on ${where} (${why}): choose another admin.listen, or stop what uses it`,
+    { code: 'unavailable', cause },
+  )
+}

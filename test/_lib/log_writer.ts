@@ -1,0 +1,27 @@
+/** A program that logs more than a pipe holds, closes its log and exits, as `serve` does. @module */
+
+import process from 'node:process'
+import { setImmediate } from 'node:timers'
+import { createLogger, standardError } from '../../src/observe/log.ts'
+
+const output = standardError()
+const log = createLogger({
+  level: 'info',
+  format: 'json',
+  output,
+  monotonic: () => performance.now(),
+})
+const lines = Number(process.argv[2])
+for (const when of ['early', 'late']) {
+  for (let line = 0; line < lines; line += 1) {
+    const message = `${when} ${line} ${'x'.repeat(100)}`
+    log.emit({ type: 'notice', level: 'info', what: 'line', message })
+  }
+  // The first write meets the reader before the second half is there.
+  await new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
+await output.close()
+log.emit({ type: 'notice', level: 'info', what: 'line', message: 'After the end' })
+process.exit(0)
