@@ -5,7 +5,8 @@ import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Provider } from '../kms/provider.ts'
 import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
-import { createVaultProvider, type VaultConfig, vaultConfig } from './vault.ts'
+import { createVaultProvider } from './vault.ts'
+import { type VaultConfig, vaultConfig } from './vault_config.ts'
 
 export const providerConfig = v.variant('type', [vaultConfig, localConfig])
 export type ProviderConfig = VaultConfig | LocalConfig

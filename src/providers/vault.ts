@@ -16,65 +16,15 @@ import {
   type VaultRequest,
   VaultStatusError,
 } from '../auth/vault_api.ts'
-import { approleConfig, createApproleLogin } from '../auth/vault_approle.ts'
-import { vaultPath } from '../auth/vault_login.ts'
-import { createTokenFileLogin, tokenFileConfig } from '../auth/vault_token_file.ts'
+import { createVaultLogin } from '../auth/vault_auth.ts'
 import { HttpClient } from '../http/client.ts'
 import { Transport } from '../http/transport.ts'
 import type { Clock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../kms/provider.ts'
-import { providerFields } from './provider_fields.ts'
+import type { VaultConfig } from './vault_config.ts'
 import { transitError } from './vault_errors.ts'
-
-const address = v.pipe(
-  v.string(),
-  v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'https://host:port without a path'),
-  v.transform((text) => text.replace(/\/$/, '')),
-)
-
-export const vaultConfig = v.pipe(
-  v.strictObject({
-    ...providerFields,
-    type: v.literal('vault'),
-    address: v.pipe(address, v.description('https://host:port of Vault or OpenBao')),
-    allowInsecureHttp: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description('Lets address be http://, where anybody on the way can read keys'),
-      ),
-      false,
-    ),
-    namespace: v.optional(v.pipe(vaultPath, v.description('Namespace of login and key'))),
-    mount: v.optional(v.pipe(vaultPath, v.description('Mount of the transit engine')), 'transit'),
-    key: v.pipe(v.string(), v.regex(/^[\w.-]+$/), v.description('Name of the transit key')),
-    tls: v.optional(
-      v.strictObject({
-        caFile: v.optional(
-          v.pipe(
-            v.string(),
-            v.startsWith('/'),
-            v.description('PEM file of the authorities to trust'),
-          ),
-        ),
-        serverName: v.optional(
-          v.pipe(v.string(), v.nonEmpty(), v.description('Name in the certificate of the service')),
-        ),
-      }),
-      {},
-    ),
-    auth: v.variant('method', [tokenFileConfig, approleConfig]),
-  }),
-  v.forward(
-    v.check(
-      ({ address, allowInsecureHttp }) => allowInsecureHttp || address.startsWith('https://'),
-      'https:// (http:// only with allowInsecureHttp: true)',
-    ),
-    ['address'],
-  ),
-)
-export type VaultConfig = v.InferOutput<typeof vaultConfig>
 
 export interface VaultDeps {
   readonly clock: Clock
@@ -142,15 +92,10 @@ class VaultProvider implements Provider {
     this.#config = config
     this.#transport = new Transport(tls)
     this.#api = new VaultApi(new HttpClient(address, this.#transport), namespace)
-    const method =
-      auth.method === 'approle'
-        ? createApproleLogin(auth, this.#api)
-        : createTokenFileLogin(auth, this.#api, events)
-    const random = Math.random
-    this.#tokens = new TokenSource(method, {
+    this.#tokens = new TokenSource(createVaultLogin(auth, { api: this.#api, events }), {
       clock,
       events,
-      random,
+      random: Math.random,
       provider: name,
       requestTimeoutMs,
     })

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { systemClock } from '../../src/kms/clock.ts'
-import { createVaultProvider, vaultConfig } from '../../src/providers/vault.ts'
+import { createVaultProvider } from '../../src/providers/vault.ts'
+import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
