@@ -6,9 +6,10 @@
  */
 
 import * as v from 'valibot'
-import { type HttpAnswer, type HttpClient, parseAnswer } from '../http/client.ts'
+import { type HttpAnswer, parseAnswer } from '../http/client.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
+import type { ClusterRequest } from './vault_cluster.ts'
 
 export interface VaultRequest<TSchema extends v.GenericSchema> {
   readonly method: 'GET' | 'POST'
@@ -19,6 +20,13 @@ export interface VaultRequest<TSchema extends v.GenericSchema> {
   readonly schema: TSchema
   /** Statuses whose body `schema` reads; 200 alone where absent. */
   readonly accept?: readonly number[]
+  /** False where the service must not see it twice. */
+  readonly repeatable?: boolean
+}
+
+/** Whoever gets requests to the service; a {@link VaultCluster}, but for tests. */
+export interface VaultSender {
+  send(request: ClusterRequest, call: Call): Promise<HttpAnswer>
 }
 
 export interface VaultReply<T> {
@@ -31,9 +39,9 @@ export class VaultStatusError extends KmsError {
   readonly status: number
   readonly #text: string
 
-  constructor(action: string, { status, text }: HttpAnswer) {
-    const { code, why } = meaningOf(status)
-    super(`${action} answered ${status}: ${why}`, { code })
+  constructor(action: string, { status, text, address }: HttpAnswer) {
+    const { code, why } = meaningOf(status, text)
+    super(`${action} at ${address} answered ${status}: ${why}`, { code })
     this.status = status
     this.#text = text
   }
@@ -44,27 +52,29 @@ export class VaultStatusError extends KmsError {
 }
 
 export class VaultApi {
-  readonly #http: HttpClient
+  readonly #sender: VaultSender
   readonly #namespace: string | undefined
 
-  constructor(http: HttpClient, namespace: string | undefined) {
-    this.#http = http
-    this.#namespace = namespace
+  /** @param namespace of everything that is asked for here; undefined or `root` for none */
+  constructor(sender: VaultSender, namespace: string | undefined) {
+    this.#sender = sender
+    this.#namespace = namespace === 'root' ? undefined : namespace
   }
 
   /** @throws KmsError; a {@link VaultStatusError} where the service answered another status */
   async request<TSchema extends v.GenericSchema>(
     request: VaultRequest<TSchema>,
-    { signal }: Call,
+    call: Call,
   ): Promise<VaultReply<v.InferOutput<TSchema>>> {
-    const { method, token, body, schema, accept = [200] } = request
+    const { method, token, body, schema, accept = [200], repeatable = true } = request
     const path = `/v1/${request.path}`
     const action = `${method} ${path}`
     // An agent or proxy in between may be set to demand the first header.
     const headers: Record<string, string> = { 'x-vault-request': 'true' }
     if (token !== undefined) headers['x-vault-token'] = token
     if (this.#namespace !== undefined) headers['x-vault-namespace'] = this.#namespace
-    const answer = await this.#http.send({ method, path, headers, body, signal })
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const answer = await this.#sender.send({ method, path, headers, body: text, repeatable }, call)
     if (!accept.includes(answer.status)) throw new VaultStatusError(action, answer)
     // With a bad item in a batch the status is 400 and the body the same; other 400s have no data.
     if (answer.status >= 400 && !hasData(answer)) throw new VaultStatusError(action, answer)
@@ -82,28 +92,53 @@ function hasData({ text }: HttpAnswer): boolean {
   return v.is(withData, text)
 }
 
-const MEANINGS: Readonly<Record<number, { code: KmsErrorCode; why: string }>> = {
+interface Meaning {
+  readonly code: KmsErrorCode
+  readonly why: string
+}
+
+const MEANINGS: Readonly<Record<number, Meaning>> = {
   400: { code: 'protocol', why: 'it refused the request' },
   401: { code: 'denied', why: 'it refused the token' },
   403: { code: 'denied', why: 'the token or its policy does not allow this' },
   404: { code: 'key_unknown', why: 'there is no such mount, key or namespace' },
-  412: { code: 'unavailable', why: 'this node lags behind' },
+  412: { code: 'unavailable', why: 'this node lags behind the others' },
   413: { code: 'request_invalid', why: 'the request is too long for it' },
   429: { code: 'throttled', why: 'it limits the rate of requests' },
-  472: { code: 'unavailable', why: 'this node is a disaster recovery standby' },
-  473: { code: 'unavailable', why: 'this node is a performance standby' },
-  503: {
+  472: {
     code: 'unavailable',
-    why: 'it is sealed, a standby without an active node, or overloaded',
+    why: 'this node is a disaster recovery secondary, which serves nothing',
   },
+  473: { code: 'unavailable', why: 'this node is a performance standby' },
+  474: { code: 'unavailable', why: 'this node is a standby that does not reach the active one' },
+  501: { code: 'unavailable', why: 'it is not initialised' },
+  530: { code: 'unavailable', why: 'this node was removed from its cluster' },
 }
 
-function meaningOf(status: number): { code: KmsErrorCode; why: string } {
+/** What a 503 says beside that. */
+const UNAVAILABLE: readonly (readonly [phrase: string, why: string])[] = [
+  ['namespace is sealed', 'the namespace is sealed: unseal it'],
+  ['sealed', 'it is sealed: unseal it'],
+  ['locked', 'the namespace is locked'],
+  ['overloaded', 'it is overloaded'],
+  ['active', 'it is a standby that does not reach the active node'],
+]
+
+/** Statuses by which an operator's mistake would be told from an outage. */
+const OF_THE_SERVICE: ReadonlySet<number> = new Set([401, 403, 404])
+const vaultErrors = v.pipe(v.string(), v.parseJson(), v.object({ errors: v.array(v.string()) }))
+
+function meaningOf(status: number, text: string): Meaning {
+  if (OF_THE_SERVICE.has(status) && !v.is(vaultErrors, text)) {
+    const why = 'not in the words of Vault or OpenBao: is it a proxy or load balancer in between?'
+    return { code: 'unavailable', why }
+  }
   const known = MEANINGS[status]
   if (known !== undefined) return known
-  if (status >= 500) return { code: 'unavailable', why: 'it failed' }
-  if (status >= 300 && status < 400) {
-    return { code: 'unavailable', why: 'it is a standby that redirects: name the active node' }
+  if (status === 503) {
+    const said = UNAVAILABLE.find(([phrase]) => text.includes(phrase))
+    return { code: 'unavailable', why: said?.[1] ?? 'it does not serve now' }
   }
+  if (status >= 500) return { code: 'unavailable', why: 'it failed' }
   return { code: 'protocol', why: 'wanted 200' }
 }

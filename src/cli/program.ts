@@ -7,7 +7,7 @@
 
 import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
 import * as v from 'valibot'
-import { duration } from '../config/fields.ts'
+import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 import { check } from './check.ts'

@@ -6,9 +6,9 @@
  */
 
 import * as v from 'valibot'
+import { duration } from '../auth/duration.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 import { providerConfig } from '../providers/registry.ts'
-import { duration } from './fields.ts'
 
 const DAY_MS = 86_400_000
 const MAX_PORT = 65_535

@@ -6,7 +6,6 @@
  */
 
 import type { handleUnaryCall, ServerUnaryCall } from '@grpc/grpc-js'
-import { unlessAborted } from '../kms/call.ts'
 import type { Clock } from '../kms/clock.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink, KmsApi, KmsEvent } from '../kms/events.ts'
@@ -57,32 +56,42 @@ export function createUnary(method: UnaryMethod, deps: UnaryDeps): UnaryHandler 
 }
 
 /** Ends at the client's deadline or at ours, and when the client goes away. */
-async function limited(
+function limited(
   { run }: UnaryMethod,
   grpcCall: ServerUnaryCall<Bytes, Bytes>,
   facts: RequestFacts,
   { clock, requestTimeoutMs }: UnaryDeps,
 ): Promise<Bytes> {
-  const left = Number(grpcCall.getDeadline()) - clock.now()
-  const ms = Math.max(Math.min(requestTimeoutMs, left), 0)
-  const deadline = clock.monotonic() + ms
-  const controller = new AbortController()
-  const { signal } = controller
-  const cancelTimer = clock.after(ms, () => {
-    controller.abort(new KmsError(`Gave up after ${Math.round(ms)} ms`, { code: 'timeout' }))
+  return new Promise((resolve, reject) => {
+    const left = Number(grpcCall.getDeadline()) - clock.now()
+    const ms = Math.max(Math.min(requestTimeoutMs, left), 0)
+    const deadline = clock.monotonic() + ms
+    const controller = new AbortController()
+    let ended = false
+    const end = () => {
+      ended = true
+      cancelTimer()
+    }
+    const giveUp = (message: string, code: 'timeout' | 'cancelled') => {
+      end()
+      const error = new KmsError(message, { code })
+      reject(error)
+      controller.abort(error)
+    }
+    const cancelTimer = clock.after(ms, () =>
+      giveUp(`Gave up after ${Math.round(ms)} ms`, 'timeout'),
+    )
+    // grpc-js says the same of a client that went away, of one whose deadline passed, and after every answer.
+    grpcCall.on('cancelled', () => {
+      if (ended) return
+      const late = clock.monotonic() >= deadline
+      if (late) giveUp('Deadline of the client passed', 'timeout')
+      else giveUp('Client went away', 'cancelled')
+    })
+    const work = async () =>
+      await run(grpcCall.request, { signal: controller.signal, deadline }, facts)
+    work().then(resolve, reject).finally(end)
   })
-  // grpc-js says the same of a client that went away and of one whose deadline passed.
-  grpcCall.on('cancelled', () => {
-    const late = clock.monotonic() >= deadline
-    const message = late ? 'Deadline of the client passed' : 'Client went away'
-    controller.abort(new KmsError(message, { code: late ? 'timeout' : 'cancelled' }))
-  })
-  try {
-    const work = Promise.resolve(run(grpcCall.request, { signal, deadline }, facts))
-    return await unlessAborted(work, signal)
-  } finally {
-    cancelTimer()
-  }
 }
 
 function tell(

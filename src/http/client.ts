@@ -6,48 +6,61 @@
  * @module
  */
 
-// `fetch` and the dispatcher must be of one undici: Node's built-in fetch
-// rejects the Agent of another version, and Deno's ignores it.
-import { fetch, type Response } from 'undici'
 import * as v from 'valibot'
 import { KmsError, type KmsErrorCode, systemCodeOf } from '../kms/errors.ts'
+import { type Exchange, exchange } from './exchange.ts'
 import type { Transport } from './transport.ts'
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: Exchange['method']
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: unknown
+  /** JSON. */
+  readonly body?: string | undefined
   /** Its reason is what the call rejects with. */
   readonly signal: AbortSignal
+  /** False where the service must not see it twice. */
+  readonly repeatable?: boolean
 }
 
 export interface HttpAnswer {
   readonly status: number
+  /** Who answered. */
+  readonly address: string
   /** The service's clock in milliseconds since the epoch, by its `Date` header. */
   readonly serviceTime: number | undefined
+  /** One header by its name in lower case. */
+  readonly header: (name: string) => string | undefined
   /** Read it with {@link parseAnswer} alone: it may hold secrets. */
   readonly text: string
 }
 
-/** A batch of 128 items is about 40 kB; nothing that is asked for comes near this. */
-const MAX_ANSWER_BYTES = 4_194_304
-
 /** The connection went away under the request, as an idle one does when the service restarts. */
-const STALE = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
+const STALE = new Set([
+  'UND_ERR_SOCKET',
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_CLOSED',
+  'UND_ERR_DESTROYED',
+])
+/** What a certificate or an authority that was replaced looks like. */
+const TLS_FAULT = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|^ERR_(?:TLS|SSL)|^EPROTO$/
 
 export class HttpClient {
-  readonly #baseUrl: string
+  /** `https://host:port`, `http://host:port` or `unix:///path`. */
+  readonly address: string
+  readonly #origin: string
   readonly #transport: Transport
 
-  /** @param baseUrl scheme, host and port */
-  constructor(baseUrl: string, transport: Transport) {
-    this.#baseUrl = baseUrl
+  constructor(address: string, transport: Transport) {
+    this.address = address
+    this.#origin = address.startsWith('unix://') ? 'http://localhost' : address
     this.#transport = transport
   }
 
   /**
-   * Every request here may safely be repeated, so one that met a dying connection is.
+   * A request that met a dying connection is sent once more; so is one that met a
+   * certificate it does not trust, where files have changed since they were read.
    *
    * @throws KmsError `unavailable`, `protocol`, or the reason of the signal
    */
@@ -55,8 +68,7 @@ export class HttpClient {
     try {
       return await this.#once(request)
     } catch (error) {
-      if (request.signal.aborted || !STALE.has(systemCodeOf(error) ?? ''))
-        throw this.#translate(request, error)
+      if (!(await this.#mayHelp(request, error))) throw this.#translate(request, error)
     }
     try {
       return await this.#once(request)
@@ -65,30 +77,38 @@ export class HttpClient {
     }
   }
 
+  async #mayHelp({ signal, repeatable = true }: HttpRequest, error: unknown): Promise<boolean> {
+    if (signal.aborted) return false
+    const code = systemCodeOf(error) ?? ''
+    if (TLS_FAULT.test(code)) return await this.#transport.refresh()
+    return repeatable && STALE.has(code)
+  }
+
   async #once({ method, path, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
-    const dispatcher = await this.#transport.dispatcher()
-    const response = await fetch(new URL(path, this.#baseUrl), {
+    const dispatcher = await this.#transport.dispatcher(this.address)
+    const { status, header, text } = await exchange(dispatcher, {
+      origin: this.#origin,
+      path,
       method,
       headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-      dispatcher,
+      body,
       signal,
-      // A redirect would resend the token to a host that the operator never named.
-      redirect: 'manual',
     })
-    const text = await readText(response)
-    const date = Date.parse(response.headers.get('date') ?? '')
-    return { status: response.status, serviceTime: Number.isNaN(date) ? undefined : date, text }
+    const date = Date.parse(header('date') ?? '')
+    const serviceTime = Number.isNaN(date) ? undefined : date
+    return { status, address: this.address, serviceTime, header, text }
   }
 
   #translate({ method, path, signal }: HttpRequest, error: unknown): KmsError {
     if (signal.aborted && signal.reason instanceof KmsError) return signal.reason
     if (error instanceof KmsError) return error
     const { code, why } = sayTransport(systemCodeOf(error))
-    const message = `${method} ${path} got no answer from ${this.#baseUrl}: ${why}`
+    const message = `${method} ${path} got no answer from ${this.address}: ${why}`
     return new KmsError(message, { code, cause: error })
   }
 }
+
+const anyJson = v.pipe(v.string(), v.parseJson())
 
 /**
  * The answer's JSON as `schema` reads it.
@@ -100,25 +120,16 @@ export function parseAnswer<TSchema extends v.GenericSchema>(
   schema: TSchema,
   action: string,
 ): v.InferOutput<TSchema> {
-  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), text)
+  const json = v.safeParse(anyJson, text)
+  if (!json.success) {
+    const message = `${action} answered something other than JSON: is there a proxy or another service at this address?`
+    throw new KmsError(message, { code: 'protocol' })
+  }
+  const result = v.safeParse(schema, json.output)
   if (result.success) return result.output
   // An issue's message quotes the value it received, so only its path may leave here.
   const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
   throw new KmsError(`${action} answered an unexpected body at ${at}`, { code: 'protocol' })
-}
-
-async function readText(response: Response): Promise<string> {
-  const decoder = new TextDecoder()
-  let text = ''
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > MAX_ANSWER_BYTES) {
-      throw new KmsError(`Answer is longer than ${MAX_ANSWER_BYTES} bytes`, { code: 'protocol' })
-    }
-    text += decoder.decode(chunk, { stream: true })
-  }
-  return text + decoder.decode()
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -128,6 +139,8 @@ const REASONS: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: 'connection closed by the service',
   UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
   ETIMEDOUT: 'no connection in time',
+  ENOENT: 'no such socket: is the agent running?',
+  EACCES: 'this process may not open the socket',
   EHOSTUNREACH: 'no route to the host',
   ENETUNREACH: 'no route to the network',
   ENOTFOUND: 'the name does not resolve: check the address and the resolver of the node',
@@ -139,8 +152,11 @@ const REASONS: Readonly<Record<string, string>> = {
 function sayTransport(errno: string | undefined): { code: KmsErrorCode; why: string } {
   const known = REASONS[errno ?? '']
   if (known !== undefined) return { code: 'unavailable', why: known }
-  if (/CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/.test(errno ?? '')) {
-    return { code: 'unavailable', why: 'its certificate is not trusted: check tls.caFile' }
+  if (TLS_FAULT.test(errno ?? '')) {
+    return {
+      code: 'unavailable',
+      why: 'its certificate is not trusted, or it does not trust ours: check tls.caFile and tls.certFile',
+    }
   }
   return { code: 'unavailable', why: errno ?? 'the connection failed; with https check tls.caFile' }
 }

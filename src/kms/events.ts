@@ -13,6 +13,9 @@ import type { KmsError, KmsErrorCode } from './errors.ts'
 export type KmsApi = 'v2' | 'v1beta1'
 export type HealthState = 'starting' | 'ok' | 'held' | 'failed'
 
+/** The service's own, an authority that may vouch for it, or this node's. */
+export type CertificateKind = 'server' | 'authority' | 'client'
+
 export type KmsEvent =
   | {
       readonly type: 'request'
@@ -61,6 +64,16 @@ export type KmsEvent =
       /** Life of the token in seconds; 0 for one that does not expire. */
       readonly ttlSeconds?: number | undefined
       readonly error?: KmsError | undefined
+    }
+  | {
+      /** A certificate that TLS to a key service stands on; told again every day. */
+      readonly type: 'certificate'
+      readonly provider: string
+      readonly kind: CertificateKind
+      /** Milliseconds since the epoch. */
+      readonly notAfter: number
+      /** Time to renew it. */
+      readonly near: boolean
     }
   | {
       readonly type: 'notice'

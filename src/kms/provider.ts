@@ -33,6 +33,8 @@ export interface WrapLimits {
   readonly plaintextBytes: number
   /** How much longer than its plaintext a wrap can be. */
   readonly overheadBytes: number
+  /** How many items are worth sending at once; 1 where the service has no batches. */
+  readonly batchItems: number
 }
 
 export interface ProviderDescription {

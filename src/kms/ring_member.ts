@@ -1,16 +1,25 @@
 /**
- * A provider under its operator's name, with every call to it told to the event
- * sink and its answers counted.
+ * A provider under its operator's name: single items in, batches out, with every
+ * call told to the event sink and its answers counted.
  *
  * @module
  */
 
 import type { Clock } from './clock.ts'
+import { Coalescer } from './coalescer.ts'
 import { KmsError, toKmsError } from './errors.ts'
 import type { EventSink, KmsEvent } from './events.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from './provider.ts'
 
-type Operation = Extract<KmsEvent, { type: 'provider_call' }>['operation']
+type ProviderCall = Extract<KmsEvent, { type: 'provider_call' }>
+type Operation = ProviderCall['operation']
+type Code = ProviderCall['code']
+type Outcomes = readonly Outcome<Uint8Array>[]
+
+interface WrapQueue {
+  readonly version: string
+  readonly items: Coalescer<Plain, Uint8Array>
+}
 
 export interface RingMemberDeps {
   readonly clock: Clock
@@ -21,11 +30,19 @@ export class RingMember {
   readonly name: string
   readonly provider: Provider
   readonly #deps: RingMemberDeps
+  readonly #unwraps: Coalescer<Wrapped, Uint8Array>
+  #wraps: WrapQueue | undefined
 
   constructor(name: string, provider: Provider, deps: RingMemberDeps) {
     this.name = name
     this.provider = provider
     this.#deps = deps
+    this.#unwraps = new Coalescer({
+      clock: deps.clock,
+      maxItems: provider.limits.batchItems,
+      nameOf,
+      run: (batch, call) => this.#batch('unwrap', batch.length, () => provider.unwrap(batch, call)),
+    })
   }
 
   keyState(call: Call): Promise<KeyState> {
@@ -33,31 +50,46 @@ export class RingMember {
   }
 
   wrap(version: string, item: Plain, call: Call): Promise<Uint8Array> {
-    return this.#told('wrap', 1, async () => only(await this.provider.wrap(version, [item], call)))
+    // What is under way under the version before ends by itself.
+    if (this.#wraps?.version !== version) this.#wraps = this.#wrapsUnder(version)
+    return this.#wraps.items.submit(item, call)
   }
 
   unwrap(item: Wrapped, call: Call): Promise<Uint8Array> {
-    return this.#told('unwrap', 1, async () => only(await this.provider.unwrap([item], call)))
+    return this.#unwraps.submit(item, call)
   }
 
-  async #told<T>(operation: Operation, items: number, run: () => Promise<T>): Promise<T> {
+  #wrapsUnder(version: string): WrapQueue {
+    const items = new Coalescer<Plain, Uint8Array>({
+      clock: this.#deps.clock,
+      maxItems: this.provider.limits.batchItems,
+      run: (batch, call) =>
+        this.#batch('wrap', batch.length, () => this.provider.wrap(version, batch, call)),
+    })
+    return { version, items }
+  }
+
+  #batch(operation: Operation, items: number, run: () => Promise<Outcomes>): Promise<Outcomes> {
+    return this.#told(operation, items, async () => checked(await run(), items), codeOf)
+  }
+
+  async #told<T>(
+    operation: Operation,
+    items: number,
+    run: () => Promise<T>,
+    codeOfAnswer: (answer: T) => Code = () => 'ok',
+  ): Promise<T> {
     const { clock, events } = this.#deps
     const start = clock.monotonic()
-    const tell = (code: Extract<KmsEvent, { type: 'provider_call' }>['code']) => {
+    const tell = (code: Code) => {
       const durationMs = clock.monotonic() - start
-      events.emit({
-        type: 'provider_call',
-        provider: this.name,
-        operation,
-        items,
-        code,
-        durationMs,
-      })
+      const provider = this.name
+      events.emit({ type: 'provider_call', provider, operation, items, code, durationMs })
     }
     try {
-      const value = await run()
-      tell('ok')
-      return value
+      const answer = await run()
+      tell(codeOfAnswer(answer))
+      return answer
     } catch (error) {
       const known = toKmsError(error)
       tell(known.code)
@@ -66,17 +98,38 @@ export class RingMember {
   }
 }
 
-/** The one result of a batch of one; an empty one would lose what it stands for (rule D12, and Trousseau 1.x). */
-function only(outcomes: readonly Outcome<Uint8Array>[]): Uint8Array {
-  const [outcome] = outcomes
-  if (outcome === undefined || outcomes.length !== 1) {
-    throw new KmsError(`Provider answered ${outcomes.length} results for 1 item`, {
+/** The call counts as failed only where every item did. */
+function codeOf(outcomes: Outcomes): Code {
+  let code: Code = 'ok'
+  for (const outcome of outcomes) {
+    if (outcome.ok) return 'ok'
+    code = outcome.error.code
+  }
+  return code
+}
+
+function checked(outcomes: Outcomes, items: number): Outcomes {
+  if (outcomes.length !== items) {
+    throw new KmsError(`Provider answered ${outcomes.length} results for ${items} items`, {
       code: 'protocol',
     })
   }
-  if (!outcome.ok) throw outcome.error
-  if (outcome.value.length === 0) {
-    throw new KmsError('Provider answered an empty result', { code: 'protocol' })
-  }
-  return outcome.value
+  return outcomes.map((outcome) =>
+    outcome.ok && outcome.value.length === 0 ? EMPTY_RESULT : outcome,
+  )
+}
+
+/** It would lose what it stands for (rule D12, and Trousseau 1.x). */
+const EMPTY_RESULT: Outcome<never> = {
+  ok: false,
+  error: new KmsError('Provider answered an empty result', { code: 'protocol' }),
+}
+
+/** Tells wraps apart; the associated data is as long in each. */
+function nameOf({ version, bytes, associatedData }: Wrapped): string {
+  return `${version}:${latin1(associatedData)}${latin1(bytes)}`
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes)
 }

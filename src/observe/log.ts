@@ -119,6 +119,8 @@ function entryOf(event: KmsEvent, saidOfHealth: string | undefined): Entry {
       }
     case 'token':
       return tokenEntry(event)
+    case 'certificate':
+      return certificateEntry(event)
     case 'notice':
       return {
         level: event.level,
@@ -203,6 +205,18 @@ function tokenEntry(event: Extract<KmsEvent, { type: 'token' }>): Entry {
   }
   const message = `${what} failed: ${error.message}`
   return { level: 'warn', event: 'token', message, fields, floodKey: message }
+}
+
+function certificateEntry(event: Extract<KmsEvent, { type: 'certificate' }>): Entry {
+  const { provider, kind, notAfter, near } = event
+  const day = new Date(notAfter).toISOString()
+  const whose = { server: 'of the service', authority: 'of an authority', client: 'of this node' }
+  return {
+    level: near ? 'warn' : 'debug',
+    event: 'certificate',
+    message: `Certificate ${whose[kind]} at provider "${provider}" is good until ${day}${near ? ': renew it' : ''}`,
+    fields: { provider, kind, not_after: day },
+  }
 }
 
 function errorFields(error: unknown): Fields {

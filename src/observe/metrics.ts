@@ -42,8 +42,13 @@ const METHODS = [
 export function createMetrics({ version, runtime, now }: MetricsOptions): Metrics {
   const registry = new Registry()
   processMetrics(registry)
-  const sinks = [requestMetrics(registry), providerMetrics(registry), healthMetrics(registry, now)]
-  const tokens = tokenMetrics(registry, now)
+  const sinks = [
+    requestMetrics(registry),
+    providerMetrics(registry),
+    healthMetrics(registry, now),
+    tokenMetrics(registry, now),
+    certificateMetrics(registry),
+  ]
   gauge(registry, 'build_info', 'Always 1; says what runs', ['version', 'runtime']).set(
     { version, runtime },
     1,
@@ -54,7 +59,6 @@ export function createMetrics({ version, runtime, now }: MetricsOptions): Metric
     sink: {
       emit(event) {
         for (const record of sinks) record(event)
-        tokens(event)
       },
     },
   }
@@ -220,6 +224,20 @@ function tokenMetrics(registry: Registry, now: () => number): Recorder {
     if (code !== 'ok') return
     if (ttlSeconds === undefined || ttlSeconds === 0) expiry.remove({ provider })
     else expiry.set({ provider }, now() / 1000 + ttlSeconds)
+  }
+}
+
+function certificateMetrics(registry: Registry): Recorder {
+  const expiry = gauge(
+    registry,
+    'certificate_expiry_timestamp_seconds',
+    'When a certificate that a key service is reached with ends',
+    ['provider', 'kind'],
+  )
+  return (event) => {
+    if (event.type !== 'certificate') return
+    const { provider, kind, notAfter } = event
+    expiry.set({ provider, kind }, notAfter / 1000)
   }
 }
 

@@ -47,7 +47,11 @@ export async function createLocalProvider(
 
 class LocalProvider implements Provider {
   readonly id: string
-  readonly limits = { plaintextBytes: 65_536, overheadBytes: IV_BYTES + TAG_BYTES }
+  readonly limits = {
+    plaintextBytes: 65_536,
+    overheadBytes: IV_BYTES + TAG_BYTES,
+    batchItems: 1,
+  }
   readonly #path: string
   readonly #name: string
   readonly #events: EventSink

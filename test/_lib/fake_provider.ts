@@ -20,7 +20,7 @@ import type {
 
 export class FakeProvider implements Provider {
   readonly id: string
-  readonly limits = { plaintextBytes: 4096, overheadBytes: 28 }
+  readonly limits = { plaintextBytes: 4096, overheadBytes: 28, batchItems: 4 }
   /** Thrown by every call while set. */
   failure: KmsError | undefined
   /** While true, calls never settle unless their signal fires. */

@@ -401,7 +401,7 @@ test('a CA file that cannot be read is named, and read as soon as it can be', as
   const error = (await rejection(one.limited((call) => one.provider.keyState(call)))) as KmsError
 
   assert.is(error.code, 'unavailable')
-  assert.match(error.message, /CA file "\/nonexistent\/ca\.pem"/)
+  assert.match(error.message, /file "\/nonexistent\/ca\.pem": check tls\.caFile/)
 })
 
 test.run()

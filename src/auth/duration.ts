@@ -1,4 +1,4 @@
-/** Building blocks of the config schema that several providers share. @module */
+/** Durations as configs write them. @module */
 
 import * as v from 'valibot'
 

@@ -1,0 +1,45 @@
+/** What a node of Vault or OpenBao says of itself at `sys/health`. @module */
+
+export type NodeRole =
+  | 'active'
+  | 'performance standby'
+  | 'standby'
+  | 'unknown'
+  | 'standby without active'
+  | 'dr secondary'
+  | 'sealed'
+  | 'uninitialised'
+  | 'removed'
+  | 'unreachable'
+
+/** Lower is asked first: a standby forwards what it cannot do itself. From `sealed` on it serves nothing. */
+export const NODE_RANKS: Readonly<Record<NodeRole, number>> = {
+  active: 0,
+  'performance standby': 1,
+  standby: 2,
+  unknown: 3,
+  sealed: 10,
+  'standby without active': 10,
+  'dr secondary': 11,
+  uninitialised: 12,
+  removed: 13,
+  unreachable: 14,
+}
+
+const ROLES: Readonly<Record<number, NodeRole>> = {
+  200: 'active',
+  429: 'standby',
+  472: 'dr secondary',
+  473: 'performance standby',
+  474: 'standby without active',
+  501: 'uninitialised',
+  503: 'sealed',
+  530: 'removed',
+}
+
+/** @param status of `sys/health`; undefined where nobody answered */
+export function roleOf(status: number | undefined): NodeRole {
+  if (status === undefined) return 'unreachable'
+  // A proxy or a service that closes this path says something else.
+  return ROLES[status] ?? 'unknown'
+}

@@ -1,0 +1,46 @@
+/** Which hosts are asked through the proxy. @module */
+
+import { readFile } from 'node:fs/promises'
+import { BlockList, isIP } from 'node:net'
+import { KmsError } from '../kms/errors.ts'
+
+export interface ProxyOptions {
+  /** `http://host:port` or `https://host:port`. */
+  readonly url: string
+  /** Hosts, `.domain` for everything below it, addresses and `address/bits`, which are asked directly. */
+  readonly except: readonly string[]
+  /** Holds `user:password` for the proxy. */
+  readonly credentialsFile?: string | undefined
+}
+
+/** @param host without port; brackets around an IPv6 address do not matter */
+export function goesThroughProxy(host: string, except: readonly string[]): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
+  return !except.some((rule) => matches(bare, rule.toLowerCase()))
+}
+
+function matches(host: string, rule: string): boolean {
+  if (rule.includes('/')) return isInside(host, rule)
+  const domain = rule.replace(/^\*?\./, '')
+  return host === domain || (domain !== rule && host.endsWith(`.${domain}`))
+}
+
+function isInside(host: string, rule: string): boolean {
+  const version = isIP(host)
+  const [network = '', bits = ''] = rule.split('/')
+  if (version === 0 || isIP(network) !== version) return false
+  const family = version === 4 ? 'ipv4' : 'ipv6'
+  const list = new BlockList()
+  list.addSubnet(network, Number(bits), family)
+  return list.check(host, family)
+}
+
+/** The header that the proxy wants. */
+export async function proxyToken({ credentialsFile }: ProxyOptions): Promise<string | undefined> {
+  if (credentialsFile === undefined) return undefined
+  const text = await readFile(credentialsFile, 'utf8').catch((cause: unknown) => {
+    const message = `Cannot read file "${credentialsFile}": check proxy.credentialsFile and its permissions`
+    throw new KmsError(message, { code: 'unavailable', cause })
+  })
+  return `Basic ${btoa(text.trim())}`
+}

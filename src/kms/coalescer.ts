@@ -1,0 +1,210 @@
+/**
+ * Many callers, few requests to a key service (design §8): the first item leaves at
+ * once; what arrives while requests are under way leaves together as one batch.
+ * Equal items under way are one.
+ *
+ * @module
+ */
+
+import { unlessAborted } from './call.ts'
+import type { Clock } from './clock.ts'
+import { KmsError, toKmsError } from './errors.ts'
+import type { Call, Outcome } from './provider.ts'
+
+export interface CoalescerOptions<TItem, TValue> {
+  readonly clock: Clock
+  /** As many results as items, in their order; a rejection fails them all. */
+  readonly run: (items: readonly TItem[], call: Call) => Promise<readonly Outcome<TValue>[]>
+  /** How many items one batch takes; with 1 nothing waits for anything. */
+  readonly maxItems: number
+  /** Items of one name have one result; undefined for items that are never equal. */
+  readonly nameOf?: (item: TItem) => string
+}
+
+/** Two keep the service busy while an answer is on its way; more made batches smaller and everything slower. */
+const IN_FLIGHT = 2
+/** Of the last batch's items, as many must wait before another leaves beside it. */
+const WORTHWHILE = 0.9
+/** So many where those under way hang. */
+const MAX_IN_FLIGHT = 8
+/** An item waits for a batch under way at most so many times as long as batches usually take. */
+const PATIENCE = 4
+const MIN_PATIENCE_MS = 25
+const MAX_PATIENCE_MS = 500
+/** A batch older than this may hang: an equal item that comes later is asked for anew. */
+const JOIN_WITHIN_MS = 250
+/** Weight of the newest batch in what batches usually take. */
+const NEWEST = 0.2
+
+interface Waiter<TValue> {
+  readonly deadline: number
+  readonly settle: (outcome: Outcome<TValue>) => void
+}
+
+interface Entry<TItem, TValue> {
+  readonly item: TItem
+  readonly name: string | undefined
+  readonly waiters: Set<Waiter<TValue>>
+  /** Undefined while it waits to leave. */
+  batch: Batch<TItem, TValue> | undefined
+}
+
+interface Batch<TItem, TValue> {
+  readonly entries: readonly Entry<TItem, TValue>[]
+  readonly controller: AbortController
+  readonly start: number
+}
+
+export class Coalescer<TItem, TValue> {
+  readonly #options: CoalescerOptions<TItem, TValue>
+  /** In the order of arrival. */
+  readonly #queue = new Set<Entry<TItem, TValue>>()
+  readonly #byName = new Map<string, Entry<TItem, TValue>>()
+  #inFlight = 0
+  #usualMs = 0
+  #lastItems = 0
+  #cancelPatience: (() => void) | undefined
+
+  constructor(options: CoalescerOptions<TItem, TValue>) {
+    this.#options = options
+  }
+
+  /** The item's own result; rejects with the call's reason as soon as its signal fires. */
+  submit(item: TItem, { signal, deadline }: Call): Promise<TValue> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const entry = this.#entryOf(item)
+      const leave = () => {
+        this.#forget(entry, waiter)
+        reject(signal.reason)
+      }
+      const waiter: Waiter<TValue> = {
+        deadline,
+        settle(outcome) {
+          signal.removeEventListener('abort', leave)
+          if (outcome.ok) resolve(outcome.value)
+          else reject(outcome.error)
+        },
+      }
+      signal.addEventListener('abort', leave, { once: true })
+      entry.waiters.add(waiter)
+      this.#launch()
+    })
+  }
+
+  #entryOf(item: TItem): Entry<TItem, TValue> {
+    const name = this.#options.nameOf?.(item)
+    const equal = name === undefined ? undefined : this.#byName.get(name)
+    if (equal !== undefined && !this.#mayHang(equal)) return equal
+    const entry: Entry<TItem, TValue> = { item, name, waiters: new Set(), batch: undefined }
+    if (name !== undefined) this.#byName.set(name, entry)
+    this.#queue.add(entry)
+    return entry
+  }
+
+  #mayHang({ batch }: Entry<TItem, TValue>): boolean {
+    return batch !== undefined && this.#options.clock.monotonic() - batch.start > JOIN_WITHIN_MS
+  }
+
+  /** Takes a caller that gave up out of an entry, and the entry out of what nobody waits for. */
+  #forget(entry: Entry<TItem, TValue>, waiter: Waiter<TValue>): void {
+    entry.waiters.delete(waiter)
+    if (entry.waiters.size > 0) return
+    this.#unname(entry)
+    this.#queue.delete(entry)
+    const { batch } = entry
+    if (batch?.entries.every(({ waiters }) => waiters.size === 0) !== true) return
+    batch.controller.abort(new KmsError('Nobody waits any more', { code: 'cancelled' }))
+  }
+
+  #unname(entry: Entry<TItem, TValue>): void {
+    if (entry.name !== undefined && this.#byName.get(entry.name) === entry) {
+      this.#byName.delete(entry.name)
+    }
+  }
+
+  #launch(): void {
+    while (this.#queue.size > 0 && this.#mayLeave()) void this.#send()
+    this.#watchQueue()
+  }
+
+  /** A second batch that would be much smaller than the last is not worth its cost yet. */
+  #mayLeave(): boolean {
+    if (this.#inFlight === 0 || this.#options.maxItems === 1) return true
+    return this.#inFlight < IN_FLIGHT && this.#queue.size >= this.#lastItems * WORTHWHILE
+  }
+
+  /** Batches that hang hold up nothing that came after them for long. */
+  #watchQueue(): void {
+    if (this.#queue.size === 0 || this.#inFlight >= MAX_IN_FLIGHT) {
+      this.#cancelPatience?.()
+      this.#cancelPatience = undefined
+      return
+    }
+    if (this.#cancelPatience !== undefined) return
+    const ms = Math.min(Math.max(this.#usualMs * PATIENCE, MIN_PATIENCE_MS), MAX_PATIENCE_MS)
+    this.#cancelPatience = this.#options.clock.after(ms, () => {
+      this.#cancelPatience = undefined
+      if (this.#queue.size > 0) void this.#send()
+      this.#watchQueue()
+    })
+  }
+
+  async #send(): Promise<void> {
+    const { clock, run } = this.#options
+    const entries = this.#take()
+    const batch = { entries, controller: new AbortController(), start: clock.monotonic() }
+    for (const entry of entries) entry.batch = batch
+    this.#lastItems = entries.length
+    this.#inFlight += 1
+    const { signal } = batch.controller
+    const items = entries.map(({ item }) => item)
+    const call = { signal, deadline: latestDeadline(entries) }
+    const outcomes = await settled(() => run(items, call), items.length, signal)
+    this.#inFlight -= 1
+    this.#usualMs += (clock.monotonic() - batch.start - this.#usualMs) * NEWEST
+    for (const [index, entry] of entries.entries()) this.#settle(entry, outcomes[index])
+    // A slot is free again, and so the patience of those who waited for it starts anew.
+    this.#cancelPatience?.()
+    this.#cancelPatience = undefined
+    this.#launch()
+  }
+
+  #take(): Entry<TItem, TValue>[] {
+    const entries: Entry<TItem, TValue>[] = []
+    for (const entry of this.#queue) {
+      if (entries.length === this.#options.maxItems) break
+      entries.push(entry)
+      this.#queue.delete(entry)
+    }
+    return entries
+  }
+
+  #settle(entry: Entry<TItem, TValue>, outcome: Outcome<TValue> | undefined): void {
+    this.#unname(entry)
+    if (outcome === undefined) return
+    for (const waiter of entry.waiters) waiter.settle(outcome)
+  }
+}
+
+function latestDeadline<TItem, TValue>(entries: readonly Entry<TItem, TValue>[]): number {
+  let latest = 0
+  for (const { waiters } of entries) {
+    for (const { deadline } of waiters) latest = Math.max(latest, deadline)
+  }
+  return latest
+}
+
+/** Always as many outcomes as items; one that ignores its signal ends with it all the same. */
+async function settled<TValue>(
+  run: () => Promise<readonly Outcome<TValue>[]>,
+  count: number,
+  signal: AbortSignal,
+): Promise<readonly Outcome<TValue>[]> {
+  try {
+    return await unlessAborted(run(), signal)
+  } catch (thrown) {
+    const failed = { ok: false, error: toKmsError(thrown) } as const
+    return Array.from({ length: count }, () => failed)
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The transit engine's own language: what goes into a batch, what comes out of it,
+ * and what a key read says.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import * as v from 'valibot'
+import { KmsError } from '../kms/errors.ts'
+import type { KeyState, Outcome, Plain, Wrapped } from '../kms/provider.ts'
+import { transitError } from './vault_errors.ts'
+
+/** The types that bind associated data. */
+const AEAD_TYPES = new Set([
+  'aes128-gcm96',
+  'aes256-gcm96',
+  'chacha20-poly1305',
+  'xchacha20-poly1305',
+])
+
+export const batchAnswer = v.object({
+  data: v.object({
+    batch_results: v.array(
+      v.object({
+        ciphertext: v.optional(v.string()),
+        plaintext: v.optional(v.string()),
+        error: v.optional(v.string()),
+      }),
+    ),
+  }),
+})
+export type BatchResult = v.InferOutput<typeof batchAnswer>['data']['batch_results'][number]
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0))
+export const keyAnswer = v.object({
+  data: v.object({
+    type: v.string(),
+    derived: v.optional(v.boolean(), false),
+    soft_deleted: v.optional(v.boolean(), false),
+    supports_encryption: v.boolean(),
+    supports_decryption: v.boolean(),
+    // Objects for asymmetric keys, which are refused by their type.
+    keys: v.record(v.pipe(v.string(), v.digits()), v.unknown()),
+    min_decryption_version: count,
+    min_encryption_version: count,
+  }),
+})
+export type TransitKey = v.InferOutput<typeof keyAnswer>['data']
+
+export function encryptItem(version: string, { plaintext, associatedData }: Plain): object {
+  return {
+    plaintext: base64(plaintext),
+    associated_data: base64(associatedData),
+    key_version: Number(version),
+  }
+}
+
+export function decryptItem({ version, bytes, associatedData }: Wrapped): object {
+  return {
+    ciphertext: `vault:v${version}:${base64(bytes)}`,
+    associated_data: base64(associatedData),
+  }
+}
+
+/** The ciphertext of a result, without what stands before its bytes. */
+export function wrapOf({ ciphertext, error }: BatchResult, version: string): Outcome<Uint8Array> {
+  if (error !== undefined && error !== '') return refused(error)
+  const prefix = `vault:v${version}:`
+  if (ciphertext?.startsWith(prefix) !== true) {
+    const message = `Key service did not encrypt under version ${version}, which it was asked for`
+    return { ok: false, error: new KmsError(message, { code: 'protocol' }) }
+  }
+  return decoded(ciphertext.slice(prefix.length))
+}
+
+/** A failed item also carries an empty plaintext: the error decides. */
+export function plaintextOf({ plaintext, error }: BatchResult): Outcome<Uint8Array> {
+  if (error !== undefined && error !== '') return refused(error)
+  return decoded(plaintext ?? '')
+}
+
+/** @throws KmsError `key_unavailable` for a key that cannot be used here */
+export function checkKey(data: TransitKey, key: string): void {
+  const wrong = faultOf(data)
+  if (wrong === undefined) return
+  throw new KmsError(`Transit key "${key}" ${wrong}`, { code: 'key_unavailable' })
+}
+
+export function versionsOf(data: TransitKey): KeyState['versions'] {
+  const { keys, min_encryption_version, min_decryption_version } = data
+  // 0 means that only the newest version encrypts by default; any usable one may be named.
+  const lowest = Math.max(min_encryption_version, min_decryption_version)
+  return Object.entries(keys)
+    .map(([label, createdAt]) => ({ label: Number(label), createdAt }))
+    .sort((a, b) => a.label - b.label)
+    .map(({ label, createdAt }) => ({
+      label: String(label),
+      createdAt: v.is(count, createdAt) ? createdAt : 0,
+      mayEncrypt: label >= lowest,
+      mayDecrypt: label >= min_decryption_version,
+    }))
+}
+
+function faultOf(data: TransitKey): string | undefined {
+  if (data.soft_deleted) return 'is deleted: restore it'
+  if (!AEAD_TYPES.has(data.type)) {
+    return `has type ${data.type.slice(0, 40)}, which does not bind associated data: wanted aes256-gcm96`
+  }
+  if (data.derived) return 'is derived: wanted one made with derived=false'
+  const complete = data.supports_encryption && data.supports_decryption
+  return complete ? undefined : 'does not both encrypt and decrypt'
+}
+
+function refused(text: string): Outcome<Uint8Array> {
+  const error =
+    transitError((phrase) => text.includes(phrase)) ??
+    new KmsError('Key service failed this item', { code: 'unavailable' })
+  return { ok: false, error }
+}
+
+function decoded(text: string): Outcome<Uint8Array> {
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.length > 0 && bytes.toString('base64') === text) {
+    return { ok: true, value: bytes }
+  }
+  const message = 'Key service answered something other than base64'
+  return { ok: false, error: new KmsError(message, { code: 'protocol' }) }
+}
+
+/** Of the bytes where they are: a copy would be one more place with key material. */
+function base64({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
+}
