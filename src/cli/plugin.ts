@@ -20,8 +20,9 @@ import { MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../kms/limits.ts'
 import { RingMember } from '../kms/ring_member.ts'
 import { noStateStore } from '../kms/state.ts'
 import { startAdmin } from '../observe/admin.ts'
+import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
-import { createProvider } from '../providers/registry.ts'
+import { createProvider, type FollowedSettings } from '../providers/registry.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 /** How long requests under way may take once the plugin is told to stop. */
@@ -37,21 +38,26 @@ export interface Plugin {
   close(): Promise<void>
 }
 
+/** A log whose level a key service's settings may change. */
+export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
+
 interface Deps {
   readonly clock: Clock
   readonly events: EventSink
 }
 
 /** @throws KmsError when the socket, the admin address or a local key cannot be had */
-export async function startPlugin(config: Config, log: EventSink): Promise<Plugin> {
+export async function startPlugin(config: Config, log: FollowingLog): Promise<Plugin> {
   const metrics = createMetrics({ version: VERSION, runtime: RUNTIME, now: systemClock.now })
   const events = fanOut([log, metrics.sink])
   const deps = { clock: systemClock, events }
   const started = new Started()
   try {
-    const ring = await createRing(config, deps, started)
+    const follower = new SettingsFollower(log)
+    const ring = await createRing(config, { ...deps, onSettings: follower.onSettings }, started)
     checkEnvelopeSize(ring)
     const health = createHealth(config, ring, deps)
+    follower.health = health
     started.add(() => Promise.resolve(health.stop()))
     const server = await startGrpcServer({
       ...deps,
@@ -80,7 +86,11 @@ export async function startPlugin(config: Config, log: EventSink): Promise<Plugi
   }
 }
 
-async function createRing(config: Config, deps: Deps, started: Started): Promise<RingMember[]> {
+async function createRing(
+  config: Config,
+  deps: Deps & Pick<SettingsFollower, 'onSettings'>,
+  started: Started,
+): Promise<RingMember[]> {
   const ring: RingMember[] = []
   for (const provider of config.providers) {
     const made = await createProvider(provider, {
@@ -125,6 +135,24 @@ function createHealth(config: Config, ring: readonly RingMember[], deps: Deps): 
       store: stateDir === undefined ? noStateStore : createStateFile(stateDir),
     },
   )
+}
+
+/** Puts settings in force that a key service keeps; the health loop is made after the providers that ask it. */
+class SettingsFollower {
+  readonly #log: FollowingLog
+  health: Health | undefined
+
+  constructor(log: FollowingLog) {
+    this.#log = log
+  }
+
+  readonly onSettings = ({ logLevel, activationDelay, outageHold }: FollowedSettings): void => {
+    this.#log.setLevel?.(logLevel)
+    this.health?.adjust({
+      ...(activationDelay === undefined ? {} : { activationDelayMs: activationDelay }),
+      ...(outageHold === undefined ? {} : { outageHoldMs: outageHold }),
+    })
+  }
 }
 
 function fanOut(sinks: readonly EventSink[]): EventSink {

@@ -24,7 +24,7 @@ export interface CoalescerOptions<TItem, TValue> {
 /** Two keep the service busy while an answer is on its way; more made batches smaller and everything slower. */
 const IN_FLIGHT = 2
 /** Of the last batch's items, as many must wait before another leaves beside it. */
-const WORTHWHILE = 0.9
+const WORTHWHILE = 0.25
 /** So many where those under way hang. */
 const MAX_IN_FLIGHT = 8
 /** An item waits for a batch under way at most so many times as long as batches usually take. */

@@ -71,7 +71,8 @@ const MAX_RETRY_MS = 3_500
 const NUDGE_GAP_MS = 500
 
 export class Health {
-  readonly #options: HealthOptions
+  readonly #configured: HealthOptions
+  #options: HealthOptions
   readonly #deps: HealthDeps
   readonly #seen = new Map<string, readonly SeenVersion[]>()
   #snapshot: Snapshot
@@ -84,6 +85,7 @@ export class Health {
   #saveFailed = false
 
   constructor(options: HealthOptions, deps: HealthDeps) {
+    this.#configured = options
     this.#options = options
     this.#deps = deps
     this.#snapshot = {
@@ -100,6 +102,11 @@ export class Health {
     const saved = await this.#deps.store.load()
     if (saved !== undefined) this.#resume(saved)
     await this.probeNow()
+  }
+
+  /** Replaces what the config says of these; what is absent is as configured. */
+  adjust(change: Partial<Pick<HealthOptions, 'activationDelayMs' | 'outageHoldMs'>>): void {
+    this.#options = { ...this.#configured, ...change }
   }
 
   stop(): void {

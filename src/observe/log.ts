@@ -74,7 +74,12 @@ interface Entry {
   readonly floodKey?: string
 }
 
-export function createLogger({ level, format, output, monotonic }: LoggerOptions): EventSink {
+export interface Logger extends EventSink {
+  /** From now on; undefined for the level it was made with. */
+  setLevel(level: LogLevel | undefined): void
+}
+
+export function createLogger({ level, format, output, monotonic }: LoggerOptions): Logger {
   const destination: DestinationStream =
     format === 'json' ? output : { write: (line) => output.write(textOf(line)) }
   const log = pino(
@@ -90,6 +95,9 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
   const gate = new FloodGate(monotonic)
   let saidOfHealth: string | undefined
   return {
+    setLevel(next = level) {
+      log.level = next
+    },
     emit(event) {
       const entry = entryOf(event, saidOfHealth)
       if (event.type === 'health') saidOfHealth = entry.message

@@ -7,8 +7,10 @@ import type { Provider } from '../kms/provider.ts'
 import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
 import { createVaultProvider } from './vault.ts'
 import { type VaultConfig, vaultConfig } from './vault_config.ts'
+import type { FollowedSettings } from './vault_settings.ts'
 
 export const providerConfig = v.variant('type', [vaultConfig, localConfig])
+export type { FollowedSettings }
 export type ProviderConfig = VaultConfig | LocalConfig
 
 export interface ProviderDeps {
@@ -16,6 +18,8 @@ export interface ProviderDeps {
   readonly events: EventSink
   /** Time limit of one request to the key service, in milliseconds. */
   readonly requestTimeoutMs: number
+  /** Called with settings that a key service keeps for the plugin, when they change. */
+  readonly onSettings: (settings: FollowedSettings) => void
 }
 
 /** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */

@@ -17,7 +17,7 @@ import { transitKeyName, type VaultConfig } from './vault_config.ts'
 
 const followed = {
   activationDelay: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
-  healthInterval: v.optional(duration({ minMs: 1_000, maxMs: 300_000 })),
+  outageHold: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
   logLevel: v.optional(v.picklist(['debug', 'info', 'warn', 'error'])),
 }
 const settings = v.strictObject({
@@ -132,7 +132,7 @@ export class VaultSettings {
     if (result.success) return result.output
     const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
     throw new KmsError(
-      `Settings at ${this.#path} are wrong at ${at}: wanted mount, key, activationDelay, healthInterval or logLevel, and nothing secret`,
+      `Settings at ${this.#path} are wrong at ${at}: wanted mount, key, activationDelay, outageHold or logLevel, and nothing secret`,
       { code: 'protocol' },
     )
   }
