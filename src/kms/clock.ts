@@ -11,6 +11,8 @@ export interface Clock {
   monotonic(): number
   /** Calls `run` once after `ms`; the returned function cancels. */
   after(ms: number, run: () => void): () => void
+  /** Calls `run` once the input that is there already has been taken in; this costs no time. */
+  soon(run: () => void): void
 }
 
 /** Longer delays overflow `setTimeout` and would fire at once. */
@@ -22,5 +24,8 @@ export const systemClock: Clock = {
   after(ms, run) {
     const timer = setTimeout(run, Math.min(Math.max(ms, 0), MAX_TIMER_MS))
     return () => clearTimeout(timer)
+  },
+  soon(run) {
+    setImmediate(run)
   },
 }

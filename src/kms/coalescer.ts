@@ -63,6 +63,7 @@ export class Coalescer<TItem, TValue> {
   #inFlight = 0
   #usualMs = 0
   #lastItems = 0
+  #launching = false
   #cancelPatience: (() => void) | undefined
 
   constructor(options: CoalescerOptions<TItem, TValue>) {
@@ -88,7 +89,7 @@ export class Coalescer<TItem, TValue> {
       }
       signal.addEventListener('abort', leave, { once: true })
       entry.waiters.add(waiter)
-      this.#launch()
+      this.#launchSoon()
     })
   }
 
@@ -121,6 +122,17 @@ export class Coalescer<TItem, TValue> {
     if (entry.name !== undefined && this.#byName.get(entry.name) === entry) {
       this.#byName.delete(entry.name)
     }
+  }
+
+  /** Whatever came in at once leaves at once. */
+  #launchSoon(): void {
+    if (this.#options.maxItems === 1) return this.#launch()
+    if (this.#launching) return
+    this.#launching = true
+    this.#options.clock.soon(() => {
+      this.#launching = false
+      this.#launch()
+    })
   }
 
   #launch(): void {
@@ -167,7 +179,7 @@ export class Coalescer<TItem, TValue> {
     // A slot is free again, and so the patience of those who waited for it starts anew.
     this.#cancelPatience?.()
     this.#cancelPatience = undefined
-    this.#launch()
+    this.#launchSoon()
   }
 
   #take(): Entry<TItem, TValue>[] {

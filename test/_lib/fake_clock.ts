@@ -28,6 +28,10 @@ export class FakeClock implements Clock {
     return () => this.#timers.delete(timer)
   }
 
+  soon(run: () => void): void {
+    setImmediate(run)
+  }
+
   /** Moves on by `ms`, running timers in their order and letting promises settle between them. */
   async advance(ms: number): Promise<void> {
     const end = this.#monotonic + ms
