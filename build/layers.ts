@@ -34,8 +34,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   yaml: ['config'],
 }
 
-/** The domain names nothing of the platform but its cryptography. */
-const KMS_PLATFORM = ['node:crypto']
+/** The domain names nothing of the platform but its cryptography and, in the system's clock, its timers. */
+const KMS_PLATFORM = ['node:crypto', 'node:timers']
 
 /** The version is in it. */
 const MANIFEST = 'package.json'

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { setImmediate } from 'node:timers'
+
 export interface Clock {
   /** Milliseconds since the epoch by this node's clock, which may be wrong or jump. */
   now(): number

@@ -126,13 +126,14 @@ export class Coalescer<TItem, TValue> {
 
   /** Whatever came in at once leaves at once. */
   #launchSoon(): void {
-    if (this.#options.maxItems === 1) return this.#launch()
-    if (this.#launching) return
-    this.#launching = true
-    this.#options.clock.soon(() => {
-      this.#launching = false
-      this.#launch()
-    })
+    if (this.#options.maxItems === 1) this.#launch()
+    else if (!this.#launching) {
+      this.#launching = true
+      this.#options.clock.soon(() => {
+        this.#launching = false
+        this.#launch()
+      })
+    }
   }
 
   #launch(): void {

@@ -9,17 +9,10 @@
  * @module
  */
 
-import { createHash } from 'node:crypto'
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import {
-  EnvelopeSchema,
-  type Header,
-  HeaderSchema,
-  MemberSchema,
-  Scheme,
-  type Wrap,
-  WrapSchema,
-} from './envelope_pb.ts'
+import { hash } from 'node:crypto'
+import { fromBinary } from '@bufbuild/protobuf'
+import { EnvelopeSchema, type Header, HeaderSchema, Scheme, type Wrap } from './envelope_pb.ts'
+import { membersBytes, writeEnvelope, writeHeader } from './envelope_writer.ts'
 import { KmsError } from './errors.ts'
 import { type KeyIdInputs, keyIdOf, type Member } from './key_id.ts'
 import { MAX_V1_CIPHERTEXT_BYTES } from './limits.ts'
@@ -54,33 +47,26 @@ export function anyInputs(members: readonly Member[]): KeyIdInputs {
   return { format: FORMAT, scheme: 'any', k: 1, members }
 }
 
+/** What is the same in every header under one key id. */
+const membersOfInputs = new WeakMap<KeyIdInputs, Uint8Array>()
+
 /** @param random a source of cryptographic randomness */
 export function sealHeader(
   inputs: KeyIdInputs,
   random: (bytes: number) => Uint8Array,
 ): SealedHeader {
-  const header = create(HeaderSchema, {
-    scheme: Scheme.ANY,
-    k: inputs.k,
-    envelopeId: random(ENVELOPE_ID_BYTES),
-    members: inputs.members.map(({ providerId, version, createdAt }) =>
-      create(MemberSchema, { providerId, version, createdAt: BigInt(createdAt) }),
-    ),
-  })
-  const bytes = toBinary(HeaderSchema, header)
-  return { bytes, digest: digestOf(bytes) }
+  let members = membersOfInputs.get(inputs)
+  if (members === undefined) {
+    members = membersBytes(inputs.members)
+    membersOfInputs.set(inputs, members)
+  }
+  const envelopeId = random(ENVELOPE_ID_BYTES)
+  const whole = writeHeader(MAGIC, { scheme: Scheme.ANY, k: inputs.k, envelopeId, members })
+  return { bytes: whole.subarray(MAGIC.length), digest: sha256(whole) }
 }
 
 export function encodeEnvelope(header: SealedHeader, wraps: readonly EnvelopeWrap[]): Uint8Array {
-  const envelope = create(EnvelopeSchema, {
-    header: header.bytes,
-    wraps: wraps.map(({ member, data }) => create(WrapSchema, { member, data })),
-  })
-  const body = toBinary(EnvelopeSchema, envelope)
-  const bytes = new Uint8Array(MAGIC.length + body.length)
-  bytes.set(MAGIC)
-  bytes.set(body, MAGIC.length)
-  return bytes
+  return writeEnvelope(MAGIC, header.bytes, wraps)
 }
 
 /** @throws KmsError `ciphertext_empty` or `ciphertext_invalid` */
@@ -101,7 +87,7 @@ export function decodeEnvelope(ciphertext: Uint8Array): OpenedEnvelope {
   const wraps = wrapsOf(envelope.wraps, members)
   const digest = digestOf(envelope.header)
   // The codec forgives unknown fields, repeats and wrong wire types; only what this file writes is one of ours.
-  const canonical = encodeEnvelope({ bytes: envelope.header, digest }, wraps)
+  const canonical = writeEnvelope(MAGIC, envelope.header, wraps)
   if (!equalBytes(canonical, ciphertext)) throw damaged()
   return { keyId: keyIdOf(anyInputs(members)), members, digest, wraps }
 }
@@ -157,7 +143,14 @@ function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 function digestOf(headerBytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(MAGIC).update(headerBytes).digest()
+  const whole = new Uint8Array(MAGIC.length + headerBytes.length)
+  whole.set(MAGIC)
+  whole.set(headerBytes, MAGIC.length)
+  return sha256(whole)
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return hash('sha256', bytes, 'buffer')
 }
 
 function notOurs(what: string, cause?: unknown): KmsError {

@@ -13,6 +13,9 @@ import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from './limits.ts'
 import type { Call, Wrapped } from './provider.ts'
 import type { RingMember } from './ring_member.ts'
 import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from './service.ts'
+import { Slab } from './slab.ts'
+
+const RANDOM_BYTES = 4_096
 
 const MAX_CIPHERTEXT_BYTES = {
   v2: MAX_V2_CIPHERTEXT_BYTES,
@@ -38,12 +41,13 @@ export interface KeyringOptions {
 export class Keyring implements KmsService {
   readonly #byId: ReadonlyMap<string, RingMember>
   readonly #health: KeyringOptions['health']
-  readonly #random: KeyringOptions['random']
+  /** Asking the system for every envelope id would cost more than making the envelope. */
+  readonly #ids: Slab
 
   constructor({ ring, health, random }: KeyringOptions) {
     this.#byId = new Map(ring.map((member) => [member.provider.id, member]))
     this.#health = health
-    this.#random = random
+    this.#ids = new Slab(RANDOM_BYTES, random)
   }
 
   status(): string {
@@ -54,7 +58,7 @@ export class Keyring implements KmsService {
     // Taken once, so that key id, header and wraps are of one moment (rule E3).
     const active = this.#health.active()
     checkPlaintext(plaintext, active, MAX_CIPHERTEXT_BYTES[api])
-    const header = sealHeader(active.inputs, this.#random)
+    const header = sealHeader(active.inputs, (bytes) => this.#ids.take(bytes))
     const item = { plaintext, associatedData: header.digest }
     const wraps = await this.#watched(
       Promise.all(

@@ -6,6 +6,7 @@
  * @module
  */
 
+import process from 'node:process'
 import { type DestinationStream, pino } from 'pino'
 import { type KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink, HealthState, KmsEvent } from '../kms/events.ts'
@@ -26,6 +27,8 @@ export interface LogFile extends LogOutput {
 /** So much waits for a reader that is stuck; what comes after it is dropped rather than kept. */
 const MAX_WAITING_BYTES = 4_194_304
 const FAREWELL_MS = 1_000
+/** Lines of one moment are written together. */
+const GATHER_MS = 10
 const NAME = /^[a-z]\w{0,63}$/i
 /** Control, format and surrogate characters and line separators: what moves, colours or reverses text. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
@@ -37,13 +40,18 @@ export function standardError(): LogFile {
   file.on('error', () => undefined)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   file.on('close', resolve)
+  const lines = new LineGatherer(file)
   let closing = false
+  // Whatever ends the process; the file writes what it has by itself.
+  process.on('exit', lines.flush)
   return {
     write(line) {
-      if (!closing) file.write(line)
+      if (!closing) lines.add(line)
     },
     async close() {
       closing = true
+      process.off('exit', lines.flush)
+      lines.flush()
       // A flush that waits for a reader that is stuck, or tries one that is gone, would never end.
       const timer = setTimeout(resolve, FAREWELL_MS)
       file.end()
@@ -51,6 +59,27 @@ export function standardError(): LogFile {
       clearTimeout(timer)
       file.destroy()
     },
+  }
+}
+
+/** Each write costs a switch to another thread, under load more than the request that it tells of. */
+class LineGatherer {
+  readonly #file: LogOutput
+  #lines: string[] = []
+
+  constructor(file: LogOutput) {
+    this.#file = file
+  }
+
+  add(line: string): void {
+    if (this.#lines.push(line) === 1) setTimeout(this.flush, GATHER_MS)
+  }
+
+  readonly flush = (): void => {
+    if (this.#lines.length === 0) return
+    const text = this.#lines.join('')
+    this.#lines = []
+    this.#file.write(text)
   }
 }
 
