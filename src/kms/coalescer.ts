@@ -23,8 +23,6 @@ export interface CoalescerOptions<TItem, TValue> {
 
 /** Two keep the service busy while an answer is on its way; more made batches smaller and everything slower. */
 const IN_FLIGHT = 2
-/** Of the last batch's items, as many must wait before another leaves beside it. */
-const WORTHWHILE = 0.25
 /** So many where those under way hang. */
 const MAX_IN_FLIGHT = 8
 /** An item waits for a batch under way at most so many times as long as batches usually take. */
@@ -62,7 +60,6 @@ export class Coalescer<TItem, TValue> {
   readonly #byName = new Map<string, Entry<TItem, TValue>>()
   #inFlight = 0
   #usualMs = 0
-  #lastItems = 0
   #launching = false
   #cancelPatience: (() => void) | undefined
 
@@ -137,14 +134,9 @@ export class Coalescer<TItem, TValue> {
   }
 
   #launch(): void {
-    while (this.#queue.size > 0 && this.#mayLeave()) void this.#send()
+    const limit = this.#options.maxItems === 1 ? Number.POSITIVE_INFINITY : IN_FLIGHT
+    while (this.#queue.size > 0 && this.#inFlight < limit) void this.#send()
     this.#watchQueue()
-  }
-
-  /** A second batch that would be much smaller than the last is not worth its cost yet. */
-  #mayLeave(): boolean {
-    if (this.#inFlight === 0 || this.#options.maxItems === 1) return true
-    return this.#inFlight < IN_FLIGHT && this.#queue.size >= this.#lastItems * WORTHWHILE
   }
 
   /** Batches that hang hold up nothing that came after them for long. */
@@ -168,7 +160,6 @@ export class Coalescer<TItem, TValue> {
     const entries = this.#take()
     const batch = { entries, controller: new AbortController(), start: clock.monotonic() }
     for (const entry of entries) entry.batch = batch
-    this.#lastItems = entries.length
     this.#inFlight += 1
     const { signal } = batch.controller
     const items = entries.map(({ item }) => item)
