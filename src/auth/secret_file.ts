@@ -30,6 +30,22 @@ export async function readSecretFile(path: string, what: string): Promise<string
   return secret
 }
 
+/**
+ * The file's one line of text, which may hold anything but a line feed.
+ *
+ * @throws KmsError `denied`
+ */
+export async function readSecretLine(path: string, what: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw refused(`cannot be read (${cause.code ?? 'unknown error'})`, path, what, cause)
+  })
+  const line = text.replace(/\r?\n$/, '')
+  if (line === '') throw refused('is empty', path, what)
+  if (line.length > MAX_CHARACTERS) throw refused('is too long', path, what)
+  if (/[\r\n]/.test(line)) throw refused('holds more than one line', path, what)
+  return line
+}
+
 /** Tells credentials apart without keeping them. */
 export function fingerprintOf(...secrets: readonly string[]): string {
   const hash = createHash('sha256')

@@ -13,7 +13,8 @@ import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 
 export interface Token {
-  readonly value: string
+  /** Undefined where an agent in between has its own. */
+  readonly value: string | undefined
   /** 0 for a token that does not expire, or whose life is not told. */
   readonly ttlSeconds: number
   readonly renewable: boolean
@@ -77,7 +78,7 @@ export class TokenSource {
   #fingerprint = ''
   #login: Promise<Token> | undefined
   #refusal: Refusal | undefined
-  #denied: { readonly value: string; readonly until: number } | undefined
+  #denied: { readonly token: Token; readonly until: number } | undefined
   #cancelRenewal: () => void = () => undefined
   #closed = false
 
@@ -90,7 +91,7 @@ export class TokenSource {
    * Runs `work` with the token; when the service denies it, logs in afresh and runs
    * it once more.
    */
-  async run<T>(work: (token: string) => Promise<T>, call: Call): Promise<T> {
+  async run<T>(work: (token: string | undefined) => Promise<T>, call: Call): Promise<T> {
     const token = this.#current ?? (await this.#shared(call))
     try {
       return await work(token.value)
@@ -105,7 +106,11 @@ export class TokenSource {
     this.#cancelRenewal()
   }
 
-  async #runAgain<T>(work: (token: string) => Promise<T>, dead: Token, call: Call): Promise<T> {
+  async #runAgain<T>(
+    work: (token: string | undefined) => Promise<T>,
+    dead: Token,
+    call: Call,
+  ): Promise<T> {
     const current = this.#current
     const fresh = current === undefined || current === dead ? await this.#shared(call) : current
     try {
@@ -113,16 +118,17 @@ export class TokenSource {
     } catch (error) {
       if (toKmsError(error).code === 'denied') {
         const until = this.#deps.clock.monotonic() + CONFIRMED_DENIAL_MS
-        this.#denied = { value: fresh.value, until }
+        this.#denied = { token: fresh, until }
       }
       throw error
     }
   }
 
   /** Where a fresh token was denied a moment ago, another login helps only with other credentials. */
-  async #mayReplace({ value }: Token): Promise<boolean> {
+  async #mayReplace(token: Token): Promise<boolean> {
     const denied = this.#denied
-    if (denied?.value !== value || this.#deps.clock.monotonic() >= denied.until) return true
+    if (denied === undefined || denied.token.value !== token.value) return true
+    if (this.#deps.clock.monotonic() >= denied.until) return true
     const prepared = await this.#method.prepare().catch(() => undefined)
     return prepared !== undefined && prepared.fingerprint !== this.#fingerprint
   }

@@ -1,20 +1,30 @@
-/** Login by AppRole: a role id and a secret id from files. @module */
+/** Login by AppRole: a role id and a secret id from files, the latter plain or wrapped. @module */
 
 import * as v from 'valibot'
+import type { Call } from '../kms/provider.ts'
+import { absolutePath, loginFields, roleName, vaultPath } from './login_fields.ts'
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { LoginMethod } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
-import { logIn, renewSelf, vaultPath } from './vault_login.ts'
-
-const absolute = v.pipe(v.string(), v.startsWith('/'))
+import { logIn, renewSelf } from './vault_login.ts'
+import { unwrapSecretId } from './vault_wrapping.ts'
 
 export const approleConfig = v.pipe(
   v.strictObject({
     method: v.literal('approle'),
     mount: v.optional(vaultPath, 'approle'),
     roleId: v.optional(v.pipe(v.string(), v.nonEmpty())),
-    roleIdFile: v.optional(absolute),
-    secretIdFile: absolute,
+    roleIdFile: v.optional(absolutePath),
+    secretIdFile: absolutePath,
+    wrappedRole: v.optional(
+      v.pipe(
+        roleName,
+        v.description(
+          'Name of the role, where secretIdFile holds a wrapping token for its secret id',
+        ),
+      ),
+    ),
+    ...loginFields,
   }),
   v.check(
     ({ roleId, roleIdFile }) => (roleId === undefined) !== (roleIdFile === undefined),
@@ -24,20 +34,49 @@ export const approleConfig = v.pipe(
 export type ApproleConfig = v.InferOutput<typeof approleConfig>
 
 export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginMethod {
+  const secretIds = new SecretIds(config, api)
   return {
     name: 'approle',
     async prepare() {
-      const { roleIdFile } = config
+      const { mount, roleIdFile } = config
       const role_id =
         roleIdFile === undefined
           ? (config.roleId ?? '')
           : await readSecretFile(roleIdFile, 'auth.roleIdFile')
-      const secret_id = await readSecretFile(config.secretIdFile, 'auth.secretIdFile')
+      const inFile = await readSecretFile(config.secretIdFile, 'auth.secretIdFile')
       return {
-        fingerprint: fingerprintOf(role_id, secret_id),
-        login: (call) => logIn(api, { mount: config.mount, body: { role_id, secret_id } }, call),
+        fingerprint: fingerprintOf(role_id, inFile),
+        async login(call) {
+          const secret_id = await secretIds.of(inFile, call)
+          const body = { role_id, secret_id }
+          return await logIn(api, { path: `auth/${mount}/login`, body }, call)
+        },
       }
     },
     renew: (token, call) => renewSelf(api, token, call),
+  }
+}
+
+/** A wrapping token works once, so what it gave out is kept for the logins to come. */
+class SecretIds {
+  readonly #config: ApproleConfig
+  readonly #api: VaultApi
+  #unwrapped: { readonly fingerprint: string; readonly secretId: string } | undefined
+
+  constructor(config: ApproleConfig, api: VaultApi) {
+    this.#config = config
+    this.#api = api
+  }
+
+  async of(inFile: string, call: Call): Promise<string> {
+    const { mount, wrappedRole } = this.#config
+    if (wrappedRole === undefined) return inFile
+    const fingerprint = fingerprintOf(inFile)
+    if (this.#unwrapped?.fingerprint !== fingerprint) {
+      const creationPath = `auth/${mount}/role/${wrappedRole}/secret-id`
+      const secretId = await unwrapSecretId(this.#api, { token: inFile, creationPath }, call)
+      this.#unwrapped = { fingerprint, secretId }
+    }
+    return this.#unwrapped.secretId
   }
 }

@@ -1,26 +1,56 @@
 /** All logins to Vault and OpenBao by their method, in one literal table that the compiler checks. @module */
 
 import * as v from 'valibot'
+import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { LoginMethod } from './token_source.ts'
+import { agentConfig, createAgentLogin } from './vault_agent.ts'
 import type { VaultApi } from './vault_api.ts'
 import { approleConfig, createApproleLogin } from './vault_approle.ts'
+import { type CertLoginDeps, certConfig, createCertLogin } from './vault_cert.ts'
+import { createJwtLogin, jwtConfig } from './vault_jwt.ts'
+import { createKubernetesLogin, kubernetesConfig } from './vault_kubernetes.ts'
 import { createTokenFileLogin, tokenFileConfig } from './vault_token_file.ts'
+import { createUserpassLogin, userpassConfig } from './vault_userpass.ts'
 
-export const vaultAuth = v.variant('method', [approleConfig, tokenFileConfig])
+export const vaultAuth = v.variant('method', [
+  approleConfig,
+  jwtConfig,
+  certConfig,
+  kubernetesConfig,
+  userpassConfig,
+  tokenFileConfig,
+  agentConfig,
+])
 export type VaultAuth = v.InferOutput<typeof vaultAuth>
 
-export interface VaultLoginDeps {
+export interface VaultLoginDeps extends CertLoginDeps {
   /** In the namespace of the login. */
   readonly api: VaultApi
   readonly events: EventSink
+  readonly clock: Clock
 }
 
-export function createVaultLogin(config: VaultAuth, { api, events }: VaultLoginDeps): LoginMethod {
+export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): LoginMethod {
   switch (config.method) {
     case 'approle':
-      return createApproleLogin(config, api)
+      return createApproleLogin(config, deps.api)
+    case 'jwt':
+      return createJwtLogin(config, deps.api, () => deps.clock.now())
+    case 'cert':
+      return createCertLogin(config, deps)
+    case 'kubernetes':
+      return createKubernetesLogin(config, deps.api)
+    case 'userpass':
+      return createUserpassLogin(config, deps.api)
     case 'token':
-      return createTokenFileLogin(config, api, events)
+      return createTokenFileLogin(config, deps.api, deps.events)
+    case 'agent':
+      return createAgentLogin()
   }
+}
+
+/** Where the login happens; undefined for the namespace of the key. */
+export function loginNamespace(config: VaultAuth): string | undefined {
+  return config.method === 'agent' ? undefined : config.namespace
 }

@@ -23,16 +23,12 @@ const renewAnswer = v.object({
   auth: v.object({ lease_duration: seconds, renewable: v.boolean() }),
 })
 
-/** A mount or key path: words joined by `/`. */
-export const vaultPath = v.pipe(v.string(), v.regex(/^[\w.-]+(?:\/[\w.-]+)*$/))
-
-/** Posts `body` to the login path of a mount. A login carries no token. */
+/** Posts credentials to a login path. A login carries no token. */
 export async function logIn(
   api: VaultApi,
-  { mount, body }: { readonly mount: string; readonly body: Readonly<Record<string, string>> },
+  { path, body }: { readonly path: string; readonly body: Readonly<Record<string, string>> },
   call: Call,
 ): Promise<Token> {
-  const path = `auth/${mount}/login`
   try {
     const reply = await api.request({ method: 'POST', path, body, schema: loginAnswer }, call)
     const { client_token, lease_duration, renewable } = reply.body.auth
@@ -77,7 +73,7 @@ function refusedLogin(error: unknown, path: string): unknown {
   const { status } = error
   if (status === 400 || status === 403) {
     return new KmsError(
-      `Login at ${path} was refused (${status}): check the credentials, the role and its bound addresses; after five refusals the service may lock the role for 15 minutes`,
+      `Login at ${path} was refused (${status}): check the credentials, the role and what it is bound to; after five refusals the service may lock the role for 15 minutes`,
       { code: 'denied', cause: error },
     )
   }

@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
+import { absolutePath, loginFields } from './login_fields.ts'
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
@@ -10,7 +11,8 @@ import { renewSelf } from './vault_login.ts'
 
 export const tokenFileConfig = v.strictObject({
   method: v.literal('token'),
-  tokenFile: v.pipe(v.string(), v.startsWith('/')),
+  tokenFile: absolutePath,
+  ...loginFields,
 })
 export type TokenFileConfig = v.InferOutput<typeof tokenFileConfig>
 
@@ -19,6 +21,8 @@ const lookupAnswer = v.object({
     ttl: v.pipe(v.number(), v.minValue(0)),
     // Absent for tokens without a lease.
     renewable: v.optional(v.boolean(), false),
+    // Null for a token that never expires; one that is about to has a ttl of 0 too.
+    expire_time: v.optional(v.nullable(v.string()), null),
   }),
 })
 
@@ -48,8 +52,8 @@ async function lookup(api: VaultApi, value: string, events: EventSink, call: Cal
       { method: 'GET', path, token: value, schema: lookupAnswer },
       call,
     )
-    const { ttl, renewable } = reply.body.data
-    return { value, ttlSeconds: ttl, renewable }
+    const { ttl, renewable, expire_time } = reply.body.data
+    return { value, ttlSeconds: expire_time === null ? ttl : Math.max(ttl, 1), renewable }
   } catch (error) {
     if (!(error instanceof VaultStatusError) || error.status !== 403) throw error
     const message =

@@ -15,7 +15,7 @@ import {
   type VaultRequest,
   VaultStatusError,
 } from '../auth/vault_api.ts'
-import { createVaultLogin } from '../auth/vault_auth.ts'
+import { createVaultLogin, loginNamespace } from '../auth/vault_auth.ts'
 import { VaultCluster } from '../auth/vault_cluster.ts'
 import { HttpClient } from '../http/client.ts'
 import { Transport } from '../http/transport.ts'
@@ -85,7 +85,13 @@ class VaultProvider implements Provider {
     const clients = addressesOf(config).map((address) => new HttpClient(address, this.#transport))
     this.#cluster = new VaultCluster(clients, deps)
     this.#api = new VaultApi(this.#cluster, namespace)
-    const login = createVaultLogin(auth, { api: this.#api, events })
+    const login = createVaultLogin(auth, {
+      api: new VaultApi(this.#cluster, loginNamespace(auth) ?? namespace),
+      events,
+      clock,
+      certFile: tls.certFile,
+      refresh: () => this.#transport.refresh(),
+    })
     this.#tokens = new TokenSource(login, { ...deps, requestTimeoutMs })
     this.#sizes = new BatchSizes(name, events)
     this.#settings = new VaultSettings(config, {

@@ -1,11 +1,9 @@
 /** What a provider of type `vault` is configured with. @module */
 
 import * as v from 'valibot'
+import { absolutePath as absolute, vaultPath } from '../auth/login_fields.ts'
 import { vaultAuth } from '../auth/vault_auth.ts'
-import { vaultPath } from '../auth/vault_login.ts'
 import { providerFields } from './provider_fields.ts'
-
-const absolute = v.pipe(v.string(), v.startsWith('/'))
 
 const address = v.pipe(
   v.string(),
@@ -128,6 +126,13 @@ export const vaultConfig = v.pipe(
       'https:// (http:// only with allowInsecureHttp: true)',
     ),
     ['address'],
+  ),
+  v.forward(
+    v.check(
+      ({ auth, tls: { certFile } }) => auth.method !== 'cert' || certFile !== undefined,
+      'tls.certFile, which the login cert presents',
+    ),
+    ['tls'],
   ),
   v.forward(
     v.check(

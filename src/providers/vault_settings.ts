@@ -8,8 +8,8 @@
 
 import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
+import { vaultPath } from '../auth/login_fields.ts'
 import { VaultStatusError } from '../auth/vault_api.ts'
-import { vaultPath } from '../auth/vault_login.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'

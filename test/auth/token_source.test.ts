@@ -34,7 +34,7 @@ class FakeService implements LoginMethod {
     return Promise.resolve({ ...token, ttlSeconds: this.renewedTtl })
   }
 
-  use = (token: string): Promise<string> =>
+  use = (token = ''): Promise<string> =>
     this.valid.has(token) ? Promise.resolve(token) : Promise.reject(failure('denied'))
 
   async #login(): Promise<Token> {

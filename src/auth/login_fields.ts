@@ -1,0 +1,20 @@
+/** What every login's config has. @module */
+
+import * as v from 'valibot'
+
+/** A mount or key path: words joined by `/`. */
+export const vaultPath = v.pipe(v.string(), v.regex(/^[\w.-]+(?:\/[\w.-]+)*$/))
+
+export const absolutePath = v.pipe(v.string(), v.startsWith('/'))
+
+export const loginFields = {
+  namespace: v.optional(
+    v.pipe(
+      vaultPath,
+      v.description('Namespace of the login where it is not the one of the key; root for none'),
+    ),
+  ),
+}
+
+/** Name of a role, as the service takes it. */
+export const roleName = v.pipe(v.string(), v.regex(/^[\w.-]+$/))

@@ -1,0 +1,33 @@
+/** Login with a user name and a password from a file. @module */
+
+import * as v from 'valibot'
+import { absolutePath, loginFields, vaultPath } from './login_fields.ts'
+import { fingerprintOf, readSecretLine } from './secret_file.ts'
+import type { LoginMethod } from './token_source.ts'
+import type { VaultApi } from './vault_api.ts'
+import { logIn, renewSelf } from './vault_login.ts'
+
+export const userpassConfig = v.strictObject({
+  method: v.literal('userpass'),
+  mount: v.optional(vaultPath, 'userpass'),
+  username: v.pipe(v.string(), v.regex(/^[\w.@-]+$/)),
+  passwordFile: absolutePath,
+  ...loginFields,
+})
+export type UserpassConfig = v.InferOutput<typeof userpassConfig>
+
+export function createUserpassLogin(config: UserpassConfig, api: VaultApi): LoginMethod {
+  const { mount, username, passwordFile } = config
+  return {
+    name: 'userpass',
+    async prepare() {
+      const password = await readSecretLine(passwordFile, 'auth.passwordFile')
+      const path = `auth/${mount}/login/${username}`
+      return {
+        fingerprint: fingerprintOf(username, password),
+        login: (call) => logIn(api, { path, body: { password } }, call),
+      }
+    },
+    renew: (token, call) => renewSelf(api, token, call),
+  }
+}

@@ -1,0 +1,91 @@
+/** Each login against the real OpenBao server, with good credentials and with refused ones. @module */
+
+import { Buffer } from 'node:buffer'
+import * as assert from 'uvu/assert'
+import * as v from 'valibot'
+import { withinLimit } from '../../src/kms/call.ts'
+import { systemClock } from '../../src/kms/clock.ts'
+import { KmsError } from '../../src/kms/errors.ts'
+import { createVaultProvider } from '../../src/providers/vault.ts'
+import { vaultConfig } from '../../src/providers/vault_config.ts'
+import { RecordedEvents } from '../_lib/events.ts'
+import { LOGIN_SCENES } from '../_lib/login_setup.ts'
+import { startOpenBao } from '../_lib/openbao.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+
+const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
+const test = suite('auth/vault_logins', () => ({}), 60_000)
+
+async function setup(name: string) {
+  const folder = await tempFolder()
+  const bao = await startOpenBao({ tls: true })
+  const transit = await bao.setupTransit({ folder: folder.path, noDefaultPolicy: true })
+  const scene = await LOGIN_SCENES[name]?.({ bao, transit, folder })
+  if (scene === undefined) throw new Error(`No scene ${name}`)
+  const events = new RecordedEvents()
+  const config = v.parse(vaultConfig, {
+    name: 'v',
+    type: 'vault',
+    ...transit.provider,
+    auth: scene.auth,
+    tls: { caFile: bao.caFile, ...scene.tls },
+  })
+  const provider = createVaultProvider(config, {
+    clock: systemClock,
+    events,
+    requestTimeoutMs: 2_500,
+  })
+  return {
+    scene,
+    events,
+    /** One encryption, under one key version. */
+    use: () => withinLimit(systemClock, 2_500, (call) => provider.wrap('1', [ITEM], call)),
+    logins: () => events.of('token').filter(({ action }) => action === 'login'),
+    async revokeAll() {
+      await bao.request('POST', 'sys/leases/revoke-prefix/auth', { sync: true })
+    },
+    async [Symbol.asyncDispose]() {
+      await provider.close()
+      await scene.close?.()
+      await bao[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+for (const name of Object.keys(LOGIN_SCENES)) {
+  test(`${name}: logs in once, is told when it is refused, and follows new credentials`, async () => {
+    await using one = await setup(name)
+
+    const [outcome] = await one.use()
+    assert.ok(outcome?.ok)
+    assert.equal(
+      one.logins().map(({ code }) => code),
+      ['ok'],
+    )
+
+    await one.scene.spoil()
+    await one.revokeAll()
+    for (let turn = 0; turn < 3; turn += 1) {
+      const error = await rejection(one.use())
+      assert.instance(error, KmsError)
+      assert.is((error as KmsError).code, 'denied')
+    }
+    const refused = one.logins().filter(({ code }) => code !== 'ok')
+    assert.ok(refused.length <= 1, `${refused.length} refused logins`)
+
+    await one.scene.replace()
+    const [again] = await one.use()
+    assert.ok(again?.ok)
+
+    const seen = JSON.stringify(one.events.all, (_, value) =>
+      value instanceof Error
+        ? { ...value, text: value.message, cause: String(value.cause) }
+        : value,
+    )
+    for (const secret of one.scene.secrets()) assert.not.match(seen, secret)
+  })
+}
+
+test.run()
