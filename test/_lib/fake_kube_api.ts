@@ -11,9 +11,10 @@ import * as v from 'valibot'
 
 const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
 const review = v.object({
-  apiVersion: v.literal('authentication.k8s.io/v1'),
-  kind: v.literal('TokenReview'),
-  spec: v.object({ token: v.string() }),
+  // The path says which kind it is, and Go clients such as OpenBao leave it out.
+  apiVersion: v.optional(v.literal('authentication.k8s.io/v1')),
+  kind: v.optional(v.literal('TokenReview')),
+  spec: v.object({ token: v.string(), audiences: v.optional(v.array(v.string()), []) }),
 })
 
 export interface FakeKubeApi extends AsyncDisposable {
@@ -38,7 +39,7 @@ export async function startFakeKubeApi(): Promise<FakeKubeApi> {
     if (request.headers.authorization !== `Bearer ${reviewerToken}`) return send(response, 401, {})
     const { spec } = v.parse(review, JSON.parse(await bodyOf(request)))
     api.reviews += 1
-    return send(response, 201, reviewed(spec.token, api.accounts.get(spec.token)))
+    return send(response, 201, reviewed(spec, api.accounts.get(spec.token)))
   }
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -55,8 +56,10 @@ export async function startFakeKubeApi(): Promise<FakeKubeApi> {
   })
 }
 
-function reviewed(token: string, account: string | undefined): object {
-  const base = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } }
+type Spec = v.InferOutput<typeof review>['spec']
+
+function reviewed(spec: Spec, account: string | undefined): object {
+  const base = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec }
   if (account === undefined) {
     return { ...base, status: { authenticated: false, error: 'token not found' } }
   }
@@ -66,7 +69,7 @@ function reviewed(token: string, account: string | undefined): object {
     uid: `uid-of-${account}`,
     groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`],
   }
-  return { ...base, status: { authenticated: true, user } }
+  return { ...base, status: { authenticated: true, user, audiences: spec.audiences } }
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

@@ -66,9 +66,9 @@ async function enable({ bao }: LoginSceneOptions, type: string): Promise<void> {
   await bao.request('POST', `sys/auth/${type}`, { type })
 }
 
-async function approleScene({ transit }: LoginSceneOptions): Promise<LoginScene> {
+function approleScene({ transit }: LoginSceneOptions): Promise<LoginScene> {
   const secrets: string[] = []
-  return {
+  return Promise.resolve({
     auth: transit.provider['auth'] as Record<string, unknown>,
     async spoil() {
       await transit.destroySecretId()
@@ -77,7 +77,7 @@ async function approleScene({ transit }: LoginSceneOptions): Promise<LoginScene>
     },
     replace: () => transit.replaceSecretId(),
     secrets: () => secrets,
-  }
+  })
 }
 
 const wrapReply = v.object({ wrap_info: v.object({ token: v.string() }) })
@@ -134,8 +134,9 @@ async function kubernetesScene(options: LoginSceneOptions): Promise<LoginScene> 
   })
   return {
     auth: { method: 'kubernetes', role: 'trousseau', tokenFile: file },
-    async spoil() {
+    spoil() {
       kube.accounts.clear()
+      return Promise.resolve()
     },
     replace: account,
     secrets: () => [last, kube.reviewerToken],
