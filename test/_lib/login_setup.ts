@@ -19,6 +19,8 @@ export interface LoginScene {
   readonly tls?: Readonly<Record<string, unknown>>
   /** From now on the credentials in the files are refused. */
   spoil(): Promise<void>
+  /** Revokes the token that the login of the first credentials gave out. */
+  revoke(): Promise<void>
   /** Good ones are in the files again, other ones than at first. */
   replace(): Promise<void>
   /** What must never be seen anywhere. */
@@ -62,11 +64,18 @@ function tokenFields(options: LoginSceneOptions): object {
   return { token_policies: transit.policy, token_no_default_policy: true, ...life }
 }
 
+function revoker({ bao }: LoginSceneOptions, mount: string): () => Promise<void> {
+  return async () => {
+    await bao.request('POST', `sys/leases/revoke-prefix/auth/${mount}/login`, { sync: true })
+  }
+}
+
 async function enable({ bao }: LoginSceneOptions, type: string): Promise<void> {
   await bao.request('POST', `sys/auth/${type}`, { type })
 }
 
-function approleScene({ transit }: LoginSceneOptions): Promise<LoginScene> {
+function approleScene(options: LoginSceneOptions): Promise<LoginScene> {
+  const { transit } = options
   const secrets: string[] = []
   return Promise.resolve({
     auth: transit.provider['auth'] as Record<string, unknown>,
@@ -75,6 +84,7 @@ function approleScene({ transit }: LoginSceneOptions): Promise<LoginScene> {
       secrets.push('planted-wrong-secret-id')
       await put(transit.secretIdFile, 'planted-wrong-secret-id')
     },
+    revoke: revoker(options, 'approle'),
     replace: () => transit.replaceSecretId(),
     secrets: () => secrets,
   })
@@ -82,7 +92,8 @@ function approleScene({ transit }: LoginSceneOptions): Promise<LoginScene> {
 
 const wrapReply = v.object({ wrap_info: v.object({ token: v.string() }) })
 
-async function wrappedScene({ bao, transit, folder }: LoginSceneOptions): Promise<LoginScene> {
+async function wrappedScene(options: LoginSceneOptions): Promise<LoginScene> {
+  const { bao, transit, folder } = options
   const file = folder.at('wrapped')
   const secrets: string[] = []
   const role = transit.role
@@ -101,6 +112,7 @@ async function wrappedScene({ bao, transit, folder }: LoginSceneOptions): Promis
   return {
     auth: { method: 'approle', roleIdFile, secretIdFile: file, wrappedRole: role },
     spoil: () => put(file, 's.planted-wrapping-token'),
+    revoke: revoker(options, 'approle'),
     replace: wrap,
     secrets: () => [...secrets, 's.planted-wrapping-token'],
   }
@@ -138,6 +150,7 @@ async function kubernetesScene(options: LoginSceneOptions): Promise<LoginScene> 
       kube.accounts.clear()
       return Promise.resolve()
     },
+    revoke: revoker(options, 'kubernetes'),
     replace: account,
     secrets: () => [last, kube.reviewerToken],
     close: async () => await kube[Symbol.asyncDispose](),
@@ -196,6 +209,7 @@ async function jwtFileScene(options: LoginSceneOptions): Promise<LoginScene> {
   return {
     auth: { method: 'jwt', role: 'trousseau', tokenFile: file },
     spoil: () => issue('somebody-else'),
+    revoke: revoker(options, 'jwt'),
     replace: () => issue('vault'),
     secrets: () => secrets,
   }
@@ -234,6 +248,7 @@ async function selfSignedScene(
   return {
     auth: { method: 'jwt', role: 'trousseau', selfSigned },
     spoil: () => use(newKey()),
+    revoke: revoker(options, 'jwt'),
     async replace() {
       const next = newKey()
       await trust(next)
@@ -255,6 +270,7 @@ async function userpassScene(options: LoginSceneOptions): Promise<LoginScene> {
   return {
     auth: { method: 'userpass', username: 'node-1', passwordFile: file },
     spoil: () => put(file, 'planted wrong pass word'),
+    revoke: revoker(options, 'userpass'),
     replace: () => set('planted pass word 2'),
     secrets: () => ['planted'],
   }
@@ -280,6 +296,7 @@ async function certScene(options: LoginSceneOptions): Promise<LoginScene> {
     auth: { method: 'cert', role: 'trousseau' },
     tls: { certFile: file },
     spoil: () => issue(other),
+    revoke: revoker(options, 'cert'),
     replace: () => issue(authority),
     secrets: () => ['PRIVATE KEY'],
   }
@@ -304,7 +321,8 @@ async function tokenScene(options: LoginSceneOptions): Promise<LoginScene> {
   await issue()
   return {
     auth: { method: 'token', tokenFile: file },
-    async spoil() {
+    spoil: () => Promise.resolve(),
+    async revoke() {
       const [first = ''] = secrets
       await bao.request('POST', 'auth/token/revoke', { token: first })
     },

@@ -42,9 +42,6 @@ async function setup(name: string) {
     /** One encryption, under one key version. */
     use: () => withinLimit(systemClock, 2_500, (call) => provider.wrap('1', [ITEM], call)),
     logins: () => events.of('token').filter(({ action }) => action === 'login'),
-    async revokeAll() {
-      await bao.request('POST', 'sys/leases/revoke-prefix/auth', { sync: true })
-    },
     async [Symbol.asyncDispose]() {
       await provider.close()
       await scene.close?.()
@@ -66,7 +63,7 @@ for (const name of Object.keys(LOGIN_SCENES)) {
     )
 
     await one.scene.spoil()
-    await one.revokeAll()
+    await one.scene.revoke()
     for (let turn = 0; turn < 3; turn += 1) {
       const error = await rejection(one.use())
       assert.instance(error, KmsError)
