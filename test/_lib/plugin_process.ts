@@ -16,7 +16,12 @@ import { until } from './wait.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
-const NODE = join(ROOT, 'node_modules', '.bin', 'node')
+export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
+/** Node's flags as they ship. */
+export const NODE_FLAGS: readonly string[] = [
+  '--disallow-code-generation-from-strings',
+  '--enable-source-maps',
+]
 /** The program itself: the one in `.bin` is a script around it that passes no signals on. */
 const DENO = join(
   ROOT,
@@ -37,6 +42,8 @@ export interface PluginProcessOptions {
   readonly config: Readonly<Record<string, unknown>>
   /** Hosts that Deno may speak to, such as `127.0.0.1:8200`. */
   readonly hosts?: readonly string[]
+  /** Of Node, besides those that ship. */
+  readonly nodeFlags?: readonly string[]
 }
 
 export interface PluginProcess extends AsyncDisposable {
@@ -94,13 +101,11 @@ export function bundleCommand(
     runtime = 'node',
     folder,
     hosts = [],
-  }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts'>,
+    nodeFlags = [],
+  }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts' | 'nodeFlags'>,
   args: readonly string[],
 ): [command: string, args: string[]] {
-  if (runtime === 'node') {
-    const flags = ['--disallow-code-generation-from-strings', '--enable-source-maps']
-    return [NODE, [...flags, BUNDLE, ...args]]
-  }
+  if (runtime === 'node') return [NODE, [...NODE_FLAGS, ...nodeFlags, BUNDLE, ...args]]
   const net = ['127.0.0.1:0', `unix:${join(folder, 'kms.sock')}`, ...hosts].join(',')
   const permissions = [
     '--no-prompt',

@@ -1,39 +1,40 @@
 /**
- * A load generator, as a process of its own: each worker sends its next request as
+ * A load generator, as a process of its own: each caller sends its next request as
  * soon as the last one is answered.
  *
  * @module
  */
 
 import process from 'node:process'
+import { setTimeout as pause } from 'node:timers/promises'
 import * as v from 'valibot'
-import { type Caller, createCaller } from './caller.ts'
-import { type Job, job, type Outcome } from './job.ts'
+import { type Endpoint, job, type Outcome } from './job.ts'
+import { createSend, type Send } from './send.ts'
 
-const callers = new Map<string, Promise<Caller>>()
+type Work = v.InferOutput<typeof job>
+
+const senders = new Map<string, Send>()
 
 process.on('message', (message: unknown) => {
   void run(v.parse(job, message)).then((outcome) => process.send?.(outcome))
 })
 
-async function run(work: Job): Promise<Outcome> {
+async function run(work: Work): Promise<Outcome> {
+  const send = senderTo(work.endpoint)
   const latencies: number[] = []
   try {
-    const call = (await callerOf(work))[work.operation]
     const cpu = process.cpuUsage()
     const start = performance.now()
-    const end = start + work.durationMs
-    let n = 0
-    const worker = async () => {
-      for (let before = performance.now(); before < end; ) {
-        n += 1
-        await call(n)
-        const after = performance.now()
-        latencies.push(after - before)
-        before = after
+    const next = bodiesOf(work, start)
+    const caller = async () => {
+      for (let body = next(); body !== undefined; body = next()) {
+        const before = performance.now()
+        await send(work.path, body)
+        latencies.push(performance.now() - before)
+        if (work.pauseMs > 0) await pause(work.pauseMs)
       }
     }
-    await Promise.all(Array.from({ length: work.concurrency }, worker))
+    await Promise.all(Array.from({ length: work.concurrency }, caller))
     const { user, system } = process.cpuUsage(cpu)
     return { latencies, elapsedMs: performance.now() - start, cpuMs: (user + system) / 1000 }
   } catch (error) {
@@ -41,10 +42,17 @@ async function run(work: Job): Promise<Outcome> {
   }
 }
 
-/** One connection for each endpoint, as an API server has. */
-function callerOf({ endpoint }: Job): Promise<Caller> {
+/** Gives the callers what to send next, and undefined when it is over. */
+function bodiesOf({ bodies, durationMs }: Work, start: number): () => Uint8Array | undefined {
+  let n = 0
+  if (durationMs === undefined) return () => bodies[n++]
+  const end = start + durationMs
+  return () => (performance.now() < end ? bodies[n++ % bodies.length] : undefined)
+}
+
+function senderTo(endpoint: Endpoint): Send {
   const name = JSON.stringify(endpoint)
-  const caller = callers.get(name) ?? createCaller(endpoint)
-  callers.set(name, caller)
-  return caller
+  const send = senders.get(name) ?? createSend(endpoint)
+  senders.set(name, send)
+  return send
 }

@@ -2,24 +2,27 @@
 
 import * as v from 'valibot'
 
-export const OPERATIONS = ['Status', 'Encrypt', 'Decrypt'] as const
-export type Operation = (typeof OPERATIONS)[number]
-
 const endpoint = v.variant('kind', [
   v.object({ kind: v.literal('socket'), path: v.string() }),
-  v.object({ kind: v.literal('http'), keyUrl: v.string(), token: v.string() }),
+  v.object({ kind: v.literal('http'), address: v.string(), token: v.string() }),
 ])
-/** A KMS socket, or a transit key that is asked directly. */
+/** A KMS socket, or a key service that is asked directly. */
 export type Endpoint = v.InferOutput<typeof endpoint>
 
 export const job = v.object({
   endpoint,
-  operation: v.picklist(OPERATIONS),
+  /** Of the gRPC method, or of the URL. */
+  path: v.string(),
+  /** Encoded ahead, so that a generator measures the server and not itself; sent in turn. */
+  bodies: v.pipe(v.array(v.instance(Uint8Array)), v.minLength(1)),
   /** Requests under way at any time. */
   concurrency: v.number(),
-  durationMs: v.number(),
+  /** Without it each body is sent once. */
+  durationMs: v.optional(v.number()),
+  /** What a caller waits between an answer and its next request. */
+  pauseMs: v.optional(v.number(), 0),
 })
-export type Job = v.InferOutput<typeof job>
+export type Job = v.InferInput<typeof job>
 
 export const outcome = v.object({
   /** Of every request that succeeded, in milliseconds. */

@@ -6,25 +6,31 @@
  * @module
  */
 
-import { readFile, writeFile } from 'node:fs/promises'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Generators } from './generators.ts'
 import { measure, type Plan } from './measure.ts'
+import { writePart } from './page.ts'
 import { createReport, print } from './report.ts'
-import { withTargets } from './targets.ts'
+import { withSetup } from './setup.ts'
+import { countStatusRequests } from './status_requests.ts'
+import { startTargets } from './targets.ts'
 
-const PAGE = fileURLToPath(new URL('../../docs/performance.md', import.meta.url))
-const PLACE = /(?<=<!-- bench -->\n)[\s\S]*(?=<!-- \/bench -->)/
 const CONCURRENCIES = [1, 16, 64]
 const FULL: Plan = {
   rounds: 5,
   durationMs: 1_000,
   warmUpMs: 1_000,
   concurrencies: CONCURRENCIES,
+  coldItems: 10_000,
 }
-const QUICK: Plan = { rounds: 1, durationMs: 60, warmUpMs: 60, concurrencies: CONCURRENCIES }
+const QUICK: Plan = {
+  rounds: 1,
+  durationMs: 60,
+  warmUpMs: 60,
+  concurrencies: CONCURRENCIES,
+  coldItems: 200,
+}
 
 const { values } = parseArgs({
   options: {
@@ -35,18 +41,14 @@ const { values } = parseArgs({
 })
 
 const plan = values.quick ? QUICK : FULL
-const report = await withTargets(async (targets) => {
+const report = await withSetup(async (setup) => {
   await using generators = new Generators(2)
-  return createReport(await measure(targets, generators, plan), plan, targets)
+  const statusRequests = await countStatusRequests(setup, generators, plan.durationMs)
+  const targets = await startTargets(setup)
+  const measured = await measure(targets, generators, plan)
+  return createReport(measured, { statusRequests, plan, targets })
 })
-
-if (values.markdown) {
-  const page = await readFile(PAGE, 'utf8')
-  await writeFile(
-    PAGE,
-    page.replace(PLACE, () => `\n${print(report, true)}\n\n`),
-  )
-}
+if (values.markdown) await writePart('bench', print(report, true))
 process.stdout.write(
   values.json ? `${JSON.stringify(report, null, 2)}\n` : `${print(report, false)}\n`,
 )

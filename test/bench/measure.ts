@@ -1,48 +1,36 @@
 /**
  * Measures all targets in interleaved rounds, so that whatever else the machine does
- * falls on all of them, and takes medians over the rounds.
+ * falls on all of them.
  *
  * @module
  */
 
+import { type Cell, cellOf, nameOf, type Sample, type Step } from './cells.ts'
 import type { Generators } from './generators.ts'
-import { OPERATIONS, type Operation } from './job.ts'
-import { median, quantile } from './statistics.ts'
-import type { Target, TargetName } from './targets.ts'
-import { cpuMs, rssMb } from './usage.ts'
+import { OPERATIONS, type Operation } from './operations.ts'
+import { quantile } from './statistics.ts'
+import { LEAN_TARGETS, type Target, type TargetName } from './targets.ts'
+import { cpuMs, peakMb, rssMb } from './usage.ts'
 
 export interface Plan {
   readonly rounds: number
   readonly durationMs: number
   readonly warmUpMs: number
   readonly concurrencies: readonly number[]
+  /** Ciphertexts of a cold start. */
+  readonly coldItems: number
 }
 
-export interface Numbers {
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly perSecond: number
-  /** Of the server's own process, for each request. */
-  readonly cpuUs: number
-  /** Of the key service behind it. */
-  readonly behindCpuUs: number
-}
-
-export interface Cell extends Numbers {
-  readonly operation: Operation
-  readonly concurrency: number
-  readonly target: TargetName
-  readonly requests: number
-  /** How many cores the load generators kept busy: near their number, they and not the server are the limit. */
-  readonly generatorCores: number
-  /** Medians of the rounds' own ratios. */
-  readonly toFloor: Numbers | undefined
-  readonly toRaw: Numbers | undefined
+export interface Memory {
+  /** When it was ready, before any load. */
+  readonly idleMb: number
+  readonly loadedMb: number
+  readonly peakMb: number
 }
 
 export interface Measured {
   readonly cells: readonly Cell[]
-  readonly rssMb: Readonly<Partial<Record<TargetName, number>>>
+  readonly memory: Readonly<Partial<Record<TargetName, Memory>>>
   readonly generators: Calibration
 }
 
@@ -53,65 +41,79 @@ export interface Calibration {
   readonly used: number
 }
 
-interface Sample extends Numbers {
-  readonly requests: number
-  readonly generatorCores: number
+interface Loading {
+  readonly generators: Generators
+  /** How many of them. */
+  readonly count: number
+  readonly plan: Plan
 }
 
 /** A second generator is worth its share of the machine from here on. */
 const WORTH_IT = 1.15
-
-/** What is compared; the rest is what it is compared to. */
-const PLUGINS: ReadonlySet<TargetName> = new Set(['vault', 'local'])
+/** These are measured at the highest concurrency alone. */
+const MANY: ReadonlySet<Operation> = new Set(['Repeat', 'Cold v1'])
+const WARM_UP_ITEMS = 500
+const WARM_UP_CONCURRENCY = 16
 
 export async function measure(
   targets: readonly Target[],
   generators: Generators,
   plan: Plan,
 ): Promise<Measured> {
+  const idle = new Map(targets.map(({ name, pid }) => [name, rssMb(pid)]))
   await warmUp(targets, generators, plan)
   const calibration = await calibrate(targets, generators, plan)
+  const loading: Loading = { generators, count: calibration.used, plan }
   const samples = new Map<string, Sample[]>()
   for (let round = 0; round < plan.rounds; round += 1) {
     // Nobody is always first.
     const order = round % 2 === 0 ? targets : targets.toReversed()
-    for (const [operation, concurrency] of steps(plan)) {
-      for (const target of order.filter(({ operations }) => operations.includes(operation))) {
-        const step = { operation, concurrency, durationMs: plan.durationMs }
-        const taken = await sample(target, step, { generators, count: calibration.used })
-        const name = nameOf(operation, concurrency, target.name)
-        samples.set(name, [...(samples.get(name) ?? []), taken])
+    for (const step of stepsOf(plan)) {
+      for (const target of order.filter((one) => takes(one, step, plan))) {
+        const name = nameOf(step, target.name)
+        samples.set(name, [...(samples.get(name) ?? []), await sample(target, step, loading)])
       }
     }
   }
-  const cells = steps(plan).flatMap(([operation, concurrency]) =>
+  const cells = stepsOf(plan).flatMap((step) =>
     targets
-      .filter(({ operations }) => operations.includes(operation))
-      .map(({ name }) => cellOf(samples, { operation, concurrency, target: name })),
+      .filter((target) => takes(target, step, plan))
+      .map(({ name }) => cellOf(samples, step, name)),
   )
-  const memory = Object.fromEntries(targets.map(({ name, pid }) => [name, rssMb(pid)]))
-  return { cells, rssMb: memory, generators: calibration }
+  const memory = targets.map(({ name, pid }): [TargetName, Memory] => [
+    name,
+    { idleMb: idle.get(name) ?? Number.NaN, loadedMb: rssMb(pid), peakMb: peakMb(pid) },
+  ])
+  return { cells, memory: Object.fromEntries(memory), generators: calibration }
 }
 
-function steps({ concurrencies }: Plan): [Operation, number][] {
+function stepsOf({ concurrencies }: Plan): Step[] {
+  const most = Math.max(...concurrencies)
   return OPERATIONS.flatMap((operation) =>
-    concurrencies.map((concurrency): [Operation, number] => [operation, concurrency]),
+    (MANY.has(operation) ? [most] : concurrencies).map((concurrency) => ({
+      operation,
+      concurrency,
+    })),
   )
 }
 
-function nameOf(operation: Operation, concurrency: number, target: TargetName): string {
-  return `${operation} ${concurrency} ${target}`
+function takes({ name, operations }: Target, { operation, concurrency }: Step, plan: Plan) {
+  if (!operations.includes(operation)) return false
+  return !LEAN_TARGETS.has(name) || concurrency === Math.max(...plan.concurrencies)
 }
 
 /** Both generators connect, and every path is compiled before anything counts. */
 async function warmUp(
   targets: readonly Target[],
   generators: Generators,
-  { warmUpMs }: Plan,
+  plan: Plan,
 ): Promise<void> {
-  for (const { endpoint, operations } of targets) {
-    for (const operation of operations) {
-      await generators.run({ endpoint, operation, concurrency: 16, durationMs: warmUpMs }, 2)
+  const durationMs = plan.warmUpMs
+  const coldItems = Math.min(WARM_UP_ITEMS, plan.coldItems)
+  const loading = { generators, count: 2, plan: { ...plan, durationMs, coldItems } }
+  for (const target of targets) {
+    for (const operation of target.operations) {
+      await sample(target, { operation, concurrency: WARM_UP_CONCURRENCY }, loading)
     }
   }
 }
@@ -119,14 +121,14 @@ async function warmUp(
 async function calibrate(
   targets: readonly Target[],
   generators: Generators,
-  { durationMs, concurrencies }: Plan,
+  plan: Plan,
 ): Promise<Calibration> {
   const floor = targets.find(({ name }) => name === 'floor')
   if (floor === undefined) throw new Error('There is no floor')
-  const concurrency = Math.max(...concurrencies)
+  const concurrency = Math.max(...plan.concurrencies)
   const rate = async (count: number) => {
-    const step = { operation: 'Status', concurrency, durationMs } as const
-    return (await sample(floor, step, { generators, count })).perSecond
+    const step = { operation: 'Status', concurrency } as const
+    return (await sample(floor, step, { generators, count, plan })).perSecond
   }
   const one = await rate(1)
   const two = await rate(2)
@@ -134,17 +136,17 @@ async function calibrate(
 }
 
 async function sample(
-  { endpoint, pid, behindPid }: Target,
-  step: {
-    readonly operation: Operation
-    readonly concurrency: number
-    readonly durationMs: number
-  },
-  { generators, count }: { readonly generators: Generators; readonly count: number },
+  { name, endpoint, prepares, pid, behindPid }: Target,
+  { operation, concurrency }: Step,
+  { generators, count, plan }: Loading,
 ): Promise<Sample> {
+  const prepared = await prepares.get(operation)?.(plan.coldItems)
+  if (prepared === undefined) throw new Error(`${name} has no ${operation}`)
+  const durationMs = operation === 'Cold v1' ? undefined : plan.durationMs
   const behind = () => (behindPid === undefined ? 0 : cpuMs(behindPid))
   const [before, behindBefore] = [cpuMs(pid), behind()]
-  const { latencies, elapsedMs, cpuMs: own } = await generators.run({ endpoint, ...step }, count)
+  const outcome = await generators.run({ endpoint, ...prepared, concurrency, durationMs }, count)
+  const { latencies, elapsedMs, cpuMs: own } = outcome
   const requests = latencies.length
   return {
     requests,
@@ -154,49 +156,5 @@ async function sample(
     cpuUs: ((cpuMs(pid) - before) * 1000) / requests,
     behindCpuUs: ((behind() - behindBefore) * 1000) / requests,
     generatorCores: own / elapsedMs,
-  }
-}
-
-function cellOf(
-  samples: ReadonlyMap<string, readonly Sample[]>,
-  cell: Pick<Cell, 'operation' | 'concurrency' | 'target'>,
-): Cell {
-  const of = (target: TargetName) =>
-    samples.get(nameOf(cell.operation, cell.concurrency, target)) ?? []
-  const own = of(cell.target)
-  return {
-    ...cell,
-    ...mediansOf(own),
-    requests: own.reduce((sum, { requests }) => sum + requests, 0),
-    generatorCores: median(own.map(({ generatorCores }) => generatorCores)),
-    toFloor: PLUGINS.has(cell.target) ? ratios(own, of('floor')) : undefined,
-    toRaw: cell.target === 'vault' ? ratios(own, of('raw')) : undefined,
-  }
-}
-
-function ratios(own: readonly Sample[], base: readonly Sample[]): Numbers | undefined {
-  if (base.length === 0) return undefined
-  const pairs = own.flatMap((sample, round) => {
-    const other = base[round]
-    return other === undefined ? [] : [divide(sample, other)]
-  })
-  return mediansOf(pairs)
-}
-
-function divide(a: Numbers, b: Numbers): Numbers {
-  return numbers((name) => a[name] / b[name])
-}
-
-function mediansOf(all: readonly Numbers[]): Numbers {
-  return numbers((name) => median(all.map((one) => one[name])))
-}
-
-function numbers(of: (name: keyof Numbers) => number): Numbers {
-  return {
-    p50Ms: of('p50Ms'),
-    p99Ms: of('p99Ms'),
-    perSecond: of('perSecond'),
-    cpuUs: of('cpuUs'),
-    behindCpuUs: of('behindCpuUs'),
   }
 }

@@ -2,55 +2,98 @@
 
 import { arch, cpus } from 'node:os'
 import process from 'node:process'
-import type { Cell, Measured, Numbers, Plan } from './measure.ts'
-import type { Target } from './targets.ts'
+import type { Cell, Numbers } from './cells.ts'
+import { type Goal, goalsOf } from './goals.ts'
+import type { Measured, Plan } from './measure.ts'
+import type { StatusRequests } from './status_requests.ts'
+import { type Row, ratio, table, whole } from './tables.ts'
+import { LEAN_TARGETS, type Target, type TargetName } from './targets.ts'
 
 export interface Report extends Measured {
+  readonly goals: readonly Goal[]
+  readonly statusRequests: StatusRequests
   readonly machine: string
   readonly method: string
   readonly plan: Plan
-  readonly readyMs: Readonly<Record<string, number>>
+  readonly readyMs: Readonly<Partial<Record<TargetName, number>>>
 }
 
-type Row = readonly string[]
-
-export function createReport(measured: Measured, plan: Plan, targets: readonly Target[]): Report {
+/** What it was measured on. */
+export function machine(): string {
   const cores = cpus()
   const model = cores[0]?.model.trim() ?? arch()
-  const readyMs = targets.flatMap(({ name, readyMs: ms }) =>
-    ms === undefined ? [] : [[name, ms] as const],
-  )
+  return `${cores.length} cores of ${model}, Linux ${arch()}, Node ${process.versions.node}`
+}
+
+export function createReport(
+  measured: Measured,
+  {
+    statusRequests,
+    plan,
+    targets,
+  }: {
+    readonly statusRequests: StatusRequests
+    readonly plan: Plan
+    readonly targets: readonly Target[]
+  },
+): Report {
   const { rounds, durationMs } = plan
   return {
+    goals: goalsOf(measured, statusRequests.requests),
     ...measured,
-    machine: `${cores.length} cores of ${model}, Linux ${arch()}, Node ${process.versions.node}`,
+    statusRequests,
+    machine: machine(),
     method: `${rounds} interleaved rounds of ${durationMs} ms a cell, medians over the rounds`,
     plan,
-    readyMs: Object.fromEntries(readyMs),
+    readyMs: Object.fromEntries(targets.map(({ name, readyMs }) => [name, readyMs])),
   }
 }
 
 /** Notes and tables; `markdown` or for a terminal. */
 export function print(report: Report, markdown: boolean): string {
-  const table = markdown ? markdownTable : plainTable
+  const { goals, cells, plan } = report
+  const shown = cells.filter(({ target }) => !LEAN_TARGETS.has(target))
+  const section = (title: string, rows: readonly Row[]) => [title, table(rows, markdown)]
   return [
     notes(report),
-    table([NUMBERS_HEAD, ...report.cells.map(numbersRow)]),
-    'As ratios (1 is as much; of requests a second, more is better):',
-    table([RATIOS_HEAD, ...report.cells.flatMap(ratioRows)]),
-    'Resident memory after the load, and time from start to the first good Status:',
-    table([MEMORY_HEAD, ...memoryRows(report)]),
+    ...section('What was asked, and what was measured:', [GOALS_HEAD, ...goals.map(goalRow)]),
+    ...section('Numbers:', [NUMBERS_HEAD, ...shown.map(numbersRow)]),
+    ...section('As ratios (1 is as much; of requests a second, more is better):', [
+      RATIOS_HEAD,
+      ...shown.flatMap(ratioRows),
+    ]),
+    ...section(`Each of ${plan.coldItems} v1beta1 ciphertexts decrypted once:`, [
+      COLD_HEAD,
+      ...cells.filter(({ operation }) => operation === 'Cold v1').map((one) => coldRow(one, plan)),
+    ]),
+    ...section("With tokens that have Vault's `default` policy, and with tokens without it:", [
+      LEAN_HEAD,
+      ...leanRows(cells),
+    ]),
+    ...section('Resident memory, and time from start to the first good Status:', [
+      MEMORY_HEAD,
+      ...memoryRows(report),
+    ]),
   ].join('\n\n')
 }
 
-function notes({ machine, method, generators, cells }: Report): string {
+function notes({ machine: where, method, generators, cells, statusRequests }: Report): string {
   const { one, two, used } = generators
   const requests = cells.reduce((sum, cell) => sum + cell.requests, 0)
+  const { statuses, requests: caused } = statusRequests
   return [
-    `${machine}. ${method}; ${requests} requests, none of which failed.`,
+    `${where}. ${method}; ${requests} requests, none of which failed.`,
     `Load generators: ${used}. One brings the empty service to ${whole(one)} Status calls a second, two to ${whole(two)}.`,
     'Server, key service and generators share the cores. CPU is of the server alone; "behind" is of OpenBao behind it.',
+    `${statuses} Status calls caused ${caused} requests to OpenBao.`,
   ].join('\n')
+}
+
+const GOALS_HEAD: Row = ['what', 'asked', 'measured', '']
+
+function goalRow({ what, sense, limit, measured, met }: Goal): Row {
+  const text = (value: number) => (Number.isInteger(limit) ? String(limit) : value.toFixed(2))
+  return [what, `${sense} ${text(limit)}`, ratio(measured), met ? 'met' : 'not met']
 }
 
 const NUMBERS_HEAD: Row = [
@@ -99,52 +142,45 @@ function ratioRows(cell: Cell): Row[] {
   ]
 }
 
-const MEMORY_HEAD: Row = ['target', 'RSS MB', 'ready ms']
+const COLD_HEAD: Row = ['target', 'seconds', 'times as fast as raw']
 
-function memoryRows({ rssMb, readyMs }: Report): Row[] {
-  return Object.entries(rssMb).map(([name, mb]) => {
-    const ms = readyMs[name]
-    return [name, mb.toFixed(0), ms === undefined ? '' : ms.toFixed(0)]
+function coldRow({ target, perSecond, toRaw }: Cell, { coldItems }: Plan): Row {
+  return [target, ratio(coldItems / perSecond), ratio(toRaw?.perSecond ?? Number.NaN)]
+}
+
+const LEAN_HEAD: Row = ['operation', 'target', 'requests/s with', 'without', 'times', 'times raw']
+
+function leanRows(cells: readonly Cell[]): Row[] {
+  return cells.flatMap((lean) => {
+    if (!LEAN_TARGETS.has(lean.target)) return []
+    const target = lean.target === 'raw-lean' ? 'raw' : 'vault'
+    const usual = cells.find(
+      (cell) =>
+        cell.target === target &&
+        cell.operation === lean.operation &&
+        cell.concurrency === lean.concurrency,
+    )
+    const before = usual?.perSecond ?? Number.NaN
+    return [
+      [
+        lean.operation,
+        target,
+        whole(before),
+        whole(lean.perSecond),
+        ratio(lean.perSecond / before),
+        target === 'raw' ? '' : ratio(lean.toRaw?.perSecond ?? Number.NaN),
+      ],
+    ]
   })
 }
 
-function whole(value: number): string {
-  return value.toFixed(0)
-}
+const MEMORY_HEAD: Row = ['target', 'idle MB', 'loaded MB', 'peak MB', 'ready ms']
 
-function ratio(value: number): string {
-  return Number.isFinite(value) ? value.toFixed(2) : ''
-}
-
-function plainTable(rows: readonly Row[]): string {
-  const widths = widthsOf(rows)
-  return rows
-    .map((row) =>
-      row
-        .map((text, at) => pad(text, at, widths))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-}
-
-function markdownTable(rows: readonly Row[]): string {
-  const line = (row: Row) => `| ${row.join(' | ')} |`
-  const [head = [], ...body] = rows
-  const rule = head.map((_, at) => (isText(at, rows) ? '---' : '---:'))
-  return [head, rule, ...body].map(line).join('\n')
-}
-
-function widthsOf(rows: readonly Row[]): number[] {
-  return (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)))
-}
-
-/** Words stand left, numbers right. */
-function pad(text: string, at: number, widths: readonly number[]): string {
-  const width = widths[at] ?? 0
-  return /^[a-zA-Z]/.test(text) ? text.padEnd(width) : text.padStart(width)
-}
-
-function isText(at: number, rows: readonly Row[]): boolean {
-  return rows.slice(1).every((row) => !/\d/.test(row[at] ?? ''))
+function memoryRows({ memory, readyMs }: Report): Row[] {
+  return Object.entries(memory).flatMap(([name, { idleMb, loadedMb, peakMb }]) => {
+    // Their key service is the same process.
+    if (name === 'raw-lean') return []
+    const ms = readyMs[name as TargetName] ?? Number.NaN
+    return [[name, whole(idleMb), whole(loadedMb), whole(peakMb), whole(ms)]]
+  })
 }

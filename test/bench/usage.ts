@@ -16,6 +16,14 @@ export function cpuMs(pid: number): number {
 
 /** Resident memory. */
 export function rssMb(pid: number): number {
-  const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-  return Number(kb) / 1024
+  return memoryMb(pid, /^VmRSS:\s+(\d+) kB$/m)
+}
+
+/** The most that was ever resident. */
+export function peakMb(pid: number): number {
+  return memoryMb(pid, /^VmHWM:\s+(\d+) kB$/m)
+}
+
+function memoryMb(pid: number, line: RegExp): number {
+  return Number(line.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }

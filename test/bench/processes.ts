@@ -1,0 +1,130 @@
+/**
+ * The servers that are measured, each in a process of its own with the Node flags
+ * and the log level that ship: the built bundle, and the empty service.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, type FileHandle, mkdir, open, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { connectKms } from '../../src/grpc/client.ts'
+import { bundleCommand, NODE, NODE_FLAGS } from '../_lib/plugin_process.ts'
+import { until } from '../_lib/wait.ts'
+
+export interface ServerOptions {
+  /** Is made; holds config, socket and log. */
+  readonly folder: string
+  /** Of Node, besides those that ship. */
+  readonly nodeFlags?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+export interface PluginOptions extends ServerOptions {
+  /** The provider's config but for its name. */
+  readonly provider: Readonly<Record<string, unknown>>
+  /** The rest of the config, where it is not the default. */
+  readonly config?: Readonly<Record<string, unknown>>
+}
+
+export interface ServerProcess {
+  readonly socketPath: string
+  readonly pid: number
+  /** From the start of the process to the first good Status. */
+  readonly readyMs: number
+  /** SIGTERM, or another signal; settles when it has ended. */
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+const FLOOR = fileURLToPath(new URL('floor_server.ts', import.meta.url))
+const SOCKET = 'kms.sock'
+
+/** Whatever still runs when it is disposed of is killed. */
+export class Processes implements AsyncDisposable {
+  readonly #children: ChildProcess[] = []
+  readonly #logs: FileHandle[] = []
+
+  floor(options: ServerOptions): Promise<ServerProcess> {
+    const { folder, nodeFlags = [] } = options
+    const args = [...NODE_FLAGS, ...nodeFlags, FLOOR, join(folder, SOCKET)]
+    return this.#start([NODE, args], options, undefined)
+  }
+
+  plugin(options: PluginOptions): Promise<ServerProcess> {
+    const { folder, nodeFlags = [], provider, config = {} } = options
+    const configPath = join(folder, 'config.json')
+    const content = {
+      apiVersion: 'trousseau.io/v1',
+      kind: 'TrousseauConfig',
+      socket: { path: join(folder, SOCKET) },
+      providers: [{ name: 'bench', ...provider }],
+      ...config,
+    }
+    const command = bundleCommand({ folder, nodeFlags }, ['serve', '--config', configPath])
+    return this.#start(command, options, { path: configPath, text: JSON.stringify(content) })
+  }
+
+  async #start(
+    [command, args]: readonly [string, readonly string[]],
+    { folder, environment }: ServerOptions,
+    file: { readonly path: string; readonly text: string } | undefined,
+  ): Promise<ServerProcess> {
+    await mkdir(folder, { mode: 0o700 })
+    if (file !== undefined) await writeFile(file.path, file.text, { mode: 0o600 })
+    const log = await open(join(folder, 'log'), 'a', 0o600)
+    this.#logs.push(log)
+    const start = performance.now()
+    const env = { ...process.env, ...environment }
+    const child = spawn(command, args, { env, stdio: ['ignore', log.fd, log.fd] })
+    this.#children.push(child)
+    const socketPath = join(folder, SOCKET)
+    await untilReady(child, socketPath)
+    return {
+      socketPath,
+      pid: child.pid ?? 0,
+      readyMs: performance.now() - start,
+      stop: (signal = 'SIGTERM') => end(child, signal),
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) await end(child, 'SIGKILL')
+    for (const log of this.#logs) await log.close()
+  }
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const closed = once(child, 'close')
+  child.kill(signal)
+  await closed
+}
+
+async function untilReady(child: ChildProcess, socketPath: string): Promise<void> {
+  const running = () => {
+    if (child.exitCode !== null) throw new Error(`Server exited with ${child.exitCode}`)
+  }
+  // A client that comes too early waits for its next attempt.
+  const listens = () => {
+    running()
+    return access(socketPath).then(
+      () => true,
+      () => false,
+    )
+  }
+  await until('the server listens', listens, { everyMs: 2, limitMs: 20_000 })
+  const client = connectKms(socketPath, { timeoutMs: 1_000 })
+  const isHealthy = async () => {
+    running()
+    const status = await client.v2.status().catch(() => undefined)
+    return status?.healthz === 'ok'
+  }
+  try {
+    await until('the server is healthy', isHealthy, { everyMs: 5, limitMs: 20_000 })
+  } finally {
+    client.close()
+  }
+}
