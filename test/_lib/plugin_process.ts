@@ -15,7 +15,7 @@ import { connectKms, type KmsClient } from '../../src/grpc/client.ts'
 import { until } from './wait.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
+export const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
 export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
 /** Node's flags as they ship. */
 export const NODE_FLAGS: readonly string[] = [

@@ -1,54 +1,64 @@
 /**
  * `npm run bench`: what Trousseau costs on this machine, as ratios to an empty gRPC
- * service and to asking OpenBao directly. `--quick` only shows that it works;
- * `--json` prints everything; `--markdown` writes the tables into docs/performance.md.
+ * service and to asking OpenBao directly. `--quick` only shows that it works.
+ *
+ * Other runs: `--memory` (with `--requests` and `--soak-minutes`), `--settings` (with
+ * any number of `--setting`, such as `--setting="--lite-mode MALLOC_ARENA_MAX=1"`,
+ * instead of the list), and `--profile`. Of each, `--json` prints everything and
+ * `--markdown` writes the tables into docs/performance.md.
  *
  * @module
  */
 
 import process from 'node:process'
 import { parseArgs } from 'node:util'
-import { Generators } from './generators.ts'
-import { measure, type Plan } from './measure.ts'
+import { runBench } from './bench.ts'
+import { measureMemory, printMemory } from './memory.ts'
 import { writePart } from './page.ts'
-import { createReport, print } from './report.ts'
-import { withSetup } from './setup.ts'
-import { countStatusRequests } from './status_requests.ts'
-import { startTargets } from './targets.ts'
-
-const CONCURRENCIES = [1, 16, 64]
-const FULL: Plan = {
-  rounds: 5,
-  durationMs: 1_000,
-  warmUpMs: 1_000,
-  concurrencies: CONCURRENCIES,
-  coldItems: 10_000,
-}
-const QUICK: Plan = {
-  rounds: 1,
-  durationMs: 60,
-  warmUpMs: 60,
-  concurrencies: CONCURRENCIES,
-  coldItems: 200,
-}
+import { measureProfile, printProfile } from './profile.ts'
+import { print } from './report.ts'
+import { measureSettings, printSettings, SETTINGS } from './settings.ts'
 
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     markdown: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
+    memory: { type: 'boolean', default: false },
+    requests: { type: 'string', default: '1000000' },
+    'soak-minutes': { type: 'string', default: '10' },
+    settings: { type: 'boolean', default: false },
+    setting: { type: 'string', multiple: true, default: [...SETTINGS] },
+    profile: { type: 'boolean', default: false },
   },
 })
 
-const plan = values.quick ? QUICK : FULL
-const report = await withSetup(async (setup) => {
-  await using generators = new Generators(2)
-  const statusRequests = await countStatusRequests(setup, generators, plan.durationMs)
-  const targets = await startTargets(setup)
-  const measured = await measure(targets, generators, plan)
-  return createReport(measured, { statusRequests, plan, targets })
-})
-if (values.markdown) await writePart('bench', print(report, true))
-process.stdout.write(
-  values.json ? `${JSON.stringify(report, null, 2)}\n` : `${print(report, false)}\n`,
-)
+if (values.memory) {
+  const options = {
+    requests: positive('requests', values.requests),
+    soakMinutes: positive('soak-minutes', values['soak-minutes']),
+  }
+  await show('memory', await measureMemory(options), printMemory)
+} else if (values.settings) {
+  await show('settings', await measureSettings(values.setting), printSettings)
+} else if (values.profile) {
+  await show('profile', await measureProfile(), printProfile)
+} else {
+  await show('bench', await runBench(values.quick), print)
+}
+
+async function show<T>(
+  part: string,
+  report: T,
+  toText: (report: T, markdown: boolean) => string,
+): Promise<void> {
+  if (values.markdown) await writePart(part, toText(report, true))
+  const text = values.json ? JSON.stringify(report, null, 2) : toText(report, false)
+  process.stdout.write(`${text}\n`)
+}
+
+function positive(option: string, text: string): number {
+  const value = Number(text)
+  if (value > 0) return value
+  throw new Error(`--${option} is ${text}: wanted a number above 0`)
+}

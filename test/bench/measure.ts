@@ -7,7 +7,7 @@
 
 import { type Cell, cellOf, nameOf, type Sample, type Step } from './cells.ts'
 import type { Generators } from './generators.ts'
-import { OPERATIONS, type Operation } from './operations.ts'
+import { OPERATIONS, type Operation, prepared } from './operations.ts'
 import { quantile } from './statistics.ts'
 import { LEAN_TARGETS, type Target, type TargetName } from './targets.ts'
 import { cpuMs, peakMb, rssMb } from './usage.ts'
@@ -44,7 +44,7 @@ export interface Calibration {
 interface Loading {
   readonly generators: Generators
   /** How many of them. */
-  readonly count: number
+  readonly used: number
   readonly plan: Plan
 }
 
@@ -63,7 +63,7 @@ export async function measure(
   const idle = new Map(targets.map(({ name, pid }) => [name, rssMb(pid)]))
   await warmUp(targets, generators, plan)
   const calibration = await calibrate(targets, generators, plan)
-  const loading: Loading = { generators, count: calibration.used, plan }
+  const loading: Loading = { generators, used: calibration.used, plan }
   const samples = new Map<string, Sample[]>()
   for (let round = 0; round < plan.rounds; round += 1) {
     // Nobody is always first.
@@ -110,7 +110,7 @@ async function warmUp(
 ): Promise<void> {
   const durationMs = plan.warmUpMs
   const coldItems = Math.min(WARM_UP_ITEMS, plan.coldItems)
-  const loading = { generators, count: 2, plan: { ...plan, durationMs, coldItems } }
+  const loading = { generators, used: 2, plan: { ...plan, durationMs, coldItems } }
   for (const target of targets) {
     for (const operation of target.operations) {
       await sample(target, { operation, concurrency: WARM_UP_CONCURRENCY }, loading)
@@ -126,9 +126,9 @@ async function calibrate(
   const floor = targets.find(({ name }) => name === 'floor')
   if (floor === undefined) throw new Error('There is no floor')
   const concurrency = Math.max(...plan.concurrencies)
-  const rate = async (count: number) => {
+  const rate = async (used: number) => {
     const step = { operation: 'Status', concurrency } as const
-    return (await sample(floor, step, { generators, count, plan })).perSecond
+    return (await sample(floor, step, { generators, used, plan })).perSecond
   }
   const one = await rate(1)
   const two = await rate(2)
@@ -136,25 +136,24 @@ async function calibrate(
 }
 
 async function sample(
-  { name, endpoint, prepares, pid, behindPid }: Target,
+  { endpoint, prepares, pid, behindPid }: Target,
   { operation, concurrency }: Step,
-  { generators, count, plan }: Loading,
+  { generators, used, plan }: Loading,
 ): Promise<Sample> {
-  const prepared = await prepares.get(operation)?.(plan.coldItems)
-  if (prepared === undefined) throw new Error(`${name} has no ${operation}`)
+  const requests = await prepared(prepares, operation, plan.coldItems)
   const durationMs = operation === 'Cold v1' ? undefined : plan.durationMs
   const behind = () => (behindPid === undefined ? 0 : cpuMs(behindPid))
   const [before, behindBefore] = [cpuMs(pid), behind()]
-  const outcome = await generators.run({ endpoint, ...prepared, concurrency, durationMs }, count)
+  const outcome = await generators.run({ endpoint, ...requests, concurrency, durationMs }, used)
   const { latencies, elapsedMs, cpuMs: own } = outcome
-  const requests = latencies.length
+  const count = latencies.length
   return {
-    requests,
+    requests: count,
     p50Ms: quantile(latencies, 0.5),
     p99Ms: quantile(latencies, 0.99),
-    perSecond: (requests * 1000) / elapsedMs,
-    cpuUs: ((cpuMs(pid) - before) * 1000) / requests,
-    behindCpuUs: ((behind() - behindBefore) * 1000) / requests,
+    perSecond: (count * 1000) / elapsedMs,
+    cpuUs: ((cpuMs(pid) - before) * 1000) / count,
+    behindCpuUs: ((behind() - behindBefore) * 1000) / count,
     generatorCores: own / elapsedMs,
   }
 }

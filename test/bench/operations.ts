@@ -23,6 +23,16 @@ export type Requests = Pick<Load, 'path' | 'bodies' | 'shared'>
 export type Prepare = (count: number) => Promise<Requests>
 export type Prepares = ReadonlyMap<Operation, Prepare>
 
+export async function prepared(
+  prepares: Prepares,
+  operation: Operation,
+  count = 1,
+): Promise<Requests> {
+  const requests = await prepares.get(operation)?.(count)
+  if (requests === undefined) throw new Error(`There is no ${operation}`)
+  return requests
+}
+
 /** More than are ever under way. */
 const DISTINCT = 256
 const REPEATED = 20

@@ -8,7 +8,7 @@
 import { connectKms } from '../../src/grpc/client.ts'
 import { startCountingProxy } from './counting_proxy.ts'
 import type { Generators } from './generators.ts'
-import { socketPrepares } from './operations.ts'
+import { prepared, socketPrepares } from './operations.ts'
 import { type Setup, vaultProvider } from './setup.ts'
 
 export interface StatusRequests {
@@ -31,8 +31,7 @@ export async function countStatusRequests(
     provider: { ...vaultProvider(transit), address: proxy.address },
     config: { health: HEALTH },
   })
-  const status = await socketPrepares(server.socketPath).get('Status')?.(1)
-  if (status === undefined) throw new Error('There is no Status')
+  const status = await prepared(socketPrepares(server.socketPath), 'Status')
   const endpoint = { kind: 'socket', path: server.socketPath } as const
   const before = proxy.requests
   const load = { endpoint, ...status, concurrency: CONCURRENCY, durationMs }

@@ -1,0 +1,140 @@
+/**
+ * `npm run bench -- --memory`: what a server's memory does over very many requests,
+ * and over a long time of few.
+ *
+ * @module
+ */
+
+import process from 'node:process'
+import { Generators, type Load } from './generators.ts'
+import { prepared, socketPrepares } from './operations.ts'
+import type { ServerProcess } from './processes.ts'
+import { machine } from './report.ts'
+import { vaultProvider, withSetup } from './setup.ts'
+import { type Point, type Slope, slopeOf } from './statistics.ts'
+import { type Row, table, whole } from './tables.ts'
+import { peakMb, rssMb } from './usage.ts'
+
+export interface MemoryOptions {
+  /** Under full load, for each server. */
+  readonly requests: number
+  readonly soakMinutes: number
+}
+
+export interface MemoryOfServer {
+  readonly server: 'floor' | 'vault'
+  readonly idleMb: number
+  readonly requests: number
+  readonly seconds: number
+  readonly loadedMb: number
+  readonly peakMb: number
+}
+
+export interface Soak extends Slope {
+  readonly requests: number
+  readonly endMb: number
+  /** Hours since its start, and MB. */
+  readonly samples: readonly Point[]
+}
+
+export interface MemoryReport {
+  readonly machine: string
+  readonly options: MemoryOptions
+  readonly servers: readonly MemoryOfServer[]
+  /** Of the plugin, after its load. */
+  readonly soak: Soak
+}
+
+const GENERATORS = 2
+const CONCURRENCY = 64
+const SLICE_MS = 5_000
+const SOAK_CONCURRENCY = 8
+const SOAK_PAUSE_MS = 40
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+
+export async function measureMemory(options: MemoryOptions): Promise<MemoryReport> {
+  return await withSetup(async ({ folder, transit, processes }) => {
+    await using generators = new Generators(GENERATORS)
+    const { requests, soakMinutes } = options
+    const floor = await processes.floor({ folder: folder.at('floor') })
+    const ofFloor = await load('floor', floor, { generators, requests })
+    await floor.stop()
+    const provider = vaultProvider(transit)
+    const vault = await processes.plugin({ folder: folder.at('vault'), provider })
+    const ofVault = await load('vault', vault, { generators, requests })
+    const soak = await soakOf(vault, generators, soakMinutes * MINUTE_MS)
+    return { machine: machine(), options, servers: [ofFloor, ofVault], soak }
+  })
+}
+
+export function printMemory(report: MemoryReport, markdown: boolean): string {
+  const { machine: where, options, servers, soak } = report
+  const notes = [
+    `${where}. Encrypt and Decrypt by turns, ${CONCURRENCY} at once; then, for the plugin, a soak of ${options.soakMinutes} minutes at ${whole(soak.requests / options.soakMinutes / 60)} requests/s.`,
+    `At the end of the soak: ${whole(soak.endMb)} MB. Slope over the soak: ${soak.slope.toFixed(1)} MB an hour, with a standard error of ${soak.error.toFixed(1)}.`,
+  ]
+  return [notes.join('\n'), table([HEAD, ...servers.map(rowOf)], markdown)].join('\n\n')
+}
+
+const HEAD: Row = ['server', 'idle MB', 'requests', 'seconds', 'loaded MB', 'peak MB']
+
+function rowOf(of: MemoryOfServer): Row {
+  const { server, idleMb, requests, seconds, loadedMb, peakMb: peak } = of
+  return [server, ...[idleMb, requests, seconds, loadedMb, peak].map(whole)]
+}
+
+async function load(
+  name: MemoryOfServer['server'],
+  { socketPath, pid }: ServerProcess,
+  options: { readonly generators: Generators; readonly requests: number },
+): Promise<MemoryOfServer> {
+  const idleMb = rssMb(pid)
+  const start = performance.now()
+  let requests = 0
+  for await (const slice of slices(socketPath, { concurrency: CONCURRENCY })) {
+    requests += (await options.generators.run(slice, GENERATORS)).latencies.length
+    progress(`${name}: ${requests} requests, ${whole(rssMb(pid))} MB`)
+    if (requests >= options.requests) break
+  }
+  const seconds = (performance.now() - start) / 1000
+  return { server: name, idleMb, requests, seconds, loadedMb: rssMb(pid), peakMb: peakMb(pid) }
+}
+
+async function soakOf(
+  { socketPath, pid }: ServerProcess,
+  generators: Generators,
+  durationMs: number,
+): Promise<Soak> {
+  const start = performance.now()
+  const samples: Point[] = []
+  const shape = { concurrency: SOAK_CONCURRENCY, pauseMs: SOAK_PAUSE_MS }
+  let requests = 0
+  for await (const slice of slices(socketPath, shape)) {
+    requests += (await generators.run(slice, 1)).latencies.length
+    const elapsedMs = performance.now() - start
+    samples.push({ x: elapsedMs / HOUR_MS, y: rssMb(pid) })
+    progress(`soak: ${whole(elapsedMs / 1000)} s, ${whole(rssMb(pid))} MB`)
+    if (elapsedMs >= durationMs) break
+  }
+  return { ...slopeOf(samples), requests, endMb: rssMb(pid), samples }
+}
+
+/** Loads of Encrypt and Decrypt by turns, without end. */
+async function* slices(
+  socketPath: string,
+  shape: Pick<Load, 'concurrency' | 'pauseMs'>,
+): AsyncGenerator<Load> {
+  const prepares = socketPrepares(socketPath)
+  for (;;) {
+    for (const operation of ['Encrypt', 'Decrypt'] as const) {
+      const requests = await prepared(prepares, operation)
+      const endpoint = { kind: 'socket', path: socketPath } as const
+      yield { endpoint, ...requests, ...shape, durationMs: SLICE_MS }
+    }
+  }
+}
+
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
