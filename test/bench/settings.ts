@@ -98,15 +98,18 @@ export async function measureSettings(settings: readonly string[]): Promise<Sett
 }
 
 async function runsOf(settings: readonly string[], tools: Tools): Promise<Run[]> {
+  const round = settings.flatMap((setting) => SERVERS.map((server) => ({ server, setting })))
+  // Nobody is always first.
+  const rounds = Array.from({ length: ROUNDS }, (_, n) =>
+    n % 2 === 0 ? round : round.toReversed(),
+  )
   const runs: Run[] = []
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const setting of round % 2 === 0 ? settings : settings.toReversed()) {
-      for (const server of SERVERS) {
-        const folder = tools.setup.folder.at(String(runs.length))
-        const numbers = await numbersOf(server, { folder, ...parseSetting(setting) }, tools)
-        runs.push({ server, setting, numbers })
-      }
-    }
+  for (const { server, setting } of rounds.flat()) {
+    // What does not start waits long to be believed; once is enough.
+    if (runs.some((run) => isFailure(run, server, setting))) continue
+    const folder = tools.setup.folder.at(String(runs.length))
+    const numbers = await numbersOf(server, { folder, ...parseSetting(setting) }, tools)
+    runs.push({ server, setting, numbers })
   }
   return runs
 }
@@ -145,6 +148,10 @@ interface Run {
   readonly setting: string
   /** Undefined where the setting brought it down. */
   readonly numbers: SettingNumbers | undefined
+}
+
+function isFailure(run: Run, server: ServerName, setting: string): boolean {
+  return run.server === server && run.setting === setting && run.numbers === undefined
 }
 
 async function numbersOf(
