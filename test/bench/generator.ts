@@ -43,11 +43,10 @@ async function run(work: Work): Promise<Outcome> {
 }
 
 /** Gives the callers what to send next, and undefined when it is over. */
-function bodiesOf({ bodies, durationMs }: Work, start: number): () => Uint8Array | undefined {
-  let n = 0
-  if (durationMs === undefined) return () => bodies[n++]
+function bodiesOf({ bodies, durationMs, requests }: Work, start: number) {
   const end = start + durationMs
-  return () => (performance.now() < end ? bodies[n++ % bodies.length] : undefined)
+  let n = 0
+  return () => (n < requests && performance.now() < end ? bodies[n++ % bodies.length] : undefined)
 }
 
 function senderTo(endpoint: Endpoint): Send {

@@ -29,7 +29,8 @@ export class Generators implements AsyncDisposable {
       used.map((child, at) =>
         ask(child, {
           ...job,
-          concurrency: Math.floor((job.concurrency + at) / used.length),
+          concurrency: shareOf(job.concurrency, at, used.length),
+          requests: shareOf(job.requests ?? Number.POSITIVE_INFINITY, at, used.length),
           bodies: shared ? job.bodies : job.bodies.filter((_, n) => n % used.length === at),
         }),
       ),
@@ -51,6 +52,11 @@ export class Generators implements AsyncDisposable {
       await closed
     }
   }
+}
+
+/** The first ones get what is left over, as they do of the bodies. */
+function shareOf(all: number, at: number, parts: number): number {
+  return Math.ceil((all - at) / parts)
 }
 
 async function ask(child: ChildProcess, job: Job): Promise<Outcome> {

@@ -17,8 +17,9 @@ export const job = v.object({
   bodies: v.pipe(v.array(v.instance(Uint8Array)), v.minLength(1)),
   /** Requests under way at any time. */
   concurrency: v.number(),
-  /** Without it each body is sent once. */
-  durationMs: v.optional(v.number()),
+  /** It ends after this, and after as many `requests`, whichever comes first. */
+  durationMs: v.optional(v.number(), Number.POSITIVE_INFINITY),
+  requests: v.optional(v.number(), Number.POSITIVE_INFINITY),
   /** What a caller waits between an answer and its next request. */
   pauseMs: v.optional(v.number(), 0),
 })

@@ -141,10 +141,11 @@ async function sample(
   { generators, used, plan }: Loading,
 ): Promise<Sample> {
   const requests = await prepared(prepares, operation, plan.coldItems)
-  const durationMs = operation === 'Cold v1' ? undefined : plan.durationMs
+  const limit =
+    operation === 'Cold v1' ? { requests: plan.coldItems } : { durationMs: plan.durationMs }
   const behind = () => (behindPid === undefined ? 0 : cpuMs(behindPid))
   const [before, behindBefore] = [cpuMs(pid), behind()]
-  const outcome = await generators.run({ endpoint, ...requests, concurrency, durationMs }, used)
+  const outcome = await generators.run({ endpoint, ...requests, concurrency, ...limit }, used)
   const { latencies, elapsedMs, cpuMs: own } = outcome
   const count = latencies.length
   return {

@@ -58,8 +58,9 @@ export interface SettingsReport {
 }
 
 const ROUNDS = 2
-const WARM_UP_MS = 700
-const DURATION_MS = 1_500
+/** Counted and not timed, so that memory is compared after the same work. */
+const WARM_UP_REQUESTS = 2_000
+const REQUESTS = 10_000
 const CONCURRENCY = 64
 const GENERATORS = 2
 const FIELDS = ['perSecond', 'cpuUs', 'idleMb', 'loadedMb', 'peakMb'] as const
@@ -89,7 +90,7 @@ export async function measureSettings(settings: readonly string[]): Promise<Sett
     mediansOf(runs.filter((run) => run.server === server && run.setting === setting))
   return {
     machine: machine(),
-    method: `Encrypt, ${CONCURRENCY} at once, ${DURATION_MS} ms after ${WARM_UP_MS} ms of warming up, in a new process each time; medians of ${ROUNDS}`,
+    method: `Encrypt, ${CONCURRENCY} at once, ${REQUESTS} requests after ${WARM_UP_REQUESTS} to warm up, in a new process each time; medians of ${ROUNDS}`,
     settings: settings.map((setting) => ({
       setting,
       servers: { floor: of('floor', setting), vault: of('vault', setting) },
@@ -181,9 +182,9 @@ async function loaded(
   const encrypts = await prepared(socketPrepares(socketPath), 'Encrypt')
   const endpoint = { kind: 'socket', path: socketPath } as const
   const load = { endpoint, ...encrypts, concurrency: CONCURRENCY }
-  await generators.run({ ...load, durationMs: WARM_UP_MS }, GENERATORS)
+  await generators.run({ ...load, requests: WARM_UP_REQUESTS }, GENERATORS)
   const before = cpuMs(pid)
-  const outcome = await generators.run({ ...load, durationMs: DURATION_MS }, GENERATORS)
+  const outcome = await generators.run({ ...load, requests: REQUESTS }, GENERATORS)
   const requests = outcome.latencies.length
   return {
     perSecond: (requests * 1000) / outcome.elapsedMs,
