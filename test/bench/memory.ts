@@ -33,7 +33,7 @@ export interface MemoryOfServer {
 export interface Soak extends Slope {
   readonly requests: number
   readonly endMb: number
-  /** Hours since its start, and MB. */
+  /** Hours since its start, and MB; slope and error leave out the first fifth. */
   readonly samples: readonly Point[]
 }
 
@@ -50,6 +50,8 @@ const CONCURRENCY = 64
 const SLICE_MS = 5_000
 const SOAK_CONCURRENCY = 8
 const SOAK_PAUSE_MS = 40
+/** The part of the soak in which what the load left behind may still go; the slope is of the rest. */
+const SETTLING = 0.2
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
@@ -72,7 +74,7 @@ export function printMemory(report: MemoryReport, markdown: boolean): string {
   const { machine: where, options, servers, soak } = report
   const notes = [
     `${where}. Encrypt and Decrypt by turns, ${CONCURRENCY} at once; then, for the plugin, a soak of ${options.soakMinutes} minutes at ${whole(soak.requests / options.soakMinutes / 60)} requests/s.`,
-    `At the end of the soak: ${whole(soak.endMb)} MB. Slope over the soak: ${soak.slope.toFixed(1)} MB an hour, with a standard error of ${soak.error.toFixed(1)}.`,
+    `At the end of the soak: ${whole(soak.endMb)} MB. Slope over its last four fifths: ${soak.slope.toFixed(1)} MB an hour, with a standard error of ${soak.error.toFixed(1)}.`,
   ]
   return [notes.join('\n'), table([HEAD, ...servers.map(rowOf)], markdown)].join('\n\n')
 }
@@ -117,7 +119,8 @@ async function soakOf(
     progress(`soak: ${whole(elapsedMs / 1000)} s, ${whole(rssMb(pid))} MB`)
     if (elapsedMs >= durationMs) break
   }
-  return { ...slopeOf(samples), requests, endMb: rssMb(pid), samples }
+  const settled = samples.filter(({ x }) => x * HOUR_MS >= durationMs * SETTLING)
+  return { ...slopeOf(settled), requests, endMb: rssMb(pid), samples }
 }
 
 /** Loads of Encrypt and Decrypt by turns, without end. */
