@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
+import { policyText } from '../../src/providers/vault_setup_policy.ts'
 import { type CertificateFiles, makeAuthority, makeCertificate } from './certificates.ts'
 import { until } from './wait.ts'
 
@@ -42,7 +43,7 @@ export interface OpenBao extends AsyncDisposable {
     body?: object,
     headers?: Readonly<Record<string, string>>,
   ): Promise<unknown>
-  /** A transit engine with a key, the policy that the plugin needs and nothing more, and an AppRole under it. */
+  /** A transit engine with a key, and an AppRole under the policy that the product prints and nothing more. */
   setupTransit(options: TransitOptions): Promise<Transit>
   rotate(transit: Transit): Promise<void>
   /** Ends the server; its data stays. */
@@ -64,8 +65,8 @@ export interface TransitOptions {
   readonly key?: string
   readonly tokenTtl?: string
   readonly tokenMaxTtl?: string
-  /** Tokens without the `default` policy; lookup and renewal then stand in the plugin's own. */
-  readonly noDefaultPolicy?: boolean
+  /** Tokens with the `default` policy as well, which makes the server slower. */
+  readonly defaultPolicy?: boolean
 }
 
 export interface Transit {
@@ -259,7 +260,7 @@ async function setupTransit(
   request: OpenBao['request'],
   options: TransitOptions,
 ): Promise<Transit> {
-  const { folder, mount = 'transit', key = 'k8s-etcd', noDefaultPolicy = false } = options
+  const { folder, mount = 'transit', key = 'k8s-etcd', defaultPolicy = false } = options
   const policy = `trousseau-${mount}-${key}`
   const roleIdFile = join(folder, `${policy}-role-id`)
   const secretIdFile = join(folder, `${policy}-secret-id`)
@@ -267,14 +268,14 @@ async function setupTransit(
   await request('POST', `sys/mounts/${mount}`, { type: 'transit' })
   await request('POST', `${mount}/keys/${key}`, {})
   await request('POST', `sys/policies/acl/${policy}`, {
-    policy: leastPolicy(mount, key, noDefaultPolicy),
+    policy: policyText({ mount, key }),
   })
   await request('POST', 'sys/auth/approle', { type: 'approle' }).catch((error: Error) => {
     if (!error.message.includes('already in use')) throw error
   })
   await request('POST', role, {
     token_policies: policy,
-    token_no_default_policy: noDefaultPolicy,
+    token_no_default_policy: !defaultPolicy,
     token_ttl: options.tokenTtl ?? '1h',
     token_max_ttl: options.tokenMaxTtl ?? '0',
   })
@@ -315,19 +316,6 @@ async function setupTransit(
     },
     replaceSecretId,
   }
-}
-
-/** What docs/providers/vault.md tells the operator to allow. */
-function leastPolicy(mount: string, key: string, withSelf: boolean): string {
-  const paths: [string, string][] = [
-    [`${mount}/encrypt/${key}`, 'update'],
-    [`${mount}/decrypt/${key}`, 'update'],
-    [`${mount}/keys/${key}`, 'read'],
-  ]
-  if (withSelf) paths.push(['auth/token/lookup-self', 'read'], ['auth/token/renew-self', 'update'])
-  return paths
-    .map(([path, capability]) => `path "${path}" { capabilities = ["${capability}"] }`)
-    .join('\n')
 }
 
 function configOf(folder: string, port: number, clusterPort: number, tls: boolean): object {

@@ -64,7 +64,7 @@ async function setup({ transit: options = {}, tls = false }: Setup = {}) {
 }
 
 test('approle logs in under the least policy, and a short-lived token is renewed by itself', async () => {
-  await using one = await setup({ transit: { tokenTtl: '2s', noDefaultPolicy: true } })
+  await using one = await setup({ transit: { tokenTtl: '2s' } })
   const provider = one.provider()
   await one.limited((call) => provider.keyState(call))
 
@@ -166,7 +166,7 @@ test('token: a file is used, its token looked up and renewed, and a new file fol
 })
 
 test('token: without the right to look itself up it is used all the same, with a warning', async () => {
-  await using one = await setup({ transit: { noDefaultPolicy: true } })
+  await using one = await setup()
   const { mount, key, policy } = one.transit
   const rules = ['encrypt', 'decrypt'].map(
     (action) => `path "${mount}/${action}/${key}" { capabilities = ["update"] }`,
