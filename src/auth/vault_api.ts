@@ -18,7 +18,7 @@ export interface VaultRequest<TSchema extends v.GenericSchema> {
   readonly token?: string | undefined
   readonly body?: unknown
   readonly schema: TSchema
-  /** Statuses whose body `schema` reads; 200 alone where absent. */
+  /** Statuses whose body `schema` reads; 200 alone where absent. That of a 204 reads as `{}`. */
   readonly accept?: readonly number[]
   /** False where the service must not see it twice. */
   readonly repeatable?: boolean
@@ -33,6 +33,8 @@ export interface VaultReply<T> {
   readonly body: T
   readonly serviceTime: number | undefined
 }
+
+const NO_CONTENT = 204
 
 /** A status that is no answer to the question; `says` tells whether the service's words hold a phrase. */
 export class VaultStatusError extends KmsError {
@@ -78,7 +80,8 @@ export class VaultApi {
     if (!accept.includes(answer.status)) throw new VaultStatusError(action, answer)
     // With a bad item in a batch the status is 400 and the body the same; other 400s have no data.
     if (answer.status >= 400 && !hasData(answer)) throw new VaultStatusError(action, answer)
-    return { body: parseAnswer(answer, schema, action), serviceTime: answer.serviceTime }
+    const read = answer.status === NO_CONTENT ? { ...answer, text: '{}' } : answer
+    return { body: parseAnswer(read, schema, action), serviceTime: answer.serviceTime }
   }
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
@@ -19,6 +19,7 @@ import { keygen } from './keygen.ts'
 import { EXIT, json, reportError } from './output.ts'
 import { serve, stopped } from './serve.ts'
 import { status } from './status.ts'
+import { type SetupOptions, type VaultOptions, vaultPolicy, vaultSetup } from './vault.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 const HELP_WIDTH = 100
@@ -70,6 +71,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   }
   addAsking(program, io, short)
   addFiles(program, io, short)
+  addVault(program, io, short)
   addAbout(program, io, short)
   return program
 }
@@ -134,6 +136,62 @@ function addFiles(program: Command, io: Io, short: Short): void {
     .command('schema')
     .description('print the JSON Schema of config files, for editors')
     .action(() => short(printConfigSchema(io)))
+}
+
+function addVault(program: Command, io: Io, short: Short): void {
+  const vault = program
+    .command('vault')
+    .description('what Vault or OpenBao must be told before the plugin may use it')
+  const sub = (name: string) =>
+    vault
+      .command(name)
+      .requiredOption('--config <file>', 'YAML or JSON config file')
+      .option('--provider <name>', 'name of the provider, where the config has several')
+  sub('policy')
+    .description('print the policy that the plugin needs, and nothing more')
+    .action((options: VaultOptions) => short(vaultPolicy(options, io)))
+  sub('setup')
+    .description('print the commands that set everything up, or do it over the API')
+    .addOption(new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault'))
+    .option('--policy-name <name>', 'name of the policy (default: trousseau-KEY)', policyName)
+    .option('--role <name>', 'name of the role (default: that of the policy)', roleName)
+    .option('--apply', 'show the plan, and do it; nothing is ever deleted', false)
+    .option('--dry-run', 'show the plan only', false)
+    .option('--token-file <file>', "file with an administrator's token, for --apply and --dry-run")
+    .option('--replace-policy', 'let --apply replace a policy that says something else', false)
+    .action((options: SetupFlags, command: Command) =>
+      short(vaultSetup({ ...options, api: apiOf(options, command) }, io)),
+    )
+}
+
+interface SetupFlags extends SetupOptions {
+  readonly apply: boolean
+  readonly dryRun: boolean
+  readonly tokenFile?: string
+}
+
+function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
+  const { apply, dryRun, tokenFile } = flags
+  const asks = apply || dryRun
+  if (asks && tokenFile !== undefined) return { tokenFile, dryRun }
+  if (asks) command.error("--apply and --dry-run need --token-file, an administrator's token")
+  if (tokenFile !== undefined || flags.replacePolicy) {
+    command.error('--token-file and --replace-policy need --apply or --dry-run')
+  }
+  return undefined
+}
+
+function policyName(text: string): string {
+  const own = ['root', 'default', 'response-wrapping', 'control-group']
+  if (/^[a-z0-9][a-z0-9_.-]*$/.test(text) && !own.includes(text)) return text
+  throw new InvalidArgumentError(
+    `Wanted small letters, digits, "_", "-" and ".", and none of the service's own policies`,
+  )
+}
+
+function roleName(text: string): string {
+  if (/^\w[\w.-]*$/.test(text)) return text
+  throw new InvalidArgumentError('Wanted letters, digits, "_", "-" and "."')
 }
 
 function addAbout(program: Command, io: Io, short: Short): void {

@@ -1,0 +1,142 @@
+/**
+ * `trousseau vault …`: what the key service must be told before the plugin may use
+ * it, as text, as a script, and done over its API.
+ *
+ * @module
+ */
+
+import { resolve } from 'node:path'
+import { readSecretFile } from '../auth/secret_file.ts'
+import { ConfigError, loadConfig } from '../config/load.ts'
+import { systemClock } from '../kms/clock.ts'
+import type { VaultConfig } from '../providers/vault_config.ts'
+import { createVaultAdmin } from '../providers/vault_setup_admin.ts'
+import {
+  decideNames,
+  type Setup,
+  type SetupChoices,
+  setupInputOf,
+} from '../providers/vault_setup_input.ts'
+import { policyText } from '../providers/vault_setup_policy.ts'
+import { byHandLines, setupScript } from '../providers/vault_setup_script.ts'
+import {
+  applySetup,
+  isToDo,
+  type Planned,
+  planSetup,
+  type SetupState,
+} from '../providers/vault_setup_step.ts'
+import { setupSteps } from '../providers/vault_setup_steps.ts'
+import type { Io } from './io.ts'
+import { type Color, EXIT, paint, printable, table } from './output.ts'
+
+export interface VaultOptions {
+  readonly config: string
+  /** Name of the provider; all of type `vault` where absent. */
+  readonly provider?: string | undefined
+}
+
+export interface SetupOptions extends VaultOptions, SetupChoices {
+  /** Where absent, the commands are printed and nothing is asked. */
+  readonly api?: { readonly tokenFile: string; readonly dryRun: boolean } | undefined
+}
+
+const COLORS: Readonly<Record<SetupState, Color>> = {
+  ok: 'dim',
+  make: 'green',
+  change: 'yellow',
+  'by hand': 'yellow',
+  refused: 'red',
+}
+
+/** @throws ConfigError, or KmsError where a path of the config would be a wildcard */
+export async function vaultPolicy(options: VaultOptions, io: Io): Promise<number> {
+  const configs = await vaultConfigs(options)
+  const texts = configs.map((config) => {
+    const text = policyText(setupInputOf(config))
+    return configs.length === 1 ? text : `# Provider ${config.name}\n\n${text}`
+  })
+  io.out(texts.join('\n'))
+  return EXIT.ok
+}
+
+/** @throws ConfigError, or KmsError where the key service refuses the token or cannot be reached */
+export async function vaultSetup(options: SetupOptions, io: Io): Promise<number> {
+  const [config, ...more] = await vaultConfigs(options)
+  if (config === undefined || more.length > 0) {
+    throw new ConfigError([
+      `${options.config}: has several providers of type vault: name one with --provider`,
+    ])
+  }
+  const setup = decideNames(setupInputOf(config), options)
+  if (options.api !== undefined) return await overApi(setup, options.api, io)
+  io.out(setupScript(setup, setupSteps(setup)))
+  return EXIT.ok
+}
+
+async function vaultConfigs({ config: path, provider }: VaultOptions): Promise<VaultConfig[]> {
+  const { providers } = await loadConfig(path)
+  const ofVault = providers.filter((config): config is VaultConfig => config.type === 'vault')
+  const found = ofVault.filter(({ name }) => provider === undefined || name === provider)
+  if (found.length > 0) return found
+  const called = provider === undefined ? '' : ` called "${provider}"`
+  throw new ConfigError([`${path}: has no provider of type vault${called}`])
+}
+
+async function overApi(
+  setup: Setup,
+  { tokenFile, dryRun }: NonNullable<SetupOptions['api']>,
+  io: Io,
+): Promise<number> {
+  const { address, namespace, tls, name } = setup.input
+  const token = await readSecretFile(resolve(tokenFile), '--token-file')
+  const admin = createVaultAdmin({ address, namespace, tls, token, clock: systemClock })
+  try {
+    const plan = await planSetup(setupSteps(setup), admin)
+    const inside = namespace === undefined ? '' : `, namespace ${namespace}`
+    io.out(`Plan for provider ${name} at ${address}${inside}:\n\n${readable(plan, io)}`)
+    if (plan.some(({ finding }) => finding.state === 'refused')) {
+      io.err('trousseau: What is refused above stands in the way: nothing was changed\n')
+      return EXIT.failure
+    }
+    if (!dryRun) await applySetup(plan, admin, ({ step }) => io.out(`Done: ${step.what}\n`))
+    io.out(summary(plan, dryRun))
+    return EXIT.ok
+  } finally {
+    await admin.close()
+  }
+}
+
+function readable(plan: readonly Planned[], io: Io): string {
+  const rows = plan.map(({ step, finding }) => [
+    finding.state,
+    step.what,
+    printable(finding.detail),
+  ])
+  const lines = table(rows).map(([state = '', ...rest], at) => {
+    const color = COLORS[plan[at]?.finding.state ?? 'ok']
+    return `  ${paint(io, color, state)}  ${rest.join('  ')}`.trimEnd()
+  })
+  return `${lines.join('\n')}\n\n${byHand(plan)}`
+}
+
+function byHand(plan: readonly Planned[]): string {
+  const sections = plan
+    .filter(({ finding }) => finding.state === 'by hand')
+    .map(({ step }) =>
+      [
+        `By hand: ${step.what}`,
+        ...step.why.map((line) => `  # ${line}`),
+        ...byHandLines(step).map((line) => `  ${line}`),
+      ].join('\n'),
+    )
+  return sections.map((section) => `${section}\n\n`).join('')
+}
+
+function summary(plan: readonly Planned[], dryRun: boolean): string {
+  const left = plan.filter(({ finding }) => finding.state === 'by hand').length
+  const more = left === 0 ? '' : `; ${left} left to do by hand`
+  const count = plan.filter(isToDo).length
+  if (count === 0) return `Nothing to change${more}.\n`
+  return dryRun ? `${count} to make or change${more}.\n` : `${count} made or changed${more}.\n`
+}

@@ -1,0 +1,57 @@
+/** Reading and writing a key service's settings, under an administrator's token. @module */
+
+import * as v from 'valibot'
+import { VaultApi, VaultStatusError } from '../auth/vault_api.ts'
+import { HttpClient } from '../http/client.ts'
+import { Transport } from '../http/transport.ts'
+import { withinLimit } from '../kms/call.ts'
+import type { Clock } from '../kms/clock.ts'
+
+export type Body = Readonly<Record<string, string | boolean | readonly string[]>>
+
+export interface VaultAdmin {
+  /** The `data` of an answer; nothing where there is no such thing. */
+  read<T extends v.GenericSchema>(path: string, data: T): Promise<v.InferOutput<T> | undefined>
+  /** The whole answer, as `answer` reads it. */
+  write<T extends v.GenericSchema>(path: string, body: Body, answer: T): Promise<v.InferOutput<T>>
+  close(): Promise<void>
+}
+
+export interface VaultAdminOptions {
+  readonly address: string
+  readonly namespace?: string | undefined
+  readonly tls: { readonly caFile?: string | undefined; readonly serverName?: string | undefined }
+  readonly token: string
+  readonly clock: Clock
+}
+
+/** Mounting an engine may take its time. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+export function createVaultAdmin(options: VaultAdminOptions): VaultAdmin {
+  const { address, namespace, tls, token, clock } = options
+  const transport = new Transport(tls)
+  const api = new VaultApi(new HttpClient(address, transport), namespace)
+  return {
+    async read(path, data) {
+      const schema = v.object({ data })
+      try {
+        const { body } = await withinLimit(clock, REQUEST_TIMEOUT_MS, (call) =>
+          api.request({ method: 'GET', path, token, schema }, call),
+        )
+        return body.data
+      } catch (error) {
+        if (error instanceof VaultStatusError && error.status === 404) return undefined
+        throw error
+      }
+    },
+    async write(path, body, schema) {
+      const request = { method: 'POST', path, token, body, schema, accept: [200, 204] } as const
+      const reply = await withinLimit(clock, REQUEST_TIMEOUT_MS, (call) =>
+        api.request(request, call),
+      )
+      return reply.body
+    },
+    close: () => transport.close(),
+  }
+}

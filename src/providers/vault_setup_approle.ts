@@ -1,0 +1,114 @@
+/** AppRole: the role, and its two credentials on the nodes. @module */
+
+import * as v from 'valibot'
+import { readSecretFile } from '../auth/secret_file.ts'
+import type { VaultAdmin } from './vault_setup_admin.ts'
+import { fileFinding, placeOf, writeNewSecret } from './vault_setup_files.ts'
+import type { ApproleAuth, Setup } from './vault_setup_input.ts'
+import { mountStep } from './vault_setup_mount.ts'
+import { roleStep } from './vault_setup_role.ts'
+import { commandLine, intoFile, onNodes } from './vault_setup_shell.ts'
+import type { Finding, SetupStep } from './vault_setup_step.ts'
+
+const roleIdAnswer = v.object({ role_id: v.pipe(v.string(), v.nonEmpty()) })
+const secretIdAnswer = v.object({
+  data: v.object({ secret_id: v.pipe(v.string(), v.nonEmpty()) }),
+})
+
+export function approleSteps(setup: Setup, auth: ApproleAuth): SetupStep[] {
+  const path = `auth/${auth.mount}/role/${setup.role}`
+  return [
+    mountStep(setup, { kind: 'auth', path: auth.mount, type: 'approle' }),
+    roleStep(setup, {
+      path,
+      why: [
+        'The role. secret_id_bound_cidrs=... and token_bound_cidrs=... bind it to the addresses of the nodes.',
+      ],
+      bounds: {},
+    }),
+    roleIdStep(setup, auth, path),
+    secretIdStep(setup, auth, path),
+  ]
+}
+
+function roleIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): SetupStep {
+  const path = `${role}/role-id`
+  const command = commandLine([cli, 'read', '-field=role_id', path])
+  const { roleIdFile } = auth
+  if (roleIdFile === undefined) {
+    return {
+      what: 'role id in the config',
+      why: ['auth.roleId of the config is what this prints.'],
+      commands: [command],
+      async look(admin) {
+        const found = await admin.read(path, roleIdAnswer)
+        if (found === undefined)
+          return { state: 'by hand', detail: 'put that of the new role there' }
+        return found.role_id === auth.roleId
+          ? { state: 'ok', detail: '' }
+          : { state: 'by hand', detail: 'it is not that of the role' }
+      },
+    }
+  }
+  const file = `${input.name}-role-id`
+  return {
+    what: `file ${roleIdFile}`,
+    why: ['Says who the plugin is.'],
+    commands: [intoFile(command, file), onNodes(file, roleIdFile)],
+    async look(admin) {
+      const place = await placeOf(roleIdFile)
+      if (place !== 'taken') return fileFinding(place, 'the role id')
+      return await judgeRoleId(roleIdFile, path, admin)
+    },
+    async apply(admin) {
+      await writeNewSecret(roleIdFile, async () => {
+        const made = await admin.read(path, roleIdAnswer)
+        return made?.role_id ?? ''
+      })
+    },
+  }
+}
+
+async function judgeRoleId(file: string, path: string, admin: VaultAdmin): Promise<Finding> {
+  const [inFile, found] = [
+    await readSecretFile(file, 'auth.roleIdFile'),
+    await admin.read(path, roleIdAnswer),
+  ]
+  if (inFile === found?.role_id) return { state: 'ok', detail: '' }
+  return {
+    state: 'refused',
+    detail: 'holds the id of another role: move the file away, or name that role',
+  }
+}
+
+function secretIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): SetupStep {
+  const path = `${role}/secret-id`
+  const { secretIdFile, wrappedRole } = auth
+  const file = `${input.name}-secret-id`
+  const wrapped = wrappedRole !== undefined
+  const field = wrapped ? ['-wrap-ttl=24h', '-field=wrapping_token'] : ['-field=secret_id']
+  const command = commandLine([cli, 'write', '-f', ...field, path])
+  const step: SetupStep = {
+    what: `file ${secretIdFile}`,
+    why: [
+      'Proves it. With one for each node, one node can be locked out; cidr_list=ADDRESS/32 token_bound_cidrs=ADDRESS/32',
+      'make it worthless elsewhere.',
+      ...(wrapped ? ['Wrapped: it is opened once, within a day. A restart needs a new one.'] : []),
+    ],
+    commands: [intoFile(command, file), onNodes(file, secretIdFile)],
+    async look() {
+      const place = await placeOf(secretIdFile)
+      if (place === 'free' && wrapped) {
+        return { state: 'by hand', detail: 'a wrapped secret id is made right before its use' }
+      }
+      return fileFinding(place, 'a new secret id')
+    },
+  }
+  if (wrapped) return step
+  const apply = (admin: VaultAdmin) =>
+    writeNewSecret(secretIdFile, async () => {
+      const { data } = await admin.write(path, {}, secretIdAnswer)
+      return data.secret_id
+    })
+  return { ...step, apply }
+}

@@ -1,0 +1,67 @@
+/** Credentials that setting up leaves on a node: made once, readable by the owner alone. @module */
+
+import { randomBytes } from 'node:crypto'
+import { link, lstat, open, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import type { Finding } from './vault_setup_step.ts'
+
+const FILE_MODE = 0o600
+const ABSENT = new Set(['ENOENT', 'ENOTDIR'])
+
+/** Whether a file is there, or could be, or not since this machine has no such folder. */
+export type Place = 'taken' | 'free' | 'no folder'
+
+export async function placeOf(path: string): Promise<Place> {
+  if (await exists(path)) return 'taken'
+  return (await exists(dirname(path))) ? 'free' : 'no folder'
+}
+
+/** @param content what would go into the file */
+export function fileFinding(place: Place, content: string): Finding {
+  if (place === 'taken') return { state: 'ok', detail: 'is there, and stays as it is' }
+  if (place === 'free') return { state: 'make', detail: `${content}, mode 0600` }
+  return { state: 'by hand', detail: 'this machine has no such folder: put it on each node' }
+}
+
+/**
+ * Writes a file that must not be there. The secret is asked for only once the
+ * folder has proved writable, so that none is made in vain.
+ */
+export async function writeNewSecret(path: string, secret: () => Promise<string>): Promise<void> {
+  const draft = `${path}.${randomBytes(6).toString('hex')}.new`
+  try {
+    const file = await open(draft, 'wx', FILE_MODE)
+    try {
+      await file.writeFile(`${await secret()}\n`)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    // A link, unlike a rename, fails where a file stands already.
+    await link(draft, path)
+  } catch (error) {
+    throw error instanceof KmsError ? error : cannotWrite(path, error)
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+/** A link that leads nowhere is there as well. */
+function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (cause: unknown) => {
+      if (ABSENT.has(systemCodeOf(cause) ?? '')) return false
+      throw cannotWrite(path, cause)
+    },
+  )
+}
+
+function cannotWrite(path: string, cause: unknown): KmsError {
+  const why = systemCodeOf(cause) ?? 'unknown error'
+  return new KmsError(`Cannot write "${path}" (${why}): check its folder and your rights`, {
+    code: 'unavailable',
+    cause,
+  })
+}

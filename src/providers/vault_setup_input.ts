@@ -1,0 +1,131 @@
+/** What setting up a key service is told: a provider's config, and the operator's choices. @module */
+
+import { KmsError } from '../kms/errors.ts'
+import type { VaultConfig } from './vault_config.ts'
+import type { PolicyInput } from './vault_setup_policy.ts'
+
+export interface SetupInput extends PolicyInput {
+  /** Of the provider. */
+  readonly name: string
+  readonly address: string
+  readonly tls: { readonly caFile?: string | undefined; readonly serverName?: string | undefined }
+  readonly auth: SetupAuth
+}
+
+export type SetupAuth =
+  | ApproleAuth
+  | KubernetesAuth
+  | JwtAuth
+  | CertAuth
+  | UserpassAuth
+  | TokenAuth
+  | AgentAuth
+
+export interface ApproleAuth {
+  readonly method: 'approle'
+  readonly mount: string
+  readonly roleId?: string | undefined
+  readonly roleIdFile?: string | undefined
+  readonly secretIdFile: string
+  /** The role, where the secret id comes wrapped. */
+  readonly wrappedRole?: string | undefined
+}
+
+export interface KubernetesAuth {
+  readonly method: 'kubernetes'
+  readonly mount: string
+  readonly role: string
+  readonly tokenFile: string
+}
+
+export interface JwtAuth {
+  readonly method: 'jwt'
+  readonly mount: string
+  readonly role: string
+  readonly tokenFile?: string | undefined
+  readonly selfSigned?: SelfSigned | undefined
+}
+
+interface SelfSigned {
+  readonly keyFile: string
+  readonly audience: string
+  readonly subject: string
+}
+
+export interface CertAuth {
+  readonly method: 'cert'
+  readonly mount: string
+  readonly role?: string | undefined
+}
+
+export interface UserpassAuth {
+  readonly method: 'userpass'
+  readonly mount: string
+  readonly username: string
+  readonly passwordFile: string
+}
+
+export interface TokenAuth {
+  readonly method: 'token'
+  readonly tokenFile: string
+}
+
+interface AgentAuth {
+  readonly method: 'agent'
+}
+
+export interface SetupChoices {
+  /** The command line client that the operator has. */
+  readonly cli: 'vault' | 'bao'
+  readonly policyName?: string | undefined
+  readonly role?: string | undefined
+  /** Lets a policy of the same name be replaced. */
+  readonly replacePolicy: boolean
+}
+
+/** Input and choices with every name decided. */
+export interface Setup {
+  readonly input: SetupInput
+  readonly cli: 'vault' | 'bao'
+  readonly policyName: string
+  /** What tokens come from: the role, or for `userpass` the user. */
+  readonly role: string
+  readonly replacePolicy: boolean
+}
+
+/** The one place that knows the provider's config. */
+export function setupInputOf(config: VaultConfig): SetupInput {
+  const { name, address, namespace, mount, key, tls, auth } = config
+  return { name, address, namespace, mount, key, tls, auth }
+}
+
+/** @throws KmsError `request_invalid` where the operator and the config name different roles */
+export function decideNames(input: SetupInput, choices: SetupChoices): Setup {
+  const { cli, replacePolicy } = choices
+  const configured = roleInConfig(input.auth)
+  if (configured !== undefined && choices.role !== undefined && choices.role !== configured) {
+    throw new KmsError(`Config names "${configured}" as the role: leave --role out`, {
+      code: 'request_invalid',
+    })
+  }
+  // Named after the key, so that two clusters at one key service do not share a policy. In lower
+  // case, since the service reads names of policies so.
+  const policyName = choices.policyName ?? `trousseau-${input.key.toLowerCase()}`
+  const role = configured ?? choices.role ?? policyName
+  return { input, cli, policyName, role, replacePolicy }
+}
+
+function roleInConfig(auth: SetupAuth): string | undefined {
+  switch (auth.method) {
+    case 'kubernetes':
+    case 'jwt':
+    case 'cert':
+      return auth.role
+    case 'approle':
+      return auth.wrappedRole
+    case 'userpass':
+      return auth.username
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,49 @@
+/** Lines of shell for the `vault` and `bao` clients, with everything quoted. @module */
+
+import type { Body } from './vault_setup_admin.ts'
+
+const MAX_LINE = 90
+const CONTINUED = ' \\\n  '
+
+/** One word of shell, whatever is in it. */
+export function word(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
+
+/** Broken into several lines where it is long. */
+export function commandLine(words: readonly string[]): string {
+  const quoted = words.map(word)
+  const line = quoted.join(' ')
+  if (line.length <= MAX_LINE) return line
+  const lines: string[] = []
+  for (const next of quoted) {
+    const last = lines.at(-1)
+    if (last !== undefined && `${last} ${next}`.length <= MAX_LINE - 10) {
+      lines[lines.length - 1] = `${last} ${next}`
+    } else {
+      lines.push(next)
+    }
+  }
+  return lines.join(CONTINUED)
+}
+
+export function writeCommand(cli: string, path: string, body: Body): string {
+  const values = Object.entries(body).map(([name, value]) => `${name}=${String(value)}`)
+  return commandLine([cli, 'write', path, ...values])
+}
+
+/** Runs the second command where the first finds nothing. */
+export function unlessThere(look: readonly string[], make: readonly string[]): string {
+  return `${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${commandLine(make)}`
+}
+
+/** What a command prints becomes a file, once; a failed command leaves none. */
+export function intoFile(command: string, file: string): string {
+  const [name, draft] = [word(file), word(`${file}.new`)]
+  return `if [ ! -e ${name} ]; then\n  ${command} > ${draft}\n  mv ${draft} ${name}\nfi`
+}
+
+/** Where a file of this folder belongs. */
+export function onNodes(file: string, path: string): string {
+  return `# On each node: ${commandLine(['install', '-m', '0600', file, path])}`
+}

@@ -1,0 +1,117 @@
+/** The steps of setting up a key service that all logins share, in their order. @module */
+
+import * as v from 'valibot'
+import { faultOf, keyAnswer } from './vault.ts'
+import type { Body } from './vault_setup_admin.ts'
+import { authSteps } from './vault_setup_auth.ts'
+import type { Setup } from './vault_setup_input.ts'
+import { mountStep } from './vault_setup_mount.ts'
+import { policyText, samePolicy } from './vault_setup_policy.ts'
+import { commandLine, word, writeCommand } from './vault_setup_shell.ts'
+import type { SetupStep } from './vault_setup_step.ts'
+
+const KEY: Body = {
+  type: 'aes256-gcm96',
+  derived: false,
+  exportable: false,
+  allow_plaintext_backup: false,
+}
+const NO_UPSERT: Body = { disable_upsert: true }
+
+const existingKey = v.object({
+  ...keyAnswer.entries.data.entries,
+  exportable: v.optional(v.boolean(), false),
+  allow_plaintext_backup: v.optional(v.boolean(), false),
+  deletion_allowed: v.optional(v.boolean(), false),
+})
+const keysConfig = v.object({ disable_upsert: v.optional(v.boolean(), false) })
+const storedPolicy = v.object({ policy: v.string() })
+
+export function setupSteps(setup: Setup): readonly SetupStep[] {
+  const { mount } = setup.input
+  return [
+    mountStep(setup, { kind: 'secrets', path: mount, type: 'transit' }),
+    keyStep(setup),
+    upsertStep(setup),
+    policyStep(setup),
+    ...authSteps(setup),
+  ]
+}
+
+function keyStep({ cli, input: { mount, key } }: Setup): SetupStep {
+  const path = `${mount}/keys/${key}`
+  return {
+    what: `key ${path}`,
+    why: [
+      'The key, which nobody may export; one that exists stays as it is. Back the key service up:',
+      'this key is the way to every Secret.',
+    ],
+    commands: [writeCommand(cli, path, KEY)],
+    async look(admin) {
+      const found = await admin.read(path, existingKey)
+      if (found === undefined) return { state: 'make', detail: String(KEY['type']) }
+      const fault = faultOf(found)
+      if (fault === undefined)
+        return { state: 'ok', detail: [found.type, ...risksOf(found)].join(', ') }
+      return { state: 'refused', detail: `it ${fault}: name another key in the config` }
+    },
+    async apply(admin) {
+      await admin.write(path, KEY, v.unknown())
+    },
+  }
+}
+
+/** What nobody but the operator may decide, and two of which cannot be undone. */
+function risksOf(key: v.InferOutput<typeof existingKey>): string[] {
+  const risks: string[] = []
+  if (key.exportable) risks.push('but exportable: who may export it reads every Secret')
+  if (key.allow_plaintext_backup) risks.push('but a plaintext backup of it may be made')
+  if (key.deletion_allowed) risks.push('but deletion_allowed is on')
+  return risks
+}
+
+function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
+  const path = `${mount}/config/keys`
+  return {
+    what: path,
+    why: [
+      'Nobody makes a key by encrypting under a misspelt name. This holds for all keys of the mount.',
+    ],
+    commands: [writeCommand(cli, path, NO_UPSERT)],
+    async look(admin) {
+      const detail = 'disable_upsert=true, for all keys of this mount'
+      const found = await admin.read(path, keysConfig)
+      if (found?.disable_upsert === true) return { state: 'ok', detail: 'disable_upsert=true' }
+      return { state: 'change', detail }
+    },
+    async apply(admin) {
+      await admin.write(path, NO_UPSERT, v.unknown())
+    },
+  }
+}
+
+function policyStep({ cli, input, policyName, replacePolicy }: Setup): SetupStep {
+  const path = `sys/policies/acl/${policyName}`
+  const text = policyText(input)
+  return {
+    what: `policy ${policyName}`,
+    why: ['What the plugin may do, and nothing more. A policy of this name is replaced.'],
+    commands: [
+      `${commandLine([cli, 'policy', 'write', policyName, '-'])} <<'POLICY'\n${text}POLICY`,
+    ],
+    async look(admin) {
+      const found = await admin.read(path, storedPolicy)
+      if (found === undefined) return { state: 'make', detail: '' }
+      if (samePolicy(found.policy, text)) return { state: 'ok', detail: '' }
+      if (replacePolicy) return { state: 'change', detail: 'replaces one that says something else' }
+      const read = [cli, 'policy', 'read', policyName].map(word).join(' ')
+      return {
+        state: 'refused',
+        detail: `one of this name says something else (${read}): --replace-policy replaces it, --policy-name names another`,
+      }
+    },
+    async apply(admin) {
+      await admin.write(path, { policy: text }, v.unknown())
+    },
+  }
+}
