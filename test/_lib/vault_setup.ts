@@ -1,0 +1,130 @@
+/** `trousseau vault …` against the real OpenBao server, and its scripts under the real client. @module */
+
+import { execFile } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
+import { runProgram } from '../../src/cli/program.ts'
+import { withinLimit } from '../../src/kms/call.ts'
+import { systemClock } from '../../src/kms/clock.ts'
+import { createVaultProvider } from '../../src/providers/vault.ts'
+import { vaultConfig } from '../../src/providers/vault_config.ts'
+import { RecordedEvents } from './events.ts'
+import { memoryIo } from './memory_io.ts'
+import { BAO_BINARY, type OpenBao, startOpenBao } from './openbao.ts'
+import { type TempFolder, tempFolder } from './temp_folder.ts'
+
+const LIMIT_MS = 5_000
+const ITEM = { plaintext: new Uint8Array([1, 2, 3]), associatedData: new Uint8Array(32) }
+
+export interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+export interface VaultSetup extends AsyncDisposable {
+  readonly bao: OpenBao
+  readonly folder: TempFolder
+  /** Everything that any command printed. */
+  readonly said: () => string
+  /** Runs `trousseau vault …` with the config. */
+  vault(...args: string[]): Promise<Ran>
+  /** The same with the root token in a file. */
+  apply(...args: string[]): Promise<Ran>
+  /** Runs a script in the folder `admin`, under the root token. */
+  shell(script: string): Promise<Ran>
+  /** Writes the config anew with other keys of the provider. */
+  change(provider: object): Promise<void>
+  /** The plugin's provider under exactly the config: key, wrap and unwrap. */
+  roundTrip(): Promise<void>
+}
+
+export async function vaultSetup(provider: object, { tls = false } = {}): Promise<VaultSetup> {
+  const folder = await tempFolder()
+  const bao = await startOpenBao({ tls })
+  const configFile = folder.at('config.json')
+  const tokenFile = folder.at('admin-token')
+  await writeFile(tokenFile, `${bao.rootToken}\n`, { mode: 0o600 })
+  await mkdir(folder.at('admin'))
+  await mkdir(folder.at('node'))
+  let config = {}
+  const change = async (changed: object) => {
+    const base = { name: 'prod', type: 'vault', address: bao.address, key: 'k8s-etcd' }
+    config = { ...base, allowInsecureHttp: true, ...changed }
+    await writeFile(configFile, JSON.stringify(wholeConfig(config)))
+  }
+  await change(provider)
+  let said = ''
+  const vault = async (...[name = '', ...args]: string[]) => {
+    const io = memoryIo()
+    const code = await runProgram(['vault', name, '--config', configFile, ...args], io)
+    said += io.printed() + io.complained()
+    return { code, out: io.printed(), err: io.complained() }
+  }
+  return {
+    bao,
+    folder,
+    said: () => said,
+    vault,
+    apply: (...args) => vault('setup', '--apply', '--token-file', tokenFile, ...args),
+    change,
+    shell: (script) => runScript(script, folder.at('admin'), bao),
+    roundTrip: () => roundTrip(config),
+    async [Symbol.asyncDispose]() {
+      await bao[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function wholeConfig(provider: object): object {
+  return {
+    apiVersion: 'trousseau.io/v1',
+    kind: 'TrousseauConfig',
+    socket: { path: '/run/kms.sock' },
+    providers: [provider],
+  }
+}
+
+async function runScript(script: string, cwd: string, bao: OpenBao): Promise<Ran> {
+  await writeFile(join(cwd, 'setup.sh'), script)
+  const env = {
+    PATH: `${dirname(BAO_BINARY)}:${process.env['PATH']}`,
+    HOME: cwd,
+    BAO_ADDR: bao.address,
+    BAO_TOKEN: bao.rootToken,
+    ...(bao.address.startsWith('https') ? { BAO_CACERT: bao.caFile } : {}),
+  }
+  const options = { cwd, env }
+  return await promisify(execFile)('bash', ['setup.sh'], options).then(
+    ({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }),
+    ({ code, stdout, stderr }) => ({ code: Number(code), out: stdout, err: stderr }),
+  )
+}
+
+async function roundTrip(config: object): Promise<void> {
+  const provider = createVaultProvider(v.parse(vaultConfig, config), {
+    clock: systemClock,
+    events: new RecordedEvents(),
+    requestTimeoutMs: LIMIT_MS,
+  })
+  try {
+    const { versions } = await withinLimit(systemClock, LIMIT_MS, (call) => provider.keyState(call))
+    const version = versions.at(-1)?.label ?? ''
+    const [wrapped] = await withinLimit(systemClock, LIMIT_MS, (call) =>
+      provider.wrap(version, [ITEM], call),
+    )
+    if (!wrapped?.ok) throw new Error('Wrap failed')
+    const { associatedData } = ITEM
+    const [plain] = await withinLimit(systemClock, LIMIT_MS, (call) =>
+      provider.unwrap([{ version, bytes: wrapped.value, associatedData }], call),
+    )
+    if (!plain?.ok || String(plain.value) !== String(ITEM.plaintext))
+      throw new Error('Unwrap failed')
+  } finally {
+    await provider.close()
+  }
+}

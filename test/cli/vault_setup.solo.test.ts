@@ -1,0 +1,335 @@
+/** `trousseau vault setup` against the real OpenBao server: the plan, the API, and the script. @module */
+
+import { Buffer } from 'node:buffer'
+import { copyFile, readFile, stat, writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import * as v from 'valibot'
+import type { TempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { type VaultSetup, vaultSetup } from '../_lib/vault_setup.ts'
+
+const POLICY = 'trousseau-k8s-etcd'
+const POLICY_PATH = `sys/policies/acl/${POLICY}`
+const ROLE = `auth/approle/role/${POLICY}`
+const answer = v.object({ data: v.record(v.string(), v.unknown()) })
+const loginAnswer = v.object({
+  auth: v.object({ client_token: v.string(), policies: v.array(v.string()) }),
+})
+const test = suite('cli/vault_setup', () => ({}), 60_000)
+
+async function approle(change: object = {}): Promise<VaultSetup> {
+  const one = await vaultSetup({})
+  await one.change({ auth: approleIn(one.folder), ...change })
+  return one
+}
+
+function approleIn({ at }: TempFolder): object {
+  return { method: 'approle', roleIdFile: at('node/role-id'), secretIdFile: at('node/secret-id') }
+}
+
+async function dataOf({ bao }: VaultSetup, path: string): Promise<Record<string, unknown>> {
+  return v.parse(answer, await bao.request('GET', path)).data
+}
+
+/** What the server holds that setting up could change. Asked one by one: the server fails readers of a new AppRole that meet. */
+async function stateOf(one: VaultSetup): Promise<string> {
+  const paths = ['sys/mounts', 'sys/auth', 'sys/policies/acl?list=true', POLICY_PATH]
+  paths.push('transit/config/keys', 'transit/keys/k8s-etcd', ROLE, `${ROLE}/secret-id?list=true`)
+  const found: unknown[] = []
+  for (const path of paths) {
+    const absent = (error: Error) => {
+      if (!error.message.includes(' answered 404')) throw error
+    }
+    found.push(await dataOf(one, path).catch(absent))
+  }
+  return JSON.stringify(found)
+}
+
+function statesIn(out: string): Record<string, string> {
+  const rows = [...out.matchAll(/^ {2}(ok|make|change|by hand|refused) +(\S.*?)(?: {2}|$)/gm)]
+  return Object.fromEntries(rows.map(([, state = '', what = '']) => [what, state]))
+}
+
+/** The status of a request under a token of the plugin's. */
+async function statusUnder(one: VaultSetup, method: string, path: string, body?: object) {
+  const credentials = {
+    role_id: (await readFile(one.folder.at('node/role-id'), 'utf8')).trim(),
+    secret_id: (await readFile(one.folder.at('node/secret-id'), 'utf8')).trim(),
+  }
+  const login = await one.bao.request('POST', 'auth/approle/login', credentials)
+  const token = v.parse(loginAnswer, login).auth.client_token
+  const sent = body === undefined ? null : JSON.stringify(body)
+  const headers = { 'x-vault-token': token }
+  const reply = await fetch(`${one.bao.address}/v1/${path}`, { method, headers, body: sent })
+  return reply.status
+}
+
+test('--apply makes everything on a fresh server, and the plugin works under exactly the config', async () => {
+  await using one = await approle()
+
+  const { code, out, err } = await one.apply()
+
+  assert.is(err, '')
+  assert.is(code, 0)
+  assert.equal([...new Set(Object.values(statesIn(out)))], ['make', 'change'])
+  assert.match(out, /\n8 made or changed\.\n$/)
+  await one.roundTrip()
+  for (const name of ['role-id', 'secret-id']) {
+    assert.is((await stat(one.folder.at(`node/${name}`))).mode & 0o777, 0o600)
+  }
+})
+
+test('a second --apply changes nothing and says so, and no secret is ever printed', async () => {
+  await using one = await approle()
+  await one.apply()
+  const before = await stateOf(one)
+  const secretId = await readFile(one.folder.at('node/secret-id'), 'utf8')
+
+  const { code, out } = await one.apply()
+
+  assert.is(code, 0)
+  assert.equal([...new Set(Object.values(statesIn(out)))], ['ok'])
+  assert.match(out, /\nNothing to change\.\n$/)
+  assert.is(await stateOf(one), before)
+  assert.is(await readFile(one.folder.at('node/secret-id'), 'utf8'), secretId)
+  assert.not.match(one.said(), one.bao.rootToken)
+  assert.not.match(one.said(), secretId.trim())
+})
+
+test('--dry-run shows the same plan and changes nothing, here or there', async () => {
+  await using one = await approle()
+  const before = await stateOf(one)
+
+  const { code, out } = await one.vault(
+    ...['setup', '--dry-run', '--token-file', one.folder.at('admin-token')],
+  )
+
+  assert.is(code, 0)
+  assert.match(out, /\n8 to make or change\.\n$/)
+  assert.is(await stateOf(one), before)
+  await stat(one.folder.at('node/role-id')).then(
+    () => assert.unreachable('The file was made'),
+    () => undefined,
+  )
+  assert.equal(statesIn(out), statesIn((await one.apply()).out))
+})
+
+test('the policy on the server is the printed one, and allows neither other keys nor anything but use', async () => {
+  await using one = await approle()
+  await one.apply()
+  // So that the policy alone stands in the way.
+  await one.bao.request('POST', 'transit/config/keys', { disable_upsert: false })
+  await one.bao.request('POST', 'transit/keys/other')
+  const sent = { plaintext: Buffer.from('text').toString('base64') }
+
+  assert.is((await dataOf(one, POLICY_PATH))['policy'], (await one.vault('policy')).out)
+  for (const [method, path, body] of [
+    ['POST', 'transit/encrypt/k8s-etdc', sent],
+    ['POST', 'transit/encrypt/other', sent],
+    ['GET', 'transit/keys/other'],
+    ['GET', 'transit/export/encryption-key/k8s-etcd'],
+    ['GET', 'transit/keys?list=true'],
+    ['POST', 'transit/keys/k8s-etcd/rotate'],
+    ['POST', 'transit/keys/k8s-etcd/config', { deletion_allowed: true }],
+    ['DELETE', 'transit/keys/k8s-etcd'],
+    ['GET', 'sys/mounts'],
+    ['GET', POLICY_PATH],
+    ['POST', 'auth/token/create'],
+  ] as const) {
+    assert.is(await statusUnder(one, method, path, body), 403, path)
+  }
+  assert.is(await statusUnder(one, 'POST', 'transit/encrypt/k8s-etcd', sent), 200)
+  assert.is(await statusUnder(one, 'GET', 'auth/token/lookup-self'), 200)
+  assert.is(await statusUnder(one, 'POST', 'auth/token/renew-self'), 200)
+})
+
+test('what stands there and does not fit is refused before anything is changed', async () => {
+  await using one = await approle()
+  await one.bao.request('POST', 'sys/mounts/transit', { type: 'transit' })
+  await one.bao.request('POST', 'transit/keys/k8s-etcd', { type: 'rsa-2048' })
+  await one.bao.request('POST', POLICY_PATH, { policy: 'path "a" { capabilities = ["read"] }' })
+  await one.bao.request('POST', 'sys/auth/approle', { type: 'approle' })
+  await one.bao.request('POST', ROLE, { token_policies: 'admin' })
+  await writeFile(one.folder.at('node/role-id'), 'of-another-role\n')
+  const before = await stateOf(one)
+
+  const { code, out, err } = await one.apply()
+
+  assert.is(code, 1)
+  assert.is(err, 'trousseau: What is refused above stands in the way: nothing was changed\n')
+  assert.equal(statesIn(out), {
+    'transit engine at transit/': 'ok',
+    'key transit/keys/k8s-etcd': 'refused',
+    'transit/config/keys': 'change',
+    [`policy ${POLICY}`]: 'refused',
+    'approle login at approle/': 'ok',
+    [`role ${ROLE}`]: 'refused',
+    [`file ${one.folder.at('node/role-id')}`]: 'refused',
+    [`file ${one.folder.at('node/secret-id')}`]: 'make',
+  })
+  assert.match(out, /has type rsa-2048, .* wanted aes256-gcm96: name another key/)
+  assert.match(out, /with policies admin: /)
+  assert.is(await stateOf(one), before)
+})
+
+test('a mount of another type is refused', async () => {
+  await using one = await approle({ mount: 'kv' })
+  await one.bao.request('POST', 'sys/mounts/kv', { type: 'kv' })
+
+  const { code, out } = await one.apply()
+
+  assert.is(code, 1)
+  assert.match(out, /refused +transit engine at kv\/ +type kv is mounted there/)
+})
+
+test('--replace-policy replaces a policy that differs; one that differs in spaces and comments fits', async () => {
+  await using one = await approle()
+  const { out: text } = await one.vault('policy')
+  const dense = text.replaceAll(/^#.*$/gm, '').replaceAll(/\s+/g, ' ')
+  await one.bao.request('POST', POLICY_PATH, { policy: dense })
+  await one.apply()
+  assert.is((await dataOf(one, POLICY_PATH))['policy'], dense)
+  await one.bao.request('POST', POLICY_PATH, { policy: 'path "*" { capabilities = ["sudo"] }' })
+
+  assert.is((await one.apply()).code, 1)
+  const { code, out } = await one.apply('--replace-policy')
+
+  assert.is(code, 0)
+  assert.match(out, /\n1 made or changed\.\n$/)
+  assert.is((await dataOf(one, POLICY_PATH))['policy'], text)
+})
+
+test('a role that gives the default policy too is changed, and keeps the life of its tokens', async () => {
+  await using one = await approle()
+  await one.apply()
+  await one.bao.request('POST', ROLE, { token_no_default_policy: false, token_ttl: '20m' })
+
+  const { code, out } = await one.apply()
+
+  assert.is(code, 0)
+  assert.is(statesIn(out)[`role ${ROLE}`], 'change')
+  const role = await dataOf(one, ROLE)
+  assert.is(role['token_no_default_policy'], true)
+  assert.is(role['token_ttl'], 1_200)
+  assert.equal(role['token_policies'], [POLICY])
+})
+
+test('a key that may be exported is used, and said to be so', async () => {
+  await using one = await approle()
+  await one.bao.request('POST', 'sys/mounts/transit', { type: 'transit' })
+  await one.bao.request('POST', 'transit/keys/k8s-etcd', { exportable: true })
+
+  const { code, out } = await one.apply()
+
+  assert.is(code, 0)
+  assert.match(out, /ok +key transit\/keys\/k8s-etcd +aes256-gcm96, but exportable/)
+})
+
+test('other names, other mounts and a namespace: everything lands there, and the plugin works', async () => {
+  await using one = await approle({ namespace: 'team', mount: 'tr/kms' })
+  const auth = { ...approleIn(one.folder), mount: 'nodes' }
+  await one.change({ namespace: 'team', mount: 'tr/kms', auth })
+  await one.bao.request('POST', 'sys/namespaces/team')
+
+  const { code, err } = await one.apply('--policy-name', 'kms', '--role', 'control-plane')
+
+  assert.is(err, '')
+  assert.is(code, 0)
+  await one.roundTrip()
+  assert.equal((await dataOf(one, 'team/auth/nodes/role/control-plane'))['token_policies'], ['kms'])
+  assert.is((await dataOf(one, 'team/tr/kms/keys/k8s-etcd'))['type'], 'aes256-gcm96')
+})
+
+test('files are left to the operator where this machine has no such folder', async () => {
+  await using one = await approle()
+  const file = one.folder.at('none/secret-id')
+  await one.change({ auth: { ...approleIn(one.folder), secretIdFile: file } })
+
+  const { code, out } = await one.apply()
+
+  assert.is(code, 0)
+  assert.is(statesIn(out)[`file ${file}`], 'by hand')
+  assert.match(out, `\n  # On each node: install -m 0600 prod-secret-id ${file}\n`)
+  assert.match(out, /\n7 made or changed; 1 left to do by hand\.\n$/)
+})
+
+test('a token that may not do it, or that is none, is named by its path and never shown', async () => {
+  await using one = await approle()
+  const made = await one.bao.request('POST', 'auth/token/create', { policies: ['default'] })
+  const weak = v.parse(loginAnswer, made).auth.client_token
+  for (const token of [weak, 'planted-token']) {
+    const file = one.folder.at('weak')
+    await writeFile(file, token)
+
+    const { code, err } = await one.vault('setup', '--apply', '--token-file', file)
+
+    assert.is(code, 1)
+    assert.match(err, /^trousseau: GET \/v1\/sys\/mounts answered 403: [^\n]*\n$/)
+    assert.not.match(one.said(), token)
+  }
+})
+
+test('a token file that cannot be used is named', async () => {
+  await using one = await approle()
+
+  const { code, err } = await one.vault('setup', '--apply', '--token-file', '/none/token')
+
+  assert.is(code, 1)
+  assert.match(err, 'trousseau: File "/none/token" of --token-file cannot be read (ENOENT)')
+})
+
+test('token: --apply makes a periodic orphan token, under which the plugin works', async () => {
+  await using one = await vaultSetup({})
+  const tokenFile = one.folder.at('node/token')
+  await one.change({ auth: { method: 'token', tokenFile } })
+
+  const { code, err } = await one.apply()
+
+  assert.is(err, '')
+  assert.is(code, 0)
+  await one.roundTrip()
+  const token = (await readFile(tokenFile, 'utf8')).trim()
+  const body = v.parse(answer, await one.bao.request('POST', 'auth/token/lookup', { token }))
+  assert.equal(body.data['policies'], [POLICY])
+  assert.is(body.data['orphan'], true)
+  assert.is(body.data['period'], 604_800)
+  assert.not.match(one.said(), token)
+})
+
+test('the script sets a fresh server up with the real client, the plugin works, and it may run again', async () => {
+  await using one = await approle()
+  const { out: script } = await one.vault('setup', '--cli', 'bao')
+
+  const first = await one.shell(script)
+  assert.is(first.code, 0, first.err)
+  for (const name of ['role-id', 'secret-id']) {
+    const file = one.folder.at(`admin/prod-${name}`)
+    assert.is((await stat(file)).mode & 0o777, 0o600)
+    await copyFile(file, one.folder.at(`node/${name}`))
+  }
+
+  await one.roundTrip()
+  const before = await stateOf(one)
+  const second = await one.shell(script)
+  assert.is(second.code, 0, second.err)
+  assert.is(versionless(await stateOf(one)), versionless(before))
+  assert.match((await one.apply()).out, /\nNothing to change\.\n$/)
+})
+
+/** Writing a policy anew counts it up. */
+function versionless(state: string): string {
+  return state.replaceAll(/"(?:version|modified)":[^,}]+/g, '')
+}
+
+test('token: the script makes the token with the real client', async () => {
+  await using one = await vaultSetup({})
+  await one.change({ auth: { method: 'token', tokenFile: one.folder.at('node/token') } })
+
+  const { code, err } = await one.shell((await one.vault('setup', '--cli', 'bao')).out)
+
+  assert.is(code, 0, err)
+  await copyFile(one.folder.at('admin/prod-token'), one.folder.at('node/token'))
+  await one.roundTrip()
+})
+
+test.run()
