@@ -1,7 +1,7 @@
 /** The steps of setting up a key service as a shell script for its administrator. @module */
 
 import type { Setup } from './vault_setup_input.ts'
-import { word } from './vault_setup_shell.ts'
+import { comment, word } from './vault_setup_shell.ts'
 import type { SetupStep } from './vault_setup_step.ts'
 
 const PREFIX = { vault: 'VAULT', bao: 'BAO' } as const
@@ -19,7 +19,7 @@ export function byHandLines({ commands }: SetupStep): readonly string[] {
 
 function sectionOf(step: SetupStep, number: number): string {
   const [first = '', ...more] = step.why
-  const why = [`# ${number}. ${first}`, ...more.map((line) => `# ${line}`)]
+  const why = [`${number}. ${first}`, ...more].map(comment)
   if (step.fillIn !== true) return [...why, ...step.commands].join('\n')
   const fillIn = step.commands.length === 0 ? [] : ['# By hand, with what belongs into <...>:']
   return [...why, ...fillIn, ...byHandLines(step).map((line) => `#   ${line}`)].join('\n')

@@ -45,5 +45,10 @@ export function intoFile(command: string, file: string): string {
 
 /** Where a file of this folder belongs. */
 export function onNodes(file: string, path: string): string {
-  return `# On each node: ${commandLine(['install', '-m', '0600', file, path])}`
+  return comment(`On each node: install -m 0600 ${word(file)} ${word(path)}`)
+}
+
+/** One line, whatever is in it: what followed a line break would be run. */
+export function comment(text: string): string {
+  return `# ${text.replaceAll(/\p{Cc}/gu, '?')}`
 }

@@ -89,7 +89,8 @@ function wholeConfig(provider: object): object {
   }
 }
 
-async function runScript(script: string, cwd: string, bao: OpenBao): Promise<Ran> {
+/** Runs a script with the real client in its path, in `cwd`, under the root token. */
+export async function runScript(script: string, cwd: string, bao: OpenBao): Promise<Ran> {
   await writeFile(join(cwd, 'setup.sh'), script)
   const env = {
     PATH: `${dirname(BAO_BINARY)}:${process.env['PATH']}`,

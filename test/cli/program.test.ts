@@ -24,6 +24,9 @@ const COMMANDS = [
   'config',
   'config validate',
   'config schema',
+  'vault',
+  'vault policy',
+  'vault setup',
   'version',
   'completion',
 ]
@@ -52,6 +55,14 @@ for (const [args, complaint] of [
   [['status', '--socket', '/k', '--timeout', '3'], 'Wanted a duration from 1ms to 60s'],
   [['check', '--socket', '/k', '--xml'], "Unknown option '--xml'"],
   [['keygen'], "Missing required argument 'file'"],
+  [['vault', 'policy'], "Required option '--config <file>' not specified"],
+  [['vault', 'setup', '--config', '/c', '--apply'], '--apply and --dry-run need --token-file'],
+  [['vault', 'setup', '--config', '/c', '--dry-run'], '--apply and --dry-run need --token-file'],
+  [['vault', 'setup', '--config', '/c', '--token-file', '/t'], 'need --apply or --dry-run'],
+  [['vault', 'setup', '--config', '/c', '--replace-policy'], 'need --apply or --dry-run'],
+  [['vault', 'setup', '--config', '/c', '--cli', 'curl'], 'Allowed choices are vault, bao'],
+  [['vault', 'setup', '--config', '/c', '--policy-name', 'root'], "Option '--policy-name <name>'"],
+  [['vault', 'setup', '--config', '/c', '--role', 'a/b'], "Option '--role <name>'"],
   [['completion', 'tcsh'], 'Allowed choices are bash, zsh, fish'],
 ] as const) {
   test(`runProgram() exits 2 for "${args.join(' ')}", with one line and a hint`, async ({ io }) => {
@@ -107,6 +118,34 @@ test('config validate exits 0 for a good file and 2 for a bad one', async ({ io 
     `trousseau: ${bad}: providers: wanted exactly one provider: several at once are not supported yet`,
     'hint: "trousseau config schema" says what each key may be',
   ])
+})
+
+test('vault says which provider it did not find', async ({ io }) => {
+  await using folder = await tempFolder()
+  const path = folder.at('config.json')
+  const socket = { path: '/run/kms.sock' }
+  const head = { apiVersion: 'trousseau.io/v1', kind: 'TrousseauConfig', socket }
+  const vault = {
+    name: 'prod',
+    type: 'vault',
+    address: 'https://vault:8200',
+    key: 'k',
+    auth: { method: 'token', tokenFile: '/t' },
+  }
+  await writeFile(path, JSON.stringify({ ...head, providers: [vault] }))
+
+  assert.is(await runProgram(['vault', 'policy', '--config', path, '--provider', 'prod'], io), 0)
+  assert.match(io.printed(), /^path "transit\/encrypt\/k" \{$/m)
+
+  const other = memoryIo()
+  assert.is(await runProgram(['vault', 'setup', '--config', path, '--provider', 'test'], other), 2)
+  assert.match(other.complained(), `${path}: has no provider of type vault called "test"\n`)
+
+  const none = memoryIo()
+  const local = { name: 'here', type: 'local', keyFile: '/keys' }
+  await writeFile(path, JSON.stringify({ ...head, providers: [local] }))
+  assert.is(await runProgram(['vault', 'policy', '--config', path], none), 2)
+  assert.match(none.complained(), `${path}: has no provider of type vault\n`)
 })
 
 test('serve exits 2 for a config that cannot be read', async ({ io }) => {

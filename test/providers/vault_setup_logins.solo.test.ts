@@ -1,0 +1,273 @@
+/**
+ * What setting up makes for each login method, on the real OpenBao server: first
+ * over the API, then the rest by the script with everything filled in.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import * as v from 'valibot'
+import { systemClock } from '../../src/kms/clock.ts'
+import { createVaultAdmin } from '../../src/providers/vault_setup_admin.ts'
+import { decideNames, type Setup, type SetupAuth } from '../../src/providers/vault_setup_input.ts'
+import { setupScript } from '../../src/providers/vault_setup_script.ts'
+import {
+  applySetup,
+  type Planned,
+  planSetup,
+  type SetupStep,
+} from '../../src/providers/vault_setup_step.ts'
+import { setupSteps } from '../../src/providers/vault_setup_steps.ts'
+import { startOpenBao } from '../_lib/openbao.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { runScript } from '../_lib/vault_setup.ts'
+
+const POLICY = 'trousseau-k8s-etcd'
+const loginAnswer = v.object({
+  auth: v.object({ policies: v.array(v.string()), lease_duration: v.number() }),
+})
+const answer = v.object({ data: v.record(v.string(), v.unknown()) })
+const test = suite('providers/vault_setup_logins', () => ({}), 60_000)
+
+async function server(authIn: (at: (name: string) => string) => SetupAuth) {
+  const folder = await tempFolder()
+  const bao = await startOpenBao({ tls: true })
+  for (const name of ['node', 'admin']) await mkdir(folder.at(name))
+  const auth = authIn((name) => folder.at(`node/${name}`))
+  const { address, caFile, rootToken: token } = bao
+  const tls = { caFile }
+  const input = { name: 'prod', address, mount: 'transit', key: 'k8s-etcd', tls, auth }
+  const setup = decideNames(input, { cli: 'bao', replacePolicy: false })
+  const steps = setupSteps(setup)
+  const admin = createVaultAdmin({ address, tls, token, clock: systemClock })
+  const plan = () => planSetup(steps, admin)
+  return {
+    bao,
+    folder,
+    plan,
+    async apply() {
+      const planned = await plan()
+      await applySetup(planned, admin, () => undefined)
+      return statesOf(planned)
+    },
+    fillIn: (values: Readonly<Record<string, string>>) =>
+      runScript(filled(setup, steps, values), folder.at('admin'), bao),
+    login: async (path: string, body: object) =>
+      v.parse(loginAnswer, await bao.request('POST', path, body)).auth,
+    read: async (path: string) => v.parse(answer, await bao.request('GET', path)).data,
+    async [Symbol.asyncDispose]() {
+      await admin.close()
+      await bao[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function statesOf(plan: readonly Planned[]): string[] {
+  return plan.map(({ finding }) => finding.state)
+}
+
+/** The script as an operator completes it: each `<...>` that holds a word becomes its value. */
+function filled(
+  setup: Setup,
+  steps: readonly SetupStep[],
+  values: Readonly<Record<string, string>>,
+): string {
+  const fill = (command: string) =>
+    command.replaceAll(/<([^<>\n]+)>/g, (whole, inside: string) => {
+      const found = Object.entries(values).find(([word]) => inside.includes(word))
+      return found?.[1] ?? whole
+    })
+  const complete = steps.map(({ what, why, commands, look }) => {
+    return { what, why, look, commands: commands.map(fill) }
+  })
+  return setupScript(setup, complete)
+}
+
+function jwtOf(key: KeyObject, claims: object): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const text = `${part({ alg: 'ES256', typ: 'JWT' })}.${part(claims)}`
+  const signature = sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' })
+  return `${text}.${signature.toString('base64url')}`
+}
+
+function newKeys() {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' })
+  return { privateKey, pem, publicPem: publicKey.export({ type: 'spki', format: 'pem' }) }
+}
+
+function claims(): object {
+  const now = Math.floor(Date.now() / 1000)
+  return { aud: 'kms', sub: 'node-1', iat: now, exp: now + 300 }
+}
+
+const MADE = ['make', 'make', 'change', 'make']
+const DONE = ['ok', 'ok', 'ok', 'ok']
+
+test('jwt, signed by the node itself: the role is made, the public key is by hand, and the node logs in', async () => {
+  const keys = newKeys()
+  await using one = await server((at) => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    selfSigned: { keyFile: at('key.pem'), audience: 'kms', subject: 'node-1' },
+  }))
+  await writeFile(one.folder.at('node/key.pem'), keys.pem)
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand', 'make'])
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'by hand', 'ok'])
+  const { code, err } = await one.fillIn({ 'public-key.pem': 'prod-public-key.pem' })
+
+  assert.is(code, 0, err)
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok', 'ok'])
+  const jwt = jwtOf(keys.privateKey, claims())
+  const made = await one.login('auth/jwt/login', { role: 'nodes', jwt })
+  assert.equal(made.policies, [POLICY])
+  assert.is(made.lease_duration, 3_600)
+})
+
+test('jwt: a role for another subject is refused', async () => {
+  await using one = await server(() => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    selfSigned: { keyFile: '/none/key.pem', audience: 'kms', subject: 'node-1' },
+  }))
+  await one.apply()
+  const other = { role_type: 'jwt', user_claim: 'sub', bound_subject: 'node-2' }
+  await one.bao.request('POST', 'auth/jwt/role/nodes', other)
+
+  const last = (await one.plan()).at(-1)
+
+  assert.is(last?.finding.state, 'refused')
+  assert.match(last?.finding.detail ?? '', /another bound_subject/)
+})
+
+test('jwt from a file: key and role are by hand, and a token of the issuer logs in', async () => {
+  const keys = newKeys()
+  await using one = await server((at) => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    tokenFile: at('jwt'),
+  }))
+  await writeFile(one.folder.at('admin/issuer.pem'), keys.publicPem)
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand', 'by hand'])
+  const values = { 'public key': 'issuer.pem', 'aud of': 'kms', 'sub of': 'node-1' }
+  const { code, err } = await one.fillIn(values)
+
+  assert.is(code, 0, err)
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok', 'ok'])
+  const jwt = jwtOf(keys.privateKey, claims())
+  assert.equal((await one.login('auth/jwt/login', { role: 'nodes', jwt })).policies, [POLICY])
+})
+
+test('userpass: a user with a new password is made over the API, and logs in', async () => {
+  await using one = await server((at) => ({
+    method: 'userpass',
+    mount: 'userpass',
+    username: 'node-1',
+    passwordFile: at('password'),
+  }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'make', 'make'])
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok', 'ok'])
+  const password = (await readFile(one.folder.at('node/password'), 'utf8')).trim()
+  const made = await one.login('auth/userpass/login/node-1', { password })
+  assert.equal(made.policies, [POLICY])
+
+  await one.bao.request('POST', 'auth/userpass/users/node-1', { token_no_default_policy: false })
+  assert.equal(await one.apply(), [...DONE, 'ok', 'ok', 'change'])
+  await one.login('auth/userpass/login/node-1', { password })
+})
+
+test('userpass: the password of a user that exists is by hand', async () => {
+  await using one = await server(() => ({
+    method: 'userpass',
+    mount: 'userpass',
+    username: 'node-1',
+    passwordFile: '/none/password',
+  }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand', 'by hand'])
+  const { code, err } = await one.fillIn({})
+
+  assert.is(code, 0, err)
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'by hand', 'ok'])
+  const password = (await readFile(one.folder.at('admin/prod-password'), 'utf8')).trim()
+  const made = await one.login('auth/userpass/login/node-1', { password })
+  assert.equal(made.policies, [POLICY])
+})
+
+test('kubernetes: where to check tokens, and whose are let in, are by hand', async () => {
+  await using one = await server((at) => ({
+    method: 'kubernetes',
+    mount: 'k8s/prod',
+    role: 'kms',
+    tokenFile: at('jwt'),
+  }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand', 'by hand'])
+  const { code, err } = await one.fillIn({
+    'https://': 'https://127.0.0.1:1',
+    'ca.crt': one.bao.caFile,
+    'system:auth-delegator': 'reviewer',
+    audience: 'kms',
+    namespace: 'kube-system',
+    'service account': 'kms',
+  })
+
+  assert.is(code, 0, err)
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok', 'ok'])
+  const role = await one.read('auth/k8s/prod/role/kms')
+  assert.equal(role['bound_service_account_names'], ['kms'])
+  assert.equal(role['bound_service_account_namespaces'], ['kube-system'])
+  assert.is(role['audience'], 'kms')
+  assert.is(role['token_no_default_policy'], true)
+})
+
+test('cert: whose certificates are let in is by hand, and never all of an authority', async () => {
+  await using one = await server(() => ({ method: 'cert', mount: 'cert' }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand'])
+  const { code, err } = await one.fillIn({ authority: one.bao.caFile, 'common name': 'node-*' })
+
+  assert.is(code, 0, err)
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok'])
+  const role = await one.read(`auth/cert/certs/${POLICY}`)
+  assert.equal(role['allowed_common_names'], ['node-*'])
+  assert.equal(role['token_policies'], [POLICY])
+})
+
+test('agent: key and policy are made; the login is the business of the agent', async () => {
+  await using one = await server(() => ({ method: 'agent' }))
+
+  assert.equal(await one.apply(), [...MADE, 'by hand'])
+  assert.equal(statesOf(await one.plan()), [...DONE, 'by hand'])
+})
+
+test('approle with a wrapped secret id: the script wraps it, and --apply leaves it to the operator', async () => {
+  await using one = await server((at) => ({
+    method: 'approle',
+    mount: 'approle',
+    roleId: 'fixed',
+    secretIdFile: at('secret-id'),
+    wrappedRole: 'nodes',
+  }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'make', 'by hand', 'by hand'])
+  const { code, err } = await one.fillIn({})
+
+  assert.is(code, 0, err)
+  const token = (await readFile(one.folder.at('admin/prod-secret-id'), 'utf8')).trim()
+  const made = v.parse(answer, await one.bao.request('POST', 'sys/wrapping/lookup', { token }))
+  assert.is(made.data['creation_path'], 'auth/approle/role/nodes/secret-id')
+})
+
+test.run()
