@@ -174,9 +174,10 @@ function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
   const { apply, dryRun, tokenFile } = flags
   const asks = apply || dryRun
   if (asks && tokenFile !== undefined) return { tokenFile, dryRun }
-  if (asks) command.error("--apply and --dry-run need --token-file, an administrator's token")
+  if (asks)
+    command.error("Options --apply and --dry-run need --token-file, an administrator's token")
   if (tokenFile !== undefined || flags.replacePolicy) {
-    command.error('--token-file and --replace-policy need --apply or --dry-run')
+    command.error('Options --token-file and --replace-policy need --apply or --dry-run')
   }
   return undefined
 }

@@ -39,7 +39,7 @@ function head({ cli, input }: Setup): string[] {
       '# The address below is that of the agent: put that of the key service in its place.',
     )
   }
-  const settings: string[] = ['set -eu', 'umask 077', setting(`${prefix}_ADDR`, input.address)]
+  const settings: string[] = ['set -eu', setting(`${prefix}_ADDR`, input.address)]
   if (namespace === undefined) settings.push('unset VAULT_NAMESPACE BAO_NAMESPACE')
   else settings.push(setting(`${prefix}_NAMESPACE`, namespace))
   if (tls.caFile !== undefined) settings.push(fallback(`${prefix}_CACERT`, tls.caFile))

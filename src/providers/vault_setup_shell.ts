@@ -37,10 +37,11 @@ export function unlessThere(look: readonly string[], make: readonly string[]): s
   return `${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${commandLine(make)}`
 }
 
-/** What a command prints becomes a file, once; a failed command leaves none. */
+/** What a command prints becomes a file of the operator's alone, once; a failed command leaves none. */
 export function intoFile(command: string, file: string): string {
   const [name, draft] = [word(file), word(`${file}.new`)]
-  return `if [ ! -e ${name} ]; then\n  ${command} > ${draft}\n  mv ${draft} ${name}\nfi`
+  // In a shell of its own, whose failure ends the script, and whose umask stays its own.
+  return `if [ ! -e ${name} ]; then (\n  umask 077 &&\n  ${command} > ${draft} &&\n  mv ${draft} ${name}\n) fi`
 }
 
 /** Where a file of this folder belongs. */

@@ -1,10 +1,11 @@
 /** `trousseau vault …` against the real OpenBao server, and its scripts under the real client. @module */
 
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import process from 'node:process'
-import { promisify } from 'node:util'
+import { text } from 'node:stream/consumers'
 import * as v from 'valibot'
 import { runProgram } from '../../src/cli/program.ts'
 import { withinLimit } from '../../src/kms/call.ts'
@@ -91,7 +92,6 @@ function wholeConfig(provider: object): object {
 
 /** Runs a script with the real client in its path, in `cwd`, under the root token. */
 export async function runScript(script: string, cwd: string, bao: OpenBao): Promise<Ran> {
-  await writeFile(join(cwd, 'setup.sh'), script)
   const env = {
     PATH: `${dirname(BAO_BINARY)}:${process.env['PATH']}`,
     HOME: cwd,
@@ -99,11 +99,15 @@ export async function runScript(script: string, cwd: string, bao: OpenBao): Prom
     BAO_TOKEN: bao.rootToken,
     ...(bao.address.startsWith('https') ? { BAO_CACERT: bao.caFile } : {}),
   }
-  const options = { cwd, env }
-  return await promisify(execFile)('bash', ['setup.sh'], options).then(
-    ({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }),
-    ({ code, stdout, stderr }) => ({ code: Number(code), out: stdout, err: stderr }),
-  )
+  // From standard input, as the docs say: no command may take the rest of the script for its own input.
+  const shell = spawn('sh', [], { cwd, env })
+  shell.stdin.end(script)
+  const [out, err, [code]] = await Promise.all([
+    text(shell.stdout),
+    text(shell.stderr),
+    once(shell, 'close'),
+  ])
+  return { code, out, err }
 }
 
 async function roundTrip(config: object): Promise<void> {
