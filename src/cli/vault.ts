@@ -9,6 +9,7 @@ import { resolve } from 'node:path'
 import { readSecretFile } from '../auth/secret_file.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import { systemClock } from '../kms/clock.ts'
+import type { EventSink } from '../kms/events.ts'
 import type { VaultConfig } from '../providers/vault_config.ts'
 import { createVaultAdmin } from '../providers/vault_setup_admin.ts'
 import {
@@ -88,9 +89,14 @@ async function overApi(
   { tokenFile, dryRun }: NonNullable<SetupOptions['api']>,
   io: Io,
 ): Promise<number> {
-  const { address, namespace, tls, name } = setup.input
+  const { address, namespace, name } = setup.input
   const token = await readSecretFile(resolve(tokenFile), '--token-file')
-  const admin = createVaultAdmin({ address, namespace, tls, token, clock: systemClock })
+  const admin = createVaultAdmin({
+    ...setup.input,
+    token,
+    clock: systemClock,
+    events: noticesTo(io),
+  })
   try {
     const plan = await planSetup(setupSteps(setup), admin)
     const inside = namespace === undefined ? '' : `, namespace ${namespace}`
@@ -104,6 +110,16 @@ async function overApi(
     return EXIT.ok
   } finally {
     await admin.close()
+  }
+}
+
+/** Warnings, such as of a certificate that is not verified. */
+function noticesTo(io: Io): EventSink {
+  return {
+    emit(event) {
+      if (event.type !== 'notice' || event.level === 'debug' || event.level === 'info') return
+      io.err(`trousseau: ${event.message}\n`)
+    },
   }
 }
 

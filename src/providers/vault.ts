@@ -29,10 +29,10 @@ import { transitError } from './vault_errors.ts'
 import {
   type FollowedSettings,
   kvAnswer,
-  settingsPath,
   type TransitPlace,
   VaultSettings,
 } from './vault_settings.ts'
+import { settingsApiPath } from './vault_setup_policy.ts'
 import {
   type BatchResult,
   batchAnswer,
@@ -127,7 +127,7 @@ class VaultProvider implements Provider {
     const inside = namespace === undefined ? '' : ` in namespace ${namespace}`
     const place =
       key === undefined && settingsFrom !== undefined
-        ? `the key that ${settingsPath(settingsFrom)} names`
+        ? `the key that ${settingsApiPath(settingsFrom)} names`
         : `${mount}/${key}`
     return { type: 'vault', key: `${place}${inside} at ${addressesOf(this.#config).join(', ')}` }
   }
@@ -172,7 +172,7 @@ class VaultProvider implements Provider {
   async #readSettings(call: Call): Promise<Readonly<Record<string, unknown>>> {
     const { settingsFrom } = this.#config
     if (settingsFrom === undefined) return {}
-    const path = settingsPath(settingsFrom)
+    const path = settingsApiPath(settingsFrom)
     const schema = kvAnswer[settingsFrom.version]
     const { body } = await this.#withToken({ method: 'GET', path, schema }, call)
     return body.data

@@ -14,6 +14,7 @@ import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { transitKeyName, type VaultConfig } from './vault_config.ts'
+import { settingsApiPath } from './vault_setup_policy.ts'
 
 const followed = {
   activationDelay: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
@@ -41,13 +42,6 @@ export const kvAnswer = {
     v.transform(({ data }) => data),
   ),
 } as const
-
-type SettingsFrom = NonNullable<VaultConfig['settingsFrom']>
-
-/** Below `/v1/`. */
-export function settingsPath({ mount, path, version }: SettingsFrom): string {
-  return version === 2 ? `${mount}/data/${path}` : `${mount}/${path}`
-}
 
 export interface TransitPlace {
   readonly mount: string
@@ -150,7 +144,7 @@ export class VaultSettings {
 
   get #path(): string {
     const { settingsFrom } = this.#config
-    return settingsFrom === undefined ? '' : settingsPath(settingsFrom)
+    return settingsFrom === undefined ? '' : settingsApiPath(settingsFrom)
   }
 
   #say(level: 'info' | 'warn', what: string, message: string, error?: unknown): void {

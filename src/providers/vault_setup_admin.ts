@@ -2,10 +2,13 @@
 
 import * as v from 'valibot'
 import { VaultApi, VaultStatusError } from '../auth/vault_api.ts'
+import { VaultCluster } from '../auth/vault_cluster.ts'
 import { HttpClient } from '../http/client.ts'
 import { Transport } from '../http/transport.ts'
 import { withinLimit } from '../kms/call.ts'
 import type { Clock } from '../kms/clock.ts'
+import type { EventSink } from '../kms/events.ts'
+import type { SetupInput } from './vault_setup_input.ts'
 
 export type Body = Readonly<Record<string, string | boolean | readonly string[]>>
 
@@ -17,21 +20,22 @@ export interface VaultAdmin {
   close(): Promise<void>
 }
 
-export interface VaultAdminOptions {
-  readonly address: string
-  readonly namespace?: string | undefined
-  readonly tls: { readonly caFile?: string | undefined; readonly serverName?: string | undefined }
+export interface VaultAdminOptions
+  extends Pick<SetupInput, 'name' | 'address' | 'namespace' | 'tls' | 'proxy'> {
   readonly token: string
   readonly clock: Clock
+  readonly events: EventSink
 }
 
 /** Mounting an engine may take its time. */
 const REQUEST_TIMEOUT_MS = 10_000
 
 export function createVaultAdmin(options: VaultAdminOptions): VaultAdmin {
-  const { address, namespace, tls, token, clock } = options
-  const transport = new Transport(tls)
-  const api = new VaultApi(new HttpClient(address, transport), namespace)
+  const { name: provider, address, namespace, tls, proxy, token, clock, events } = options
+  const transport = new Transport({ provider, tls, proxy, clock, events })
+  const deps = { clock, events, random: Math.random, provider }
+  const cluster = new VaultCluster([new HttpClient(address, transport)], deps)
+  const api = new VaultApi(cluster, namespace)
   return {
     async read(path, data) {
       const schema = v.object({ data })

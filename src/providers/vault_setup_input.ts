@@ -1,14 +1,18 @@
 /** What setting up a key service is told: a provider's config, and the operator's choices. @module */
 
+import { loginNamespace } from '../auth/vault_auth.ts'
+import type { ProxyOptions } from '../http/proxy.ts'
+import type { TlsOptions } from '../http/tls_files.ts'
 import { KmsError } from '../kms/errors.ts'
-import type { VaultConfig } from './vault_config.ts'
+import { addressesOf, type VaultConfig } from './vault_config.ts'
 import type { PolicyInput } from './vault_setup_policy.ts'
 
 export interface SetupInput extends PolicyInput {
   /** Of the provider. */
   readonly name: string
   readonly address: string
-  readonly tls: { readonly caFile?: string | undefined; readonly serverName?: string | undefined }
+  readonly tls: TlsOptions
+  readonly proxy?: ProxyOptions | undefined
   readonly auth: SetupAuth
 }
 
@@ -41,7 +45,7 @@ export interface KubernetesAuth {
 export interface JwtAuth {
   readonly method: 'jwt'
   readonly mount: string
-  readonly role: string
+  readonly role?: string | undefined
   readonly tokenFile?: string | undefined
   readonly selfSigned?: SelfSigned | undefined
 }
@@ -93,10 +97,26 @@ export interface Setup {
   readonly replacePolicy: boolean
 }
 
-/** The one place that knows the provider's config. */
+/**
+ * The one place that knows the provider's config.
+ *
+ * @throws KmsError `request_invalid` for what can only be set up by hand
+ */
 export function setupInputOf(config: VaultConfig): SetupInput {
-  const { name, address, namespace, mount, key, tls, auth } = config
-  return { name, address, namespace, mount, key, tls, auth }
+  const { name, namespace, mount = 'transit', key, settingsFrom, tls, proxy, auth } = config
+  const [address = ''] = addressesOf(config)
+  if (key === undefined) {
+    throw byHand('The key of the config is in settingsFrom: write mount and key into the config')
+  }
+  const login = loginNamespace(auth)
+  if (login !== undefined && login !== namespace) {
+    throw byHand('Login and key are in two namespaces: set both up by hand, as docs/logins say')
+  }
+  return { name, address, namespace, mount, key, settingsFrom, tls, proxy, auth }
+}
+
+function byHand(message: string): KmsError {
+  return new KmsError(message, { code: 'request_invalid' })
 }
 
 /** @throws KmsError `request_invalid` where the operator and the config name different roles */

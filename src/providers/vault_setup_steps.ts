@@ -1,7 +1,6 @@
 /** The steps of setting up a key service that all logins share, in their order. @module */
 
 import * as v from 'valibot'
-import { faultOf, keyAnswer } from './vault.ts'
 import type { Body } from './vault_setup_admin.ts'
 import { authSteps } from './vault_setup_auth.ts'
 import type { Setup } from './vault_setup_input.ts'
@@ -9,6 +8,7 @@ import { mountStep } from './vault_setup_mount.ts'
 import { policyText, samePolicy } from './vault_setup_policy.ts'
 import { commandLine, word, writeCommand } from './vault_setup_shell.ts'
 import type { SetupStep } from './vault_setup_step.ts'
+import { faultOf, keyAnswer } from './vault_transit.ts'
 
 const KEY: Body = {
   type: 'aes256-gcm96',

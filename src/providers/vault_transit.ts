@@ -102,7 +102,8 @@ export function versionsOf(data: TransitKey): KeyState['versions'] {
     }))
 }
 
-function faultOf(data: TransitKey): string | undefined {
+/** What makes a key useless here; undefined for a good one. */
+export function faultOf(data: TransitKey): string | undefined {
   if (data.soft_deleted) return 'is deleted: restore it'
   if (!AEAD_TYPES.has(data.type)) {
     return `has type ${data.type.slice(0, 40)}, which does not bind associated data: wanted aes256-gcm96`

@@ -1,5 +1,6 @@
 /** `trousseau vault …` against the real OpenBao server, and its scripts under the real client. @module */
 
+import { Buffer } from 'node:buffer'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -127,8 +128,9 @@ async function roundTrip(config: object): Promise<void> {
     const [plain] = await withinLimit(systemClock, LIMIT_MS, (call) =>
       provider.unwrap([{ version, bytes: wrapped.value, associatedData }], call),
     )
-    if (!plain?.ok || String(plain.value) !== String(ITEM.plaintext))
+    if (!plain?.ok || Buffer.compare(plain.value, ITEM.plaintext) !== 0) {
       throw new Error('Unwrap failed')
+    }
   } finally {
     await provider.close()
   }

@@ -20,7 +20,7 @@ const test = suite('auth/vault_logins', () => ({}), 60_000)
 async function setup(name: string) {
   const folder = await tempFolder()
   const bao = await startOpenBao({ tls: true })
-  const transit = await bao.setupTransit({ folder: folder.path, noDefaultPolicy: true })
+  const transit = await bao.setupTransit({ folder: folder.path })
   const scene = await LOGIN_SCENES[name]?.({ bao, transit, folder })
   if (scene === undefined) throw new Error(`No scene ${name}`)
   const events = new RecordedEvents()

@@ -16,7 +16,7 @@ export async function withSetup<T>(use: (setup: Setup) => Promise<T>): Promise<T
   await using folder = await tempFolder()
   await using bao = await startOpenBao()
   await using processes = new Processes()
-  const transit = await bao.setupTransit({ folder: folder.path })
+  const transit = await bao.setupTransit({ folder: folder.path, defaultPolicy: true })
   return await use({ folder, bao, transit, processes })
 }
 

@@ -47,7 +47,6 @@ export async function startTargets(setup: Setup): Promise<readonly Target[]> {
     folder: folder.path,
     mount: 'lean',
     key: 'lean',
-    noDefaultPolicy: true,
   })
   return [
     await floorTarget(setup),

@@ -63,7 +63,6 @@ async function setup(name: string) {
   const bao = await startOpenBao({ tls: true })
   const transit = await bao.setupTransit({
     folder: folder.path,
-    noDefaultPolicy: true,
     tokenTtl: '2s',
     tokenMaxTtl: '5s',
   })

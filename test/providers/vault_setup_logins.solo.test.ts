@@ -21,6 +21,7 @@ import {
   type SetupStep,
 } from '../../src/providers/vault_setup_step.ts'
 import { setupSteps } from '../../src/providers/vault_setup_steps.ts'
+import { RecordedEvents } from '../_lib/events.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -43,7 +44,14 @@ async function server(authIn: (at: (name: string) => string) => SetupAuth) {
   const input = { name: 'prod', address, mount: 'transit', key: 'k8s-etcd', tls, auth }
   const setup = decideNames(input, { cli: 'bao', replacePolicy: false })
   const steps = setupSteps(setup)
-  const admin = createVaultAdmin({ address, tls, token, clock: systemClock })
+  const admin = createVaultAdmin({
+    name: 'v',
+    address,
+    tls,
+    token,
+    clock: systemClock,
+    events: new RecordedEvents(),
+  })
   const plan = () => planSetup(steps, admin)
   return {
     bao,
