@@ -1,0 +1,135 @@
+/** What a node that serves a request itself answers: token, policy, and then the engine of the path. @module */
+
+import { loginByApprole, lookupSelf, renewSelf } from './auth.ts'
+import { readKv1, readKv2, wrongKv2Path } from './kv.ts'
+import { denied, failure, type JsonObject, noToken, type Reply, wrapped } from './reply.ts'
+import { headerOf, type VaultRequest } from './request.ts'
+import {
+  type Capability,
+  liveToken,
+  type MountType,
+  rotateKey,
+  type State,
+  type Token,
+} from './state.ts'
+import { type KeyView, readKey, transform } from './transit.ts'
+
+export interface Served {
+  readonly request: VaultRequest
+  /** Below the namespace. */
+  readonly path: string
+  readonly body: JsonObject
+  /** Which writes the node has seen. */
+  readonly upTo: number
+}
+
+const OPERATIONS: Readonly<Record<string, Capability>> = {
+  GET: 'read',
+  HEAD: 'read',
+  POST: 'update',
+  PUT: 'update',
+  DELETE: 'delete',
+  LIST: 'list',
+}
+
+const LOGIN = /^(auth\/.+)\/login$/
+
+export function route(state: State, served: Served): Reply {
+  const operation = OPERATIONS[served.request.method]
+  if (operation === undefined) return failure(405)
+  const login = LOGIN.exec(served.path)
+  if (login !== null && state.mounts.get(login[1] ?? '') === 'approle') {
+    return loginByApprole(state, login[1] ?? '', served.body)
+  }
+  const token = tokenOf(state, served)
+  if (token === undefined) return noToken()
+  const capability = existing(state, served.path) ? operation : createIfUpdate(operation)
+  if (!mayDo(token, served.path, capability)) return denied()
+  return engineReply(state, served, operation, token)
+}
+
+/** A token that the node has not seen yet is unknown to it. */
+function tokenOf(state: State, { request, upTo }: Served): Token | undefined {
+  const bearer = /^Bearer (.+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1]
+  const token = liveToken(state, headerOf(request, 'x-vault-token') ?? bearer)
+  return token !== undefined && token.index <= upTo ? token : undefined
+}
+
+/** Encryption alone looks whether its key is there, and asks for `create` where it is not. */
+function existing(state: State, path: string): boolean {
+  const [, mount, name] = /^(.+)\/encrypt\/([^/]+)$/.exec(path) ?? []
+  return name === undefined || state.keys.has(`${mount}/${name}`)
+}
+
+function createIfUpdate(operation: Capability): Capability {
+  return operation === 'update' ? 'create' : operation
+}
+
+function mayDo({ role }: Token, path: string, capability: Capability): boolean {
+  return role === undefined || (role.rules.get(path) ?? []).includes(capability)
+}
+
+function engineReply(state: State, served: Served, operation: Capability, token: Token): Reply {
+  const { path, body } = served
+  if (path === 'auth/token/lookup-self') {
+    return operation === 'read' ? lookupSelf(state, token) : unsupported()
+  }
+  if (path === 'auth/token/renew-self') {
+    return operation === 'update' ? renewSelf(state, token, body) : unsupported()
+  }
+  const place = placeOf(state, path)
+  if (place === undefined) {
+    return failure(404, `no handler for route "${path}". route entry not found.`)
+  }
+  if (place.type === 'transit') return transitReply(state, served, operation, place)
+  return operation === 'read' ? secretReply(state, served, place) : unsupported()
+}
+
+function secretReply(state: State, { request }: Served, { mount, type, rest }: Place): Reply {
+  const inside = rest.replace(/^data\//, '')
+  if (type === 'kv1') return readKv1(state.secrets.get(`${mount}/${rest}`))
+  if (inside === rest) return wrongKv2Path()
+  return readKv2(state.secrets.get(`${mount}/${inside}`), request.query.get('version'))
+}
+
+/** Where a path leads. */
+interface Place {
+  readonly mount: string
+  readonly type: MountType
+  readonly rest: string
+}
+
+function placeOf({ mounts }: State, path: string): Place | undefined {
+  const mount = [...mounts.keys()].find((one) => path.startsWith(`${one}/`))
+  const type = mounts.get(mount ?? '')
+  if (mount === undefined || type === undefined) return undefined
+  return { mount, type, rest: path.slice(mount.length + 1) }
+}
+
+function transitReply(
+  state: State,
+  { body, upTo }: Served,
+  operation: Capability,
+  { mount, rest }: Place,
+): Reply {
+  const [, action, name] = /^(keys|encrypt|decrypt)\/([^/]+)$/.exec(rest) ?? []
+  if (action === undefined) return wrapped(404, 'unsupported path')
+  if (operation !== (action === 'keys' ? 'read' : 'update')) return unsupported()
+  const path = `${mount}/${name}`
+  // Who got so far with an encryption may create the key.
+  if (action === 'encrypt' && !state.keys.has(path)) rotateKey(state, path)
+  const view = viewOf(state, path, upTo)
+  if (action !== 'keys') return transform(action === 'encrypt' ? action : 'decrypt', view, body)
+  return view === undefined ? failure(404) : readKey(view)
+}
+
+function viewOf(state: State, path: string, upTo: number): KeyView | undefined {
+  const key = state.keys.get(path)
+  if (key === undefined) return undefined
+  const versions = key.versions.filter(({ index }) => index <= upTo)
+  return versions.length === 0 ? undefined : { key, versions }
+}
+
+function unsupported(): Reply {
+  return wrapped(405, 'unsupported operation')
+}
