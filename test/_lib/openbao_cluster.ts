@@ -1,0 +1,192 @@
+/**
+ * Real OpenBao nodes in one raft cluster on loopback, whose election, loss and
+ * return can be watched and brought about.
+ *
+ * @module
+ */
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import * as v from 'valibot'
+import {
+  freePort,
+  initReply,
+  install,
+  type OpenBao,
+  Server,
+  setupTransit,
+  type Transit,
+  type TransitOptions,
+} from './openbao.ts'
+import { until } from './wait.ts'
+
+export interface ClusterOptions {
+  readonly nodes?: number
+  /** Standbys forward all requests, as Vault's do; by default they serve what needs no write. */
+  readonly standbyReads?: boolean
+}
+
+export interface OpenBaoCluster extends AsyncDisposable {
+  /** One for each node, running or not. */
+  readonly addresses: readonly string[]
+  readonly rootToken: string
+  /** Waits for a node that says of itself that it is active. */
+  active(): Promise<number>
+  /** The nodes that answer as standbys now. */
+  standbys(): Promise<readonly number[]>
+  /** Sends a request with the root token, to the active node where none is named. */
+  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown>
+  setupTransit(options: TransitOptions): Promise<Transit>
+  rotate(transit: Transit): Promise<void>
+  /** The active node gives up its office, and waits a while before it seeks it again. */
+  stepDown(): Promise<void>
+  stop(index: number, signal?: NodeJS.Signals): Promise<void>
+  /** Starts a node at the same address and unseals it. */
+  start(index: number): Promise<void>
+  freeze(index: number): void
+  thaw(index: number): void
+  seal(index: number): Promise<void>
+  unseal(index: number): Promise<void>
+}
+
+const ACTIVE = 200
+const STANDBY = 429
+/** Elections take a few seconds, on a busy machine more. */
+const ELECTION = { limitMs: 40_000, everyMs: 50 }
+
+export async function startOpenBaoCluster({
+  nodes: count = 3,
+  standbyReads = true,
+}: ClusterOptions = {}): Promise<OpenBaoCluster> {
+  await install()
+  const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
+  const servers = await prepare(folder, count, standbyReads)
+  const node = (index: number) => {
+    const found = servers[index]
+    if (found === undefined) throw new Error(`No node ${index}`)
+    return found
+  }
+  const unseal = async (server: Server) => {
+    await server.send('POST', 'sys/unseal', { key: server.unsealKey }, '')
+    await until('the node takes part', async () => serves(await statusOf(server)), ELECTION)
+  }
+  const dispose = async () => {
+    await Promise.all(servers.map((server) => server.stop('SIGKILL')))
+    await rm(folder, { recursive: true, force: true })
+  }
+  const rootToken = await form(servers, unseal).catch(async (error: unknown) => {
+    await dispose()
+    throw error
+  })
+  const active = () =>
+    until(
+      'a node is active',
+      async () => {
+        const index = (await statuses(servers)).indexOf(ACTIVE)
+        return index >= 0 && [index]
+      },
+      ELECTION,
+    ).then(([index = 0]) => index)
+  const request: OpenBao['request'] = async (method, path, body) =>
+    node(await active()).send(method, path, body, rootToken)
+  return {
+    addresses: servers.map(({ address }) => address),
+    rootToken,
+    active,
+    standbys: async () =>
+      (await statuses(servers)).flatMap((status, at) => (status === STANDBY ? [at] : [])),
+    request,
+    setupTransit: async (options) => setupTransit(node(await active()), request, options),
+    rotate: async ({ mount, key }) => {
+      await request('POST', `${mount}/keys/${key}/rotate`)
+    },
+    stepDown: async () => {
+      await request('POST', 'sys/step-down')
+    },
+    stop: (index, signal) => node(index).stop(signal),
+    start: async (index) => {
+      await node(index).start()
+      await unseal(node(index))
+    },
+    freeze: (index) => process.kill(node(index).pid, 'SIGSTOP'),
+    thaw: (index) => process.kill(node(index).pid, 'SIGCONT'),
+    seal: async (index) => {
+      await node(index).send('POST', 'sys/seal', undefined, rootToken)
+    },
+    unseal: (index) => unseal(node(index)),
+    [Symbol.asyncDispose]: dispose,
+  }
+}
+
+/** Files and ports of all nodes; each knows all others, so that any may be the first that is found. */
+async function prepare(folder: string, count: number, standbyReads: boolean): Promise<Server[]> {
+  const ports = await Promise.all(Array.from({ length: count * 2 }, freePort))
+  const apiPorts = ports.slice(0, count)
+  const servers: Server[] = []
+  for (const [at, port] of apiPorts.entries()) {
+    const home = join(folder, `node-${at}`)
+    await mkdir(join(home, 'data'), { recursive: true })
+    const retry_join = apiPorts
+      .filter((other) => other !== port)
+      .map((other) => ({ leader_api_addr: `http://127.0.0.1:${other}` }))
+    const raft = {
+      path: join(home, 'data'),
+      node_id: `node-${at}`,
+      performance_multiplier: 1,
+      // The first node makes the cluster.
+      ...(at === 0 ? {} : { retry_join }),
+    }
+    const clusterAddress = `127.0.0.1:${ports[count + at]}`
+    const tcp = {
+      address: `127.0.0.1:${port}`,
+      cluster_address: clusterAddress,
+      tls_disable: true,
+    }
+    const config = {
+      storage: { raft },
+      listener: { tcp },
+      api_addr: `http://127.0.0.1:${port}`,
+      cluster_addr: `https://${clusterAddress}`,
+      disable_standby_reads: !standbyReads,
+      log_level: 'warn',
+    }
+    await writeFile(join(home, 'config.json'), JSON.stringify(config))
+    servers.push(new Server(home, port, false))
+  }
+  return servers
+}
+
+/** @returns the root token */
+async function form(
+  servers: readonly Server[],
+  unseal: (server: Server) => Promise<void>,
+): Promise<string> {
+  const [first] = servers
+  if (first === undefined) throw new Error('No nodes')
+  await first.start()
+  const shares = { secret_shares: 1, secret_threshold: 1 }
+  const init = v.parse(initReply, await first.send('POST', 'sys/init', shares, ''))
+  for (const server of servers) {
+    server.unsealKey = init.keys[0]
+    if (server !== first) {
+      await server.start()
+      await until('the node found the cluster', async () => (await statusOf(server)) !== 501)
+    }
+    await unseal(server)
+  }
+  return init.root_token
+}
+
+function statuses(servers: readonly Server[]): Promise<(number | undefined)[]> {
+  return Promise.all(servers.map(statusOf))
+}
+
+function statusOf(server: Server): Promise<number | undefined> {
+  return server.status().catch(() => undefined)
+}
+
+function serves(status: number | undefined): boolean {
+  return status === ACTIVE || status === STANDBY
+}
