@@ -16,7 +16,7 @@ import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { FirstGood } from './first_good.ts'
 import { pause } from './pause.ts'
-import { NODE_RANKS, type NodeRole, roleOf } from './vault_node.ts'
+import { isDrSecondary, NODE_RANKS, type NodeRole, roleOf } from './vault_node.ts'
 
 export interface VaultClusterDeps {
   readonly clock: Clock
@@ -250,7 +250,8 @@ function unpacked(outcome: Outcome): HttpAnswer {
 
 /** An answer to the question, though it may be a refusal; asking another node would bring the same. */
 function isGood(outcome: Outcome): boolean {
-  return outcome.ok && (!ELSEWHERE.has(outcome.answer.status) || isFinal(outcome.answer))
+  if (!outcome.ok || isDrSecondary(outcome.answer)) return false
+  return !ELSEWHERE.has(outcome.answer.status) || isFinal(outcome.answer)
 }
 
 /** Failures of the request that come as 500: items of a batch, a token past its maximum life. */

@@ -37,6 +37,17 @@ const ROLES: Readonly<Record<number, NodeRole>> = {
   530: 'removed',
 }
 
+/** A disaster recovery secondary refuses everything as if the request were at fault. */
+export function isDrSecondary({
+  status,
+  text,
+}: {
+  readonly status: number
+  readonly text: string
+}): boolean {
+  return status === 472 || (status === 400 && text.includes('DR secondary mode'))
+}
+
 /** @param status of `sys/health`; undefined where nobody answered */
 export function roleOf(status: number | undefined): NodeRole {
   if (status === undefined) return 'unreachable'
