@@ -10,6 +10,7 @@ import { type HttpAnswer, parseAnswer } from '../http/client.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import type { ClusterRequest } from './vault_cluster.ts'
+import { isDrSecondary } from './vault_node.ts'
 
 export interface VaultRequest<TSchema extends v.GenericSchema> {
   readonly method: 'GET' | 'POST'
@@ -100,6 +101,7 @@ interface Meaning {
   readonly why: string
 }
 
+const DR_SECONDARY = 472
 const MEANINGS: Readonly<Record<number, Meaning>> = {
   400: { code: 'protocol', why: 'it refused the request' },
   401: { code: 'denied', why: 'it refused the token' },
@@ -108,7 +110,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   412: { code: 'unavailable', why: 'this node lags behind the others' },
   413: { code: 'request_invalid', why: 'the request is too long for it' },
   429: { code: 'throttled', why: 'it limits the rate of requests' },
-  472: {
+  [DR_SECONDARY]: {
     code: 'unavailable',
     why: 'this node is a disaster recovery secondary, which serves nothing',
   },
@@ -136,7 +138,7 @@ function meaningOf(status: number, text: string): Meaning {
     const why = 'not in the words of Vault or OpenBao: is it a proxy or load balancer in between?'
     return { code: 'unavailable', why }
   }
-  const known = MEANINGS[status]
+  const known = MEANINGS[isDrSecondary({ status, text }) ? DR_SECONDARY : status]
   if (known !== undefined) return known
   if (status === 503) {
     const said = UNAVAILABLE.find(([phrase]) => text.includes(phrase))

@@ -169,6 +169,13 @@ const TROUBLES: readonly Trouble[] = [
     says: /disaster recovery/,
     asked: 1,
   },
+  {
+    what: '400 of a disaster recovery secondary',
+    fault: json(400, 'path disabled in replication DR secondary mode'),
+    code: 'unavailable',
+    says: /disaster recovery/,
+    asked: 1,
+  },
   { what: '404 of a proxy', fault: html(404), code: 'unavailable', says: /proxy/, asked: 1 },
   { what: '403 of a proxy', fault: html(403), code: 'unavailable', says: /proxy/, asked: 1 },
   {
