@@ -22,6 +22,7 @@ import { noStateStore } from '../kms/state.ts'
 import { startAdmin } from '../observe/admin.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
+import { createStatusz } from '../observe/statusz.ts'
 import { createProvider, type FollowedSettings } from '../providers/registry.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
@@ -48,8 +49,10 @@ interface Deps {
 
 /** @throws KmsError when the socket, the admin address or a local key cannot be had */
 export async function startPlugin(config: Config, log: FollowingLog): Promise<Plugin> {
-  const metrics = createMetrics({ version: VERSION, runtime: RUNTIME, now: systemClock.now })
-  const events = fanOut([log, metrics.sink])
+  const about = { version: VERSION, runtime: RUNTIME, now: systemClock.now }
+  const metrics = createMetrics(about)
+  const statusz = createStatusz(about)
+  const events = fanOut([log, metrics.sink, statusz.sink])
   const deps = { clock: systemClock, events }
   const started = new Started()
   try {
@@ -75,6 +78,7 @@ export async function startPlugin(config: Config, log: FollowingLog): Promise<Pl
         listen: config.admin.listen,
         events,
         metrics,
+        statusz,
         problem: () => health.problem(),
       })
       started.add(() => admin.close())

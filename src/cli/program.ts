@@ -5,6 +5,7 @@
  * @module
  */
 
+import { hostname } from 'node:os'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
@@ -16,6 +17,7 @@ import { printConfigSchema, validateConfig } from './config.ts'
 import { demo } from './demo.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
+import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
 import { EXIT, json, reportError } from './output.ts'
 import { serve, stopped } from './serve.ts'
 import { status } from './status.ts'
@@ -72,6 +74,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAsking(program, io, short)
   addFiles(program, io, short)
   addVault(program, io, short)
+  addLogin(program, io, short)
   addAbout(program, io, short)
   return program
 }
@@ -136,6 +139,42 @@ function addFiles(program: Command, io: Io, short: Short): void {
     .command('schema')
     .description('print the JSON Schema of config files, for editors')
     .action(() => short(printConfigSchema(io)))
+}
+
+type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims'> & {
+  readonly claim: Readonly<Record<string, string>>
+}
+
+function addLogin(program: Command, io: Io, short: Short): void {
+  program
+    .command('login')
+    .description('keys with which a node signs its own logins')
+    .command('keygen')
+    .description(
+      'make a key for auth.method jwt with selfSigned, and print what its public half goes into',
+    )
+    .argument('<file>', 'the private key; nothing is ever overwritten')
+    .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
+    .option('--audience <text>', 'claim aud', 'vault')
+    .option('--subject <text>', 'claim sub, which tells nodes apart', `trousseau:${hostname()}`)
+    .option('--claim <name=value>', 'one more claim, which the role binds', claimOf, {})
+    .option('--mount <path>', 'mount of the login', 'jwt')
+    .option('--role <name>', 'name of the role', roleName, 'trousseau')
+    .option('--policy <name>', 'policy of its tokens', policyName, 'trousseau')
+    .action((file: string, { claim, ...options }: LoginFlags) =>
+      short(loginKeygen({ ...options, file, claims: claim }, io)),
+    )
+}
+
+function claimOf(
+  text: string,
+  before: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const [, name, value] = /^([^=]+)=(.+)$/s.exec(text) ?? []
+  if (name === undefined || value === undefined) {
+    throw new InvalidArgumentError('Wanted NAME=VALUE')
+  }
+  return { ...before, [name]: value }
 }
 
 function addVault(program: Command, io: Io, short: Short): void {

@@ -1,7 +1,7 @@
 /**
  * The admin server for probes and monitoring: `/livez` says that the process works,
- * `/readyz` that its key services do, `/metrics` what happened. It takes no input
- * and is meant for loopback.
+ * `/readyz` that its key services do, `/metrics` what happened and `/statusz` what is
+ * going on. It takes no input and is meant for loopback.
  *
  * @module
  */
@@ -18,6 +18,7 @@ export interface AdminOptions {
   /** What is wrong now; undefined when ready. */
   readonly problem: () => string | undefined
   readonly metrics: { text(): Promise<string>; readonly contentType: string }
+  readonly statusz: { json(): string }
 }
 
 export interface AdminServer {
@@ -36,6 +37,7 @@ const INDEX = `Trousseau
 /livez    the process works
 /readyz   the key services work; says what is wrong
 /metrics  for Prometheus
+/statusz  keys, tokens and certificates, as JSON
 `
 const LIMIT_MS = 5_000
 /** The runtimes look for connections past their limit this often; by themselves, every 30 s. */
@@ -116,8 +118,10 @@ async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<
       const { contentType } = options.metrics
       return { status: 200, body: await options.metrics.text(), contentType }
     }
+    case '/statusz':
+      return { status: 200, body: options.statusz.json(), contentType: 'application/json' }
     default:
-      return { status: 404, body: 'Wanted /livez, /readyz or /metrics\n' }
+      return { status: 404, body: 'Wanted /livez, /readyz, /metrics or /statusz\n' }
   }
 }
 
