@@ -33,6 +33,8 @@ export interface MemoryOfServer {
 export interface Soak extends Slope {
   readonly requests: number
   readonly endMb: number
+  /** The lowest of either half: what is left when garbage has been collected, where a leak shows first. */
+  readonly lowestMb: readonly [first: number, second: number]
   /** Hours since its start, and MB; slope and error leave out the first fifth. */
   readonly samples: readonly Point[]
 }
@@ -74,7 +76,8 @@ export function printMemory(report: MemoryReport, markdown: boolean): string {
   const { machine: where, options, servers, soak } = report
   const notes = [
     `${where}. Encrypt and Decrypt by turns, ${CONCURRENCY} at once; then, for the plugin, a soak of ${options.soakMinutes} minutes at ${whole(soak.requests / options.soakMinutes / 60)} requests/s.`,
-    `At the end of the soak: ${whole(soak.endMb)} MB. Slope over its last four fifths: ${soak.slope.toFixed(1)} MB an hour, with a standard error of ${soak.error.toFixed(1)}.`,
+    `At the end of the soak: ${whole(soak.endMb)} MB; the lowest in its first half ${whole(soak.lowestMb[0])} MB, in its second ${whole(soak.lowestMb[1])} MB.`,
+    `Slope over its last four fifths: ${soak.slope.toFixed(1)} MB an hour, with a standard error of ${soak.error.toFixed(1)}.`,
   ]
   return [notes.join('\n'), table([HEAD, ...servers.map(rowOf)], markdown)].join('\n\n')
 }
@@ -120,7 +123,11 @@ async function soakOf(
     if (elapsedMs >= durationMs) break
   }
   const settled = samples.filter(({ x }) => x * HOUR_MS >= durationMs * SETTLING)
-  return { ...slopeOf(settled), requests, endMb: rssMb(pid), samples }
+  const lowest = (isWanted: (ms: number) => boolean) =>
+    Math.min(...samples.filter(({ x }) => isWanted(x * HOUR_MS)).map(({ y }) => y))
+  const half = durationMs / 2
+  const lowestMb = [lowest((ms) => ms < half), lowest((ms) => ms >= half)] as const
+  return { ...slopeOf(settled), requests, endMb: rssMb(pid), lowestMb, samples }
 }
 
 /** Loads of Encrypt and Decrypt by turns, without end. */
