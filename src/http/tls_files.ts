@@ -85,8 +85,10 @@ function expiriesIn(pem: string, kind: CertificateKind): Expiry[] {
 }
 
 function check({ ca, cert, key }: TlsMaterial): void {
-  if (ca?.some((pem) => !pem.includes('-----BEGIN CERTIFICATE-----')) === true) {
-    throw unusable('The authorities of tls.caFile or tls.caDir are no PEM certificates')
+  if (ca?.every(isWhole) === false) {
+    throw unusable(
+      'The authorities of tls.caFile or tls.caDir are no PEM certificates, or not whole',
+    )
   }
   try {
     createSecureContext({
@@ -100,6 +102,12 @@ function check({ ca, cert, key }: TlsMaterial): void {
       cause,
     )
   }
+}
+
+/** The runtime leaves out what it cannot read, such as the end of a file that is being written. */
+function isWhole(pem: string): boolean {
+  const whole = pem.match(CERTIFICATE)?.length ?? 0
+  return whole > 0 && whole === pem.match(/-----BEGIN /g)?.length
 }
 
 async function readFolder(folder: string): Promise<string[]> {

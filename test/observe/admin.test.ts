@@ -22,6 +22,7 @@ async function start(change: Partial<AdminOptions> = {}) {
       text: () => Promise.resolve('metric 1\n'),
       contentType: 'text/plain; version=0.0.4',
     },
+    statusz: { json: () => '{}\n' },
     ...change,
   })
   return { ...server, events, [Symbol.asyncDispose]: () => server.close() }
@@ -57,6 +58,7 @@ const PATHS: readonly [string, number, RegExp][] = [
   ['/livez', 200, /^ok\n$/],
   ['/readyz?verbose', 200, /^ok\n$/],
   ['/metrics', 200, /^metric 1\n$/],
+  ['/statusz', 200, /^\{\}\n$/],
   ['/other', 404, /Wanted/],
   ['/../livez', 404, /Wanted/],
 ]

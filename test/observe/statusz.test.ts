@@ -1,0 +1,119 @@
+import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/kms/errors.ts'
+import type { KmsEvent } from '../../src/kms/events.ts'
+import { createStatusz } from '../../src/observe/statusz.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const NOON = Date.UTC(2026, 10, 23, 12)
+const ERROR = new KmsError('Seeded', {
+  code: 'denied',
+  cause: new Error('planted words of the service'),
+})
+const HEALTH: KmsEvent = {
+  type: 'health',
+  state: 'held',
+  previous: 'ok',
+  keyId: 'tr1-any-v3-x',
+  error: ERROR,
+  holdLeftMs: 60_000,
+  providers: [
+    {
+      name: 'bao',
+      id: 'vault:transit/k',
+      type: 'vault',
+      ok: false,
+      error: ERROR,
+      activeVersion: '3',
+      pendingVersion: '4',
+      switchAt: NOON + 1_000,
+      versions: 4,
+    },
+  ],
+}
+
+const test = suite('observe/statusz', () => {
+  const statusz = createStatusz({ version: '1.2.3', runtime: 'node 26', now: () => NOON })
+  const token = (change: object) =>
+    statusz.sink.emit({
+      type: 'token',
+      provider: 'bao',
+      action: 'login',
+      method: 'jwt',
+      code: 'ok',
+      ...change,
+    })
+  return { statusz, token, document: () => JSON.parse(statusz.json()) }
+})
+
+test('before anything is known it says so', ({ document }) => {
+  const { version, health, providers } = document()
+
+  assert.is(version, '1.2.3')
+  assert.equal(health, { state: 'starting' })
+  assert.equal(providers, [])
+})
+
+test('it shows health, versions, tokens, certificates and nodes of each provider', ({
+  statusz,
+  token,
+  document,
+}) => {
+  token({ ttlSeconds: 3_600 })
+  token({ action: 'renew', ttlSeconds: 1_800 })
+  token({ action: 'renew', code: 'denied', error: ERROR })
+  const notAfter = NOON + 86_400_000
+  statusz.sink.emit({
+    type: 'certificate',
+    provider: 'bao',
+    kind: 'server',
+    notAfter,
+    near: true,
+  })
+  statusz.sink.emit({
+    type: 'notice',
+    level: 'info',
+    what: 'vault_node',
+    message: '',
+    fields: { provider: 'bao', address: 'https://a:8200', role: 'standby' },
+  })
+  statusz.sink.emit(HEALTH)
+
+  const { health, providers } = document()
+
+  assert.equal(health, {
+    state: 'held',
+    keyId: 'tr1-any-v3-x',
+    error: { code: 'denied', message: 'Seeded' },
+    holdLeftMs: 60_000,
+  })
+  const [provider] = providers
+  assert.is(provider.activeVersion, '3')
+  assert.is(provider.switchAt, '2026-11-23T12:00:01.000Z')
+  assert.equal(provider.token, {
+    method: 'jwt',
+    logins: 1,
+    failedLogins: 0,
+    renewals: 1,
+    failedRenewals: 1,
+    expiresAt: '2026-11-23T12:30:00.000Z',
+    lastFailure: { at: '2026-11-23T12:00:00.000Z', code: 'denied', message: 'Seeded' },
+  })
+  assert.equal(provider.certificates, { server: '2026-11-24T12:00:00.000Z' })
+  assert.equal(provider.nodes, { 'https://a:8200': 'standby' })
+})
+
+test('a token that does not expire has no end', ({ statusz, token, document }) => {
+  token({ ttlSeconds: 0 })
+  statusz.sink.emit(HEALTH)
+
+  assert.is(document().providers[0].token.expiresAt, null)
+})
+
+test('nothing that a service said stands in it', ({ statusz, token }) => {
+  token({ code: 'denied', error: ERROR })
+  statusz.sink.emit(HEALTH)
+
+  assert.not.match(statusz.json(), /planted/)
+})
+
+test.run()
