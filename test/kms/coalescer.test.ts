@@ -78,7 +78,7 @@ test('no batch is larger than the service takes', async ({ batches, submit }) =>
   )
 })
 
-test('a service without batches gets every item at once', async ({ batches, make, call }) => {
+test('a service without batches gets every item at once', ({ batches, make, call }) => {
   const single = make(1)
   for (const item of ['a', 'b', 'c', 'd', 'e']) void single.submit(item, call())
 

@@ -1,0 +1,206 @@
+/**
+ * Settings in Vault's key-value store, with the bundle and the real OpenBao: read at
+ * the start, followed when they change, and never able to swap the key. And no login
+ * at all: the real OpenBao agent in between adds its own token.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { access, writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import { policyText } from '../../src/providers/vault_setup_policy.ts'
+import { BAO_BINARY, type OpenBao, startOpenBao } from '../_lib/openbao.ts'
+import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
+import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
+
+const test = suite('e2e/vault_settings', () => ({}), 60_000)
+
+async function roundTrip({ client }: PluginProcess): Promise<void> {
+  const plaintext = randomBytes(32)
+  const made = await client.v2.encrypt({ plaintext, uid: 'settings' })
+  const opened = await client.v2.decrypt({ ...made, uid: 'settings' })
+  assert.equal([...opened.plaintext], [...plaintext])
+}
+
+async function healthy({ client }: PluginProcess): Promise<void> {
+  await until('it is healthy', () =>
+    client.v2.status().then(
+      ({ healthz }) => healthz === 'ok',
+      () => false,
+    ),
+  )
+}
+
+async function setup(folder: TempFolder, bao: OpenBao, version: 1 | 2) {
+  const transit = await bao.setupTransit({ folder: folder.path })
+  const settingsFrom = { mount: 'kv', path: 'trousseau/prod', version }
+  await bao.request('POST', 'sys/mounts/kv', { type: 'kv', options: { version: String(version) } })
+  const policy = policyText({ mount: transit.mount, key: transit.key, settingsFrom })
+  await bao.request('POST', `sys/policies/acl/${transit.policy}`, { policy })
+  const put = async (settings: object) => {
+    const [path, body] =
+      version === 2
+        ? ['kv/data/trousseau/prod', { data: settings }]
+        : ['kv/trousseau/prod', settings]
+    await until('the engine takes it', () =>
+      bao.request('POST', path as string, body as object).then(
+        () => true,
+        () => false,
+      ),
+    )
+  }
+  const { key: _key, mount: _mount, ...rest } = transit.provider
+  const start = () =>
+    startPluginProcess({
+      folder: folder.path,
+      config: {
+        health: { interval: '1s', staleAfter: '10s' },
+        providers: [
+          {
+            name: 'bao',
+            id: 'vault:prod',
+            type: 'vault',
+            allowInsecureHttp: true,
+            ...rest,
+            settingsFrom,
+          },
+        ],
+      },
+    })
+  return { transit, put, start }
+}
+
+for (const version of [1, 2] as const) {
+  test(`version ${version}: mount and key come from there at the start, what may change is followed, and another key is refused`, async () => {
+    await using folder = await tempFolder()
+    await using bao = await startOpenBao()
+    const { transit, put, start } = await setup(folder, bao, version)
+    const { mount, key } = transit
+    await put({ mount, key })
+    await using plugin = await start()
+    await healthy(plugin)
+    await roundTrip(plugin)
+    assert.is(plugin.events('provider_call').length, 0)
+
+    await put({ mount, key, logLevel: 'debug', activationDelay: '0s', outageHold: '1h' })
+    await until('the level is followed', () => plugin.events('provider_call').length > 0)
+
+    await bao.request('POST', `${mount}/keys/planted-key`, {})
+    const status = await plugin.client.v2.status()
+    await put({ mount, key: 'planted-key' })
+    await until('it is reported', () => plugin.events('settings_kept').length > 0)
+    await roundTrip(plugin)
+    assert.is((await plugin.client.v2.status()).keyId, status.keyId)
+
+    await put({ mount, key, surprise: 'planted-value' })
+    await until('what is unknown is reported', () => plugin.events('settings_kept').length > 1)
+    await roundTrip(plugin)
+    assert.not.match(plugin.output(), /planted/)
+  })
+}
+
+test('settings that come late are no reason to exit, and what is missing is named', async () => {
+  await using folder = await tempFolder()
+  await using bao = await startOpenBao()
+  const { transit, put, start } = await setup(folder, bao, 2)
+  await using plugin = await start()
+  await until('it says what is missing', () =>
+    plugin.output().includes('settingsFrom: there is nothing'),
+  )
+
+  await put({ mount: transit.mount, key: transit.key })
+
+  await healthy(plugin)
+  await roundTrip(plugin)
+})
+
+async function startAgent(
+  folder: TempFolder,
+  bao: OpenBao,
+  roleIdFile: string,
+  secretIdFile: string,
+) {
+  const socket = folder.at('agent.sock')
+  const config = {
+    vault: { address: bao.address },
+    auto_auth: {
+      method: [
+        {
+          type: 'approle',
+          config: {
+            role_id_file_path: roleIdFile,
+            secret_id_file_path: secretIdFile,
+            remove_secret_id_file_after_reading: false,
+          },
+        },
+      ],
+    },
+    api_proxy: { use_auto_auth_token: true },
+    listener: [{ unix: { address: socket, tls_disable: true, require_request_header: true } }],
+  }
+  await writeFile(folder.at('agent.json'), JSON.stringify(config))
+  const child: ChildProcess = spawn(BAO_BINARY, ['agent', `-config=${folder.at('agent.json')}`], {
+    stdio: 'ignore',
+  })
+  await until('the agent listens', () =>
+    access(socket).then(
+      () => true,
+      () => false,
+    ),
+  )
+  return {
+    socket,
+    async [Symbol.asyncDispose]() {
+      const closed = once(child, 'close')
+      child.kill('SIGKILL')
+      await closed
+    },
+  }
+}
+
+test('agent: the plugin has no token, asks over the socket of the real agent, and goes on after a revocation', async () => {
+  await using folder = await tempFolder()
+  await using bao = await startOpenBao()
+  // The agent notices a revocation when it renews.
+  const life = { tokenTtl: '3s', tokenMaxTtl: '8s' }
+  const transit = await bao.setupTransit({ folder: folder.path, ...life })
+  await using agent = await startAgent(folder, bao, transit.roleIdFile, transit.secretIdFile)
+  const { mount, key } = transit
+  await using plugin = await startPluginProcess({
+    folder: folder.path,
+    config: {
+      health: { interval: '1s', staleAfter: '10s' },
+      providers: [
+        {
+          name: 'bao',
+          type: 'vault',
+          address: `unix://${agent.socket}`,
+          mount,
+          key,
+          auth: { method: 'agent' },
+        },
+      ],
+    },
+  })
+  await healthy(plugin)
+  await roundTrip(plugin)
+
+  await transit.revokeTokens()
+
+  await until(
+    'the agent has logged in again',
+    () =>
+      roundTrip(plugin).then(
+        () => true,
+        () => false,
+      ),
+    { limitMs: 30_000 },
+  )
+})
+
+test.run()
