@@ -18,10 +18,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
 export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
 /** Node's flags as they ship. */
-export const NODE_FLAGS: readonly string[] = [
-  '--disallow-code-generation-from-strings',
-  '--enable-source-maps',
-]
+export const NODE_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']
 /** The program itself: the one in `.bin` is a script around it that passes no signals on. */
 const DENO = join(
   ROOT,

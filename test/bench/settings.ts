@@ -18,7 +18,7 @@ import { cpuMs, peakMb, rssMb } from './usage.ts'
 /** Besides the flags that ship; each is flags of Node and variables of the environment. */
 export const SETTINGS: readonly string[] = [
   '',
-  '--no-enable-source-maps',
+  '--enable-source-maps',
   '--max-semi-space-size=1',
   '--max-semi-space-size=2',
   '--max-semi-space-size=4',
