@@ -22,18 +22,15 @@ export const SETTINGS: readonly string[] = [
   '--max-semi-space-size=1',
   '--max-semi-space-size=2',
   '--max-semi-space-size=4',
-  '--max-semi-space-size=16',
-  '--max-old-space-size=32',
+  '--max-semi-space-size=8',
   '--max-old-space-size=64',
   '--single-threaded-gc',
   '--optimize-for-size',
-  '--lite-mode',
   'MALLOC_ARENA_MAX=1',
-  'MALLOC_ARENA_MAX=2',
   'MALLOC_TRIM_THRESHOLD_=65536',
   'UV_THREADPOOL_SIZE=1',
-  'UV_THREADPOOL_SIZE=2',
-  '--max-semi-space-size=2 MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=1',
+  '--max-semi-space-size=2 --optimize-for-size',
+  '--max-semi-space-size=4 MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=1',
 ]
 
 const SERVERS = ['floor', 'vault'] as const
