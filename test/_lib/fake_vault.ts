@@ -8,7 +8,7 @@
 
 import { type Approle, type ApproleOptions, setupApprole } from './fake_vault/approle.ts'
 import type { Consistency } from './fake_vault/consistency.ts'
-import type { Role } from './fake_vault/health.ts'
+import type { NodeRole } from './fake_vault/health.ts'
 import { type FakeNode, startNode } from './fake_vault/node.ts'
 import type { Limits, VaultRequest } from './fake_vault/request.ts'
 import { serve } from './fake_vault/serve.ts'
@@ -17,9 +17,11 @@ import { createState, issueToken, rotateKey, type State } from './fake_vault/sta
 export interface FakeVaultOptions {
   /** The first is active, the others are standbys. */
   readonly nodes?: number
+  /** What the others are; `standby` where absent. */
+  readonly standbys?: NodeRole
   /** The one namespace that holds everything; none where absent. */
   readonly namespace?: string
-  /** `true` for the headers of Vault Enterprise; none where absent. */
+  /** `true` for the index headers of Vault Enterprise, or those of OpenBao; none where absent. */
   readonly consistency?: boolean | 'openbao'
   /** As an agent's or proxy's listener can be set to, and as every request should be ready for. */
   readonly requireRequestHeader?: boolean
@@ -63,7 +65,7 @@ export async function startFakeVault(options: FakeVaultOptions = {}): Promise<Fa
   const nodes: FakeNode[] = []
   const answer = createServe(state, nodes, options)
   for (let at = 0; at < count; at += 1) {
-    const role: Role = at === 0 ? 'active' : 'standby'
+    const role = at === 0 ? 'active' : (options.standbys ?? 'standby')
     nodes.push(await startNode(role, { serve: answer, index: () => state.index }))
   }
   const node = (index: number) => {
@@ -81,7 +83,8 @@ export async function startFakeVault(options: FakeVaultOptions = {}): Promise<Fa
     },
     node,
     elect: (index) => {
-      for (const one of nodes) if (one.role === 'active') one.role = 'standby'
+      const standby = options.standbys ?? 'standby'
+      for (const one of nodes) if (one.role === 'active') one.role = standby
       node(index).role = 'active'
     },
     setupApprole: (folder, approle = {}) => setupApprole(state, folder, node(0).address, approle),
@@ -99,11 +102,11 @@ function createServe(state: State, nodes: readonly FakeNode[], options: FakeVaul
   const consistency = consistencyOf(options.consistency)
   const requireRequestHeader = options.requireRequestHeader ?? true
   return (node: FakeNode, request: VaultRequest, limits: Limits) => {
-    const active = nodes.find(({ role, running }) => role === 'active' && running)
+    const active = nodes.find(({ role }) => role === 'active')
     const stand = {
       role: node.role,
       redirectTo: node.redirectTo ?? active?.address,
-      hasActive: active !== undefined,
+      hasActive: active?.running === true,
       upTo: Math.min(node.upTo, state.index),
       limits,
       consistency,

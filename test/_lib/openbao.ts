@@ -195,6 +195,7 @@ export class Server {
     const child = this.#child
     if (child === undefined) return
     this.#child = undefined
+    if (child.exitCode !== null || child.signalCode !== null) return
     const closed = once(child, 'close')
     // A frozen process takes no other signal.
     child.kill('SIGCONT')

@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
+import { setTimeout } from 'node:timers'
 import * as v from 'valibot'
 import {
   freePort,
@@ -38,7 +39,10 @@ export interface OpenBaoCluster extends AsyncDisposable {
   standbys(): Promise<readonly number[]>
   /** Sends a request with the root token, to the active node where none is named. */
   request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown>
+  /** Returns when every node knows of it. */
   setupTransit(options: TransitOptions): Promise<Transit>
+  /** Waits until every running node has what is written now; standbys lag by milliseconds. */
+  settled(): Promise<void>
   rotate(transit: Transit): Promise<void>
   /** The active node gives up its office, and waits a while before it seeks it again. */
   stepDown(): Promise<void>
@@ -53,6 +57,12 @@ export interface OpenBaoCluster extends AsyncDisposable {
 
 const ACTIVE = 200
 const STANDBY = 429
+const SILENCE_MS = 1_000
+
+const raftReply = v.object({
+  data: v.object({ config: v.object({ servers: v.array(v.object({ voter: v.boolean() })) }) }),
+})
+const leaderReply = v.object({ raft_committed_index: v.number(), raft_applied_index: v.number() })
 /** Elections take a few seconds, on a busy machine more. */
 const ELECTION = { limitMs: 40_000, everyMs: 50 }
 
@@ -91,6 +101,15 @@ export async function startOpenBaoCluster({
     ).then(([index = 0]) => index)
   const request: OpenBao['request'] = async (method, path, body) =>
     node(await active()).send(method, path, body, rootToken)
+  const settled = async () => {
+    const { raft_committed_index } = await raftStand(node(await active()))
+    await until('all nodes have caught up', async () => {
+      const stands = await Promise.all(servers.map((one) => orSilence(raftStand(one))))
+      return stands.every(
+        (stand) => stand === undefined || stand.raft_applied_index >= raft_committed_index,
+      )
+    })
+  }
   return {
     addresses: servers.map(({ address }) => address),
     rootToken,
@@ -98,7 +117,12 @@ export async function startOpenBaoCluster({
     standbys: async () =>
       (await statuses(servers)).flatMap((status, at) => (status === STANDBY ? [at] : [])),
     request,
-    setupTransit: async (options) => setupTransit(node(await active()), request, options),
+    setupTransit: async (options) => {
+      const transit = await setupTransit(node(await active()), request, options)
+      await settled()
+      return transit
+    },
+    settled,
     rotate: async ({ mount, key }) => {
       await request('POST', `${mount}/keys/${key}/rotate`)
     },
@@ -176,15 +200,43 @@ async function form(
     }
     await unseal(server)
   }
+  await makeVoters(first, init.root_token, servers.length)
   return init.root_token
+}
+
+/** A node that joins has no vote until autopilot trusts it; without votes there is no failover. */
+async function makeVoters(active: Server, token: string, count: number): Promise<void> {
+  const path = 'sys/storage/raft/autopilot/configuration'
+  await active.send('POST', path, { server_stabilization_time: '1s' }, token)
+  await until(
+    'every node has a vote',
+    async () => {
+      const reply = await active.send('GET', 'sys/storage/raft/configuration', undefined, token)
+      const { servers } = v.parse(raftReply, reply).data.config
+      return servers.length === count && servers.every(({ voter }) => voter)
+    },
+    ELECTION,
+  )
+}
+
+async function raftStand(server: Server): Promise<v.InferOutput<typeof leaderReply>> {
+  return v.parse(leaderReply, await server.send('GET', 'sys/leader', undefined, ''))
 }
 
 function statuses(servers: readonly Server[]): Promise<(number | undefined)[]> {
   return Promise.all(servers.map(statusOf))
 }
 
+/** Undefined for a node that answers nothing; a frozen one takes the request and stays silent. */
 function statusOf(server: Server): Promise<number | undefined> {
-  return server.status().catch(() => undefined)
+  return orSilence(server.status())
+}
+
+function orSilence<T>(answer: Promise<T>): Promise<T | undefined> {
+  const silence = new Promise<undefined>((resolve) => {
+    setTimeout(() => resolve(undefined), SILENCE_MS).unref()
+  })
+  return Promise.race([answer.catch(() => undefined), silence])
 }
 
 function serves(status: number | undefined): boolean {

@@ -51,7 +51,8 @@ export async function setupApprole(
   await writeFile(roleIdFile, `${role.roleId}\n`, { mode: 0o600 })
   const replaceSecretId = async () => {
     const secretId = randomUUID()
-    role.secretIds.add(secretId)
+    state.index += 1
+    role.secretIds.set(secretId, state.index)
     await writeFile(`${secretIdFile}.new`, `${secretId}\n`, { mode: 0o600 })
     await rename(`${secretIdFile}.new`, secretIdFile)
   }
@@ -94,7 +95,7 @@ function createRole(state: State, name: string, options: ApproleOptions): Role {
   return {
     name,
     roleId: randomUUID(),
-    secretIds: new Set(),
+    secretIds: new Map(),
     rules,
     policies: noDefaultPolicy ? [name] : ['default', name],
     tokenTtl: options.tokenTtl ?? 3600,

@@ -11,8 +11,37 @@ const SYSTEM_MAX_TTL = 2_764_800
 
 const LOGIN_FIELDS = ['role_id', 'secret_id'] as const
 
-/** @param mount `auth/approle` */
-export function loginByApprole(state: State, mount: string, body: JsonObject): Reply {
+export interface LoginAttempt {
+  /** `auth/approle` */
+  readonly mount: string
+  readonly body: JsonObject
+  /** Which writes the node has seen: a node that lags refuses a new secret id. */
+  readonly upTo: number
+}
+
+/** The role that the credentials are good for, or the refusal. */
+export function checkApprole(
+  state: State,
+  { mount, body, upTo }: LoginAttempt,
+): { readonly role: Role } | { readonly refusal: Reply } {
+  const malformed = malformedLogin(body)
+  if (malformed !== undefined) return { refusal: malformed }
+  const role = state.roles.get(`${mount}/${String(body['role_id'])}`)
+  const refusal = failure(400, 'invalid role or secret ID')
+  if (role === undefined) return { refusal }
+  if (role.refusals >= LOCKOUT_AFTER) return { refusal: failure(403, 'permission denied') }
+  const madeAt = role.secretIds.get(String(body['secret_id'])) ?? Number.POSITIVE_INFINITY
+  const known = Number.isFinite(madeAt) && madeAt <= upTo
+  role.refusals = known ? 0 : role.refusals + 1
+  return known ? { role } : { refusal }
+}
+
+export function loginByApprole(state: State, role: Role, body: JsonObject): Reply {
+  const auth = authOf(issueToken(state, role), role.tokenTtl)
+  return success({ auth }, { warnings: ignoredFields(body, LOGIN_FIELDS) })
+}
+
+function malformedLogin(body: JsonObject): Reply | undefined {
   const wrong = LOGIN_FIELDS.find((name) => goType(body[name] ?? '').includes('interface'))
   if (wrong !== undefined) {
     return failure(
@@ -20,19 +49,8 @@ export function loginByApprole(state: State, mount: string, body: JsonObject): R
       `Field validation failed: error converting input for field "${wrong}": '' expected type 'string', got unconvertible type '${goType(body[wrong])}'`,
     )
   }
-  const [roleId, secretId] = [String(body['role_id'] ?? ''), String(body['secret_id'] ?? '')]
-  if (roleId === '') return failure(500, 'missing role_id')
-  if (secretId === '') return failure(400, 'missing secret_id')
-  const role = state.roles.get(`${mount}/${roleId}`)
-  if (role === undefined) return failure(400, 'invalid role or secret ID')
-  if (role.refusals >= LOCKOUT_AFTER) return failure(403, 'permission denied')
-  if (!role.secretIds.has(secretId)) {
-    role.refusals += 1
-    return failure(400, 'invalid role or secret ID')
-  }
-  role.refusals = 0
-  const auth = authOf(issueToken(state, role), role.tokenTtl)
-  return success({ auth }, { warnings: ignoredFields(body, LOGIN_FIELDS) })
+  if (String(body['role_id'] ?? '') === '') return failure(500, 'missing role_id')
+  return String(body['secret_id'] ?? '') === '' ? failure(400, 'missing secret_id') : undefined
 }
 
 export function lookupSelf(state: State, token: Token): Reply {

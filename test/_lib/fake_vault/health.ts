@@ -4,13 +4,15 @@ import { failure, json, type Reply } from './reply.ts'
 import { headerOf, type VaultRequest } from './request.ts'
 import type { State } from './state.ts'
 
-export type Role =
+export type NodeRole =
   | 'active'
   /** Forwards to the active node. */
   | 'standby'
   /** Sends to the active node with a 307, or to `redirectTo`. */
   | 'standbyRedirect'
-  /** Serves reads and transit itself, forwards logins and renewals. */
+  /** OpenBao's usual standby: serves transit and reads itself, forwards logins, renewals and tokens that it does not know. */
+  | 'readStandby'
+  /** Vault Enterprise's: serves transit and reads itself, forwards logins and renewals. */
   | 'performanceStandby'
   | 'drSecondary'
   | 'sealed'
@@ -24,10 +26,11 @@ interface Code {
 
 const ACTIVE: Code = { status: 200, query: 'activecode' }
 const STANDBY: Code = { status: 429, query: 'standbycode' }
-const CODES: Readonly<Record<Role, Code>> = {
+const CODES: Readonly<Record<NodeRole, Code>> = {
   active: ACTIVE,
   standby: STANDBY,
   standbyRedirect: STANDBY,
+  readStandby: STANDBY,
   performanceStandby: { status: 473, query: 'performancestandbycode' },
   drSecondary: { status: 472, query: 'drsecondarycode' },
   sealed: { status: 503, query: 'sealedcode' },
@@ -35,13 +38,14 @@ const CODES: Readonly<Record<Role, Code>> = {
 }
 
 /** With these in the query such a node answers as an active one. */
-const TOLERATED: Readonly<Partial<Record<Role, string>>> = {
+const TOLERATED: Readonly<Partial<Record<NodeRole, string>>> = {
   standby: 'standbyok',
   standbyRedirect: 'standbyok',
+  readStandby: 'standbyok',
   performanceStandby: 'perfstandbyok',
 }
 
-export function health(state: State, role: Role, request: VaultRequest): Reply {
+export function health(state: State, role: NodeRole, request: VaultRequest): Reply {
   if (headerOf(request, 'x-vault-namespace') !== undefined) {
     return failure(400, 'operation unavailable in namespaces')
   }
@@ -54,7 +58,7 @@ export function health(state: State, role: Role, request: VaultRequest): Reply {
   return request.method === 'GET' ? reply : { status, headers: reply.headers }
 }
 
-function bodyOf(state: State, role: Role) {
+function bodyOf(state: State, role: NodeRole) {
   const initialized = role !== 'uninitialised'
   const sealed = !initialized || role === 'sealed'
   return {
@@ -70,7 +74,7 @@ function bodyOf(state: State, role: Role) {
   }
 }
 
-function dataRecoveryMode(role: Role, sealed: boolean): string {
+function dataRecoveryMode(role: NodeRole, sealed: boolean): string {
   if (sealed) return 'unknown'
   return role === 'drSecondary' ? 'secondary' : 'disabled'
 }

@@ -9,9 +9,10 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers'
 import { alter, deliver, replacementOf } from './deliver.ts'
 import { createFaultList, type Fault, type FaultHandle, type FaultScope } from './faults.ts'
-import type { Role } from './health.ts'
+import type { NodeRole } from './health.ts'
 import { failure, type Reply } from './reply.ts'
 import { itemCount, type Limits, USUAL_LIMITS, type VaultRequest } from './request.ts'
 
@@ -34,7 +35,7 @@ export interface Received {
 export interface FakeNode {
   /** `http://127.0.0.1:port`, the same after a restart. */
   readonly address: string
-  role: Role
+  role: NodeRole
   /** Where `standbyRedirect` sends clients, a base URL; the active node where undefined. */
   redirectTo: string | undefined
   /** A node that lags sees none of the writes made since this was set. */
@@ -66,7 +67,7 @@ export interface NodeDeps {
 
 const FIVE_MINUTES_MS = 300_000
 
-export async function startNode(role: Role, deps: NodeDeps): Promise<FakeNode> {
+export async function startNode(role: NodeRole, deps: NodeDeps): Promise<FakeNode> {
   const faults = createFaultList()
   let requests: Received[] = []
   let port = 0
@@ -179,13 +180,14 @@ function limitsOf(faults: readonly Fault[]): Limits {
 }
 
 async function readRequest(request: IncomingMessage): Promise<VaultRequest> {
-  const { method = '', url = '', headers } = request
+  const { method = '', url = '', headers, headersDistinct } = request
+  const inconsistent = headersDistinct['x-vault-inconsistent'] ?? []
   let text = ''
   request.setEncoding('utf8')
   for await (const chunk of request) text += String(chunk)
   const { pathname, searchParams } = new URL(url, 'http://node')
   const path = pathname.startsWith('/v1/') ? pathname.slice(4) : pathname
-  return { method, path, query: searchParams, headers, text }
+  return { method, path, query: searchParams, headers, inconsistent, text }
 }
 
 function record(asked: VaultRequest, response: ServerResponse): Received {

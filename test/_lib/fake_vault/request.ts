@@ -9,6 +9,8 @@ export interface VaultRequest {
   readonly path: string
   readonly query: URLSearchParams
   readonly headers: IncomingHttpHeaders
+  /** Each `X-Vault-Inconsistent` on its own line is a choice of its own. */
+  readonly inconsistent: readonly string[]
   readonly text: string
 }
 

@@ -1,6 +1,7 @@
 /** What a node that serves a request itself answers: token, policy, and then the engine of the path. @module */
 
-import { loginByApprole, lookupSelf, renewSelf } from './auth.ts'
+import { checkApprole, loginByApprole, lookupSelf, renewSelf } from './auth.ts'
+import type { NodeRole } from './health.ts'
 import { readKv1, readKv2, wrongKv2Path } from './kv.ts'
 import { denied, failure, type JsonObject, noToken, type Reply, wrapped } from './reply.ts'
 import { headerOf, type VaultRequest } from './request.ts'
@@ -21,6 +22,7 @@ export interface Served {
   readonly body: JsonObject
   /** Which writes the node has seen. */
   readonly upTo: number
+  readonly role: NodeRole
 }
 
 const OPERATIONS: Readonly<Record<string, Capability>> = {
@@ -34,18 +36,29 @@ const OPERATIONS: Readonly<Record<string, Capability>> = {
 
 const LOGIN = /^(auth\/.+)\/login$/
 
-export function route(state: State, served: Served): Reply {
+/** What no standby does by itself. */
+export const NEEDS_ACTIVE = 'needs the active node'
+
+export function route(state: State, served: Served): Reply | typeof NEEDS_ACTIVE {
   const operation = OPERATIONS[served.request.method]
   if (operation === undefined) return failure(405)
-  const login = LOGIN.exec(served.path)
-  if (login !== null && state.mounts.get(login[1] ?? '') === 'approle') {
-    return loginByApprole(state, login[1] ?? '', served.body)
-  }
+  const mount = LOGIN.exec(served.path)?.[1] ?? ''
+  if (state.mounts.get(mount) === 'approle') return loginReply(state, mount, served)
   const token = tokenOf(state, served)
-  if (token === undefined) return noToken()
+  // Only OpenBao's standbys ask the active node about a token that they do not know.
+  if (token === undefined) return served.role === 'readStandby' ? NEEDS_ACTIVE : noToken()
   const capability = existing(state, served.path) ? operation : createIfUpdate(operation)
   if (!mayDo(token, served.path, capability)) return denied()
+  const writes = capability === 'create' || served.path === 'auth/token/renew-self'
+  if (writes && served.role !== 'active') return NEEDS_ACTIVE
   return engineReply(state, served, operation, token)
+}
+
+/** A standby checks the credentials itself, and has the token made by the active node. */
+function loginReply(state: State, mount: string, { body, upTo, role }: Served) {
+  const checked = checkApprole(state, { mount, body, upTo })
+  if ('refusal' in checked) return checked.refusal
+  return role === 'active' ? loginByApprole(state, checked.role, body) : NEEDS_ACTIVE
 }
 
 /** A token that the node has not seen yet is unknown to it. */

@@ -1,22 +1,16 @@
 /** What a node answers by its role: itself, for the active node, or not at all. @module */
 
-import {
-  behind,
-  type Consistency,
-  indexHeader,
-  wantedIndex,
-  wantsForwarding,
-} from './consistency.ts'
-import { health, type Role } from './health.ts'
+import { type Consistency, indexHeader, refuseIfBehind } from './consistency.ts'
+import { health, type NodeRole } from './health.ts'
 import { failure, noActiveNode, type Reply, sealed } from './reply.ts'
 import { headerOf, type Limits, readBody, type VaultRequest } from './request.ts'
-import { route } from './routes.ts'
-import { liveToken, type State } from './state.ts'
+import { NEEDS_ACTIVE, route } from './routes.ts'
+import type { State } from './state.ts'
 
 /** A node as far as it decides about an answer. */
 export interface Stand {
-  readonly role: Role
-  /** The base URL that a standby sends clients to; undefined without an active node. */
+  readonly role: NodeRole
+  /** The base URL that a standby sends clients to, dead or alive; undefined where it knows none. */
   readonly redirectTo: string | undefined
   /** Whether a node is there that requests can be forwarded to. */
   readonly hasActive: boolean
@@ -31,14 +25,42 @@ export function serve(state: State, stand: Stand, request: VaultRequest): Reply 
   if (stand.requireRequestHeader && headerOf(request, 'x-vault-request') !== 'true') {
     return failure(412, 'missing "X-Vault-Request" header')
   }
-  const { path } = request
-  if (path === 'sys/health') return health(state, stand.role, request)
+  const behind = behindReply(state, stand, request)
+  if (behind !== undefined && behind !== 'forward') return behind
   const { role } = stand
+  if (request.path === 'sys/health') return health(state, role, request)
   if (role === 'sealed' || role === 'uninitialised') return sealed()
   if (role === 'drSecondary') return failure(400, 'path disabled in replication DR secondary mode')
   if (role === 'standbyRedirect') return redirect(stand, request)
-  if (role === 'standby') return forward(state, stand, request)
+  if (behind === 'forward' || wantsActive(stand, request)) return forward(state, stand, request)
   return serveHere(state, stand, request)
+}
+
+/** The active node of OpenBao never lags; its standbys refuse even `sys/health`, which Vault's do not. */
+function behindReply(state: State, stand: Stand, request: VaultRequest) {
+  const { consistency, role, upTo } = stand
+  const exempt =
+    consistency === 'openbao'
+      ? role === 'active' || role === 'sealed' || role === 'uninitialised'
+      : request.path === 'sys/health'
+  const seen = exempt ? Number.POSITIVE_INFINITY : upTo
+  return refuseIfBehind(consistency, state, seen, request)
+}
+
+/** Standbys that forward everything, and what a client of Vault Enterprise sends on by itself. */
+function wantsActive({ role, consistency }: Stand, request: VaultRequest): boolean {
+  if (role === 'standby') return true
+  if (role === 'active' || consistency !== 'vault') return false
+  return headerOf(request, 'x-vault-forward') === 'active-node'
+}
+
+/** Where the active node cannot be reached, a standby sends clients to where it was last. */
+function forward(state: State, stand: Stand, request: VaultRequest): Reply {
+  const forbidden =
+    stand.role !== 'performanceStandby' &&
+    (headerOf(request, 'x-vault-no-request-forwarding') ?? '') !== ''
+  if (forbidden || !stand.hasActive) return redirect(stand, request)
+  return serveHere(state, { ...stand, role: 'active', upTo: Number.POSITIVE_INFINITY }, request)
 }
 
 function redirect({ redirectTo }: Stand, { path, query }: VaultRequest): Reply {
@@ -47,50 +69,26 @@ function redirect({ redirectTo }: Stand, { path, query }: VaultRequest): Reply {
   return { status: 307, headers: { location: `${redirectTo}/v1/${path}${search}` } }
 }
 
-function forward(state: State, stand: Stand, request: VaultRequest): Reply {
-  const forbidden = (headerOf(request, 'x-vault-no-request-forwarding') ?? '') !== ''
-  if (forbidden) return redirect(stand, request)
-  if (!stand.hasActive) return noActiveNode()
-  return serveHere(state, { ...stand, upTo: state.index }, request)
-}
-
 function serveHere(state: State, stand: Stand, request: VaultRequest): Reply {
   const found = belowNamespace(state, request)
   if ('refusal' in found) return found.refusal
   const read = readBody(request, stand.limits)
   if ('refusal' in read) return read.refusal
-  const wanted = wantedIndex(stand.consistency, request)
-  if (wanted === undefined) return failure(400, 'invalid X-Vault-Index header')
-  const lags = Math.max(wanted, tokenIndex(state, stand, request)) > stand.upTo
-  const elsewhere = lags ? wantsForwarding(request) : goesToActive(stand, request)
-  if (lags && !elsewhere) return behind()
-  if (elsewhere && !stand.hasActive) return noActiveNode()
+  const { role, upTo } = stand
   const writes = state.index
-  const upTo = elsewhere ? Number.POSITIVE_INFINITY : stand.upTo
-  const reply = route(state, { request, path: found.path, body: read.body, upTo })
-  return withIndex(state, stand.consistency, { reply, upTo, wrote: state.index > writes })
-}
-
-/** A token of Vault Enterprise carries the index of its making. */
-function tokenIndex(state: State, { consistency }: Stand, request: VaultRequest): number {
-  if (consistency !== 'vault') return 0
-  return liveToken(state, headerOf(request, 'x-vault-token'))?.index ?? 0
-}
-
-/** What only the active node does, and what the client sends there. */
-function goesToActive({ role }: Stand, request: VaultRequest): boolean {
-  if (role === 'active') return false
-  if (headerOf(request, 'x-vault-forward') === 'active-node') return true
-  return /(?:\/login|\/renew-self)$/.test(request.path)
+  const served = { request, path: found.path, body: read.body, upTo, role }
+  const reply = route(state, served)
+  if (reply === NEEDS_ACTIVE) return forward(state, stand, request)
+  return withIndex(state, stand, { reply, wrote: state.index > writes })
 }
 
 function withIndex(
   state: State,
-  consistency: Consistency,
-  { reply, upTo, wrote }: { readonly reply: Reply; readonly upTo: number; readonly wrote: boolean },
+  { consistency, upTo }: Stand,
+  { reply, wrote }: { readonly reply: Reply; readonly wrote: boolean },
 ): Reply {
-  const told = consistency === 'openbao' ? reply.status < 400 : wrote
-  if (consistency === 'none' || !told) return reply
+  const told = consistency === 'openbao' ? reply.text?.startsWith('{"request_id"') : wrote
+  if (consistency === 'none' || told !== true) return reply
   const index = indexHeader(consistency, state, wrote ? state.index : upTo)
   return { ...reply, headers: { ...reply.headers, 'x-vault-index': index } }
 }

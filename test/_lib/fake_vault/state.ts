@@ -31,7 +31,8 @@ export type Rules = Map<string, readonly Capability[]>
 export interface Role {
   readonly name: string
   readonly roleId: string
-  readonly secretIds: Set<string>
+  /** With the index of their making. */
+  readonly secretIds: Map<string, number>
   readonly rules: Rules
   readonly policies: readonly string[]
   tokenTtl: number
