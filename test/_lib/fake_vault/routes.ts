@@ -47,10 +47,9 @@ export function route(state: State, served: Served): Reply | typeof NEEDS_ACTIVE
   const token = tokenOf(state, served)
   // Only OpenBao's standbys ask the active node about a token that they do not know.
   if (token === undefined) return served.role === 'readStandby' ? NEEDS_ACTIVE : noToken()
-  const capability = existing(state, served.path) ? operation : createIfUpdate(operation)
+  const capability = capabilityOf(state, served.path, operation)
   if (!mayDo(token, served.path, capability)) return denied()
-  const writes = capability === 'create' || served.path === 'auth/token/renew-self'
-  if (writes && served.role !== 'active') return NEEDS_ACTIVE
+  if (served.role !== 'active' && writes(served.path, capability)) return NEEDS_ACTIVE
   return engineReply(state, served, operation, token)
 }
 
@@ -69,13 +68,14 @@ function tokenOf(state: State, { request, upTo }: Served): Token | undefined {
 }
 
 /** Encryption alone looks whether its key is there, and asks for `create` where it is not. */
-function existing(state: State, path: string): boolean {
+function capabilityOf(state: State, path: string, operation: Capability): Capability {
   const [, mount, name] = /^(.+)\/encrypt\/([^/]+)$/.exec(path) ?? []
-  return name === undefined || state.keys.has(`${mount}/${name}`)
+  const creates = name !== undefined && !state.keys.has(`${mount}/${name}`)
+  return creates && operation === 'update' ? 'create' : operation
 }
 
-function createIfUpdate(operation: Capability): Capability {
-  return operation === 'update' ? 'create' : operation
+function writes(path: string, capability: Capability): boolean {
+  return capability === 'create' || path === 'auth/token/renew-self'
 }
 
 function mayDo({ role }: Token, path: string, capability: Capability): boolean {

@@ -21,17 +21,24 @@ export interface Stand {
   readonly requireRequestHeader: boolean
 }
 
+/** Nodes that serve nothing but `sys/health`. */
+const USELESS: Readonly<Partial<Record<NodeRole, (stand: Stand, request: VaultRequest) => Reply>>> =
+  {
+    sealed,
+    uninitialised: sealed,
+    drSecondary: () => failure(400, 'path disabled in replication DR secondary mode'),
+    standbyRedirect: redirect,
+  }
+
 export function serve(state: State, stand: Stand, request: VaultRequest): Reply {
   if (stand.requireRequestHeader && headerOf(request, 'x-vault-request') !== 'true') {
     return failure(412, 'missing "X-Vault-Request" header')
   }
   const behind = behindReply(state, stand, request)
   if (behind !== undefined && behind !== 'forward') return behind
-  const { role } = stand
-  if (request.path === 'sys/health') return health(state, role, request)
-  if (role === 'sealed' || role === 'uninitialised') return sealed()
-  if (role === 'drSecondary') return failure(400, 'path disabled in replication DR secondary mode')
-  if (role === 'standbyRedirect') return redirect(stand, request)
+  if (request.path === 'sys/health') return health(state, stand.role, request)
+  const useless = USELESS[stand.role]
+  if (useless !== undefined) return useless(stand, request)
   if (behind === 'forward' || wantsActive(stand, request)) return forward(state, stand, request)
   return serveHere(state, stand, request)
 }
