@@ -67,14 +67,15 @@ export function lookupSelf(state: State, token: Token): Reply {
       expire_time: ends ? new Date(expiresAt).toISOString() : null,
       explicit_max_ttl: 0,
       id: value,
-      issue_time: new Date(issuedAt).toISOString(),
       meta: role === undefined ? null : { role_name: role.name },
       num_uses: 0,
       orphan: true,
       path: role === undefined ? 'auth/token/root' : 'auth/approle/login',
       policies: policiesOf(role),
-      // A token without a lease has no such key.
-      ...(role === undefined ? {} : { renewable: !batch }),
+      // A token without a lease has no such keys.
+      ...(role === undefined
+        ? {}
+        : { issue_time: new Date(issuedAt).toISOString(), renewable: !batch }),
       ttl: ends ? secondsLeft(state, token) : 0,
       type: role?.tokenType ?? 'service',
     },

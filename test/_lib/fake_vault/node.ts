@@ -186,8 +186,9 @@ async function readRequest(request: IncomingMessage): Promise<VaultRequest> {
   request.setEncoding('utf8')
   for await (const chunk of request) text += String(chunk)
   const { pathname, searchParams } = new URL(url, 'http://node')
-  const path = pathname.startsWith('/v1/') ? pathname.slice(4) : pathname
-  return { method, path, query: searchParams, headers, inconsistent, text }
+  const inside = pathname.startsWith('/v1/')
+  const path = inside ? pathname.slice(4) : pathname
+  return { method, path, inside, query: searchParams, headers, inconsistent, text }
 }
 
 function record(asked: VaultRequest, response: ServerResponse): Received {

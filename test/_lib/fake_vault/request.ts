@@ -7,6 +7,8 @@ export interface VaultRequest {
   readonly method: string
   /** Below `/v1/`, without the query. */
   readonly path: string
+  /** Whether it asks for something below `/v1/` at all. */
+  readonly inside: boolean
   readonly query: URLSearchParams
   readonly headers: IncomingHttpHeaders
   /** Each `X-Vault-Inconsistent` on its own line is a choice of its own. */

@@ -30,10 +30,19 @@ const USELESS: Readonly<Partial<Record<NodeRole, (stand: Stand, request: VaultRe
     standbyRedirect: redirect,
   }
 
+/** Every answer repeats the namespace of its request. */
 export function serve(state: State, stand: Stand, request: VaultRequest): Reply {
+  const reply = answer(state, stand, request)
+  const namespace = headerOf(request, 'x-vault-namespace')
+  if (namespace === undefined) return reply
+  return { ...reply, headers: { ...reply.headers, 'x-vault-namespace': namespace } }
+}
+
+function answer(state: State, stand: Stand, request: VaultRequest): Reply {
   if (stand.requireRequestHeader && headerOf(request, 'x-vault-request') !== 'true') {
     return failure(412, 'missing "X-Vault-Request" header')
   }
+  if (!request.inside) return failure(404)
   const behind = behindReply(state, stand, request)
   if (behind !== undefined && behind !== 'forward') return behind
   if (request.path === 'sys/health') return health(state, stand.role, request)
