@@ -1,8 +1,8 @@
 /** How a reply leaves a node, whole or as a fault spoils it. @module */
 
 import { Buffer } from 'node:buffer'
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import type { Fault } from './faults.ts'
 import { failure, type Reply } from './reply.ts'
 import { isObject } from './request.ts'
@@ -45,7 +45,8 @@ export async function deliver(
     return
   }
   if (kinds.includes('oversize')) {
-    await sendOversize(response)
+    response.writeHead(200, { 'content-type': 'application/json' })
+    await pipeline(oversizeBody(), response)
     return
   }
   const bytes = Buffer.from(reply.text ?? '')
@@ -62,15 +63,11 @@ export async function deliver(
   if (cut) response.socket?.destroy()
 }
 
-/** Valid JSON as far as it goes, so that its length is what the client objects to. */
-async function sendOversize(response: ServerResponse): Promise<void> {
-  response.writeHead(200, { 'content-type': 'application/json' })
-  response.write('{"data":{"value":"')
-  for (let sent = 0; sent < OVERSIZE_BYTES && !response.destroyed; sent += CHUNK_BYTES) {
-    if (response.write('A'.repeat(CHUNK_BYTES))) continue
-    await Promise.race([once(response, 'drain'), once(response, 'close')])
-  }
-  response.end('"}}')
+/** Valid JSON, so that its length is what the client objects to. */
+function* oversizeBody(): Generator<string> {
+  yield '{"data":{"value":"'
+  for (let sent = 0; sent < OVERSIZE_BYTES; sent += CHUNK_BYTES) yield 'A'.repeat(CHUNK_BYTES)
+  yield '"}}'
 }
 
 function withoutLastResult(text: string): string {
