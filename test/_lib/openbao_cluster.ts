@@ -57,6 +57,7 @@ export interface OpenBaoCluster extends AsyncDisposable {
 
 const ACTIVE = 200
 const STANDBY = 429
+const NOT_INITIALISED = 501
 const SILENCE_MS = 1_000
 
 const raftReply = v.object({
@@ -159,6 +160,9 @@ async function prepare(folder: string, count: number, standbyReads: boolean): Pr
       path: join(home, 'data'),
       node_id: `node-${at}`,
       performance_multiplier: 1,
+      // Votes are given when these look; by default every ten seconds.
+      autopilot_update_interval: '200ms',
+      autopilot_reconcile_interval: '500ms',
       // The first node makes the cluster.
       ...(at === 0 ? {} : { retry_join }),
     }
@@ -187,27 +191,30 @@ async function form(
   servers: readonly Server[],
   unseal: (server: Server) => Promise<void>,
 ): Promise<string> {
-  const [first] = servers
+  const [first, ...others] = servers
   if (first === undefined) throw new Error('No nodes')
-  await first.start()
+  await Promise.all(servers.map((server) => server.start()))
   const shares = { secret_shares: 1, secret_threshold: 1 }
   const init = v.parse(initReply, await first.send('POST', 'sys/init', shares, ''))
-  for (const server of servers) {
-    server.unsealKey = init.keys[0]
-    if (server !== first) {
-      await server.start()
-      await until('the node found the cluster', async () => (await statusOf(server)) !== 501)
-    }
-    await unseal(server)
-  }
-  await makeVoters(first, init.root_token, servers.length)
+  for (const server of servers) server.unsealKey = init.keys[0]
+  await unseal(first)
+  const leads = async () => (await statusOf(first)) === ACTIVE
+  await until('the first node is active', leads, ELECTION)
+  // A node that joins has no vote until autopilot trusts it; without votes there is no failover.
+  const autopilot = 'sys/storage/raft/autopilot/configuration'
+  await first.send('POST', autopilot, { server_stabilization_time: '1s' }, init.root_token)
+  await Promise.all(
+    others.map(async (server) => {
+      const found = async () => (await statusOf(server)) !== NOT_INITIALISED
+      await until('the node found the cluster', found, ELECTION)
+      await unseal(server)
+    }),
+  )
+  await untilVoters(first, init.root_token, servers.length)
   return init.root_token
 }
 
-/** A node that joins has no vote until autopilot trusts it; without votes there is no failover. */
-async function makeVoters(active: Server, token: string, count: number): Promise<void> {
-  const path = 'sys/storage/raft/autopilot/configuration'
-  await active.send('POST', path, { server_stabilization_time: '1s' }, token)
+async function untilVoters(active: Server, token: string, count: number): Promise<void> {
   await until(
     'every node has a vote',
     async () => {
