@@ -267,6 +267,8 @@ test('a node records what it was asked', async () => {
     ['POST', ENCRYPT, 7, 200],
   )
   assert.is(received?.headers['x-vault-request'], 'true')
+  one.node.forgetRequests()
+  assert.equal(one.node.requests, [])
 })
 
 test.run()

@@ -221,6 +221,34 @@ test('Vault Enterprise: writes answer an index, and a node behind it or behind t
   assert.is((await one.at(0, KEY, { token })).headers['x-vault-index'], undefined)
 })
 
+test('what an operator does to key, policy, tokens and secret id holds at once', async () => {
+  await using one = await setup()
+  const token = one.approle.issueToken()
+  const requests = async () =>
+    [await one.at(0, KEY, { token }), await one.encrypt(0, token), await one.login(0)].map(
+      ({ status }) => status,
+    )
+
+  const seen = [await requests()]
+  one.approle.destroySecretId()
+  seen.push(await requests())
+  one.cluster.deleteKey()
+  seen.push(await requests())
+  one.approle.rules.delete(KEY)
+  await one.approle.replaceSecretId()
+  seen.push(await requests())
+  one.cluster.revokeTokens()
+  seen.push(await requests())
+
+  assert.equal(seen, [
+    [200, 200, 200],
+    [200, 200, 400],
+    [404, 403, 400],
+    [403, 403, 200],
+    [403, 403, 200],
+  ])
+})
+
 test('everything lives in the namespace, and health outside of any', async () => {
   await using one = await setup({ namespace: 'admin/team' })
   const token = one.approle.issueToken()

@@ -42,6 +42,7 @@ export type Fault =
   /** A limit of the node on a request's body. */
   | { readonly kind: 'maxBody'; readonly bytes: number }
 
+/** Where nothing is named, all requests, `sys/health` among them. */
 export interface FaultScope {
   /** For the next so many requests that match; for all where absent. */
   readonly count?: number

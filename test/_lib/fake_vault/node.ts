@@ -38,7 +38,7 @@ export interface FakeNode {
   role: NodeRole
   /** Where `standbyRedirect` sends clients, a base URL; the active node where undefined. */
   redirectTo: string | undefined
-  /** A node that lags sees none of the writes made since this was set. */
+  /** A node that lags sees none of the key versions, tokens and secret ids made since this was set. */
   lagging: boolean
   /** The last write that it has seen; infinite where it keeps up. */
   readonly upTo: number
@@ -51,8 +51,6 @@ export interface FakeNode {
   /** Ends all faults, and lets go what hangs. */
   clearFaults(): void
   forgetRequests(): void
-  /** Closes the connections on which nothing is under way, as a server does with old ones. */
-  closeIdleConnections(): void
   /** Nothing listens any more; connections are reset. */
   stop(): Promise<void>
   start(): Promise<void>
@@ -108,7 +106,6 @@ export async function startNode(role: NodeRole, deps: NodeDeps): Promise<FakeNod
     forgetRequests: () => {
       requests = []
     },
-    closeIdleConnections: () => server?.closeIdleConnections(),
     async stop() {
       const old = server
       server = undefined
