@@ -10,7 +10,7 @@ import { type HttpAnswer, parseAnswer } from '../http/client.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import type { ClusterRequest } from './vault_cluster.ts'
-import { isDrSecondary } from './vault_node.ts'
+import { isDrSecondary, isLagging } from './vault_node.ts'
 
 export interface VaultRequest<TSchema extends v.GenericSchema> {
   readonly method: 'GET' | 'POST'
@@ -101,13 +101,14 @@ interface Meaning {
   readonly why: string
 }
 
+const LAGGING = 412
 const DR_SECONDARY = 472
 const MEANINGS: Readonly<Record<number, Meaning>> = {
   400: { code: 'protocol', why: 'it refused the request' },
   401: { code: 'denied', why: 'it refused the token' },
   403: { code: 'denied', why: 'the token or its policy does not allow this' },
   404: { code: 'key_unknown', why: 'there is no such mount, key or namespace' },
-  412: { code: 'unavailable', why: 'this node lags behind the others' },
+  [LAGGING]: { code: 'unavailable', why: 'this node lags behind the others' },
   413: { code: 'request_invalid', why: 'the request is too long for it' },
   429: { code: 'throttled', why: 'it limits the rate of requests' },
   [DR_SECONDARY]: {
@@ -133,12 +134,18 @@ const UNAVAILABLE: readonly (readonly [phrase: string, why: string])[] = [
 const OF_THE_SERVICE: ReadonlySet<number> = new Set([401, 403, 404])
 const vaultErrors = v.pipe(v.string(), v.parseJson(), v.object({ errors: v.array(v.string()) }))
 
+/** The status that says what the service means. */
+function plainStatus(status: number, text: string): number {
+  if (isDrSecondary({ status, text })) return DR_SECONDARY
+  return isLagging({ status, text }) ? LAGGING : status
+}
+
 function meaningOf(status: number, text: string): Meaning {
   if (OF_THE_SERVICE.has(status) && !v.is(vaultErrors, text)) {
     const why = 'not in the words of Vault or OpenBao: is it a proxy or load balancer in between?'
     return { code: 'unavailable', why }
   }
-  const known = MEANINGS[isDrSecondary({ status, text }) ? DR_SECONDARY : status]
+  const known = MEANINGS[plainStatus(status, text)]
   if (known !== undefined) return known
   if (status === 503) {
     const said = UNAVAILABLE.find(([phrase]) => text.includes(phrase))

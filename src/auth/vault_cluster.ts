@@ -16,7 +16,7 @@ import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { FirstGood } from './first_good.ts'
 import { pause } from './pause.ts'
-import { isDrSecondary, NODE_RANKS, type NodeRole, roleOf } from './vault_node.ts'
+import { isDrSecondary, isLagging, NODE_RANKS, type NodeRole, roleOf } from './vault_node.ts'
 
 export interface VaultClusterDeps {
   readonly clock: Clock
@@ -189,9 +189,10 @@ export class VaultCluster {
   }
 
   /** How long to wait before the same node is asked again; undefined where that does not help. */
-  #waitAfter({ status, header }: HttpAnswer, turn: number): number | undefined {
+  #waitAfter(answer: HttpAnswer, turn: number): number | undefined {
+    const { status, header } = answer
     const jitter = 0.5 + this.#deps.random()
-    if (status === 412 && turn < LAGGING_TURNS) {
+    if (isLagging(answer) && turn < LAGGING_TURNS) {
       // Its own clock may be at fault: an index that nobody ever reaches is worth nothing.
       if (turn === LAGGING_TURNS - 1) this.#index = undefined
       return turn === 1 ? 0 : RETRY_PAUSE_MS * jitter

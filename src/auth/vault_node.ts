@@ -37,6 +37,22 @@ const ROLES: Readonly<Record<number, NodeRole>> = {
   530: 'removed',
 }
 
+/**
+ * The node has not come so far as the index that the request names. OpenBao says so
+ * with the status of a rate limit and without a word.
+ */
+export function isLagging({
+  status,
+  text,
+}: {
+  readonly status: number
+  readonly text: string
+}): boolean {
+  return status === 412 || (status === 429 && text.trim() === NO_ERRORS)
+}
+
+const NO_ERRORS = '{"errors":[]}'
+
 /** A disaster recovery secondary refuses everything as if the request were at fault. */
 export function isDrSecondary({
   status,

@@ -374,19 +374,24 @@ test('nodes are told apart by their health, without a namespace, and the active 
   assert.is(encrypts(one.cluster.node(0)).length, 1)
 })
 
-test('a node that lags behind the login is told how far to be, and forwards', async () => {
-  await using one = await setup({ nodes: 2, consistency: true })
-  one.cluster.node(0).role = 'performanceStandby'
-  one.cluster.node(1).role = 'active'
-  one.cluster.node(0).lagging = true
+for (const [consistency, behind] of [
+  [true, 412],
+  ['openbao', 429],
+] as const) {
+  test(`a node that lags behind the login (${behind}) is told how far to be, and forwards`, async () => {
+    await using one = await setup({ nodes: 2, consistency })
+    one.cluster.node(0).role = 'performanceStandby'
+    one.cluster.node(1).role = 'active'
+    one.cluster.node(0).lagging = true
 
-  assert.is((await one.wrap()).code, 'ok')
+    assert.is((await one.wrap()).code, 'ok')
 
-  const [first, second] = encrypts(one.cluster.node(0))
-  assert.is(first?.status, 412)
-  assert.type(first?.headers['x-vault-index'], 'string')
-  assert.is(second?.headers['x-vault-inconsistent'], 'forward-active-node')
-})
+    const [first, second] = encrypts(one.cluster.node(0))
+    assert.is(first?.status, behind)
+    assert.type(first?.headers['x-vault-index'], 'string')
+    assert.is(second?.headers['x-vault-inconsistent'], 'forward-active-node')
+  })
+}
 
 test('a hundred requests that meet revoked tokens cause one login, whichever nodes they ask', async () => {
   await using one = await setup({ nodes: 3 })

@@ -34,7 +34,7 @@ const encryptReply = v.object({ data: v.object({ ciphertext: v.string() }) })
 async function setup() {
   const folder = await tempFolder()
   const bao = await startOpenBao()
-  const transit = await bao.setupTransit({ folder: folder.path })
+  const transit = await bao.setupTransit({ folder: folder.path, defaultPolicy: true })
   await writeSecrets(bao)
   const real = await subjectOf(bao, transit)
   const fake = await startFakeVault({ consistency: 'openbao', requireRequestHeader: false })
