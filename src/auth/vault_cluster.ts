@@ -210,7 +210,8 @@ export class VaultCluster {
 
   /** Never anybody whom the operator did not name, and never from https to http. */
   #redirected(from: Node, { header }: HttpAnswer): Node | undefined {
-    const { origin } = locationOf(header('location')) ?? {}
+    const { origin = '' } = locationOf(header('location')) ?? {}
+    if (from.client.address.startsWith('https:') && !origin.startsWith('https:')) return undefined
     return this.#nodes.find((node) => node !== from && node.client.address === origin)
   }
 

@@ -13,7 +13,7 @@ import { KmsError } from '../kms/errors.ts'
 export interface Exchange {
   readonly origin: string
   readonly path: string
-  readonly method: 'GET' | 'POST' | 'PUT' | 'LIST'
+  readonly method: 'GET' | 'POST'
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
   /** Its reason is what the exchange rejects with. */
@@ -44,7 +44,7 @@ export function exchange(dispatcher: Dispatcher, request: Exchange): Promise<Raw
     signal.addEventListener('abort', abort, { once: true })
     const ended = () => signal.removeEventListener('abort', abort)
     dispatcher.dispatch(
-      { origin, path, method: method as Dispatcher.HttpMethod, headers, body: body ?? null },
+      { origin, path, method, headers, body: body ?? null },
       {
         onRequestStart(controller) {
           reader.controller = controller

@@ -130,6 +130,13 @@ function nameOf({ version, bytes, associatedData }: Wrapped): string {
   return `${version}:${latin1(associatedData)}${latin1(bytes)}`
 }
 
+/** A character a byte; in parts, since so many arguments as a long one has would not fit the stack. */
 function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes)
+  let text = ''
+  for (let at = 0; at < bytes.length; at += LATIN1_PART) {
+    text += String.fromCharCode(...bytes.subarray(at, at + LATIN1_PART))
+  }
+  return text
 }
+
+const LATIN1_PART = 4_096

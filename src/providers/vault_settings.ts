@@ -103,7 +103,8 @@ export class VaultSettings {
         },
       )
     }
-    this.#place = { mount, key }
+    // Of several that read at the same time the first decides.
+    this.#place ??= { mount, key }
     this.#follow(read, this.#place)
     return this.#place
   }
