@@ -64,11 +64,7 @@ class KmsSocket implements GrpcServer {
   constructor(options: GrpcServerOptions) {
     this.path = options.socket.path
     this.#options = options
-    this.#server = new Server({
-      'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
-      // Bookkeeping of every message for a debugging service that is not served.
-      'grpc.enable_channelz': 0,
-    })
+    this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES })
     this.#serve('v2', createV2Handlers(options))
     this.#serve('v1beta1', createV1Handlers(options))
   }
