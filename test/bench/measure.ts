@@ -49,7 +49,7 @@ interface Loading {
 }
 
 /** A second generator is worth its share of the machine from here on. */
-const WORTH_IT = 1.15
+const WORTH_IT = 1.02
 /** These are measured at the highest concurrency alone. */
 const MANY: ReadonlySet<Operation> = new Set(['Repeat', 'Cold v1'])
 const WARM_UP_ITEMS = 500
