@@ -57,16 +57,19 @@ export interface Plain {
 export interface Wrapped {
   readonly version: string
   readonly bytes: Uint8Array
-  readonly associatedData: Uint8Array
+  /** Undefined for what another plugin wrapped: it bound nothing, or only what the provider's config says. */
+  readonly associatedData: Uint8Array | undefined
 }
 
 export interface KeyState {
-  /** False where the service picks the key material itself and does not say which (AWS). */
+  /** False where the service picks the key material itself (AWS): `versions` then has the key as its only one. */
   readonly selectable: boolean
   /** Oldest first, as far back as the service tells. */
   readonly versions: readonly KeyVersion[]
   /** The service's own clock when it answered, in milliseconds since the epoch, where it tells. */
   readonly serviceTime: number | undefined
+  /** Which key material encrypts now, where the service picks it itself and tells; for people only. */
+  readonly material?: string | undefined
 }
 
 export interface KeyVersion {

@@ -125,8 +125,9 @@ const EMPTY_RESULT: Outcome<never> = {
   error: new KmsError('Provider answered an empty result', { code: 'protocol' }),
 }
 
-/** Tells wraps apart; the associated data is as long in each. */
+/** Tells wraps apart; where there is associated data it is as long in each. */
 function nameOf({ version, bytes, associatedData }: Wrapped): string {
+  if (associatedData === undefined) return `foreign:${version}:${latin1(bytes)}`
   return `${version}:${latin1(associatedData)}${latin1(bytes)}`
 }
 

@@ -166,7 +166,7 @@ function seal({ key }: LocalKey, { plaintext, associatedData }: Plain): Uint8Arr
 }
 
 function unseal({ key }: LocalKey, { bytes, associatedData }: Wrapped): Uint8Array {
-  if (bytes.length < IV_BYTES + TAG_BYTES) throw refused()
+  if (associatedData === undefined || bytes.length < IV_BYTES + TAG_BYTES) throw refused()
   const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, IV_BYTES), {
     authTagLength: TAG_BYTES,
   })

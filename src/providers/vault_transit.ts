@@ -57,10 +57,9 @@ export function encryptItem(version: string, { plaintext, associatedData }: Plai
 }
 
 export function decryptItem({ version, bytes, associatedData }: Wrapped): object {
-  return {
-    ciphertext: `vault:v${version}:${base64(bytes)}`,
-    associated_data: base64(associatedData),
-  }
+  const ciphertext = `vault:v${version}:${base64(bytes)}`
+  if (associatedData === undefined) return { ciphertext }
+  return { ciphertext, associated_data: base64(associatedData) }
 }
 
 /** The ciphertext of a result, without what stands before its bytes. */

@@ -116,6 +116,6 @@ function open(key: Buffer, { bytes, associatedData }: Wrapped): Uint8Array {
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), {
     authTagLength: 16,
   })
-  decipher.setAAD(associatedData).setAuthTag(bytes.subarray(-16))
+  decipher.setAAD(associatedData ?? new Uint8Array()).setAuthTag(bytes.subarray(-16))
   return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
 }
