@@ -39,6 +39,7 @@ const io: Io = {
   err: (text) => process.stderr.write(text),
   color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
   stop: stop.signal,
+  onReload: (run) => process.on('SIGHUP', run),
 }
 const code = await runProgram(process.argv.slice(2), io)
 process.stdout.write('', () => process.exit(code))

@@ -1,15 +1,17 @@
 /** `trousseau config …`: config files without serving them. @module */
 
 import configJsonSchema from '../config/config.schema.json' with { type: 'json' }
+import { endpointsOf } from '../config/endpoints.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
 
 /** @throws ConfigError with all problems */
 export async function validateConfig(path: string, io: Io): Promise<number> {
-  const { socket, providers } = await loadConfig(path)
-  const named = providers.map(({ name, type }) => `${name} (${type})`).join(', ')
-  io.out(`${path} is valid: ${named} on ${socket.path}\n`)
+  const config = await loadConfig(path)
+  const named = config.providers.map(({ name, type }) => `${name} (${type})`).join(', ')
+  const sockets = endpointsOf(config).map(({ socket }) => socket.path)
+  io.out(`${path} is valid: ${named} on ${sockets.join(', ')}\n`)
   return EXIT.ok
 }
 

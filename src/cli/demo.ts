@@ -39,12 +39,13 @@ export async function demo(options: { readonly dir?: string }, io: Io): Promise<
     const made = await keyFileIn(keyFile)
     const config = parseConfig(demoConfig(folder, keyFile), 'demo')
     const plugin = await startPlugin(config, log)
+    const [socketPath = ''] = plugin.socketPaths
     try {
       io.out(`Trousseau ${VERSION}\n\n  key file  ${keyFile} (${made})\n`)
-      io.out(`  socket    ${plugin.socketPath}\n\n`)
+      io.out(`  socket    ${socketPath}\n\n`)
       await plugin.asked
-      await showRoundTrip(plugin.socketPath, io)
-      io.out(`\n${snippet(plugin.socketPath)}\n`)
+      await showRoundTrip(socketPath, io)
+      io.out(`\n${snippet(socketPath)}\n`)
       io.out(options.dir === undefined ? TEMPORARY : `The key stays in ${folder}.\n`)
       io.out('Serving until Ctrl-C.\n')
       await stopped(io.stop)

@@ -9,4 +9,6 @@ export interface Io {
   readonly color: boolean
   /** Fires on SIGINT and SIGTERM. */
   readonly stop: AbortSignal
+  /** From now on SIGHUP calls `run` and ends nothing. */
+  onReload(run: () => void): void
 }

@@ -1,40 +1,46 @@
 /**
- * Builds the whole plugin from a config: providers, health loop, keyring, socket
- * and admin server, in the order of design §6: the socket answers before anything
- * remote is asked.
+ * The whole plugin from a config: sockets, providers, health and admin server, in
+ * the order of design §6: the sockets answer before anything remote is asked.
  *
  * @module
  */
 
-import { randomBytes } from 'node:crypto'
+import { endpointsOf } from '../config/endpoints.ts'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { createStateFile } from '../config/state_file.ts'
-import { startGrpcServer } from '../grpc/server.ts'
-import { type Clock, systemClock } from '../kms/clock.ts'
-import { maxEnvelopeBytes } from '../kms/envelope.ts'
+import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
+import { systemClock } from '../kms/clock.ts'
+import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
-import { Health } from '../kms/health.ts'
-import { Keyring } from '../kms/keyring.ts'
-import { MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../kms/limits.ts'
-import { RingMember } from '../kms/ring_member.ts'
-import { noStateStore } from '../kms/state.ts'
+import type { KmsService } from '../kms/service.ts'
+import { noStateStore, StateBook } from '../kms/state.ts'
 import { startAdmin } from '../observe/admin.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { createStatusz } from '../observe/statusz.ts'
-import { createProvider, type FollowedSettings } from '../providers/registry.ts'
+import type { FollowedSettings } from '../providers/registry.ts'
+import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 /** How long requests under way may take once the plugin is told to stop. */
 const DRAIN_MS = 5_000
-const LONGEST_VERSION = { version: '9'.repeat(10), createdAt: 2 ** 40 }
+/** Providers that are not configured any more answer what is under way for so much longer than a request may take. */
+const RETIRE_MS = 1_000
+/** How often a socket that one of several endpoints cannot have is tried again. */
+const SOCKET_RETRY_MS = 5_000
 
 export interface Plugin {
-  /** Where the socket is. */
-  readonly socketPath: string
+  /** Where the sockets are. */
+  readonly socketPaths: readonly string[]
   /** Settles when the providers have been asked for the first time, whatever they said. */
   readonly asked: Promise<void>
+  /**
+   * Puts another config in force without dropping a request.
+   *
+   * @throws ConfigError or KmsError, after which everything is as it was
+   */
+  apply(config: Config): Promise<void>
   /** Ends what was started: requests under way are answered first. */
   close(): Promise<void>
 }
@@ -42,121 +48,184 @@ export interface Plugin {
 /** A log whose level a key service's settings may change. */
 export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
 
-interface Deps {
-  readonly clock: Clock
-  readonly events: EventSink
-}
-
-/** @throws KmsError when the socket, the admin address or a local key cannot be had */
+/** @throws KmsError when no socket, the admin address or a local key cannot be had */
 export async function startPlugin(config: Config, log: FollowingLog): Promise<Plugin> {
   const about = { version: VERSION, runtime: RUNTIME, now: systemClock.now }
-  const metrics = createMetrics(about)
-  const statusz = createStatusz(about)
+  const endpoints = endpointsOf(config).map(({ name }) => name)
+  const metrics = createMetrics({ ...about, endpoints })
+  const statusz = createStatusz({ ...about, endpoints })
   const events = fanOut([log, metrics.sink, statusz.sink])
-  const deps = { clock: systemClock, events }
-  const started = new Started()
+  const store = config.stateDir === undefined ? noStateStore : createStateFile(config.stateDir)
+  const book = new StateBook(store, events)
+  const plugin = new RunningPlugin(log, { clock: systemClock, events, book })
   try {
-    const follower = new SettingsFollower(log)
-    const ring = await createRing(config, { ...deps, onSettings: follower.onSettings }, started)
-    checkEnvelopeSize(ring)
-    const health = createHealth(config, ring, deps)
-    follower.health = health
-    started.add(() => Promise.resolve(health.stop()))
-    const server = await startGrpcServer({
-      ...deps,
-      socket: config.socket,
-      service: new Keyring({ ring, health, random: randomBytes }),
+    await book.load()
+    await plugin.start(config)
+    if (config.admin !== undefined) {
+      const { listen } = config.admin
+      const problem = () => plugin.problem()
+      const admin = await startAdmin({ listen, events, metrics, statusz, problem })
+      plugin.atEnd(() => admin.close())
+    }
+    return plugin
+  } catch (error) {
+    await plugin.close()
+    throw error
+  }
+}
+
+class RunningPlugin implements Plugin {
+  socketPaths: readonly string[] = []
+  asked: Promise<void> = Promise.resolve()
+  readonly #log: FollowingLog
+  readonly #deps: GenerationDeps
+  readonly #services = new Map<string, SwitchedService>()
+  /** What has to be ended, last started first. */
+  readonly #atEnd: (() => Promise<void>)[] = []
+  #settings: FollowedSettings = {}
+  #generation: Generation | undefined
+
+  constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>) {
+    this.#log = log
+    this.#deps = { ...deps, onSettings: (settings) => this.#follow(settings) }
+  }
+
+  atEnd(close: () => Promise<void>): void {
+    this.#atEnd.push(close)
+  }
+
+  async start(config: Config): Promise<void> {
+    const generation = await Generation.make(config, undefined, this.#deps)
+    this.#generation = generation
+    this.atEnd(async () => {
+      await this.#generation?.close()
+      await this.#deps.book.saved()
+    })
+    for (const { endpoint, keyring } of generation.served) {
+      this.#services.set(endpoint.name, new SwitchedService(keyring))
+    }
+    this.socketPaths = await this.#listen(generation)
+    generation.start()
+    this.asked = generation.look()
+  }
+
+  async apply(config: Config): Promise<void> {
+    const before = this.#generation
+    if (before === undefined) return
+    checkKept(before.config, config)
+    const next = await Generation.make(config, undefined, this.#deps, before)
+    next.adjust(this.#settings)
+    await next.look()
+    const unready = next.unready().filter((name) => !before.unready().includes(name))
+    if (unready.length > 0) {
+      await closeAll(next.retire(before))
+      throw new KmsError(
+        `With this config ${unready.join(', ')} could write nothing now: ${next.trouble()}`,
+        { code: 'unavailable' },
+      )
+    }
+    this.#generation = next
+    const left = before.retire(next)
+    next.start()
+    for (const { endpoint, keyring } of next.served) this.#services.get(endpoint.name)?.to(keyring)
+    this.#log.setLevel?.(this.#settings.logLevel ?? config.log.level)
+    this.#deps.clock.after(config.requestTimeout + RETIRE_MS, () => void closeAll(left))
+  }
+
+  problem(): string | undefined {
+    return this.#generation?.problem()
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#atEnd.splice(0).reverse()) await close()
+  }
+
+  readonly #follow = (settings: FollowedSettings): void => {
+    this.#settings = settings
+    this.#log.setLevel?.(settings.logLevel ?? this.#generation?.config.log.level)
+    this.#generation?.adjust(settings)
+  }
+
+  async #listen({ config, served }: Generation): Promise<string[]> {
+    const failures: unknown[] = []
+    for (const each of served) {
+      try {
+        await this.#open(config, each)
+      } catch (error) {
+        failures.push(error)
+        if (failures.length === served.length) throw failures[0]
+        this.#openLater(config, each, error)
+      }
+    }
+    return served.map(({ endpoint }) => endpoint.socket.path)
+  }
+
+  async #open(config: Config, { endpoint, keyring }: Served): Promise<void> {
+    const service = this.#services.get(endpoint.name) ?? keyring
+    const server: GrpcServer = await startGrpcServer({
+      clock: this.#deps.clock,
+      events: this.#deps.events,
+      endpoint: endpoint.name,
+      socket: endpoint.socket,
+      service,
       statusVersion: config.statusVersion,
       runtimeVersion: VERSION,
       requestTimeoutMs: config.requestTimeout,
       drainMs: DRAIN_MS,
     })
-    started.add(() => server.close())
-    const asked = health.start()
-    if (config.admin !== undefined) {
-      const admin = await startAdmin({
-        listen: config.admin.listen,
-        events,
-        metrics,
-        statusz,
-        problem: () => health.problem(),
-      })
-      started.add(() => admin.close())
-    }
-    return { socketPath: server.path, asked, close: () => started.close() }
-  } catch (error) {
-    await started.close()
-    throw error
+    this.atEnd(() => server.close())
   }
-}
 
-async function createRing(
-  config: Config,
-  deps: Deps & Pick<SettingsFollower, 'onSettings'>,
-  started: Started,
-): Promise<RingMember[]> {
-  const ring: RingMember[] = []
-  for (const provider of config.providers) {
-    const made = await createProvider(provider, {
-      ...deps,
-      requestTimeoutMs: config.requestTimeout,
+  /** One endpoint's socket is no reason to stop the others. */
+  #openLater(config: Config, served: Served, error: unknown): void {
+    const { name } = served.endpoint
+    const message = `Endpoint "${name}" cannot have its socket, and tries again every ${SOCKET_RETRY_MS / 1000} s`
+    const what = 'endpoint_failed'
+    this.#deps.events.emit({ type: 'notice', level: 'error', what, message, error })
+    const cancel = this.#deps.clock.after(SOCKET_RETRY_MS, () => {
+      this.#open(config, served).catch((again: unknown) => this.#openLater(config, served, again))
     })
-    started.add(() => made.close())
-    ring.push(new RingMember(provider.name, made, deps))
-    const { type, key } = made.describe()
-    const message = `Provider "${provider.name}" uses ${key}`
-    const fields = { provider: provider.name, type, id: made.id }
-    deps.events.emit({ type: 'notice', level: 'info', what: 'provider', message, fields })
+    this.atEnd(() => Promise.resolve(cancel()))
   }
-  return ring
 }
 
-/** A config whose envelopes KMS v2 could not store is refused before it makes one. */
-function checkEnvelopeSize(ring: readonly RingMember[]): void {
-  const members = ring.map(({ provider }) => ({ providerId: provider.id, ...LONGEST_VERSION }))
-  const wraps = ring.map(({ provider }) => SEED_BYTES + provider.limits.overheadBytes)
-  const bytes = maxEnvelopeBytes(members, wraps)
-  if (bytes <= MAX_V2_CIPHERTEXT_BYTES) return
-  throw new ConfigError([
-    `providers: envelopes would have up to ${bytes} bytes, wanted at most ${MAX_V2_CIPHERTEXT_BYTES}: give providers a shorter id`,
-  ])
+/** Hands each request to the keyring that is in force when it comes. */
+class SwitchedService implements KmsService {
+  #current: KmsService
+
+  constructor(first: KmsService) {
+    this.#current = first
+  }
+
+  to(next: KmsService): void {
+    this.#current = next
+  }
+
+  status: KmsService['status'] = () => this.#current.status()
+  encrypt: KmsService['encrypt'] = (request, call) => this.#current.encrypt(request, call)
+  decrypt: KmsService['decrypt'] = (request, call) => this.#current.decrypt(request, call)
 }
 
-function createHealth(config: Config, ring: readonly RingMember[], deps: Deps): Health {
-  const { stateDir } = config
-  return new Health(
-    {
-      ring,
-      activationDelayMs: config.rotation.activationDelay,
-      intervalMs: config.health.interval,
-      staleAfterMs: config.health.staleAfter,
-      outageHoldMs: config.health.outageHold,
-      requestTimeoutMs: config.requestTimeout,
-    },
-    {
-      ...deps,
-      random: randomBytes,
-      store: stateDir === undefined ? noStateStore : createStateFile(stateDir),
-    },
+/** What sockets and files were opened with stays until a restart. */
+function checkKept(before: Config, after: Config): void {
+  const kept = (config: Config) => ({
+    socket: config.socket,
+    endpoints: config.endpoints?.map(({ name, socket }) => ({ name, socket })),
+    admin: config.admin,
+    stateDir: config.stateDir,
+    statusVersion: config.statusVersion,
+    requestTimeout: config.requestTimeout,
+    'log.format': config.log.format,
+  })
+  const [old, young] = [kept(before), kept(after)] as [
+    Record<string, unknown>,
+    Record<string, unknown>,
+  ]
+  const problems = Object.keys(old).filter(
+    (key) => JSON.stringify(old[key]) !== JSON.stringify(young[key]),
   )
-}
-
-/** Puts settings in force that a key service keeps; the health loop is made after the providers that ask it. */
-class SettingsFollower {
-  readonly #log: FollowingLog
-  health: Health | undefined
-
-  constructor(log: FollowingLog) {
-    this.#log = log
-  }
-
-  readonly onSettings = ({ logLevel, activationDelay, outageHold }: FollowedSettings): void => {
-    this.#log.setLevel?.(logLevel)
-    this.health?.adjust({
-      ...(activationDelay === undefined ? {} : { activationDelayMs: activationDelay }),
-      ...(outageHold === undefined ? {} : { outageHoldMs: outageHold }),
-    })
-  }
+  if (problems.length === 0) return
+  throw new ConfigError(problems.map((key) => `${key}: changes only with a restart`))
 }
 
 function fanOut(sinks: readonly EventSink[]): EventSink {
@@ -164,18 +233,5 @@ function fanOut(sinks: readonly EventSink[]): EventSink {
     emit(event) {
       for (const sink of sinks) sink.emit(event)
     },
-  }
-}
-
-/** What has to be ended, last started first. */
-class Started {
-  readonly #closers: (() => Promise<void>)[] = []
-
-  add(close: () => Promise<void>): void {
-    this.#closers.push(close)
-  }
-
-  async close(): Promise<void> {
-    for (const close of this.#closers.splice(0).reverse()) await close()
   }
 }

@@ -5,6 +5,7 @@ import { systemClock } from '../kms/clock.ts'
 import { createLogger, standardError } from '../observe/log.ts'
 import type { Io } from './io.ts'
 import { startPlugin } from './plugin.ts'
+import { ConfigFollower } from './reload.ts'
 import { VERSION } from './version.ts'
 
 /** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
@@ -20,8 +21,15 @@ export async function serve(options: { readonly configPath: string }, io: Io): P
     log.emit({ type: 'notice', level: 'info', what, message })
   try {
     const plugin = await startPlugin(config, log)
-    say('started', `Trousseau ${VERSION} serves ${plugin.socketPath}`)
+    say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
+    const follower = new ConfigFollower(options.configPath, config, plugin, {
+      clock: systemClock,
+      events: log,
+    })
+    follower.start()
+    io.onReload(() => follower.reload())
     await stopped(io.stop)
+    await follower.stop()
     say('stopping', 'Trousseau answers what is under way and stops')
     await plugin.close()
     say('stopped', 'Trousseau has stopped')

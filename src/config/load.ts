@@ -9,6 +9,7 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { LineCounter, parseDocument } from 'yaml'
+import { configProblems } from './endpoints.ts'
 import { type Config, configSchema } from './schema.ts'
 
 /** A config that cannot be used; `problems` has one line each. */
@@ -40,8 +41,11 @@ export async function loadConfig(path: string): Promise<Config> {
  */
 export function parseConfig(content: unknown, name: string): Config {
   const result = v.safeParse(configSchema, content)
-  if (result.success) return result.output
-  throw new ConfigError(result.issues.map((issue) => `${name}: ${problemOf(issue)}`))
+  const problems = result.success
+    ? configProblems(result.output)
+    : result.issues.flatMap((issue) => problemsOf(issue, ''))
+  if (result.success && problems.length === 0) return result.output
+  throw new ConfigError(problems.map((problem) => `${name}: ${problem}`))
 }
 
 /** JSON is YAML too. */
@@ -65,13 +69,22 @@ function sayYaml(code: string): string {
   return `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
 }
 
+/** @param within the path of what the issue's own path is below */
+function problemsOf(issue: v.BaseIssue<unknown>, within: string): string[] {
+  const path = [within, v.getDotPath(issue) ?? ''].filter((part) => part !== '').join('.')
+  // Of several forms that a value may have, the long one is meant by whoever wrote an object.
+  const inner = (issue.issues ?? []).filter((each) => each.path !== undefined)
+  if (issue.type === 'union' && typeof issue.input === 'object' && inner.length > 0) {
+    return inner.flatMap((each) => problemsOf(each, path))
+  }
+  return [`${path === '' ? '' : `${path}: `}${problemOf(issue)}`]
+}
+
 function problemOf(issue: v.BaseIssue<unknown>): string {
-  const path = v.getDotPath(issue)
-  const at = path === null ? '' : `${path}: `
-  if (issue.expected === 'never') return `${at}is not a known key: check its spelling and place`
-  if (issue.type === 'strict_object' && issue.received === 'undefined') return `${at}is missing`
-  if (issue.received === 'undefined') return `${at}is missing: wanted ${wanted(issue)}`
-  return `${at}wanted ${wanted(issue)}`
+  if (issue.expected === 'never') return 'is not a known key: check its spelling and place'
+  if (issue.type === 'strict_object' && issue.received === 'undefined') return 'is missing'
+  if (issue.received === 'undefined') return `is missing: wanted ${wanted(issue)}`
+  return `wanted ${wanted(issue)}`
 }
 
 /** The schema's own words, where it has some; valibot's would quote the value. */

@@ -9,6 +9,7 @@ import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 import { providerConfig } from '../providers/registry.ts'
+import { protectionConfig } from './protection.ts'
 
 const DAY_MS = 86_400_000
 const MAX_PORT = 65_535
@@ -114,23 +115,51 @@ const log = v.strictObject({
   ),
 })
 
-/** Sorts out the several-provider keys until the keyring serves more than one. */
+const MAX_PROVIDERS = 16
+const MAX_ENDPOINTS = 32
+
 const providers = v.pipe(
   v.array(providerConfig),
-  v.length(1, 'exactly one provider: several at once are not supported yet'),
+  v.minLength(1, 'at least one provider'),
+  v.maxLength(MAX_PROVIDERS, `at most ${MAX_PROVIDERS} providers`),
 )
 
-const PROTECTION = '"any": "threshold" and the long form are not supported yet'
+const protection = described(protectionConfig, 'How a plaintext is spread over providers')
+
+const endpoint = v.strictObject({
+  name: v.pipe(
+    v.string(),
+    v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/),
+    v.description(
+      'Name of your choice, in lower case; shown in logs and metrics, and kept in stateDir',
+    ),
+  ),
+  socket: described(socket, 'The socket that a kube-apiserver connects to'),
+  providers: v.optional(
+    described(
+      v.pipe(v.array(v.string()), v.minLength(1, 'at least one name')),
+      'Names of the providers that this endpoint uses; all where absent',
+    ),
+  ),
+  protection: v.optional(described(protectionConfig, 'That of the whole config where absent')),
+})
 
 export const configSchema = v.strictObject({
   apiVersion: described(v.literal('trousseau.io/v1'), 'Format of this file'),
   kind: described(v.literal('TrousseauConfig'), 'What this file is'),
-  socket: described(socket, 'The socket that kube-apiserver connects to'),
-  providers: described(providers, 'The key services; exactly one for now'),
-  protection: v.optional(
-    described(v.literal('any', PROTECTION), 'How a plaintext is spread over providers'),
-    'any',
+  socket: v.optional(described(socket, 'The socket that kube-apiserver connects to')),
+  endpoints: v.optional(
+    described(
+      v.pipe(
+        v.array(endpoint),
+        v.minLength(1, 'at least one endpoint'),
+        v.maxLength(MAX_ENDPOINTS, `at most ${MAX_ENDPOINTS} endpoints`),
+      ),
+      'Several sockets instead of one, each with its own protection over the same providers',
+    ),
   ),
+  providers: described(providers, 'The key services'),
+  protection: v.optional(protection, 'any'),
   rotation: v.optional(described(rotation, 'When a new key version is used'), {}),
   health: v.optional(described(health, 'How providers are watched, and what an outage means'), {}),
   requestTimeout: v.optional(

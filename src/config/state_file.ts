@@ -14,9 +14,18 @@ import type { SavedState, StateStore } from '../kms/state.ts'
 const FILE_NAME = 'state.json'
 const seconds = v.pipe(v.number(), v.integer(), v.minValue(0))
 const stateSchema = v.object({
-  format: v.literal(1),
-  members: v.array(v.object({ providerId: v.string(), version: v.string(), createdAt: seconds })),
-  lastSuccess: v.pipe(v.number(), v.minValue(0)),
+  format: v.literal(2),
+  endpoints: v.array(
+    v.object({
+      name: v.string(),
+      keyId: v.optional(v.string()),
+      members: v.array(
+        v.object({ providerId: v.string(), version: v.string(), createdAt: seconds }),
+      ),
+      out: v.array(v.string()),
+      lastSuccess: v.pipe(v.number(), v.minValue(0)),
+    }),
+  ),
   seen: v.array(
     v.object({
       providerId: v.string(),
@@ -37,7 +46,7 @@ export function createStateFile(folder: string): StateStore {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       const draft = `${path}.${randomBytes(6).toString('hex')}.new`
       try {
-        await writeWhole(draft, `${JSON.stringify({ format: 1, ...state })}\n`)
+        await writeWhole(draft, `${JSON.stringify({ format: 2, ...state })}\n`)
         await rename(draft, path)
       } catch (error) {
         await rm(draft, { force: true })

@@ -17,6 +17,8 @@ export type Bytes = Uint8Array<ArrayBufferLike>
 export type UnaryHandler = handleUnaryCall<Bytes, Bytes>
 
 export interface UnaryDeps {
+  /** The endpoint's name, for events. */
+  readonly endpoint?: string
   readonly clock: Clock
   readonly events: EventSink
   /** No request takes longer, whatever hangs. */
@@ -97,12 +99,13 @@ function limited(
 function tell(
   { api, name }: UnaryMethod,
   { uid, keyId }: RequestFacts,
-  { clock, events }: UnaryDeps,
+  { clock, events, endpoint }: UnaryDeps,
   start: number,
   error?: KmsError,
 ): void {
   events.emit({
     type: 'request',
+    endpoint,
     api,
     method: name,
     uid: uid === undefined ? undefined : printable(uid),

@@ -40,3 +40,17 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
 }
+
+/** Runs `work` under `part` of the time that is left to `call`, and under its signal. */
+export function withinPart<T>(
+  clock: Clock,
+  call: Call,
+  part: number,
+  work: (call: Call) => Promise<T>,
+): Promise<T> {
+  const limitMs = Math.max((call.deadline - clock.monotonic()) * part, 0)
+  return withinLimit(clock, limitMs, (own) => {
+    const signal = AbortSignal.any([own.signal, call.signal])
+    return unlessAborted(work({ signal, deadline: own.deadline }), signal)
+  })
+}

@@ -11,16 +11,24 @@
 
 import { hash } from 'node:crypto'
 import { fromBinary } from '@bufbuild/protobuf'
-import { EnvelopeSchema, type Header, HeaderSchema, Scheme, type Wrap } from './envelope_pb.ts'
-import { membersBytes, writeEnvelope, writeHeader } from './envelope_writer.ts'
+import {
+  EnvelopeSchema,
+  type Header,
+  HeaderSchema,
+  Scheme as StoredScheme,
+  type Wrap,
+} from './envelope_pb.ts'
+import { partiesBytes, writeEnvelope, writeHeader } from './envelope_writer.ts'
 import { KmsError } from './errors.ts'
-import { type KeyIdInputs, keyIdOf, type Member } from './key_id.ts'
+import { byProviderId, type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
 import { MAX_V1_CIPHERTEXT_BYTES } from './limits.ts'
 
 /** No text starts with F5 (it never occurs in UTF-8), and no foreign form does. The second byte is the format. */
 const MAGIC = Uint8Array.of(0xf5, 0x01)
 const FORMAT = 1
 const ENVELOPE_ID_BYTES = 16
+const THUMBPRINT = /^[\w-]{43}$/
+const SCHEMES = { any: StoredScheme.ANY, threshold: StoredScheme.THRESHOLD } as const
 
 /** A header ready to wrap under. */
 export interface SealedHeader {
@@ -35,38 +43,53 @@ export interface EnvelopeWrap {
   readonly data: Uint8Array
 }
 
-export interface OpenedEnvelope {
+export interface OpenedEnvelope extends Scheme {
   readonly keyId: string
   readonly members: readonly Member[]
   readonly digest: Uint8Array
+  /** One for each member, in their order. */
   readonly wraps: readonly EnvelopeWrap[]
+  /** Under `threshold` the encrypted plaintext; empty under `any`. */
+  readonly sealed: Uint8Array
 }
 
-/** What {@link keyIdOf} and the header are made of for `any`: one wrap opens the envelope. */
-export function anyInputs(members: readonly Member[]): KeyIdInputs {
-  return { format: FORMAT, scheme: 'any', k: 1, members }
+export const ANY: Scheme = { scheme: 'any', k: 1 }
+const NOTHING = new Uint8Array()
+
+/** What {@link keyIdOf} and the header are made of, in today's format. */
+export function inputsOf(
+  { scheme, k }: Scheme,
+  members: readonly Member[],
+  recipients: readonly string[] = [],
+): KeyIdInputs {
+  return { format: FORMAT, scheme, k, members: [...members].sort(byProviderId), recipients }
 }
 
 /** What is the same in every header under one key id. */
-const membersOfInputs = new WeakMap<KeyIdInputs, Uint8Array>()
+const partiesOfInputs = new WeakMap<KeyIdInputs, Uint8Array>()
 
 /** @param random a source of cryptographic randomness */
 export function sealHeader(
   inputs: KeyIdInputs,
   random: (bytes: number) => Uint8Array,
 ): SealedHeader {
-  let members = membersOfInputs.get(inputs)
-  if (members === undefined) {
-    members = membersBytes(inputs.members)
-    membersOfInputs.set(inputs, members)
+  let parties = partiesOfInputs.get(inputs)
+  if (parties === undefined) {
+    parties = partiesBytes(inputs.members, inputs.recipients)
+    partiesOfInputs.set(inputs, parties)
   }
   const envelopeId = random(ENVELOPE_ID_BYTES)
-  const whole = writeHeader(MAGIC, { scheme: Scheme.ANY, k: inputs.k, envelopeId, members })
+  const scheme = SCHEMES[inputs.scheme]
+  const whole = writeHeader(MAGIC, { scheme, k: inputs.k, envelopeId, parties })
   return { bytes: whole.subarray(MAGIC.length), digest: sha256(whole) }
 }
 
-export function encodeEnvelope(header: SealedHeader, wraps: readonly EnvelopeWrap[]): Uint8Array {
-  return writeEnvelope(MAGIC, header.bytes, wraps)
+export function encodeEnvelope(
+  header: SealedHeader,
+  wraps: readonly EnvelopeWrap[],
+  sealed: Uint8Array = NOTHING,
+): Uint8Array {
+  return writeEnvelope(MAGIC, { header: header.bytes, wraps, sealed })
 }
 
 /** @throws KmsError `ciphertext_empty` or `ciphertext_invalid` */
@@ -83,47 +106,72 @@ export function decodeEnvelope(ciphertext: Uint8Array): OpenedEnvelope {
     throw notOurs('has a format that this version of Trousseau does not know')
   }
   const envelope = parse(EnvelopeSchema, ciphertext.subarray(MAGIC.length))
-  const members = membersOf(parse(HeaderSchema, envelope.header))
+  const inputs = inputsOfHeader(parse(HeaderSchema, envelope.header))
+  const { scheme, k, members } = inputs
   const wraps = wrapsOf(envelope.wraps, members)
-  const digest = digestOf(envelope.header)
+  const { header, sealed } = envelope
+  if (sealed.length > 0 !== (scheme === 'threshold')) throw damaged()
+  const digest = digestOf(header)
   // The codec forgives unknown fields, repeats and wrong wire types; only what this file writes is one of ours.
-  const canonical = writeEnvelope(MAGIC, envelope.header, wraps)
+  const canonical = writeEnvelope(MAGIC, { header, wraps, sealed })
   if (!equalBytes(canonical, ciphertext)) throw damaged()
-  return { keyId: keyIdOf(anyInputs(members)), members, digest, wraps }
+  return { keyId: keyIdOf(inputs), scheme, k, members, digest, wraps, sealed }
 }
 
-/** How long an envelope of `members` can get; each wrap as long as its provider makes it at most. */
-export function maxEnvelopeBytes(members: readonly Member[], wrapBytes: readonly number[]): number {
-  const header = sealHeader(anyInputs(members), (bytes) => new Uint8Array(bytes).fill(0xff))
+/** True where the first bytes are those of an envelope, of whatever format. */
+export function startsAsEnvelope(ciphertext: Uint8Array): boolean {
+  return ciphertext[0] === MAGIC[0]
+}
+
+/**
+ * How long an envelope under `inputs` can get.
+ *
+ * @param wrapBytes how long the wrap of each member gets at most
+ * @param sealedBytes how long what stands beside the wraps is
+ */
+export function maxEnvelopeBytes(
+  inputs: KeyIdInputs,
+  wrapBytes: readonly number[],
+  sealedBytes: number,
+): number {
+  const header = sealHeader(inputs, (bytes) => new Uint8Array(bytes).fill(0xff))
   const wraps = wrapBytes.map((bytes, member) => ({ member, data: new Uint8Array(bytes) }))
-  return encodeEnvelope(header, wraps).length
+  return encodeEnvelope(header, wraps, new Uint8Array(sealedBytes)).length
 }
 
-function membersOf(header: Header): Member[] {
-  if (header.scheme !== Scheme.ANY || header.k !== 1) {
-    throw notOurs('names a scheme that this version of Trousseau does not know')
-  }
-  if (header.envelopeId.length !== ENVELOPE_ID_BYTES) throw damaged()
+function inputsOfHeader(header: Header): KeyIdInputs {
+  const { k, envelopeId } = header
+  const scheme = schemeOf(header.scheme)
+  if (envelopeId.length !== ENVELOPE_ID_BYTES) throw damaged()
   const members = header.members.map(({ providerId, version, createdAt }) => ({
     providerId,
     version,
     createdAt: Number(createdAt),
   }))
-  for (const [index, member] of members.entries()) {
-    const before = members[index - 1]
-    if (before !== undefined && before.providerId >= member.providerId) throw damaged()
-  }
-  if (members.length === 0) throw damaged()
-  return members
+  if (!inOrder(members.map(({ providerId }) => providerId)) || members.length === 0) throw damaged()
+  const fits = scheme === 'any' ? k === 1 : k >= 2 && k <= members.length
+  if (!fits) throw damaged()
+  const { recipients } = header
+  if (!inOrder(recipients) || !recipients.every((text) => THUMBPRINT.test(text))) throw damaged()
+  return { format: FORMAT, scheme, k, members, recipients }
+}
+
+function schemeOf(scheme: Header['scheme']): Scheme['scheme'] {
+  if (scheme === StoredScheme.ANY) return 'any'
+  if (scheme === StoredScheme.THRESHOLD) return 'threshold'
+  throw notOurs('names a scheme that this version of Trousseau does not know')
+}
+
+/** Sorted, and none twice. */
+function inOrder(texts: readonly string[]): boolean {
+  return texts.every((text, index) => index === 0 || (texts[index - 1] ?? '') < text)
 }
 
 function wrapsOf(wraps: readonly Wrap[], members: readonly Member[]): EnvelopeWrap[] {
-  const seen = new Set<number>()
-  for (const { member, data } of wraps) {
-    if (member >= members.length || seen.has(member) || data.length === 0) throw damaged()
-    seen.add(member)
-  }
   if (wraps.length !== members.length) throw damaged()
+  for (const [index, { member, data }] of wraps.entries()) {
+    if (member !== index || data.length === 0) throw damaged()
+  }
   return wraps.map(({ member, data }) => ({ member, data }))
 }
 

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file trousseau/v1/envelope.proto.
  */
 export const file_trousseau_v1_envelope: GenFile = /*@__PURE__*/
-  fileDesc("Cht0cm91c3NlYXUvdjEvZW52ZWxvcGUucHJvdG8SDHRyb3Vzc2VhdS52MSI9CghFbnZlbG9wZRIOCgZoZWFkZXIYASABKAwSIQoFd3JhcHMYAiADKAsyEi50cm91c3NlYXUudjEuV3JhcCJ1CgZIZWFkZXISJAoGc2NoZW1lGAEgASgOMhQudHJvdXNzZWF1LnYxLlNjaGVtZRIJCgFrGAIgASgNEhMKC2VudmVsb3BlX2lkGAMgASgMEiUKB21lbWJlcnMYBCADKAsyFC50cm91c3NlYXUudjEuTWVtYmVyIkIKBk1lbWJlchITCgtwcm92aWRlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhIKCmNyZWF0ZWRfYXQYAyABKAQiJAoEV3JhcBIOCgZtZW1iZXIYASABKA0SDAoEZGF0YRgCIAEoDCowCgZTY2hlbWUSFgoSU0NIRU1FX1VOU1BFQ0lGSUVEEAASDgoKU0NIRU1FX0FOWRABYgZwcm90bzM");
+  fileDesc("Cht0cm91c3NlYXUvdjEvZW52ZWxvcGUucHJvdG8SDHRyb3Vzc2VhdS52MSJNCghFbnZlbG9wZRIOCgZoZWFkZXIYASABKAwSIQoFd3JhcHMYAiADKAsyEi50cm91c3NlYXUudjEuV3JhcBIOCgZzZWFsZWQYAyABKAwiiQEKBkhlYWRlchIkCgZzY2hlbWUYASABKA4yFC50cm91c3NlYXUudjEuU2NoZW1lEgkKAWsYAiABKA0SEwoLZW52ZWxvcGVfaWQYAyABKAwSJQoHbWVtYmVycxgEIAMoCzIULnRyb3Vzc2VhdS52MS5NZW1iZXISEgoKcmVjaXBpZW50cxgFIAMoCSJCCgZNZW1iZXISEwoLcHJvdmlkZXJfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRISCgpjcmVhdGVkX2F0GAMgASgEIiQKBFdyYXASDgoGbWVtYmVyGAEgASgNEgwKBGRhdGEYAiABKAwqRgoGU2NoZW1lEhYKElNDSEVNRV9VTlNQRUNJRklFRBAAEg4KClNDSEVNRV9BTlkQARIUChBTQ0hFTUVfVEhSRVNIT0xEEAJiBnByb3RvMw");
 
 /**
  * What an API server stores for one plaintext.
@@ -30,9 +30,19 @@ export type Envelope = Message<"trousseau.v1.Envelope"> & {
   header: Uint8Array;
 
   /**
+   * One for each of Header.members, in their order.
+   *
    * @generated from field: repeated trousseau.v1.Wrap wraps = 2;
    */
   wraps: Wrap[];
+
+  /**
+   * Under SCHEME_THRESHOLD the plaintext, encrypted with AES-256-GCM and
+   * followed by the 16 bytes of its tag; empty under SCHEME_ANY.
+   *
+   * @generated from field: bytes sealed = 3;
+   */
+  sealed: Uint8Array;
 };
 
 /**
@@ -73,6 +83,14 @@ export type Header = Message<"trousseau.v1.Header"> & {
    * @generated from field: repeated trousseau.v1.Member members = 4;
    */
   members: Member[];
+
+  /**
+   * Thumbprints (RFC 7638, SHA-256, base64url) of the recovery recipients that
+   * the plaintext was also encrypted to, sorted.
+   *
+   * @generated from field: repeated string recipients = 5;
+   */
+  recipients: string[];
 };
 
 /**
@@ -117,7 +135,7 @@ export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
   messageDesc(file_trousseau_v1_envelope, 2);
 
 /**
- * One provider's encryption of the plaintext.
+ * One provider's encryption of the plaintext or of one share.
  *
  * @generated from message trousseau.v1.Wrap
  */
@@ -159,6 +177,13 @@ export const Scheme = {
    * @generated from enum value: SCHEME_ANY = 1;
    */
   ANY: 1,
+
+  /**
+   * Every wrap holds one Shamir share of the key that sealed the plaintext.
+   *
+   * @generated from enum value: SCHEME_THRESHOLD = 2;
+   */
+  THRESHOLD: 2,
 } as const;
 
 /**

@@ -17,13 +17,14 @@ const HEADER = {
   k: tag(2, 'varint'),
   envelopeId: tag(3, 'bytes'),
   members: tag(4, 'bytes'),
+  recipients: tag(5, 'bytes'),
 }
 const MEMBER = {
   providerId: tag(1, 'bytes'),
   version: tag(2, 'bytes'),
   createdAt: tag(3, 'varint'),
 }
-const ENVELOPE = { header: tag(1, 'bytes'), wraps: tag(2, 'bytes') }
+const ENVELOPE = { header: tag(1, 'bytes'), wraps: tag(2, 'bytes'), sealed: tag(3, 'bytes') }
 const WRAP = { member: tag(1, 'varint'), data: tag(2, 'bytes') }
 
 const SLAB_BYTES = 16_384
@@ -35,39 +36,45 @@ export interface HeaderParts {
   readonly scheme: number
   readonly k: number
   readonly envelopeId: Uint8Array
-  /** From {@link membersBytes}. */
-  readonly members: Uint8Array
+  /** From {@link partiesBytes}. */
+  readonly parties: Uint8Array
 }
 
 /** `magic` and then the header. */
 export function writeHeader(
   magic: Uint8Array,
-  { scheme, k, envelopeId, members }: HeaderParts,
+  { scheme, k, envelopeId, parties }: HeaderParts,
 ): Uint8Array {
   const length =
     magic.length +
     varintField(scheme) +
     varintField(k) +
     bytesField(envelopeId.length) +
-    members.length
+    parties.length
   const writer = new Writer(slab.take(length))
   writer.raw(magic)
   writer.varint(HEADER.scheme, scheme)
   writer.varint(HEADER.k, k)
   writer.bytes(HEADER.envelopeId, envelopeId)
-  writer.raw(members)
+  writer.raw(parties)
   return writer.target
 }
 
-/** The members of a header; the same bytes for every envelope under one key id. */
-export function membersBytes(members: readonly Member[]): Uint8Array {
+/** The members and recipients of a header; the same bytes for every envelope under one key id. */
+export function partiesBytes(
+  members: readonly Member[],
+  recipients: readonly string[],
+): Uint8Array {
   const parts = members.map(({ providerId, version, createdAt }) => {
     const id = utf8.encode(providerId)
     const label = utf8.encode(version)
     const length = bytesField(id.length) + bytesField(label.length) + varintField(createdAt)
     return { id, label, createdAt, length }
   })
-  const total = parts.reduce((sum, { length }) => sum + 1 + varintBytes(length) + length, 0)
+  const thumbprints = recipients.map((text) => utf8.encode(text))
+  const total =
+    parts.reduce((sum, { length }) => sum + bytesField(length), 0) +
+    thumbprints.reduce((sum, { length }) => sum + bytesField(length), 0)
   const writer = new Writer(new Uint8Array(total))
   for (const { id, label, createdAt, length } of parts) {
     writer.start(HEADER.members, length)
@@ -75,16 +82,22 @@ export function membersBytes(members: readonly Member[]): Uint8Array {
     writer.bytes(MEMBER.version, label)
     writer.varint(MEMBER.createdAt, createdAt)
   }
+  for (const thumbprint of thumbprints) writer.bytes(HEADER.recipients, thumbprint)
   return writer.target
+}
+
+export interface EnvelopeParts {
+  readonly header: Uint8Array
+  readonly wraps: readonly { readonly member: number; readonly data: Uint8Array }[]
+  readonly sealed: Uint8Array
 }
 
 /** `magic` and then the envelope. */
 export function writeEnvelope(
   magic: Uint8Array,
-  header: Uint8Array,
-  wraps: readonly { readonly member: number; readonly data: Uint8Array }[],
+  { header, wraps, sealed }: EnvelopeParts,
 ): Uint8Array {
-  let length = magic.length + bytesField(header.length)
+  let length = magic.length + bytesField(header.length) + bytesField(sealed.length)
   for (const wrap of wraps) length += bytesField(wrapLength(wrap))
   const writer = new Writer(slab.take(length))
   writer.raw(magic)
@@ -94,6 +107,7 @@ export function writeEnvelope(
     writer.varint(WRAP.member, wrap.member)
     writer.bytes(WRAP.data, wrap.data)
   }
+  writer.bytes(ENVELOPE.sealed, sealed)
   return writer.target
 }
 

@@ -11,7 +11,14 @@
 import type { KmsError, KmsErrorCode } from './errors.ts'
 
 export type KmsApi = 'v2' | 'v1beta1'
-export type HealthState = 'starting' | 'ok' | 'held' | 'failed'
+/**
+ * `degraded`: fewer providers wrap than the config says; `held`: some that should wrap
+ * are away, and the last key id is still answered.
+ */
+export type HealthState = 'starting' | 'ok' | 'degraded' | 'held' | 'failed'
+
+/** The name of the endpoint of a plugin that has one socket. */
+export const ONLY_ENDPOINT = 'default'
 
 /** The service's own, an authority that may vouch for it, or this node's. */
 export type CertificateKind = 'server' | 'authority' | 'client'
@@ -19,6 +26,7 @@ export type CertificateKind = 'server' | 'authority' | 'client'
 export type KmsEvent =
   | {
       readonly type: 'request'
+      readonly endpoint?: string | undefined
       readonly api: KmsApi
       readonly method: 'Status' | 'Version' | 'Encrypt' | 'Decrypt'
       /** The API server's id of the request; v1beta1 has none. */
@@ -38,8 +46,9 @@ export type KmsEvent =
       readonly durationMs: number
     }
   | {
-      /** After each round of the health loop. */
+      /** After each look at a provider of the endpoint. */
       readonly type: 'health'
+      readonly endpoint?: string | undefined
       readonly state: HealthState
       /** What it was before this round. */
       readonly previous: HealthState
@@ -47,10 +56,15 @@ export type KmsEvent =
       readonly error?: KmsError | undefined
       /** How much longer Status keeps answering the last key id; absent unless `state` is `held`. */
       readonly holdLeftMs?: number | undefined
+      /** Since when fewer providers wrap than the config says, in milliseconds since the epoch. */
+      readonly degradedSince?: number | undefined
+      /** Why the key id is what it is, in a sentence. */
+      readonly why?: string | undefined
       readonly providers: readonly ProviderHealth[]
     }
   | {
       readonly type: 'key_id'
+      readonly endpoint?: string | undefined
       readonly keyId: string
       readonly previous: string | undefined
     }
@@ -98,7 +112,25 @@ export interface ProviderHealth {
   /** When `pendingVersion` becomes active, in milliseconds since the epoch. */
   readonly switchAt: number | undefined
   readonly versions: number
+  /** The versions, oldest first; `createdAt` in seconds since the epoch. */
+  readonly keyVersions?: readonly { readonly label: string; readonly createdAt: number }[]
+  /** Which key material encrypts now, where the service picks it itself and tells. */
+  readonly material?: string | undefined
+  /** Its part in what is written now. */
+  readonly role?: ProviderRole
+  /** When it is taken back at the earliest, where it was left out and is well, or when the config lets it write. */
+  readonly joinsAt?: number | undefined
+  /** Since when it has been ok, or has not been, in milliseconds since the epoch. */
+  readonly since?: number
+  /** What an unwrap typically takes, in milliseconds. */
+  readonly latencyMs?: number | undefined
 }
+
+/**
+ * `writes`: wraps; `left_out`: should wrap, and does not since it was not well;
+ * `waiting`: the config lets it write later; `reads`: it is only read.
+ */
+export type ProviderRole = 'writes' | 'left_out' | 'waiting' | 'reads'
 
 export interface EventSink {
   emit(event: KmsEvent): void

@@ -1,39 +1,48 @@
 /**
- * The background loop that asks the providers, and the snapshot that Status and
- * Encrypt are answered from (design §6). Status costs no remote call, however
- * often it is polled; Status and Encrypt switch in one assignment (rule R2).
+ * The snapshot that Status and Encrypt are answered from (design §6): which
+ * providers wrap, under which key id, and for how long that holds. It costs no
+ * remote call, however often it is asked; Status and Encrypt switch in one
+ * assignment (rule R2).
  *
  * @module
  */
 
-import { withinLimit } from './call.ts'
 import type { Clock } from './clock.ts'
-import { anyInputs } from './envelope.ts'
-import { KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
-import type { EventSink, HealthState, ProviderHealth } from './events.ts'
-import { byProviderId, type KeyIdInputs, keyIdOf, type Member } from './key_id.ts'
-import { type ProbeResult, probe } from './probe.ts'
-import type { RingMember } from './ring_member.ts'
-import type { SeenVersion } from './rotation.ts'
-import type { SavedState, StateStore } from './state.ts'
+import { inputsOf } from './envelope.ts'
+import { KmsError } from './errors.ts'
+import type { EventSink, HealthState, KmsApi } from './events.ts'
+import { providerHealth, saidOfWriters } from './health_report.ts'
+import { type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
+import type { StateBook } from './state.ts'
+import type { Watch } from './watch.ts'
+import {
+  type Choice,
+  chooseWriters,
+  type Writer,
+  type WriterRules,
+  type WriterSet,
+} from './writers.ts'
+
+export interface Protection extends Scheme, WriterRules {}
 
 export interface HealthOptions {
-  readonly ring: readonly RingMember[]
-  readonly activationDelayMs: number
-  readonly intervalMs: number
+  /** The endpoint's name. */
+  readonly name: string
+  /** All providers of the endpoint, those that are only read too. */
+  readonly watches: readonly Watch[]
+  readonly protection: Protection
+  /** Thumbprints of the recovery recipients, sorted. */
+  readonly recipients: readonly string[]
   /** How old a good snapshot may get before it counts as an outage. */
   readonly staleAfterMs: number
   /** How long Status keeps answering the last key id while providers are away; 0 turns it off. */
   readonly outageHoldMs: number
-  readonly requestTimeoutMs: number
 }
 
 export interface HealthDeps {
   readonly clock: Clock
   readonly events: EventSink
-  /** Cryptographic randomness. */
-  readonly random: (bytes: number) => Uint8Array
-  readonly store: StateStore
+  readonly book: StateBook
 }
 
 /** What the next Encrypt uses. */
@@ -41,77 +50,78 @@ export interface ActiveKeys {
   readonly keyId: string
   readonly inputs: KeyIdInputs
   /** In the order of `inputs.members`. */
-  readonly ring: readonly RingMember[]
+  readonly watches: readonly Watch[]
 }
 
 /** The last known health; replaced as a whole, never changed. */
 interface Snapshot {
   readonly state: HealthState
   readonly active: ActiveKeys | undefined
-  /** When the providers last were as they should be, in monotonic milliseconds. */
+  /** What v1beta1 wraps with, which needs a key service for every write. */
+  readonly v1: ActiveKeys | undefined
+  /** Ids of providers that were left out since they were not well. */
+  readonly out: ReadonlySet<string>
+  /** When the members of `active` last were as they should be, in monotonic milliseconds. */
   readonly lastSuccess: number | undefined
+  /** True while a provider is away that the others are about to be used without. */
+  readonly othersSuffice: boolean
   readonly error: KmsError | undefined
-  readonly providers: readonly ProviderHealth[]
+  /** Since when fewer providers wrap than should, in monotonic milliseconds. */
+  readonly degradedSince: number | undefined
 }
 
-/** Failures of the way to the key, which pass; every other one is about the key itself and stops writes at once. */
-const OUTAGE: ReadonlySet<KmsErrorCode> = new Set([
-  'unavailable',
-  'timeout',
-  'throttled',
-  'cancelled',
-  'protocol',
-  'internal',
-])
-
-const JITTER = 0.2
-const FIRST_RETRY_MS = 500
-const MAX_RETRY_MS = 3_500
-/** However many requests fail, probes keep this distance (rule F7). */
-const NUDGE_GAP_MS = 500
-
 export class Health {
-  readonly #configured: HealthOptions
-  #options: HealthOptions
+  readonly #options: HealthOptions
   readonly #deps: HealthDeps
-  readonly #seen = new Map<string, readonly SeenVersion[]>()
+  readonly #stopListening: (() => void)[] = []
+  #outageHoldMs: number
+  /** Since when there has been no active set, in monotonic milliseconds. */
+  #absentSince: number
   #snapshot: Snapshot
-  #failures = 0
-  #probing: Promise<void> | undefined
-  #lastProbeEnd = Number.NEGATIVE_INFINITY
   #cancelTimer: () => void = () => undefined
-  #nextProbeAt = Number.POSITIVE_INFINITY
   #stopped = false
-  #saveFailed = false
 
   constructor(options: HealthOptions, deps: HealthDeps) {
-    this.#configured = options
     this.#options = options
     this.#deps = deps
+    this.#outageHoldMs = options.outageHoldMs
+    this.#absentSince = deps.clock.monotonic()
     this.#snapshot = {
       state: 'starting',
       active: undefined,
+      v1: undefined,
+      out: new Set(),
       lastSuccess: undefined,
+      othersSuffice: false,
       error: undefined,
-      providers: [],
+      degradedSince: undefined,
     }
   }
 
-  /** Takes up what an earlier process saved, and starts the loop. Settles after the first probe. */
-  async start(): Promise<void> {
-    const saved = await this.#deps.store.load()
-    if (saved !== undefined) this.#resume(saved)
-    await this.probeNow()
+  /** Takes up what an earlier process or config left, and follows the watches. */
+  start(): void {
+    this.#resume()
+    for (const watch of this.#options.watches) {
+      this.#stopListening.push(watch.onLook(() => this.#look()))
+    }
+    if (this.#options.watches.some(({ sight }) => sight.known !== undefined)) this.#look()
   }
 
-  /** Replaces what the config says of these; what is absent is as configured. */
-  adjust(change: Partial<Pick<HealthOptions, 'activationDelayMs' | 'outageHoldMs'>>): void {
-    this.#options = { ...this.#configured, ...change }
+  /** True where a start now would have something to answer. */
+  canServe(): boolean {
+    const ready = this.#options.watches.filter(({ writes, sight }) => writes && sight.ok)
+    return ready.length >= this.minimum || this.#resumable() !== undefined
   }
 
   stop(): void {
     this.#stopped = true
     this.#cancelTimer()
+    for (const stopListening of this.#stopListening) stopListening()
+  }
+
+  /** Replaces what the config says; undefined is as configured. */
+  adjust(outageHoldMs: number | undefined): void {
+    this.#outageHoldMs = outageHoldMs ?? this.#options.outageHoldMs
   }
 
   /**
@@ -119,42 +129,38 @@ export class Health {
    *
    * @throws KmsError when writes must stop
    */
-  active(): ActiveKeys {
-    const { state, active, error } = this.#snapshot
-    if (state !== 'ok') this.nudge()
-    if (active !== undefined && (state === 'ok' || state === 'held') && this.#holds()) return active
+  active(api: KmsApi = 'v2'): ActiveKeys {
+    const { state, active, v1, error } = this.#snapshot
+    if (state !== 'ok') this.#nudgeUnwell()
+    if (api === 'v1beta1' && v1 !== undefined) return v1
+    if (active !== undefined && this.#holds()) return active
     throw this.#refusal(state, error)
+  }
+
+  /** With fewer providers nothing may be written. */
+  get minimum(): number {
+    return this.#options.protection.minimum
   }
 
   /** For `/readyz`: what is wrong now, also while Status still answers the last key id. */
   problem(): string | undefined {
     const { state, error } = this.#snapshot
-    if (state === 'ok' && this.#age() <= this.#options.staleAfterMs) return undefined
-    return (
-      error?.message ?? (state === 'ok' ? 'Health loop is late' : 'No answer of a key service yet')
-    )
+    const fresh = this.#age() <= this.#options.staleAfterMs
+    if ((state === 'ok' || state === 'degraded') && fresh) return undefined
+    const late = state === 'ok' || state === 'degraded'
+    return error?.message ?? (late ? 'Health loop is late' : 'No answer of a key service yet')
   }
 
-  /** Asks for a probe soon: a request failed, or one came while the providers are not well. */
-  nudge(): void {
-    if (this.#probing !== undefined || this.#stopped) return
-    const gap = this.#lastProbeEnd + NUDGE_GAP_MS - this.#deps.clock.monotonic()
-    this.#scheduleAtMost(Math.max(gap, 0))
-  }
-
-  /** Probes at once; one round serves all who ask meanwhile. */
-  probeNow(): Promise<void> {
-    this.#probing ??= this.#round().finally(() => {
-      this.#probing = undefined
-      this.#lastProbeEnd = this.#deps.clock.monotonic()
-    })
-    return this.#probing
+  #nudgeUnwell(): void {
+    for (const watch of this.#options.watches) if (!watch.sight.ok) watch.nudge()
   }
 
   #holds(): boolean {
-    const { staleAfterMs, outageHoldMs } = this.#options
-    const limit = this.#snapshot.state === 'ok' ? staleAfterMs + outageHoldMs : outageHoldMs
-    return this.#age() <= limit
+    const { state, othersSuffice } = this.#snapshot
+    const { staleAfterMs, protection } = this.#options
+    const age = this.#age()
+    if (state !== 'held') return age <= staleAfterMs + this.#outageHoldMs
+    return age <= this.#outageHoldMs || (othersSuffice && age <= protection.holdMs + staleAfterMs)
   }
 
   #age(): number {
@@ -170,186 +176,207 @@ export class Health {
     return new KmsError(`${why}: ${reason}`, { code: 'unavailable', cause: error })
   }
 
-  async #round(): Promise<void> {
-    this.#cancelTimer()
-    this.#nextProbeAt = Number.POSITIVE_INFINITY
-    const outcomes = await Promise.all(this.#options.ring.map((ring) => this.#probeOne(ring)))
+  /** Decides anew over what is known of the providers. */
+  #look(): void {
     if (this.#stopped) return
-    const results = outcomes.filter(
-      (outcome): outcome is ProbeResult => !(outcome instanceof KmsError),
+    const writing = this.#options.watches.filter(({ writes }) => writes)
+    const now = this.#deps.clock.monotonic()
+    const choice = chooseWriters(
+      writing.map((watch) => this.#writerOf(watch, now)),
+      this.#chosen(),
+      now - this.#absentSince,
+      this.#options.protection,
     )
-    const errors = outcomes.filter((outcome): outcome is KmsError => outcome instanceof KmsError)
-    const providers = this.#options.ring.map((ring, index) =>
-      this.#providerHealth(ring, outcomes[index]),
-    )
-    if (errors.length === 0) this.#succeed(results, providers)
-    else this.#fail(errors, providers)
-    this.#scheduleAtMost(this.#delay(results))
-    await this.#save()
+    this.#replace(this.#snapshotOf(choice, writing))
+    this.#lookAgainIn(choice.againInMs)
   }
 
-  async #probeOne(ring: RingMember): Promise<ProbeResult | KmsError> {
-    const { clock, events, random } = this.#deps
-    const { requestTimeoutMs, activationDelayMs } = this.#options
-    const deps = { clock, events, random, activationDelayMs }
-    const seen = this.#seen.get(ring.provider.id) ?? []
-    try {
-      return await withinLimit(clock, requestTimeoutMs, (call) => probe(ring, seen, deps, call))
-    } catch (error) {
-      return toKmsError(error)
+  #chosen(): WriterSet {
+    const { active, out } = this.#snapshot
+    return { active: active && new Set(active.watches.map(({ id }) => id)), out }
+  }
+
+  #writerOf(watch: Watch, now: number): Writer {
+    const { ok, known, error, since } = watch.sight
+    const standing = this.#snapshot.active?.inputs.members.find(
+      ({ providerId }) => providerId === watch.id,
+    )
+    return {
+      id: watch.id,
+      asked: known !== undefined || error !== undefined,
+      ok,
+      lost: watch.lost,
+      forMs: now - since,
+      mustLeave: standing !== undefined && known?.usable.has(standing.version) === false,
     }
   }
 
-  #succeed(results: readonly ProbeResult[], providers: readonly ProviderHealth[]): void {
-    for (const { member, seen } of results) this.#seen.set(member.providerId, seen)
-    const active = this.#activeKeys(results.map(({ member }) => member))
-    this.#failures = 0
-    this.#replace({
-      state: 'ok',
+  #snapshotOf(choice: Choice, writing: readonly Watch[]): Snapshot {
+    const { active: ids, out, othersSuffice } = choice
+    const before = this.#snapshot
+    const unwell = writing.find(({ lost }) => lost) ?? writing.find(({ sight }) => !sight.ok)
+    const error = unwell?.sight.error
+    const base = { out, othersSuffice, error, degradedSince: before.degradedSince }
+    if (choice.verdict === 'settled' && ids !== undefined) {
+      return this.#settled(
+        writing.filter(({ id }) => ids.has(id)),
+        writing,
+        base,
+      )
+    }
+    const v1 = this.#readyFor(writing, before.active)
+    if (choice.verdict === 'waiting') {
+      return { ...base, v1, state: 'held', active: before.active, lastSuccess: before.lastSuccess }
+    }
+    // A key that failed stays failed until it works again, whatever comes over the way to it.
+    const failed = choice.verdict === 'lost' || before.state === 'failed'
+    const kept = before.state === 'failed' && choice.verdict !== 'lost' ? before.error : error
+    return {
+      ...base,
+      v1: choice.verdict === 'lost' ? undefined : v1,
+      state: failed ? 'failed' : 'starting',
+      error: kept,
+      active: undefined,
+      lastSuccess: undefined,
+    }
+  }
+
+  #settled(
+    chosen: readonly Watch[],
+    writing: readonly Watch[],
+    base: Pick<Snapshot, 'out' | 'othersSuffice' | 'error' | 'degradedSince'>,
+  ): Snapshot {
+    const active = this.#activeKeys(chosen)
+    const full = chosen.length === writing.length
+    const lastSuccess = Math.min(...chosen.map(({ sight }) => sight.lastSuccess ?? 0))
+    return {
+      ...base,
+      state: full ? 'ok' : 'degraded',
       active,
-      lastSuccess: this.#deps.clock.monotonic(),
-      error: undefined,
-      providers,
-    })
+      v1: this.#forV1(active),
+      lastSuccess,
+      degradedSince: full ? undefined : (base.degradedSince ?? this.#deps.clock.monotonic()),
+    }
   }
 
-  #fail(errors: readonly KmsError[], providers: readonly ProviderHealth[]): void {
-    const fatal = errors.find(({ code }) => !OUTAGE.has(code))
-    const { state, active, lastSuccess } = this.#snapshot
-    const error = fatal ?? errors[0]
-    this.#failures += 1
-    if (fatal !== undefined && state !== 'starting') {
-      // What is known to be unusable is not resumed by an outage that follows.
-      this.#replace({
-        state: 'failed',
-        active: undefined,
-        lastSuccess: undefined,
-        error,
-        providers,
-      })
-      return
-    }
-    const next = active === undefined ? state : 'held'
-    // A key that failed stays failed until it works again.
-    const kept = state === 'failed' ? this.#snapshot.error : error
-    this.#replace({ state: next, active, lastSuccess, error: kept, providers })
+  /** v1beta1 needs a key service for every write, so there the others are used at once. */
+  #readyFor(writing: readonly Watch[], active: ActiveKeys | undefined): ActiveKeys | undefined {
+    const asked = writing.every(({ sight }) => sight.ok || sight.error !== undefined)
+    const ready = writing.filter(({ sight }) => sight.ok)
+    const steady = ready.filter((watch) => active?.watches.includes(watch) ?? true)
+    const enough = [steady, ready].find(({ length }) => length >= this.minimum)
+    return asked && enough !== undefined ? this.#forV1(this.#activeKeys(enough)) : undefined
+  }
+
+  /** v1beta1 has no annotations, and so no recipients. */
+  #forV1(active: ActiveKeys): ActiveKeys {
+    if (active.inputs.recipients.length === 0) return active
+    const inputs = inputsOf(this.#options.protection, active.inputs.members)
+    return { ...active, inputs, keyId: keyIdOf(inputs) }
+  }
+
+  #activeKeys(chosen: readonly Watch[]): ActiveKeys {
+    const members = chosen.flatMap(({ sight }) => sight.known?.member ?? [])
+    return this.#keysOf(members, chosen)
+  }
+
+  #keysOf(members: readonly Member[], watches: readonly Watch[]): ActiveKeys {
+    const { protection, recipients } = this.#options
+    const inputs = inputsOf(protection, members, recipients)
+    const keyId = keyIdOf(inputs)
+    const current = this.#snapshot.active
+    if (current?.keyId === keyId) return current
+    const byId = new Map(watches.map((watch) => [watch.id, watch]))
+    const sorted = inputs.members.flatMap(({ providerId }) => byId.get(providerId) ?? [])
+    return { keyId, inputs, watches: sorted }
   }
 
   #replace(next: Snapshot): void {
     const previous = this.#snapshot
     this.#snapshot = next
-    const { events } = this.#deps
-    const keyId = next.active?.keyId
-    if (keyId !== undefined && keyId !== previous.active?.keyId) {
-      events.emit({ type: 'key_id', keyId, previous: previous.active?.keyId })
+    const { clock } = this.#deps
+    if (next.active === undefined) {
+      if (previous.active !== undefined) this.#absentSince = clock.monotonic()
     }
+    this.#tell(next, previous)
+    this.#save(next)
+  }
+
+  #tell(next: Snapshot, previous: Snapshot): void {
+    const { events, clock } = this.#deps
+    const { name: endpoint, watches } = this.#options
+    const keyId = next.active?.keyId
+    const before = previous.active?.keyId
+    if (keyId !== undefined && keyId !== before) {
+      events.emit({ type: 'key_id', endpoint, keyId, previous: before })
+    }
+    const part = { active: next.active?.watches ?? [], out: next.out }
+    const providers = watches.map((watch) =>
+      providerHealth(watch, part, this.#options.protection, clock),
+    )
+    const sinceMs = next.degradedSince
     events.emit({
       type: 'health',
+      endpoint,
       state: next.state,
       previous: previous.state,
       keyId,
-      error: next.error,
-      holdLeftMs:
-        next.state === 'held' ? Math.max(this.#options.outageHoldMs - this.#age(), 0) : undefined,
-      providers: next.providers,
+      error: next.state === 'ok' ? undefined : next.error,
+      holdLeftMs: next.state === 'held' ? Math.max(this.#outageHoldMs - this.#age(), 0) : undefined,
+      degradedSince:
+        sinceMs === undefined ? undefined : clock.now() - (clock.monotonic() - sinceMs),
+      why: saidOfWriters(next.active?.inputs, providers),
+      providers,
     })
   }
 
-  #activeKeys(unsorted: readonly Member[]): ActiveKeys {
-    const members = [...unsorted].sort(byProviderId)
-    const inputs = anyInputs(members)
-    const keyId = keyIdOf(inputs)
-    const current = this.#snapshot.active
-    if (current?.keyId === keyId) return current
-    const byId = new Map(this.#options.ring.map((ring) => [ring.provider.id, ring]))
-    const ring = members.flatMap(({ providerId }) => byId.get(providerId) ?? [])
-    return { keyId, inputs, ring }
-  }
-
-  #providerHealth(ring: RingMember, outcome: ProbeResult | KmsError | undefined): ProviderHealth {
-    const failed = outcome === undefined || outcome instanceof KmsError
-    const { clock } = this.#deps
-    const known = this.#snapshot.providers.find(({ name }) => name === ring.name)
-    const base = { name: ring.name, id: ring.provider.id, type: ring.provider.describe().type }
-    if (failed) {
-      return {
-        ...base,
-        ok: false,
-        error: outcome,
-        activeVersion: known?.activeVersion,
-        pendingVersion: known?.pendingVersion,
-        switchAt: known?.switchAt,
-        versions: known?.versions ?? 0,
-      }
-    }
-    return {
-      ...base,
-      ok: true,
-      activeVersion: outcome.member.version,
-      pendingVersion: outcome.pendingVersion,
-      switchAt: outcome.switchInMs === undefined ? undefined : clock.now() + outcome.switchInMs,
-      versions: outcome.seen.length,
-    }
-  }
-
-  /** Until the next look: sooner when a version becomes active, and after failures. */
-  #delay(results: readonly ProbeResult[]): number {
-    const jitter = 1 - JITTER * this.#unit()
-    if (this.#snapshot.state !== 'ok') {
-      return Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), MAX_RETRY_MS) * jitter
-    }
-    const switches = results.flatMap(({ switchInMs }) => switchInMs ?? [])
-    return Math.min(this.#options.intervalMs * jitter, ...switches)
-  }
-
-  /** From 0 to 1; for jitter alone. */
-  #unit(): number {
-    return (this.#deps.random(1)[0] ?? 0) / 255
-  }
-
-  #scheduleAtMost(ms: number): void {
-    const at = this.#deps.clock.monotonic() + ms
-    if (this.#stopped || at >= this.#nextProbeAt) return
+  #lookAgainIn(ms: number | undefined): void {
     this.#cancelTimer()
-    this.#nextProbeAt = at
-    this.#cancelTimer = this.#deps.clock.after(ms, () => void this.probeNow())
+    const waits = this.#options.watches.flatMap(({ writesInMs }) => writesInMs || [])
+    const soonest = Math.min(ms ?? Number.POSITIVE_INFINITY, ...waits)
+    if (soonest === Number.POSITIVE_INFINITY) return
+    this.#cancelTimer = this.#deps.clock.after(soonest, () => this.#look())
   }
 
-  #resume({ members, lastSuccess, seen }: SavedState): void {
-    for (const { providerId, versions } of seen) this.#seen.set(providerId, versions)
-    const configured = this.#options.ring.map(({ provider }) => provider.id).sort()
-    const saved = members.map(({ providerId }) => providerId).sort()
-    if (saved.length === 0 || saved.join('\n') !== configured.join('\n')) return
+  #resume(): void {
+    const resumable = this.#resumable()
+    if (resumable === undefined) return
+    const { saved, standing } = resumable
     const { clock } = this.#deps
-    const age = Math.max(clock.now() - lastSuccess, 0)
+    const age = Math.max(clock.now() - saved.lastSuccess, 0)
+    const writing = this.#options.watches.filter(({ writes }) => writes).map(({ id }) => id)
+    const out = new Set(saved.out.filter((id) => writing.includes(id)))
     this.#snapshot = {
+      ...this.#snapshot,
       state: 'held',
-      active: this.#activeKeys(members),
+      active: this.#keysOf(saved.members, standing),
+      out,
       lastSuccess: clock.monotonic() - age,
-      error: undefined,
-      providers: [],
+      degradedSince: out.size > 0 ? clock.monotonic() - age : undefined,
     }
   }
 
-  async #save(): Promise<void> {
-    const { state, active } = this.#snapshot
-    if (state !== 'ok' && state !== 'failed') return
-    const seen = [...this.#seen].map(([providerId, versions]) => ({ providerId, versions }))
-    const members = active?.inputs.members ?? []
-    try {
-      await this.#deps.store.save({ members, lastSuccess: this.#deps.clock.now(), seen })
-      this.#saveFailed = false
-    } catch (error) {
-      if (this.#saveFailed) return
-      this.#saveFailed = true
-      const message = 'Cannot save the state: a restart during an outage will not keep the key id'
-      this.#deps.events.emit({
-        type: 'notice',
-        level: 'warn',
-        what: 'state_not_saved',
-        message,
-        error,
-      })
-    }
+  /** What an earlier process or config answered, where it can still be answered. */
+  #resumable() {
+    const { name, watches, protection, recipients } = this.#options
+    const saved = this.#deps.book.endpoint(name)
+    if (saved?.keyId === undefined) return undefined
+    const ids = new Set(saved.members.map(({ providerId }) => providerId))
+    const standing = watches.filter(({ id }) => ids.has(id))
+    const known = keyIdOf(inputsOf(protection, saved.members, recipients)) === saved.keyId
+    return known && standing.length === ids.size ? { saved, standing } : undefined
+  }
+
+  #save({ state, active, out }: Snapshot): void {
+    const { book, clock } = this.#deps
+    const { name } = this.#options
+    if (state === 'starting' || state === 'held') return
+    book.putEndpoint({
+      name,
+      keyId: active?.keyId,
+      members: active?.inputs.members ?? [],
+      out: [...out],
+      lastSuccess: clock.now(),
+    })
   }
 }

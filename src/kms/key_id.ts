@@ -17,34 +17,43 @@ export interface Member {
   readonly createdAt: number
 }
 
-/** What a key id stands on. `members` are sorted by provider id. */
-export interface KeyIdInputs {
-  readonly format: number
-  readonly scheme: 'any'
+/** How a plaintext is spread over providers, and how many of them are needed to get it back. */
+export interface Scheme {
+  readonly scheme: 'any' | 'threshold'
+  /** 1 for `any`. */
   readonly k: number
+}
+
+/** What a key id stands on. `members` are sorted by provider id. */
+export interface KeyIdInputs extends Scheme {
+  readonly format: number
   readonly members: readonly Member[]
+  /** Thumbprints of the recovery recipients, sorted: 43 characters of base64url each. */
+  readonly recipients: readonly string[]
 }
 
 const DOMAIN = 'trousseau key id 1\n'
 const LABEL_CHARACTERS = 12
 
 /**
- * `tr1-any-v3-` and 43 characters of digest: format, scheme and versions for
- * people, the digest for everything. The form is part of docs/envelope.md; a
- * change of it is a rotation for every cluster.
+ * `tr1-any-v3-` or `tr1-2of3-v3+v1+v7-` and 43 characters of digest: format, scheme
+ * and versions for people, the digest for everything. The form is part of
+ * docs/envelope.md; a change of it is a rotation for every cluster.
  */
-export function keyIdOf({ format, scheme, k, members }: KeyIdInputs): string {
+export function keyIdOf({ format, scheme, k, members, recipients }: KeyIdInputs): string {
   const listed = members.map(({ providerId, version, createdAt }) => [
     providerId,
     version,
     createdAt,
   ])
+  const stated = [format, scheme, k, listed, ...(recipients.length === 0 ? [] : [recipients])]
   const digest = createHash('sha256')
     .update(DOMAIN)
-    .update(JSON.stringify([format, scheme, k, listed]))
+    .update(JSON.stringify(stated))
     .digest('base64url')
+  const spread = scheme === 'any' ? 'any' : `${k}of${members.length}`
   const labels = members.map(({ version }) => `v${readable(version)}`).join('+')
-  return `tr${format}-${scheme}-${labels}-${digest}`
+  return `tr${format}-${spread}-${labels}-${digest}`
 }
 
 export function byProviderId(a: Member, b: Member): number {

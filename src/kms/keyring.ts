@@ -1,21 +1,24 @@
 /**
  * Encrypt and Decrypt over the configured providers: envelopes made under the
- * active keys and opened by whichever provider holds a wrap (design §4, §5).
+ * active keys, and opened by whichever providers hold a wrap (design §4, §5).
  *
  * @module
  */
 
-import { decodeEnvelope, encodeEnvelope, type OpenedEnvelope, sealHeader } from './envelope.ts'
+import type { Clock } from './clock.ts'
+import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
 import { KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
 import type { KmsApi } from './events.ts'
+import { gather } from './gather.ts'
 import type { ActiveKeys, Health } from './health.ts'
 import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from './limits.ts'
-import type { Call, Wrapped } from './provider.ts'
-import type { RingMember } from './ring_member.ts'
+import { candidateOf, type DecryptPreference, type Opener, Openers } from './openers.ts'
+import type { Call } from './provider.ts'
+import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
 import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from './service.ts'
-import { Slab } from './slab.ts'
-
-const RANDOM_BYTES = 4_096
+import { joinPlaintext } from './shares.ts'
+import type { Watch } from './watch.ts'
+import { Wrapping } from './wrapping.ts'
 
 const MAX_CIPHERTEXT_BYTES = {
   v2: MAX_V2_CIPHERTEXT_BYTES,
@@ -32,111 +35,129 @@ const OF_THE_REQUEST: ReadonlySet<KmsErrorCode> = new Set([
 ])
 
 export interface KeyringOptions {
-  readonly ring: readonly RingMember[]
-  readonly health: Pick<Health, 'active' | 'nudge'>
+  /** All providers that may open something. */
+  readonly watches: readonly Watch[]
+  readonly health: Pick<Health, 'active' | 'minimum'>
+  readonly decryptPreference: DecryptPreference
+  readonly recovery: RecoverySealer | undefined
+  readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
 }
 
 export class Keyring implements KmsService {
-  readonly #byId: ReadonlyMap<string, RingMember>
-  readonly #health: KeyringOptions['health']
-  /** Asking the system for every envelope id would cost more than making the envelope. */
-  readonly #ids: Slab
+  readonly #options: KeyringOptions
+  /** By id and by former ids. */
+  readonly #byId: ReadonlyMap<string, Watch>
+  readonly #openers: Openers
+  readonly #wrapping: Wrapping
 
-  constructor({ ring, health, random }: KeyringOptions) {
-    this.#byId = new Map(ring.map((member) => [member.provider.id, member]))
-    this.#health = health
-    this.#ids = new Slab(RANDOM_BYTES, random)
+  constructor(options: KeyringOptions) {
+    this.#options = options
+    this.#byId = new Map(
+      options.watches.flatMap((watch) =>
+        [watch.id, ...(watch.options.formerIds ?? [])].map((id) => [id, watch] as const),
+      ),
+    )
+    this.#openers = new Openers(options.decryptPreference)
+    const { clock, random } = options
+    this.#wrapping = new Wrapping({ clock, random, failed: lookSoon })
   }
 
   status(): string {
-    return this.#health.active().keyId
+    return this.#options.health.active().keyId
   }
 
   async encrypt({ api, plaintext }: EncryptRequest, call: Call): Promise<EncryptReply> {
     // Taken once, so that key id, header and wraps are of one moment (rule E3).
-    const active = this.#health.active()
+    const active = this.#options.health.active(api)
     checkPlaintext(plaintext, active, MAX_CIPHERTEXT_BYTES[api])
-    const header = sealHeader(active.inputs, (bytes) => this.#ids.take(bytes))
-    const item = { plaintext, associatedData: header.digest }
-    const wraps = await this.#watched(
-      Promise.all(
-        active.ring.map(async (ring, member) => {
-          const version = active.inputs.members[member]?.version ?? ''
-          return { member, data: await ring.wrap(version, item, call) }
-        }),
-      ),
-    )
-    const ciphertext = encodeEnvelope(header, wraps)
+    const { ciphertext, annotations } =
+      api === 'v2'
+        ? await this.#encryptV2(active, plaintext, call)
+        : await this.#encryptV1(active, plaintext, call)
     if (ciphertext.length > MAX_CIPHERTEXT_BYTES[api]) {
       throw tooLong(plaintext.length, ciphertext.length, MAX_CIPHERTEXT_BYTES[api])
     }
-    return { ciphertext, keyId: active.keyId, annotations: {} }
+    return { ciphertext, keyId: active.keyId, annotations }
   }
 
   async decrypt(request: DecryptRequest, call: Call): Promise<Uint8Array> {
-    const [annotation] = Object.keys(request.annotations)
-    if (annotation !== undefined) {
-      throw new KmsError('Request has an annotation that Trousseau never makes', {
-        code: 'request_invalid',
-      })
-    }
+    checkAnnotations(request)
     const envelope = decodeEnvelope(request.ciphertext)
     if (request.keyId !== undefined && request.keyId !== envelope.keyId) {
       throw new KmsError(
         'Key id of the request is not the one that this ciphertext was made under',
-        {
-          code: 'key_unknown',
-        },
+        { code: 'key_unknown' },
       )
     }
-    return await this.#watched(openAny(this.#candidates(envelope), call))
+    const openers = this.#openersOf(envelope)
+    const answers = await this.#gather(openers, envelope.k, call)
+    if (envelope.scheme === 'any') return answers[0] ?? new Uint8Array()
+    const { sealed, digest: associatedData } = envelope
+    return await joinPlaintext({ sealed, shares: answers, associatedData })
   }
 
-  #candidates({ members, wraps, digest }: OpenedEnvelope): [RingMember, Wrapped][] {
-    const candidates = wraps.flatMap(({ member, data }): [RingMember, Wrapped][] => {
+  async #encryptV2(active: ActiveKeys, plaintext: Uint8Array, call: Call) {
+    const { recovery } = this.#options
+    const prepared = await this.#wrapping.prepare(active, plaintext)
+    const wrapped = this.#wrapping.wrapAll(prepared, call)
+    if (recovery === undefined) return { ciphertext: await wrapped, annotations: {} }
+    const sealed = recovery.seal(plaintext, prepared.header.digest)
+    const [ciphertext, annotation] = await Promise.all([wrapped, sealed])
+    return { ciphertext, annotations: { [RECOVERY_ANNOTATION]: annotation } }
+  }
+
+  async #encryptV1(active: ActiveKeys, plaintext: Uint8Array, call: Call) {
+    const { minimum } = this.#options.health
+    const ciphertext = await this.#wrapping.wrapWithSome(active, plaintext, minimum, call)
+    return { ciphertext, annotations: {} }
+  }
+
+  #gather(openers: readonly Opener[], need: number, call: Call) {
+    const candidates = this.#openers.order(openers).map((opener) => candidateOf(opener, lookSoon))
+    return gather(candidates, need, this.#options.clock, call)
+  }
+
+  #openersOf({ k, members, wraps, digest }: OpenedEnvelope): Opener[] {
+    const openers = wraps.flatMap(({ member, data }): Opener[] => {
       const { providerId = '', version = '' } = members[member] ?? {}
-      const ring = this.#byId.get(providerId)
-      return ring === undefined ? [] : [[ring, { version, bytes: data, associatedData: digest }]]
+      const watch = this.#byId.get(providerId)
+      const item = { version, bytes: data, associatedData: digest }
+      return watch === undefined ? [] : [{ watch, item }]
     })
-    if (candidates.length > 0) return candidates
-    throw new KmsError('No configured provider has an id that this ciphertext was made with', {
-      code: 'key_unknown',
-    })
-  }
-
-  /** A failure that a provider may be to blame for makes the health loop look at once. */
-  async #watched<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work
-    } catch (error) {
-      if (!OF_THE_REQUEST.has(toKmsError(error).code)) this.#health.nudge()
-      throw error
-    }
+    if (openers.length >= k) return openers
+    const missing =
+      openers.length === 0
+        ? 'No configured provider has an id'
+        : `Only ${openers.length} configured providers, of ${k} that are needed, have an id`
+    throw new KmsError(`${missing} that this ciphertext was made with`, { code: 'key_unknown' })
   }
 }
 
-/** Asks one provider after another until one opens the envelope. */
-async function openAny(
-  candidates: readonly [RingMember, Wrapped][],
-  call: Call,
-): Promise<Uint8Array> {
-  let failure: unknown
-  for (const [ring, item] of candidates) {
-    try {
-      return await ring.unwrap(item, call)
-    } catch (error) {
-      failure = error
-    }
-  }
-  throw failure
+/** A failure that the provider may be to blame for makes its watch look at once. */
+function lookSoon(watch: Watch, error: unknown): void {
+  if (!OF_THE_REQUEST.has(toKmsError(error).code)) watch.nudge()
 }
 
-function checkPlaintext(plaintext: Uint8Array, active: ActiveKeys, maxBytes: number): void {
+function checkAnnotations({ annotations }: DecryptRequest): void {
+  const known = Object.keys(annotations).every((name) => name === RECOVERY_ANNOTATION)
+  if (known) return
+  throw new KmsError('Request has an annotation that Trousseau never makes', {
+    code: 'request_invalid',
+  })
+}
+
+function checkPlaintext(
+  plaintext: Uint8Array,
+  { inputs, watches }: ActiveKeys,
+  maxBytes: number,
+): void {
+  // Under `threshold` the providers wrap shares, which are as long for every plaintext.
+  const wrapped = inputs.scheme === 'any' ? watches : []
   const shortest = Math.min(
     maxBytes,
-    ...active.ring.map(({ provider }) => provider.limits.plaintextBytes),
+    ...wrapped.map(({ ring }) => ring.provider.limits.plaintextBytes),
   )
   if (plaintext.length > shortest) throw tooLong(plaintext.length, undefined, shortest)
 }

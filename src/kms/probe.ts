@@ -1,7 +1,8 @@
 /**
  * One look at one provider: the key's versions, which of them encrypts now, and an
  * encrypt→decrypt round trip under it (rule S14: the API server itself never tests
- * Decrypt while it runs).
+ * Decrypt while it runs). A provider that is only read is asked for its key alone:
+ * its credentials need not be good for more.
  *
  * @module
  */
@@ -21,11 +22,19 @@ export interface ProbeDeps {
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
   readonly activationDelayMs: number
+  /** True where nothing is written to the provider any more. */
+  readonly readOnly: boolean
 }
 
 export interface ProbeResult {
-  readonly member: Member
+  /** What a key id says of the provider; undefined where it is only read. */
+  readonly member: Member | undefined
   readonly seen: readonly SeenVersion[]
+  /** Labels of the versions that may encrypt. */
+  readonly usable: ReadonlySet<string>
+  readonly material: string | undefined
+  /** How much later it is by the service's clock than by this node's, in milliseconds. */
+  readonly clockAheadMs: number
   readonly pendingVersion: string | undefined
   readonly switchInMs: number | undefined
 }
@@ -44,19 +53,36 @@ export async function probe(
   const now = state.serviceTime ?? deps.clock.now()
   checkSuccession(ring, seen, state, now, deps)
   const { active, pending, switchInMs } = activation(state, now, deps.activationDelayMs)
-  if (active === undefined) {
-    throw new KmsError(
-      `Key of provider "${ring.name}" has no version that may both encrypt and decrypt`,
-      { code: 'key_unavailable' },
-    )
-  }
-  await roundTrip(ring, active, deps, call)
+  if (!deps.readOnly) await checkActive(ring, active, deps, call)
   return {
-    member: { providerId: ring.provider.id, version: active.label, createdAt: active.createdAt },
+    member:
+      deps.readOnly || active === undefined
+        ? undefined
+        : {
+            providerId: ring.provider.id,
+            version: active.label,
+            createdAt: active.createdAt,
+          },
     seen: state.versions.map(({ label, createdAt }) => ({ label, createdAt })),
+    usable: new Set(state.versions.flatMap(({ label, mayEncrypt }) => (mayEncrypt ? label : []))),
+    material: state.material,
+    clockAheadMs: now - deps.clock.now(),
     pendingVersion: pending?.label,
     switchInMs,
   }
+}
+
+async function checkActive(
+  ring: RingMember,
+  active: KeyVersion | undefined,
+  deps: ProbeDeps,
+  call: Call,
+): Promise<void> {
+  if (active !== undefined) return await roundTrip(ring, active, deps, call)
+  throw new KmsError(
+    `Key of provider "${ring.name}" has no version that may both encrypt and decrypt`,
+    { code: 'key_unavailable' },
+  )
 }
 
 function checkSuccession(

@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts'
 import { Coalescer } from './coalescer.ts'
 import { KmsError, toKmsError } from './errors.ts'
 import type { EventSink, KmsEvent } from './events.ts'
+import { Latency } from './latency.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from './provider.ts'
 
 type ProviderCall = Extract<KmsEvent, { type: 'provider_call' }>
@@ -29,6 +30,8 @@ export interface RingMemberDeps {
 export class RingMember {
   readonly name: string
   readonly provider: Provider
+  /** Of unwraps as their callers see them. */
+  readonly latency = new Latency()
   readonly #deps: RingMemberDeps
   readonly #unwraps: Coalescer<Wrapped, Uint8Array>
   #wraps: WrapQueue | undefined
@@ -55,8 +58,18 @@ export class RingMember {
     return this.#wraps.items.submit(item, call)
   }
 
-  unwrap(item: Wrapped, call: Call): Promise<Uint8Array> {
-    return this.#unwraps.submit(item, call)
+  async unwrap(item: Wrapped, call: Call): Promise<Uint8Array> {
+    const { clock } = this.#deps
+    const start = clock.monotonic()
+    try {
+      const plaintext = await this.#unwraps.submit(item, call)
+      this.latency.observe(clock.monotonic() - start)
+      return plaintext
+    } catch (error) {
+      // No answer as yet tells something too, or one that became slow would never be found out.
+      if (call.signal.aborted) this.latency.observe(clock.monotonic() - start)
+      throw error
+    }
   }
 
   #wrapsUnder(version: string): WrapQueue {

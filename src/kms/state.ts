@@ -1,19 +1,29 @@
 /**
- * What survives a restart where the operator allows it (`stateDir`, design §6):
- * nothing secret, only what lets a restart keep the last key id during an outage
- * and notice a rollback.
+ * What survives a restart where the operator allows it (`stateDir`, design §6), and
+ * a reload of the config always: nothing secret, only what lets a restart keep the
+ * last key id during an outage and notice a rollback.
  *
  * @module
  */
 
+import type { EventSink } from './events.ts'
 import type { Member } from './key_id.ts'
 import type { SeenVersion } from './rotation.ts'
 
-export interface SavedState {
-  /** The members that the last key id stood on; empty once the key was found unusable. */
+export interface SavedEndpoint {
+  readonly name: string
+  /** Undefined once the key was found unusable. */
+  readonly keyId?: string | undefined
+  /** The members that the key id stands on. */
   readonly members: readonly Member[]
+  /** Ids of providers that were left out since they were not well. */
+  readonly out: readonly string[]
   /** Milliseconds since the epoch by this node's clock. */
   readonly lastSuccess: number
+}
+
+export interface SavedState {
+  readonly endpoints: readonly SavedEndpoint[]
   readonly seen: readonly {
     readonly providerId: string
     readonly versions: readonly SeenVersion[]
@@ -30,4 +40,82 @@ export interface StateStore {
 export const noStateStore: StateStore = {
   load: () => Promise.resolve(undefined),
   save: () => Promise.resolve(),
+}
+
+/** The state as it is now; what changes is saved in the background, one save at a time. */
+export class StateBook {
+  readonly #store: StateStore
+  readonly #events: EventSink
+  readonly #endpoints = new Map<string, SavedEndpoint>()
+  readonly #seen = new Map<string, readonly SeenVersion[]>()
+  #saving: Promise<void> | undefined
+  #changed = false
+  #saveFailed = false
+
+  constructor(store: StateStore, events: EventSink) {
+    this.#store = store
+    this.#events = events
+  }
+
+  async load(): Promise<void> {
+    const saved = await this.#store.load()
+    for (const endpoint of saved?.endpoints ?? []) this.#endpoints.set(endpoint.name, endpoint)
+    for (const { providerId, versions } of saved?.seen ?? []) this.#seen.set(providerId, versions)
+  }
+
+  /** Oldest first, as the provider told them last. */
+  seenOf(providerId: string): readonly SeenVersion[] {
+    return this.#seen.get(providerId) ?? []
+  }
+
+  putSeen(providerId: string, versions: readonly SeenVersion[]): void {
+    this.#seen.set(providerId, versions)
+    this.#save()
+  }
+
+  endpoint(name: string): SavedEndpoint | undefined {
+    return this.#endpoints.get(name)
+  }
+
+  putEndpoint(endpoint: SavedEndpoint): void {
+    this.#endpoints.set(endpoint.name, endpoint)
+    this.#save()
+  }
+
+  /** Settles once everything told so far is saved, or could not be. */
+  async saved(): Promise<void> {
+    while (this.#saving !== undefined) await this.#saving
+  }
+
+  #save(): void {
+    this.#changed = true
+    this.#saving ??= this.#saveAll().finally(() => {
+      this.#saving = undefined
+    })
+  }
+
+  async #saveAll(): Promise<void> {
+    while (this.#changed) {
+      // What is told in one go is saved in one go.
+      await Promise.resolve()
+      this.#changed = false
+      await this.#saveOnce({
+        endpoints: [...this.#endpoints.values()],
+        seen: [...this.#seen].map(([providerId, versions]) => ({ providerId, versions })),
+      })
+    }
+  }
+
+  async #saveOnce(state: SavedState): Promise<void> {
+    try {
+      await this.#store.save(state)
+      this.#saveFailed = false
+    } catch (error) {
+      if (this.#saveFailed) return
+      this.#saveFailed = true
+      const message = 'Cannot save the state: a restart during an outage will not keep the key id'
+      const what = 'state_not_saved'
+      this.#events.emit({ type: 'notice', level: 'warn', what, message, error })
+    }
+  }
 }

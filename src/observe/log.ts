@@ -9,7 +9,7 @@
 import process from 'node:process'
 import { type DestinationStream, pino } from 'pino'
 import { type KmsError, toKmsError } from '../kms/errors.ts'
-import type { EventSink, HealthState, KmsEvent } from '../kms/events.ts'
+import { type EventSink, type HealthState, type KmsEvent, ONLY_ENDPOINT } from '../kms/events.ts'
 import { FloodGate } from './flood_gate.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -122,14 +122,19 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
     destination,
   )
   const gate = new FloodGate(monotonic)
-  let saidOfHealth: string | undefined
+  /** By endpoint. */
+  const saidOfHealth = new Map<string | undefined, string>()
+  const ofHealth = (event: Extract<KmsEvent, { type: 'health' }>): Entry => {
+    const entry = healthEntry(event, saidOfHealth.get(event.endpoint))
+    saidOfHealth.set(event.endpoint, entry.message)
+    return entry
+  }
   return {
     setLevel(next = level) {
       log.level = next
     },
     emit(event) {
-      const entry = entryOf(event, saidOfHealth)
-      if (event.type === 'health') saidOfHealth = entry.message
+      const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
       if (!log.isLevelEnabled(entry.level)) return
       const suppressed = entry.floodKey === undefined ? 0 : gate.pass(entry.floodKey)
       if (suppressed === undefined) return
@@ -139,14 +144,12 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
   }
 }
 
-function entryOf(event: KmsEvent, saidOfHealth: string | undefined): Entry {
+function entryOf(event: Exclude<KmsEvent, { type: 'health' }>): Entry {
   switch (event.type) {
     case 'request':
       return requestEntry(event)
     case 'provider_call':
       return providerCallEntry(event)
-    case 'health':
-      return healthEntry(event, saidOfHealth)
     case 'key_id':
       return {
         level: 'info',
@@ -208,11 +211,13 @@ function healthEntry(
   event: Extract<KmsEvent, { type: 'health' }>,
   said: string | undefined,
 ): Entry {
-  const { state, previous, keyId, error, holdLeftMs } = event
+  const { endpoint, state, previous, keyId, error, holdLeftMs, why } = event
   const fields = {
+    endpoint: endpoint === ONLY_ENDPOINT ? undefined : endpoint,
     state,
     previous,
     key_id: keyId,
+    why,
     hold_left_s: holdLeftMs === undefined ? undefined : Math.round(holdLeftMs / 1000),
     ...errorFields(error),
   }
@@ -223,6 +228,7 @@ function healthEntry(
 
 function healthMessage(state: HealthState, error: KmsError | undefined): string {
   if (error === undefined) return 'Providers are well'
+  if (state === 'degraded') return `Written without a provider that is not well: ${error.message}`
   return state === 'held'
     ? `Key service is away, Status keeps the last key id: ${error.message}`
     : `Status refuses: ${error.message}`

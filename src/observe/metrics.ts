@@ -8,7 +8,13 @@
 import { readdirSync } from 'node:fs'
 import process from 'node:process'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { EventSink, HealthState, KmsEvent, ProviderHealth } from '../kms/events.ts'
+import {
+  type EventSink,
+  type HealthState,
+  type KmsEvent,
+  ONLY_ENDPOINT,
+  type ProviderHealth,
+} from '../kms/events.ts'
 import { keyIdHash } from '../kms/key_id_hash.ts'
 
 export interface Metrics {
@@ -24,12 +30,14 @@ export interface MetricsOptions {
   readonly runtime: string
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Names of all endpoints, so that their series begin with the process. */
+  readonly endpoints?: readonly string[]
 }
 
 const SECONDS = [
   0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ]
-const STATES: readonly HealthState[] = ['starting', 'ok', 'held', 'failed']
+const STATES: readonly HealthState[] = ['starting', 'ok', 'degraded', 'held', 'failed']
 const METHODS = [
   ['v2', 'Status'],
   ['v2', 'Encrypt'],
@@ -39,13 +47,18 @@ const METHODS = [
   ['v1beta1', 'Decrypt'],
 ] as const
 
-export function createMetrics({ version, runtime, now }: MetricsOptions): Metrics {
+export function createMetrics({
+  version,
+  runtime,
+  now,
+  endpoints = [ONLY_ENDPOINT],
+}: MetricsOptions): Metrics {
   const registry = new Registry()
   processMetrics(registry)
   const sinks = [
-    requestMetrics(registry),
+    requestMetrics(registry, endpoints),
     providerMetrics(registry),
-    healthMetrics(registry, now),
+    healthMetrics(registry, now, endpoints),
     tokenMetrics(registry, now),
     certificateMetrics(registry),
   ]
@@ -98,25 +111,29 @@ function isProcOpen(): boolean {
   }
 }
 
-function requestMetrics(registry: Registry): Recorder {
+function requestMetrics(registry: Registry, endpoints: readonly string[]): Recorder {
   const total = counter(registry, 'requests_total', 'Requests of API servers by outcome', [
+    'endpoint',
     'api',
     'method',
     'code',
   ])
   const seconds = histogram(registry, 'request_duration_seconds', 'How long requests took', [
+    'endpoint',
     'api',
     'method',
   ])
-  for (const [api, method] of METHODS) {
-    total.inc({ api, method, code: 'ok' }, 0)
-    seconds.zero({ api, method })
+  for (const endpoint of endpoints) {
+    for (const [api, method] of METHODS) {
+      total.inc({ endpoint, api, method, code: 'ok' }, 0)
+      seconds.zero({ endpoint, api, method })
+    }
   }
   return (event) => {
     if (event.type !== 'request') return
-    const { api, method, code, durationMs } = event
-    total.inc({ api, method, code })
-    seconds.observe({ api, method }, durationMs / 1000)
+    const { endpoint = ONLY_ENDPOINT, api, method, code, durationMs } = event
+    total.inc({ endpoint, api, method, code })
+    seconds.observe({ endpoint, api, method }, durationMs / 1000)
   }
 }
 
@@ -145,27 +162,66 @@ function providerMetrics(registry: Registry): Recorder {
   }
 }
 
-function healthMetrics(registry: Registry, now: () => number): Recorder {
-  const state = gauge(registry, 'health_state', '1 for the state that health is in', ['state'])
-  const showState = (current: HealthState) => {
-    for (const name of STATES) state.set({ state: name }, Number(name === current))
+type HealthEvent = Extract<KmsEvent, { type: 'health' }>
+
+function healthMetrics(registry: Registry, now: () => number, names: readonly string[]): Recorder {
+  const endpoints = endpointMetrics(registry, now, names)
+  const providers = providerHealthMetrics(registry)
+  /** The last of each endpoint: they share providers, and gauges are shown anew as a whole. */
+  const latest = new Map<string, HealthEvent>()
+  return (event) => {
+    if (event.type !== 'health') return
+    latest.set(event.endpoint ?? ONLY_ENDPOINT, event)
+    endpoints(latest)
+    providers([...latest.values()].flatMap((each) => each.providers))
   }
-  showState('starting')
+}
+
+function endpointMetrics(registry: Registry, now: () => number, names: readonly string[]) {
+  const state = gauge(registry, 'health_state', '1 for the state that health is in', [
+    'endpoint',
+    'state',
+  ])
+  const showState = (endpoint: string, current: HealthState) => {
+    for (const name of STATES) state.set({ endpoint, state: name }, Number(name === current))
+  }
+  for (const name of names) showState(name, 'starting')
   const hold = gauge(
     registry,
     'hold_left_seconds',
     'How much longer Status keeps the key id in an outage',
-    [],
+    ['endpoint'],
   )
   const success = gauge(
     registry,
     'last_success_timestamp_seconds',
-    'When all providers last were as they should be',
-    [],
+    'When all providers that write last were as they should be',
+    ['endpoint'],
+  )
+  const degraded = gauge(
+    registry,
+    'degraded_since_timestamp_seconds',
+    'Since when fewer providers wrap than the config says; absent where all do',
+    ['endpoint'],
   )
   const keyId = gauge(registry, 'key_id_info', 'Always 1; names the key id by its hash', [
+    'endpoint',
     'key_id_hash',
   ])
+  const show = (endpoint: string, event: HealthEvent) => {
+    showState(endpoint, event.state)
+    hold.set({ endpoint }, (event.holdLeftMs ?? 0) / 1000)
+    if (event.state === 'ok') success.set({ endpoint }, now() / 1000)
+    if (event.keyId !== undefined) keyId.set({ endpoint, key_id_hash: keyIdHash(event.keyId) }, 1)
+    if (event.degradedSince !== undefined) degraded.set({ endpoint }, event.degradedSince / 1000)
+  }
+  return (latest: ReadonlyMap<string, HealthEvent>) => {
+    for (const info of [keyId, degraded]) info.reset()
+    for (const [endpoint, event] of latest) show(endpoint, event)
+  }
+}
+
+function providerHealthMetrics(registry: Registry) {
   const healthy = gauge(registry, 'provider_healthy', '1 where the provider answers as it should', [
     'provider',
   ])
@@ -181,26 +237,15 @@ function healthMetrics(registry: Registry, now: () => number): Recorder {
     'When a newer key version takes over; absent where none waits',
     ['provider', 'version'],
   )
-  const ofProvider = ({
-    name,
-    ok,
-    activeVersion,
-    pendingVersion,
-    switchAt: at,
-  }: ProviderHealth) => {
+  const show = ({ name, ok, activeVersion, pendingVersion, switchAt: at }: ProviderHealth) => {
     healthy.set({ provider: name }, ok ? 1 : 0)
     if (activeVersion !== undefined) active.set({ provider: name, version: activeVersion }, 1)
     if (pendingVersion === undefined || at === undefined) return
     switchAt.set({ provider: name, version: pendingVersion }, at / 1000)
   }
-  return (event) => {
-    if (event.type !== 'health') return
-    showState(event.state)
-    hold.set((event.holdLeftMs ?? 0) / 1000)
-    if (event.state === 'ok') success.set(now() / 1000)
-    for (const info of [keyId, healthy, active, switchAt]) info.reset()
-    if (event.keyId !== undefined) keyId.set({ key_id_hash: keyIdHash(event.keyId) }, 1)
-    event.providers.forEach(ofProvider)
+  return (providers: readonly ProviderHealth[]) => {
+    for (const info of [healthy, active, switchAt]) info.reset()
+    for (const provider of providers) show(provider)
   }
 }
 

@@ -6,7 +6,15 @@
  */
 
 import type { KmsError, KmsErrorCode } from '../kms/errors.ts'
-import type { CertificateKind, EventSink, KmsEvent } from '../kms/events.ts'
+import {
+  type CertificateKind,
+  type EventSink,
+  type KmsEvent,
+  ONLY_ENDPOINT,
+  type ProviderHealth,
+} from '../kms/events.ts'
+
+type HealthEvent = Extract<KmsEvent, { type: 'health' }>
 
 export interface StatuszOptions {
   readonly version: string
@@ -14,6 +22,8 @@ export interface StatuszOptions {
   readonly runtime: string
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Names of all endpoints. */
+  readonly endpoints?: readonly string[]
 }
 
 export interface Statusz {
@@ -47,17 +57,23 @@ interface ProviderReport {
   readonly nodes: Record<string, string>
 }
 
-export function createStatusz({ version, runtime, now }: StatuszOptions): Statusz {
+export function createStatusz({
+  version,
+  runtime,
+  now,
+  endpoints = [ONLY_ENDPOINT],
+}: StatuszOptions): Statusz {
   const startedAt = timeOf(now())
   const reports = new Map<string, ProviderReport>()
-  let health: Extract<KmsEvent, { type: 'health' }> | undefined
+  /** The last of each endpoint. */
+  const health = new Map<string, HealthEvent>()
   const reportOf = (name: string): ProviderReport => {
     const report = reports.get(name) ?? { token: undefined, certificates: {}, nodes: {} }
     reports.set(name, report)
     return report
   }
   const emit = (event: KmsEvent): void => {
-    if (event.type === 'health') health = event
+    if (event.type === 'health') health.set(event.endpoint ?? ONLY_ENDPOINT, event)
     if (event.type === 'token') takeToken(reportOf(event.provider), event, now())
     if (event.type === 'certificate') {
       reportOf(event.provider).certificates[event.kind] = timeOf(event.notAfter)
@@ -65,28 +81,65 @@ export function createStatusz({ version, runtime, now }: StatuszOptions): Status
     if (event.type === 'notice' && event.what === 'vault_node') takeNode(reportOf, event)
   }
   const json = () => {
-    const providers = (health?.providers ?? []).map((provider) => ({
-      ...provider,
-      error: failureOf(provider.error),
-      switchAt: provider.switchAt === undefined ? undefined : timeOf(provider.switchAt),
-      ...reports.get(provider.name),
-    }))
     const document = {
       version,
       runtime,
       startedAt,
       now: timeOf(now()),
-      health: {
-        state: health?.state ?? 'starting',
-        keyId: health?.keyId,
-        error: failureOf(health?.error),
-        holdLeftMs: health?.holdLeftMs,
-      },
-      providers,
+      endpoints: endpoints.map((name) => endpointReport(name, health.get(name) ?? NOTHING_YET)),
+      providers: providersOf(health).map((provider) => ({
+        ...providerReport(provider),
+        ...reports.get(provider.name),
+      })),
     }
     return `${JSON.stringify(document, null, 2)}\n`
   }
   return { sink: { emit }, json }
+}
+
+const NOTHING_YET = { state: 'starting', keyId: undefined, providers: [] } as const
+
+function endpointReport(name: string, event: Omit<HealthEvent, 'type' | 'previous'>) {
+  const { state, keyId, why, error, holdLeftMs, degradedSince, providers } = event
+  return {
+    name,
+    state,
+    keyId,
+    why,
+    error: failureOf(error),
+    holdLeftMs,
+    degradedSince: timeOrNone(degradedSince),
+    providers: Object.fromEntries(
+      providers.map(({ name: provider, role, joinsAt }) => [
+        provider,
+        { role, joinsAt: timeOrNone(joinsAt) },
+      ]),
+    ),
+  }
+}
+
+/** Endpoints share providers: each is told once. */
+function providersOf(health: ReadonlyMap<string, HealthEvent>): ProviderHealth[] {
+  const byName = new Map<string, ProviderHealth>()
+  for (const { providers } of health.values()) {
+    for (const provider of providers) byName.set(provider.name, provider)
+  }
+  return [...byName.values()]
+}
+
+function providerReport(provider: ProviderHealth) {
+  const { role: _role, joinsAt: _joinsAt, error, switchAt, since, latencyMs, ...plain } = provider
+  return {
+    ...plain,
+    error: failureOf(error),
+    switchAt: timeOrNone(switchAt),
+    since: timeOrNone(since),
+    latencyMs: latencyMs === undefined ? undefined : Math.round(latencyMs * 100) / 100,
+    keyVersions: plain.keyVersions?.map(({ label, createdAt }) => ({
+      label,
+      createdAt: timeOf(createdAt * 1000),
+    })),
+  }
 }
 
 function takeToken(
@@ -123,6 +176,10 @@ function takeNode(
 
 function failureOf(error: KmsError | undefined): Omit<Failure, 'at'> | undefined {
   return error === undefined ? undefined : { code: error.code, message: error.message }
+}
+
+function timeOrNone(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : timeOf(ms)
 }
 
 function timeOf(ms: number): string {

@@ -2,6 +2,8 @@
 
 import * as v from 'valibot'
 
+const providerId = v.pipe(v.string(), v.regex(/^[\w:/.@-]{1,128}$/))
+
 export const providerFields = {
   name: v.pipe(
     v.string(),
@@ -10,9 +12,29 @@ export const providerFields = {
   ),
   id: v.optional(
     v.pipe(
-      v.string(),
-      v.regex(/^[\w:/.@-]{1,128}$/),
+      providerId,
       v.description('Identity of the key that never changes; derived from the key where absent'),
+    ),
+  ),
+  formerIds: v.optional(
+    v.pipe(
+      v.array(providerId),
+      v.maxLength(16),
+      v.description('Ids that the same key had before: what was written under them stays readable'),
+    ),
+  ),
+  decryptOnly: v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description('Only read, never written to: the way into and out of a provider'),
+    ),
+  ),
+  activeFrom: v.optional(
+    v.pipe(
+      v.string(),
+      v.isoTimestamp('a time such as "2026-12-01T06:00:00Z"'),
+      v.description('Only read before this time, so that all nodes begin to write together'),
+      v.transform((text) => Date.parse(text)),
     ),
   ),
 }

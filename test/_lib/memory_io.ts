@@ -7,12 +7,15 @@ export interface MemoryIo extends Io {
   readonly complained: () => string
   /** As SIGTERM does. */
   readonly halt: () => void
+  /** As SIGHUP does. */
+  readonly hangUp: () => void
 }
 
 export function memoryIo({ color = false } = {}): MemoryIo {
   const stop = new AbortController()
   let out = ''
   let err = ''
+  const reloads: (() => void)[] = []
   return {
     out(text) {
       out += text
@@ -25,5 +28,9 @@ export function memoryIo({ color = false } = {}): MemoryIo {
     printed: () => out,
     complained: () => err,
     halt: () => stop.abort(),
+    onReload: (run) => reloads.push(run),
+    hangUp() {
+      for (const run of reloads) run()
+    },
   }
 }

@@ -9,7 +9,13 @@ import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import * as v from 'valibot'
 import { connectKms } from '../../src/grpc/client.ts'
-import { anyInputs, decodeEnvelope, encodeEnvelope, sealHeader } from '../../src/kms/envelope.ts'
+import {
+  ANY,
+  decodeEnvelope,
+  encodeEnvelope,
+  inputsOf,
+  sealHeader,
+} from '../../src/kms/envelope.ts'
 import type { OpenBao, Transit } from '../_lib/openbao.ts'
 
 export interface Item {
@@ -52,7 +58,7 @@ export async function v1Ciphertexts(options: {
   readonly plaintexts: readonly Uint8Array[]
 }): Promise<Uint8Array[]> {
   const { socketPath, bao, transit, plaintexts } = options
-  const inputs = anyInputs(await membersOf(socketPath))
+  const inputs = inputsOf(ANY, await membersOf(socketPath))
   const items = plaintexts.map((plaintext) => {
     const header = sealHeader(inputs, randomBytes)
     return { plaintext, associatedData: header.digest, header }

@@ -47,8 +47,8 @@ async function ownFindings(): Promise<Finding[]> {
   )
   const plugin = await startPlugin(config, { emit: () => undefined })
   try {
-    await until('the plugin is healthy', () => isHealthy(plugin.socketPath))
-    return await checkConformance(plugin.socketPath, { timeoutMs: 3_000, idleMs: 1_000 })
+    await until('the plugin is healthy', () => isHealthy(plugin.socketPaths[0] ?? ''))
+    return await checkConformance(plugin.socketPaths[0] ?? '', { timeoutMs: 3_000, idleMs: 1_000 })
   } finally {
     await plugin.close()
   }

@@ -49,6 +49,11 @@ async function load(text: string): Promise<Config> {
 }
 
 /** The problems of a text, without the folder's name. */
+const THREE = {
+  ...GOOD,
+  providers: ['a', 'b', 'c'].map((name) => ({ ...VAULT, name, id: name })),
+}
+
 async function problemsOf(text: string): Promise<string[]> {
   const error = await rejection(load(text))
   assert.instance(error, ConfigError)
@@ -139,15 +144,38 @@ recovery: { key: ${SECRET} }
 for (const [what, content, problem] of [
   ['nothing', null, 'c: wanted Object'],
   ['a missing key', { ...GOOD, socket: {} }, 'c: socket.path: is missing'],
+  ['no provider', { ...GOOD, providers: [] }, 'c: providers: wanted at least one provider'],
   [
-    'no provider',
-    { ...GOOD, providers: [] },
-    'c: providers: wanted exactly one provider: several at once are not supported yet',
+    'two providers of one name',
+    { ...GOOD, providers: [...GOOD.providers, { ...VAULT, name: 'here' }] },
+    'c: providers: the name "here" is there twice',
   ],
   [
-    'two providers',
-    { ...GOOD, providers: [...GOOD.providers, VAULT] },
-    'c: providers: wanted exactly one provider: several at once are not supported yet',
+    'two providers of one id',
+    {
+      ...GOOD,
+      providers: [
+        { ...VAULT, id: 'a' },
+        { ...VAULT, name: 'b', formerIds: ['a'] },
+      ],
+    },
+    'c: providers: the id "a" is there twice',
+  ],
+  [
+    'only providers that are read',
+    { ...GOOD, providers: [{ ...VAULT, decryptOnly: true }] },
+    'c: providers: wanted at least one that is not decryptOnly',
+  ],
+  [
+    'a time that decryptOnly would outlast',
+    {
+      ...GOOD,
+      providers: [
+        ...GOOD.providers,
+        { ...VAULT, decryptOnly: true, activeFrom: '2026-12-01T06:00:00Z' },
+      ],
+    },
+    'c: providers.1.activeFrom: wanted no decryptOnly beside it, which would outlast it',
   ],
   [
     'a provider type of a later version',
@@ -155,9 +183,62 @@ for (const [what, content, problem] of [
     'c: providers.0.type: wanted ("vault" | "local")',
   ],
   [
-    'threshold protection',
+    'threshold in short',
     { ...GOOD, protection: 'threshold' },
-    'c: protection: wanted "any": "threshold" and the long form are not supported yet',
+    'c: protection: wanted "any", or an object with mode',
+  ],
+  [
+    'a misspelt key of protection',
+    { ...GOOD, protection: { mode: 'any', minimum: 1 } },
+    'c: protection.minimum: is not a known key: check its spelling and place',
+  ],
+  [
+    'a threshold without k',
+    { ...GOOD, protection: { mode: 'threshold' } },
+    'c: protection.k: is missing',
+  ],
+  [
+    'a threshold above the number of providers',
+    { ...GOOD, protection: { mode: 'threshold', k: 2 } },
+    'c: protection.k: wanted at most 1, as many as providers are written to',
+  ],
+  [
+    'a minimum below the threshold',
+    { ...THREE, protection: { mode: 'threshold', k: 2, minimumProviders: 1 } },
+    'c: protection.minimumProviders: wanted at least 2, as many as are needed to read',
+  ],
+  [
+    'a minimum above the number of providers',
+    { ...THREE, protection: { mode: 'any', minimumProviders: 4 } },
+    'c: protection.minimumProviders: wanted at most 3, as many as providers are written to',
+  ],
+  [
+    'a preference for nobody',
+    { ...GOOD, protection: { mode: 'any', decryptPreference: ['there'] } },
+    'c: protection.decryptPreference: no provider has the name "there"',
+  ],
+  [
+    'socket and endpoints',
+    { ...GOOD, endpoints: [{ name: 'a', socket: { path: '/a' } }] },
+    'c: socket: wanted either socket or endpoints, and not both',
+  ],
+  [
+    'an endpoint with a provider that is not there',
+    {
+      ...GOOD,
+      socket: undefined,
+      endpoints: [{ name: 'a', socket: { path: '/a' }, providers: ['here', 'there'] }],
+    },
+    'c: endpoints.0.providers: no provider has the name "there"',
+  ],
+  [
+    'endpoints of one socket',
+    {
+      ...GOOD,
+      socket: undefined,
+      endpoints: ['a', 'b'].map((name) => ({ name, socket: { path: '/a' } })),
+    },
+    'c: endpoints: the socket /a is there twice',
   ],
   [
     'a plain address',

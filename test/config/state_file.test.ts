@@ -5,8 +5,15 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const STATE = {
-  members: [{ providerId: 'vault:transit/k', version: '3', createdAt: 1_800_000_000 }],
-  lastSuccess: 1_800_000_000_500,
+  endpoints: [
+    {
+      name: 'default',
+      keyId: 'tr1-any-v3-x',
+      members: [{ providerId: 'vault:transit/k', version: '3', createdAt: 1_800_000_000 }],
+      out: ['vault:transit/l'],
+      lastSuccess: 1_800_000_000_500,
+    },
+  ],
   seen: [{ providerId: 'vault:transit/k', versions: [{ label: '3', createdAt: 1_800_000_000 }] }],
 }
 
@@ -18,8 +25,8 @@ test('load() gives back what save() wrote, in a folder it makes with mode 0700',
 
   await store.save(STATE)
 
-  const { members, lastSuccess, seen } = (await store.load()) ?? {}
-  assert.equal({ members, lastSuccess, seen }, STATE)
+  const { endpoints, seen } = (await store.load()) ?? {}
+  assert.equal({ endpoints, seen }, STATE)
   assert.is((await stat(folder.at('state'))).mode & 0o777, 0o700)
   assert.equal(await readdir(folder.at('state')), ['state.json'])
 })
@@ -31,7 +38,7 @@ test('load() takes a missing, damaged or foreign file for none', async () => {
 
   await store.save(STATE)
   const text = await readFile(folder.at('state.json'), 'utf8')
-  for (const bad of ['', '{', '[]', text.slice(0, -9), text.replace('"format":1', '"format":2')]) {
+  for (const bad of ['', '{', '[]', text.slice(0, -9), text.replace('"format":2', '"format":3')]) {
     await writeFile(folder.at('state.json'), bad)
     assert.is(await store.load(), undefined)
   }

@@ -39,9 +39,9 @@ for (const authority of AUTHORITIES) {
     )
     const plugin = await startPlugin(config, new RecordedEvents())
     try {
-      await healthy(plugin.socketPath)
+      await healthy(plugin.socketPaths[0] ?? '')
 
-      const report = await runGoClient(plugin.socketPath, authority)
+      const report = await runGoClient(plugin.socketPaths[0] ?? '', authority)
 
       assert.is(report.error, undefined)
       assert.is(report.ok, true)

@@ -1,13 +1,12 @@
-import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
 import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
-import { Health } from '../../src/kms/health.ts'
-import { RingMember } from '../../src/kms/ring_member.ts'
+import type { Health } from '../../src/kms/health.ts'
 import { noStateStore, type SavedState, type StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/fake_provider.ts'
 import { suite } from '../_lib/uvu.ts'
+import { VirtualRing } from '../_lib/virtual_ring.ts'
 
 const INTERVAL_MS = 30_000
 const HOLD_MS = 900_000
@@ -20,17 +19,18 @@ const test = suite('kms/health', () => {
   const events = new RecordedEvents()
   const provider = new FakeProvider('fake:one', clock.now() / 1000 - 86_400)
   const build = (store: StateStore = noStateStore, outageHoldMs = HOLD_MS) =>
-    new Health(
-      {
-        ring: [new RingMember('one', provider, { clock, events })],
+    new VirtualRing({
+      clock,
+      events,
+      providers: [provider],
+      watch: {
         activationDelayMs: DELAY_MS,
         intervalMs: INTERVAL_MS,
-        staleAfterMs: STALE_MS,
-        outageHoldMs,
         requestTimeoutMs: TIMEOUT_MS,
       },
-      { clock, events, random: randomBytes, store },
-    )
+      health: { staleAfterMs: STALE_MS, outageHoldMs },
+      store,
+    })
   return { clock, events, provider, build }
 })
 
@@ -61,11 +61,12 @@ test('active() answers unavailable with the reason until the first success [F2]'
   provider,
   build,
 }) => {
-  const health = build()
+  const ring = build()
+  const { health } = ring
   assert.is(refusal(health), 'unavailable')
 
   provider.failure = failure('denied')
-  await health.start()
+  await ring.start()
 
   assert.throws(() => health.active(), /^Not ready yet: Seeded denied$/)
   assert.is(refusal(health), 'unavailable')
@@ -77,8 +78,9 @@ test('the loop recovers by itself within 5 s, without a request [F4]', async ({
   build,
 }) => {
   provider.failure = failure('unavailable')
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   await clock.advance(600_000)
 
   provider.failure = undefined
@@ -94,8 +96,9 @@ test('a request makes the loop look again within a second, and never more often 
   build,
 }) => {
   provider.failure = failure('unavailable')
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   await clock.advance(60_000)
   const before = provider.calls.keyState
 
@@ -113,8 +116,9 @@ test('a request makes the loop look again within a second, and never more often 
 })
 
 test('active() asks no provider, however often it is called [S13]', async ({ provider, build }) => {
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   const before = { ...provider.calls }
 
   for (let turn = 0; turn < 1_000; turn += 1) health.active()
@@ -128,12 +132,13 @@ test('active() keeps the key id through an outage as long as the hold [S9 S12]',
   provider,
   build,
 }) => {
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   const { keyId } = health.active()
 
   provider.failure = failure('unavailable')
-  health.nudge()
+  ring.nudge()
   await clock.advance(HOLD_MS - 1_000)
   assert.is(health.active().keyId, keyId)
   assert.is(health.problem(), 'Seeded unavailable')
@@ -150,11 +155,12 @@ test('active() refuses at once in an outage where the hold is off', async ({
   provider,
   build,
 }) => {
-  const health = build(noStateStore, 0)
-  await health.start()
+  const ring = build(noStateStore, 0)
+  const { health } = ring
+  await ring.start()
 
   provider.failure = failure('timeout')
-  health.nudge()
+  ring.nudge()
   await clock.advance(1_000)
 
   assert.is(refusal(health), 'unavailable')
@@ -165,11 +171,12 @@ test('a provider that hangs costs the loop its time limit and no more', async ({
   provider,
   build,
 }) => {
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
 
   provider.hangs = true
-  health.nudge()
+  ring.nudge()
   await clock.advance(NUDGE_AND_LIMIT_MS)
   assert.match(health.problem() ?? '', /Gave up after 2500 ms/)
 
@@ -185,11 +192,12 @@ for (const code of ['denied', 'key_unavailable', 'key_unknown', 'policy_denied']
     provider,
     build,
   }) => {
-    const health = build()
-    await health.start()
+    const ring = build()
+    const { health } = ring
+    await ring.start()
 
     provider.failure = failure(code)
-    health.nudge()
+    ring.nudge()
     await clock.advance(1_000)
 
     assert.is(refusal(health), code)
@@ -202,28 +210,30 @@ test('an outage after a denied key does not bring the hold back', async ({
   build,
 }) => {
   const store = new MemoryStore()
-  const health = build(store)
-  await health.start()
+  const ring = build(store)
+  const { health } = ring
+  await ring.start()
   provider.failure = failure('denied')
-  health.nudge()
+  ring.nudge()
   await clock.advance(1_000)
 
   provider.failure = failure('unavailable')
   await clock.advance(10_000)
 
   assert.is(refusal(health), 'denied')
-  health.stop()
+  ring.stop()
   const restarted = build(store)
   await restarted.start()
-  assert.is(refusal(restarted), 'unavailable')
+  assert.is(refusal(restarted.health), 'unavailable')
 })
 
 test('a wrong round trip stops writes at once [S14]', async ({ clock, provider, build }) => {
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
 
   provider.distort = (plaintext) => Uint8Array.from(plaintext, (byte) => byte ^ 1)
-  health.nudge()
+  ring.nudge()
   await clock.advance(1_000)
 
   assert.is(refusal(health), 'key_unavailable')
@@ -235,8 +245,9 @@ test('a new version becomes active at its time, in one switch [S8 E3]', async ({
   provider,
   build,
 }) => {
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   const before = health.active().keyId
   provider.addVersion('2', clock.now() / 1000)
 
@@ -258,20 +269,22 @@ test("activation goes by the service's clock, not the node's", async ({
   const serviceOffset = -40_000
   provider.addVersion('2', (clock.now() + serviceOffset) / 1000 - 290)
   provider.serviceTime = clock.now() + serviceOffset
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
 
   assert.match(health.active().keyId, /^tr1-any-v1-/)
 })
 
 test('a disabled version is left at the next look', async ({ clock, provider, build }) => {
   provider.addVersion('2', clock.now() / 1000 - 3_600)
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   assert.match(health.active().keyId, /^tr1-any-v2-/)
 
   provider.change('2', { mayEncrypt: false })
-  health.nudge()
+  ring.nudge()
   await clock.advance(1_000)
 
   assert.match(health.active().keyId, /^tr1-any-v1-/)
@@ -279,8 +292,9 @@ test('a disabled version is left at the next look', async ({ clock, provider, bu
 
 test('a lagging replica keeps the key id and is reported', async ({ clock, provider, build }) => {
   provider.addVersion('2', clock.now() / 1000 - 3_600)
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   const { keyId } = health.active()
 
   const all = provider.versions
@@ -300,8 +314,9 @@ test('a key that was deleted and made anew gets a new key id and an alarm', asyn
   provider,
   build,
 }) => {
-  const health = build()
-  await health.start()
+  const ring = build()
+  const { health } = ring
+  await ring.start()
   const { keyId } = health.active()
 
   provider.versions = []
@@ -320,17 +335,17 @@ test('a restart during an outage keeps key id and hold with a store', async ({
   const store = new MemoryStore()
   const first = build(store)
   await first.start()
-  const { keyId } = first.active()
+  const { keyId } = first.health.active()
   first.stop()
 
   provider.failure = failure('unavailable')
   await clock.advance(HOLD_MS - 10_000)
   const second = build(store)
   await second.start()
-  assert.is(second.active().keyId, keyId)
+  assert.is(second.health.active().keyId, keyId)
 
   await clock.advance(11_000)
-  assert.is(refusal(second), 'unavailable')
+  assert.is(refusal(second.health), 'unavailable')
 })
 
 test('a restart sees a rollback with a store', async ({ clock, provider, build }) => {
@@ -338,25 +353,27 @@ test('a restart sees a rollback with a store', async ({ clock, provider, build }
   const store = new MemoryStore()
   const first = build(store)
   await first.start()
-  const { keyId } = first.active()
+  const { keyId } = first.health.active()
   first.stop()
 
   provider.versions = provider.versions.slice(0, 1)
   const second = build(store)
   await second.start()
 
-  assert.is(second.active().keyId, keyId)
-  assert.match(second.problem() ?? '', /version 2 is gone/)
+  assert.is(second.health.active().keyId, keyId)
+  assert.match(second.health.problem() ?? '', /version 2 is gone/)
 })
 
 test('a saved state of other providers is not taken up', async ({ clock, provider, build }) => {
   const store = new MemoryStore()
   const members = [{ providerId: 'fake:other', version: '1', createdAt: 1 }]
-  store.saved = { members, lastSuccess: clock.now(), seen: [] }
+  const saved = { name: 'default', keyId: 'tr1', members, out: [], lastSuccess: clock.now() }
+  store.saved = { endpoints: [saved], seen: [] }
   provider.failure = failure('unavailable')
 
-  const health = build(store)
-  await health.start()
+  const ring = build(store)
+  const { health } = ring
+  await ring.start()
 
   assert.is(refusal(health), 'unavailable')
 })
@@ -366,8 +383,9 @@ test('a store that fails is reported once and stops nothing', async ({ clock, ev
     load: () => Promise.resolve(undefined),
     save: () => Promise.reject(new Error('No space')),
   }
-  const health = build(store)
-  await health.start()
+  const ring = build(store)
+  const { health } = ring
+  await ring.start()
   await clock.advance(10 * INTERVAL_MS)
 
   assert.is(refusal(health), 'none')
@@ -375,12 +393,12 @@ test('a store that fails is reported once and stops nothing', async ({ clock, ev
 })
 
 test('stop() ends the loop', async ({ clock, provider, build }) => {
-  const health = build()
-  await health.start()
-  health.stop()
+  const ring = build()
+  await ring.start()
+  ring.stop()
   const before = provider.calls.keyState
 
-  health.nudge()
+  ring.nudge()
   await clock.advance(600_000)
 
   assert.is(provider.calls.keyState, before)

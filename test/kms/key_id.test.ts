@@ -7,6 +7,7 @@ const INPUTS: KeyIdInputs = {
   scheme: 'any',
   k: 1,
   members: [{ providerId: 'vault:transit/k8s-etcd', version: '3', createdAt: 1_800_000_000 }],
+  recipients: [],
 }
 const MEMBER = INPUTS.members[0]
 

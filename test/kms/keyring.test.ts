@@ -3,14 +3,11 @@ import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
 import { decodeEnvelope } from '../../src/kms/envelope.ts'
 import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
-import { Health } from '../../src/kms/health.ts'
-import { Keyring } from '../../src/kms/keyring.ts'
-import { RingMember } from '../../src/kms/ring_member.ts'
-import { noStateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/fake_provider.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
+import { VirtualRing } from '../_lib/virtual_ring.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
 
@@ -18,27 +15,12 @@ const test = suite('kms/keyring', async () => {
   const clock = new FakeClock()
   const events = new RecordedEvents()
   const provider = new FakeProvider('fake:one', clock.now() / 1000 - 86_400)
-  const keyring = ringOf(clock, events, provider)
-  await keyring.health.start()
+  const ring = new VirtualRing({ clock, events, providers: [provider] })
+  await ring.start()
   const call = { signal: new AbortController().signal, deadline: clock.monotonic() + 2_500 }
-  return { clock, events, provider, call, ...keyring }
+  const { keyring, health } = ring
+  return { clock, events, provider, call, keyring, health, ring }
 })
-
-function ringOf(clock: FakeClock, events: RecordedEvents, ...providers: FakeProvider[]) {
-  const ring = providers.map((provider) => new RingMember(provider.id, provider, { clock, events }))
-  const health = new Health(
-    {
-      ring,
-      activationDelayMs: 0,
-      intervalMs: 30_000,
-      staleAfterMs: 90_000,
-      outageHoldMs: 900_000,
-      requestTimeoutMs: 2_500,
-    },
-    { clock, events, random: randomBytes, store: noStateStore },
-  )
-  return { health, keyring: new Keyring({ ring, health, random: randomBytes }) }
-}
 
 async function codeOf(promise: Promise<unknown>): Promise<KmsErrorCode> {
   const error = await rejection(promise)
@@ -189,15 +171,15 @@ test('decrypt() opens an older version after a rotation, also while nothing may 
   clock,
   provider,
   keyring,
-  health,
+  ring,
   call,
 }) => {
   const old = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
   provider.addVersion('2', clock.now() / 1000)
-  await health.probeNow()
+  await ring.look()
   assert.is.not(keyring.status(), old.keyId)
   for (const label of ['1', '2']) provider.change(label, { mayEncrypt: false })
-  await health.probeNow()
+  await ring.look()
   assert.throws(() => keyring.status())
 
   const opened = await keyring.decrypt({ api: 'v2', ...old }, call)
@@ -213,7 +195,7 @@ test('decrypt() works before the first look of the health loop [D6 F1]', async (
   call,
 }) => {
   const made = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
-  const restarted = ringOf(clock, events, provider).keyring
+  const restarted = new VirtualRing({ clock, events, providers: [provider] }).keyring
 
   assert.equal(Buffer.from(await restarted.decrypt({ api: 'v2', ...made }, call)), SEED)
 })
@@ -225,7 +207,8 @@ test('decrypt() names a provider that is not configured', async ({
   call,
 }) => {
   const made = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
-  const other = ringOf(clock, events, new FakeProvider('fake:other')).keyring
+  const other = new VirtualRing({ clock, events, providers: [new FakeProvider('fake:other')] })
+    .keyring
 
   assert.is(await codeOf(other.decrypt({ api: 'v2', ...made }, call)), 'key_unknown')
 })
@@ -236,8 +219,9 @@ test('two providers each wrap the whole, and either one opens it', async ({
   call,
 }) => {
   const providers = ['fake:b', 'fake:a'].map((id) => new FakeProvider(id, 1_000))
-  const { keyring, health } = ringOf(clock, events, ...providers)
-  await health.start()
+  const ring = new VirtualRing({ clock, events, providers })
+  const { keyring } = ring
+  await ring.start()
   const made = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
 
   for (const down of providers) {

@@ -47,7 +47,7 @@ test('known methods stand at 0 before the first request', async ({ series }) => 
     ['v2', 'Decrypt'],
     ['v1beta1', 'Version'],
   ]) {
-    const name = `trousseau_requests_total{api="${api}",method="${method}",code="ok"}`
+    const name = `trousseau_requests_total{endpoint="default",api="${api}",method="${method}",code="ok"}`
     assert.is(samples.get(name), '0')
   }
 })
@@ -60,7 +60,7 @@ test('requests count by api, method and code, with buckets from 0.25 ms to 10 s'
   emit({ ...REQUEST, code: 'timeout', durationMs: 2_500 })
 
   const samples = await series()
-  const labels = 'api="v2",method="Encrypt"'
+  const labels = 'endpoint="default",api="v2",method="Encrypt"'
   assert.is(samples.get(`trousseau_requests_total{${labels},code="ok"}`), '1')
   assert.is(samples.get(`trousseau_requests_total{${labels},code="timeout"}`), '1')
   const bucket = (le: string) =>
@@ -123,9 +123,9 @@ test('health shows state, hold and version; series of what is gone go too', asyn
   emit(health('2', 'two'))
 
   const samples = await series()
-  assert.is(samples.get('trousseau_health_state{state="held"}'), '1')
-  assert.is(samples.get('trousseau_health_state{state="ok"}'), '0')
-  assert.is(samples.get('trousseau_hold_left_seconds'), '60')
+  assert.is(samples.get('trousseau_health_state{endpoint="default",state="held"}'), '1')
+  assert.is(samples.get('trousseau_health_state{endpoint="default",state="ok"}'), '0')
+  assert.is(samples.get('trousseau_hold_left_seconds{endpoint="default"}'), '60')
   assert.is(samples.get('trousseau_provider_healthy{provider="p"}'), '0')
   const starting = (prefix: string) => [...samples.keys()].filter((name) => name.startsWith(prefix))
   assert.equal(starting('trousseau_key_version_info'), [
@@ -133,6 +133,21 @@ test('health shows state, hold and version; series of what is gone go too', asyn
   ])
   assert.is(starting('trousseau_key_id_info').length, 1)
   assert.equal(starting('trousseau_key_version_switch_timestamp_seconds'), [])
+})
+
+test('endpoints stand side by side', async ({ emit, series }) => {
+  emit({ ...health('1', 'one'), endpoint: 'one', state: 'degraded', degradedSince: NOW })
+  emit({ ...health('1', 'two'), endpoint: 'two', state: 'ok' })
+
+  const samples = await series()
+  assert.is(samples.get('trousseau_health_state{endpoint="one",state="degraded"}'), '1')
+  assert.is(samples.get('trousseau_health_state{endpoint="two",state="ok"}'), '1')
+  assert.is([...samples.keys()].filter((name) => name.includes('key_id_info')).length, 2)
+  assert.is(
+    samples.get('trousseau_degraded_since_timestamp_seconds{endpoint="one"}'),
+    String(NOW / 1000),
+  )
+  assert.not.ok(samples.has('trousseau_degraded_since_timestamp_seconds{endpoint="two"}'))
 })
 
 test('nothing foreign becomes a label, and a version is escaped', async ({ emit, text }) => {

@@ -16,6 +16,8 @@ const HEALTH: KmsEvent = {
   keyId: 'tr1-any-v3-x',
   error: ERROR,
   holdLeftMs: 60_000,
+  degradedSince: NOON - 60_000,
+  why: 'any of bao (v3)',
   providers: [
     {
       name: 'bao',
@@ -27,6 +29,11 @@ const HEALTH: KmsEvent = {
       pendingVersion: '4',
       switchAt: NOON + 1_000,
       versions: 4,
+      keyVersions: [{ label: '3', createdAt: NOON / 1000 - 60 }],
+      role: 'left_out',
+      joinsAt: NOON + 600_000,
+      since: NOON,
+      latencyMs: 1.234,
     },
   ],
 }
@@ -46,10 +53,10 @@ const test = suite('observe/statusz', () => {
 })
 
 test('before anything is known it says so', ({ document }) => {
-  const { version, health, providers } = document()
+  const { version, endpoints, providers } = document()
 
   assert.is(version, '1.2.3')
-  assert.equal(health, { state: 'starting' })
+  assert.equal(endpoints, [{ name: 'default', state: 'starting', providers: {} }])
   assert.equal(providers, [])
 })
 
@@ -78,16 +85,24 @@ test('it shows health, versions, tokens, certificates and nodes of each provider
   })
   statusz.sink.emit(HEALTH)
 
-  const { health, providers } = document()
+  const { endpoints, providers } = document()
 
-  assert.equal(health, {
-    state: 'held',
-    keyId: 'tr1-any-v3-x',
-    error: { code: 'denied', message: 'Seeded' },
-    holdLeftMs: 60_000,
-  })
+  assert.equal(endpoints, [
+    {
+      name: 'default',
+      state: 'held',
+      keyId: 'tr1-any-v3-x',
+      why: 'any of bao (v3)',
+      error: { code: 'denied', message: 'Seeded' },
+      holdLeftMs: 60_000,
+      degradedSince: '2026-11-23T11:59:00.000Z',
+      providers: { bao: { role: 'left_out', joinsAt: '2026-11-23T12:10:00.000Z' } },
+    },
+  ])
   const [provider] = providers
   assert.is(provider.activeVersion, '3')
+  assert.equal(provider.keyVersions, [{ label: '3', createdAt: '2026-11-23T11:59:00.000Z' }])
+  assert.is(provider.latencyMs, 1.23)
   assert.is(provider.switchAt, '2026-11-23T12:00:01.000Z')
   assert.equal(provider.token, {
     method: 'jwt',

@@ -1,0 +1,110 @@
+/**
+ * The sockets of a config, each with what it protects with; and the rules that hold
+ * between parts of a config.
+ *
+ * @module
+ */
+
+import { ONLY_ENDPOINT } from '../kms/events.ts'
+import { type ProtectionInForce, protectionOf } from './protection.ts'
+import type { Config } from './schema.ts'
+
+type Provider = Config['providers'][number]
+
+export interface Endpoint extends ProtectionInForce {
+  readonly name: string
+  readonly socket: NonNullable<Config['socket']>
+  readonly providers: readonly Provider[]
+}
+
+/** Of a config that {@link configProblems} finds nothing wrong with. */
+export function endpointsOf(config: Config): Endpoint[] {
+  return listed(config).map(({ name, socket, providers, protection }) => ({
+    name,
+    socket,
+    providers,
+    ...protectionOf(protection, writers(providers).length),
+  }))
+}
+
+/** Each begins with the path of what is wrong. */
+export function configProblems(config: Config): string[] {
+  const { socket, endpoints, providers } = config
+  if ((socket === undefined) === (endpoints === undefined)) {
+    return ['socket: wanted either socket or endpoints, and not both']
+  }
+  const names = providers.map(({ name }) => name)
+  const ids = providers.flatMap(({ id, formerIds }) => [id ?? [], formerIds ?? []].flat())
+  return [
+    ...repeated(names).map((name) => `providers: the name "${name}" is there twice`),
+    ...repeated(ids).map((id) => `providers: the id "${id}" is there twice`),
+    ...providers.flatMap(({ decryptOnly, activeFrom }, index) =>
+      decryptOnly === true && activeFrom !== undefined
+        ? `providers.${index}.activeFrom: wanted no decryptOnly beside it, which would outlast it`
+        : [],
+    ),
+    ...repeated((endpoints ?? []).map(({ name }) => name)).map(
+      (name) => `endpoints: the name "${name}" is there twice`,
+    ),
+    ...repeated((endpoints ?? []).map((each) => each.socket.path)).map(
+      (path) => `endpoints: the socket ${path} is there twice`,
+    ),
+    ...listed(config).flatMap((each) => endpointProblems(each, names)),
+  ]
+}
+
+interface Listed {
+  /** Path in the config. */
+  readonly path: string
+  readonly name: string
+  readonly socket: NonNullable<Config['socket']>
+  readonly wanted: readonly string[]
+  readonly providers: readonly Provider[]
+  readonly protection: Config['protection']
+}
+
+function listed({ socket, endpoints, providers, protection }: Config): Listed[] {
+  const all = providers.map(({ name }) => name)
+  if (socket !== undefined) {
+    return [{ path: '', name: ONLY_ENDPOINT, socket, wanted: all, providers, protection }]
+  }
+  return (endpoints ?? []).map((endpoint, index) => {
+    const wanted = endpoint.providers ?? all
+    return {
+      path: `endpoints.${index}.`,
+      name: endpoint.name,
+      socket: endpoint.socket,
+      wanted,
+      providers: providers.filter(({ name }) => wanted.includes(name)),
+      protection: endpoint.protection ?? protection,
+    }
+  })
+}
+
+function endpointProblems(
+  { path, wanted, providers, protection }: Listed,
+  names: readonly string[],
+): string[] {
+  const unknown = wanted.filter((name) => !names.includes(name))
+  const { problem, decryptPreference } = protectionOf(protection, writers(providers).length)
+  const preferred = typeof decryptPreference === 'string' ? [] : decryptPreference
+  return [
+    ...unknown.map((name) => `${path}providers: no provider has the name "${name}"`),
+    ...repeated(wanted).map((name) => `${path}providers: the name "${name}" is there twice`),
+    ...preferred
+      .filter((name) => !wanted.includes(name))
+      .map((name) => `${path}protection.decryptPreference: no provider has the name "${name}"`),
+    ...(writers(providers).length === 0
+      ? [`${path}providers: wanted at least one that is not decryptOnly`]
+      : []),
+    ...(problem === undefined ? [] : [`${path}protection.${problem}`]),
+  ]
+}
+
+function writers(providers: readonly Provider[]): readonly Provider[] {
+  return providers.filter(({ decryptOnly }) => decryptOnly !== true)
+}
+
+function repeated(texts: readonly string[]): string[] {
+  return [...new Set(texts.filter((text, index) => texts.indexOf(text) !== index))]
+}

@@ -1,0 +1,134 @@
+/**
+ * Asks some of several providers until enough have answered (design §5): those that
+ * come first in line at once, the next one when these are slower than usual, and at
+ * once after an error.
+ *
+ * @module
+ */
+
+import type { Clock } from './clock.ts'
+import { KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
+import type { Call } from './provider.ts'
+
+export interface Candidate {
+  /** The provider's name, for what is said when too few answer. */
+  readonly name: string
+  /** After how many milliseconds without an answer the next one is asked too. */
+  readonly hedgeAfterMs: number
+  readonly run: (call: Call) => Promise<Uint8Array>
+}
+
+/** Which of several failures tells most: one that may pass before one that will stay. */
+const TELLING: readonly KmsErrorCode[] = [
+  'timeout',
+  'unavailable',
+  'throttled',
+  'protocol',
+  'internal',
+  'denied',
+  'policy_denied',
+  'key_unavailable',
+  'key_unknown',
+  'ciphertext_invalid',
+]
+
+interface Failure {
+  readonly name: string
+  readonly error: KmsError
+}
+
+/**
+ * The first `need` answers.
+ *
+ * @throws KmsError as soon as fewer than `need` can answer
+ */
+export async function gather(
+  candidates: readonly Candidate[],
+  need: number,
+  clock: Clock,
+  call: Call,
+): Promise<readonly Uint8Array[]> {
+  const [only, ...others] = candidates
+  if (only !== undefined && others.length === 0 && need === 1) return [await only.run(call)]
+  if (candidates.length < need) throw tooFew(need, candidates.length, [])
+  return await new Race(candidates, need, clock, call).run()
+}
+
+class Race {
+  readonly #waiting: Candidate[]
+  readonly #candidates: number
+  readonly #need: number
+  readonly #clock: Clock
+  readonly #call: Call
+  readonly #controller = new AbortController()
+  readonly #answers: Uint8Array[] = []
+  readonly #failures: Failure[] = []
+  readonly #settled = Promise.withResolvers<readonly Uint8Array[]>()
+  #cancelHedge: () => void = () => undefined
+
+  constructor(candidates: readonly Candidate[], need: number, clock: Clock, call: Call) {
+    this.#waiting = [...candidates]
+    this.#candidates = candidates.length
+    this.#need = need
+    this.#clock = clock
+    this.#call = call
+  }
+
+  async run(): Promise<readonly Uint8Array[]> {
+    const { signal } = this.#call
+    const giveUp = () => this.#end(() => this.#settled.reject(signal.reason))
+    if (signal.aborted) throw signal.reason
+    signal.addEventListener('abort', giveUp, { once: true })
+    for (let asked = 0; asked < this.#need; asked += 1) this.#askNext()
+    try {
+      return await this.#settled.promise
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  #askNext(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) return
+    void this.#ask(next)
+    this.#cancelHedge()
+    this.#cancelHedge = this.#clock.after(next.hedgeAfterMs, () => this.#askNext())
+  }
+
+  async #ask({ name, run }: Candidate): Promise<void> {
+    const { signal } = this.#controller
+    try {
+      this.#answers.push(await run({ signal, deadline: this.#call.deadline }))
+    } catch (thrown) {
+      this.#failures.push({ name, error: toKmsError(thrown) })
+    }
+    if (signal.aborted) return
+    if (this.#answers.length >= this.#need) {
+      this.#end(() => this.#settled.resolve(this.#answers.slice(0, this.#need)))
+    } else if (this.#candidates - this.#failures.length < this.#need) {
+      const error = tooFew(this.#need, this.#candidates, this.#failures)
+      this.#end(() => this.#settled.reject(error))
+    } else if (this.#failures.at(-1)?.name === name) {
+      this.#askNext()
+    }
+  }
+
+  /** The others' answers are not needed any more. */
+  #end(settle: () => void): void {
+    this.#cancelHedge()
+    settle()
+    this.#controller.abort(new KmsError('Others have answered', { code: 'cancelled' }))
+  }
+}
+
+function tooFew(need: number, candidates: number, failures: readonly Failure[]): KmsError {
+  const [first, ...more] = failures
+  if (first !== undefined && more.length === 0 && candidates === 1) return first.error
+  const code = TELLING.find((each) => failures.some(({ error }) => error.code === each))
+  const said = failures.map(({ name, error }) => `"${name}": ${error.message}`).join('; ')
+  const wanted = need === 1 ? 'No provider' : `Fewer than ${need} of ${candidates} providers`
+  return new KmsError(`${wanted} could open this: ${said}`, {
+    code: code ?? 'key_unavailable',
+    cause: first?.error.cause,
+  })
+}

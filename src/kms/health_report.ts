@@ -1,0 +1,92 @@
+/**
+ * What is told of health: each provider's part in what is written now, and why the
+ * key id is what it is.
+ *
+ * @module
+ */
+
+import type { Clock } from './clock.ts'
+import type { ProviderHealth, ProviderRole } from './events.ts'
+import type { KeyIdInputs } from './key_id.ts'
+import type { Watch } from './watch.ts'
+import type { WriterRules } from './writers.ts'
+
+export interface WritingPart {
+  readonly active: readonly Watch[]
+  /** Ids of providers that were left out since they were not well. */
+  readonly out: ReadonlySet<string>
+}
+
+export function providerHealth(
+  watch: Watch,
+  part: WritingPart,
+  { returnMs }: WriterRules,
+  clock: Clock,
+): ProviderHealth {
+  const { ok, known, error, since } = watch.sight
+  const { name, provider, latency } = watch.ring
+  // A moment of the monotonic clock as one of this node's calendar.
+  const shift = clock.now() - clock.monotonic()
+  const role = roleOf(watch, part)
+  const switchInMs = known?.switchInMs
+  return {
+    name,
+    id: watch.id,
+    type: provider.describe().type,
+    ok,
+    error,
+    activeVersion: known?.member?.version,
+    pendingVersion: known?.pendingVersion,
+    switchAt:
+      switchInMs === undefined
+        ? undefined
+        : (watch.sight.lastSuccess ?? since) + shift + switchInMs,
+    versions: known?.seen.length ?? 0,
+    keyVersions: known?.seen ?? [],
+    material: known?.material,
+    role,
+    joinsAt: joinsAt(watch, role, { returnMs, shift }),
+    since: since + shift,
+    latencyMs: latency.typical,
+  }
+}
+
+function roleOf(watch: Watch, { active, out }: WritingPart): ProviderRole {
+  if (active.includes(watch)) return 'writes'
+  if (watch.writesInMs === undefined) return 'reads'
+  if (watch.writes && out.has(watch.id)) return 'left_out'
+  return 'waiting'
+}
+
+function joinsAt(
+  watch: Watch,
+  role: ProviderRole,
+  { returnMs, shift }: { readonly returnMs: number; readonly shift: number },
+): number | undefined {
+  if (role === 'left_out' && watch.sight.ok) return watch.sight.since + shift + returnMs
+  if (role === 'waiting') return watch.options.activeFrom
+  return undefined
+}
+
+/** Such as `any of a (v3), b (v1); without c, which was not well`. */
+export function saidOfWriters(
+  inputs: KeyIdInputs | undefined,
+  providers: readonly ProviderHealth[],
+): string | undefined {
+  if (inputs === undefined) return undefined
+  const names = new Map(providers.map(({ id, name }) => [id, name]))
+  const members = inputs.members.map(
+    ({ providerId, version }) => `${names.get(providerId) ?? providerId} (v${version})`,
+  )
+  const spread = inputs.scheme === 'any' ? 'any of' : `${inputs.k} of`
+  const left = providers.filter(({ role }) => role === 'left_out').map(({ name }) => name)
+  const later = providers.filter(({ role }) => role === 'waiting').map(({ name }) => name)
+  return [
+    `${spread} ${members.join(', ')}`,
+    left.length > 0 ? `without ${left.join(', ')}, left out as not well` : '',
+    later.length > 0 ? `${later.join(', ')} not yet` : '',
+    inputs.recipients.length > 0 ? `and ${inputs.recipients.length} recovery recipients` : '',
+  ]
+    .filter((part) => part !== '')
+    .join('; ')
+}

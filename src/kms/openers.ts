@@ -1,0 +1,81 @@
+/**
+ * Which provider is asked first to open something (design §5).
+ *
+ * @module
+ */
+
+import type { Candidate } from './gather.ts'
+import type { Wrapped } from './provider.ts'
+import type { Watch } from './watch.ts'
+
+/** Names of providers in the order to ask them, or how that order is found. */
+export type DecryptPreference = 'fastest' | 'roundrobin' | readonly string[]
+
+/** A wrap and whoever may open it. */
+export interface Opener {
+  readonly watch: Watch
+  readonly item: Wrapped
+}
+
+/** Until a provider's usual time is known. */
+const UNKNOWN_HEDGE_MS = 100
+/** Below this a hedge would be asked for nothing but a busy moment of this process. */
+const MIN_HEDGE_MS = 2
+const MAX_HEDGE_MS = 1_000
+
+export class Openers {
+  readonly #preference: DecryptPreference
+  #turn = 0
+
+  constructor(preference: DecryptPreference) {
+    this.#preference = preference
+  }
+
+  /** In the order to ask them. */
+  order(openers: readonly Opener[]): readonly Opener[] {
+    if (openers.length < 2) return openers
+    const well = openers.filter(({ watch }) => watch.sight.ok)
+    const unwell = openers.filter(({ watch }) => !watch.sight.ok)
+    return [...this.#sorted(well), ...this.#sorted(unwell)]
+  }
+
+  #sorted(openers: readonly Opener[]): readonly Opener[] {
+    const preference = this.#preference
+    if (preference === 'roundrobin') {
+      if (openers.length === 0) return openers
+      this.#turn = (this.#turn + 1) % openers.length
+      return [...openers.slice(this.#turn), ...openers.slice(0, this.#turn)]
+    }
+    if (preference === 'fastest') return openers.toSorted((a, b) => typical(a) - typical(b))
+    const place = ({ watch }: Opener) => {
+      const at = preference.indexOf(watch.ring.name)
+      return at < 0 ? preference.length : at
+    }
+    return openers.toSorted((a, b) => place(a) - place(b))
+  }
+}
+
+/** One that never answered comes last. */
+function typical({ watch }: Opener): number {
+  return watch.ring.latency.typical ?? Number.MAX_VALUE
+}
+
+/** @param failed told of every failure, so that the provider is looked at soon */
+export function candidateOf(
+  { watch, item }: Opener,
+  failed: (watch: Watch, error: unknown) => void,
+): Candidate {
+  const { name, latency } = watch.ring
+  return {
+    name,
+    hedgeAfterMs: Math.min(Math.max(latency.p95 ?? UNKNOWN_HEDGE_MS, MIN_HEDGE_MS), MAX_HEDGE_MS),
+    async run(call) {
+      try {
+        return await watch.ring.unwrap(item, call)
+      } catch (error) {
+        failed(watch, error)
+        throw error
+      }
+    },
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * Asks one provider again and again in the background, and keeps what it said
+ * (design §6). Several endpoints may share one watch; each decides by itself what
+ * the answers mean for its key id.
+ *
+ * @module
+ */
+
+import { withinLimit } from './call.ts'
+import type { Clock } from './clock.ts'
+import { type KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
+import type { EventSink } from './events.ts'
+import { type ProbeResult, probe } from './probe.ts'
+import type { RingMember } from './ring_member.ts'
+import type { SeenVersion } from './rotation.ts'
+
+export interface WatchOptions {
+  readonly activationDelayMs: number
+  readonly intervalMs: number
+  readonly requestTimeoutMs: number
+  /** Nothing is written to the provider any more (design §11). */
+  readonly decryptOnly?: boolean
+  /** Nothing is written to the provider before this time, in milliseconds since the epoch. */
+  readonly activeFrom?: number | undefined
+  /** Ids that the same key had before. */
+  readonly formerIds?: readonly string[]
+}
+
+export interface WatchDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** Cryptographic randomness. */
+  readonly random: (bytes: number) => Uint8Array
+  /** What earlier processes saw, and where to tell it to later ones. */
+  readonly book: VersionBook
+}
+
+export interface VersionBook {
+  seenOf(providerId: string): readonly SeenVersion[]
+  putSeen(providerId: string, versions: readonly SeenVersion[]): void
+}
+
+/** What is known of the provider; replaced as a whole, never changed. */
+export interface Sight {
+  readonly ok: boolean
+  /** The last good answer. */
+  readonly known: ProbeResult | undefined
+  /** Why it is not ok; undefined before the first answer too. */
+  readonly error: KmsError | undefined
+  /** Since when it has been ok, or has not been, in monotonic milliseconds. */
+  readonly since: number
+  /** When it last was ok, in monotonic milliseconds. */
+  readonly lastSuccess: number | undefined
+  /** Round trips that failed since it last was ok. */
+  readonly failures: number
+}
+
+/** Failures of the way to the key, which pass; every other one is about the key itself. */
+const OUTAGE: ReadonlySet<KmsErrorCode> = new Set([
+  'unavailable',
+  'timeout',
+  'throttled',
+  'cancelled',
+  'protocol',
+  'internal',
+])
+
+const JITTER = 0.2
+const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 3_500
+/** However many requests fail, probes keep this distance (rule F7). */
+const NUDGE_GAP_MS = 500
+
+export class Watch {
+  readonly ring: RingMember
+  readonly options: WatchOptions
+  readonly #deps: WatchDeps
+  readonly #listeners = new Set<() => void>()
+  #activationDelayMs: number
+  #sight: Sight
+  #probing: Promise<void> | undefined
+  #lastProbeEnd = Number.NEGATIVE_INFINITY
+  #cancelTimer: () => void = () => undefined
+  #nextProbeAt = Number.POSITIVE_INFINITY
+  #stopped = false
+
+  constructor(ring: RingMember, options: WatchOptions, deps: WatchDeps) {
+    this.ring = ring
+    this.options = options
+    this.#deps = deps
+    this.#activationDelayMs = options.activationDelayMs
+    this.#sight = {
+      ok: false,
+      known: undefined,
+      error: undefined,
+      since: deps.clock.monotonic(),
+      lastSuccess: undefined,
+      failures: 0,
+    }
+  }
+
+  get id(): string {
+    return this.ring.provider.id
+  }
+
+  get sight(): Sight {
+    return this.#sight
+  }
+
+  /** True once it was told to look. */
+  get started(): boolean {
+    return this.#probing !== undefined || this.#lastProbeEnd !== Number.NEGATIVE_INFINITY
+  }
+
+  /** True where its key itself is the trouble: denied, disabled, gone. */
+  get lost(): boolean {
+    const { error } = this.#sight
+    return error !== undefined && !OUTAGE.has(error.code)
+  }
+
+  /** False while, or since, the config lets it be read only. */
+  get writes(): boolean {
+    return this.writesInMs === 0
+  }
+
+  /** Until it may be written to: 0 for now, undefined for never. */
+  get writesInMs(): number | undefined {
+    const { decryptOnly, activeFrom } = this.options
+    if (decryptOnly === true) return undefined
+    if (activeFrom === undefined) return 0
+    const ahead = this.#sight.known?.clockAheadMs ?? 0
+    return Math.max(activeFrom - (this.#deps.clock.now() + ahead), 0)
+  }
+
+  /** Calls `listener` after each look; the returned function ends that. */
+  onLook(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Replaces what the config says; undefined is as configured. */
+  adjust(activationDelayMs: number | undefined): void {
+    this.#activationDelayMs = activationDelayMs ?? this.options.activationDelayMs
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancelTimer()
+  }
+
+  /** Asks for a look soon: a request failed, or one came while the provider is not well. */
+  nudge(): void {
+    if (this.#probing !== undefined || this.#stopped) return
+    const gap = this.#lastProbeEnd + NUDGE_GAP_MS - this.#deps.clock.monotonic()
+    this.#scheduleAtMost(Math.max(gap, 0))
+  }
+
+  /** Looks at once; one look serves all who ask meanwhile. */
+  look(): Promise<void> {
+    this.#probing ??= this.#round().finally(() => {
+      this.#probing = undefined
+      this.#lastProbeEnd = this.#deps.clock.monotonic()
+    })
+    return this.#probing
+  }
+
+  async #round(): Promise<void> {
+    this.#cancelTimer()
+    this.#nextProbeAt = Number.POSITIVE_INFINITY
+    const outcome = await this.#probe()
+    if (this.#stopped) return
+    this.#take(outcome)
+    this.#scheduleAtMost(this.#delay())
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  async #probe(): Promise<ProbeResult | KmsError> {
+    const { clock, events, random, book } = this.#deps
+    const { requestTimeoutMs, decryptOnly = false } = this.options
+    const activationDelayMs = this.#activationDelayMs
+    const deps = { clock, events, random, activationDelayMs, readOnly: decryptOnly }
+    const seen = book.seenOf(this.id)
+    try {
+      return await withinLimit(clock, requestTimeoutMs, (call) =>
+        probe(this.ring, seen, deps, call),
+      )
+    } catch (error) {
+      return toKmsError(error)
+    }
+  }
+
+  #take(outcome: ProbeResult | Error): void {
+    const now = this.#deps.clock.monotonic()
+    const { ok, known, since, failures, lastSuccess } = this.#sight
+    if (outcome instanceof Error) {
+      this.#sight = {
+        ok: false,
+        known,
+        error: toKmsError(outcome),
+        // A provider that was never asked counts as away since the start.
+        since: ok ? now : since,
+        lastSuccess,
+        failures: failures + 1,
+      }
+      return
+    }
+    this.#deps.book.putSeen(this.id, outcome.seen)
+    this.#sight = {
+      ok: true,
+      known: outcome,
+      error: undefined,
+      since: ok ? since : now,
+      lastSuccess: now,
+      failures: 0,
+    }
+  }
+
+  /** Until the next look: sooner when a version becomes active, and after failures. */
+  #delay(): number {
+    const jitter = 1 - (JITTER * (this.#deps.random(1)[0] ?? 0)) / 255
+    const { failures, known } = this.#sight
+    if (failures > 0) return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MAX_RETRY_MS) * jitter
+    return Math.min(this.options.intervalMs * jitter, known?.switchInMs ?? Number.POSITIVE_INFINITY)
+  }
+
+  #scheduleAtMost(ms: number): void {
+    const at = this.#deps.clock.monotonic() + ms
+    if (this.#stopped || at >= this.#nextProbeAt) return
+    this.#cancelTimer()
+    this.#nextProbeAt = at
+    this.#cancelTimer = this.#deps.clock.after(ms, () => void this.look())
+  }
+}

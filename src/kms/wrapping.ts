@@ -1,0 +1,144 @@
+/**
+ * Makes envelopes: a header, and under it a wrap by each provider of the active set,
+ * side by side (design §4, §5).
+ *
+ * @module
+ */
+
+import { withinPart } from './call.ts'
+import type { Clock } from './clock.ts'
+import { encodeEnvelope, inputsOf, type SealedHeader, sealHeader } from './envelope.ts'
+import type { ActiveKeys } from './health.ts'
+import { keyIdOf } from './key_id.ts'
+import type { Call, Plain } from './provider.ts'
+import { splitPlaintext } from './shares.ts'
+import { Slab } from './slab.ts'
+import type { Watch } from './watch.ts'
+
+const RANDOM_BYTES = 4_096
+/** Of the time that is left, for wrapping with all; the rest is for wrapping with those that answered. */
+const FIRST_TRY = 0.5
+
+export interface WrappingOptions {
+  readonly clock: Clock
+  /** Cryptographic randomness. */
+  readonly random: (bytes: number) => Uint8Array
+  /** Told of every failure, so that the provider is looked at soon. */
+  readonly failed: (watch: Watch, error: unknown) => void
+}
+
+/** What the providers are to wrap. */
+export interface Prepared {
+  readonly active: ActiveKeys
+  readonly header: SealedHeader
+  /** Under `threshold` the encrypted plaintext. */
+  readonly sealed: Uint8Array | undefined
+  /** One for each member. */
+  readonly items: readonly Plain[]
+}
+
+type WrapResult = { readonly data: Uint8Array } | { readonly error: unknown }
+
+export class Wrapping {
+  readonly #options: WrappingOptions
+  /** Asking the system for every envelope id would cost more than making the envelope. */
+  readonly #ids: Slab
+
+  constructor(options: WrappingOptions) {
+    this.#options = options
+    this.#ids = new Slab(RANDOM_BYTES, options.random)
+  }
+
+  async prepare(active: ActiveKeys, plaintext: Uint8Array): Promise<Prepared> {
+    const { scheme, k, members } = active.inputs
+    const header = sealHeader(active.inputs, (bytes) => this.#ids.take(bytes))
+    const associatedData = header.digest
+    if (scheme === 'any') {
+      const items = members.map(() => ({ plaintext, associatedData }))
+      return { active, header, sealed: undefined, items }
+    }
+    const { random } = this.#options
+    const count = members.length
+    const { sealed, shares } = await splitPlaintext(plaintext, { k, count, associatedData, random })
+    const items = shares.map((share) => ({ plaintext: share, associatedData }))
+    return { active, header, sealed, items }
+  }
+
+  /**
+   * An envelope with the wraps of all.
+   *
+   * @throws KmsError where one of them fails
+   */
+  async wrapAll(prepared: Prepared, call: Call): Promise<Uint8Array> {
+    const { active, header, sealed } = prepared
+    const wraps = await Promise.all(
+      active.watches.map(async (_, member) => ({
+        member,
+        data: await this.#wrap(prepared, member, call),
+      })),
+    )
+    return encodeEnvelope(header, wraps, sealed)
+  }
+
+  /**
+   * An envelope with the wraps of all that answer in time: for v1beta1, where a plaintext
+   * that is not wrapped now is a write that fails.
+   *
+   * @throws KmsError where fewer than `minimum` answer
+   */
+  async wrapWithSome(
+    active: ActiveKeys,
+    plaintext: Uint8Array,
+    minimum: number,
+    call: Call,
+  ): Promise<Uint8Array> {
+    const prepared = await this.prepare(active, plaintext)
+    if (active.watches.length <= minimum) return await this.wrapAll(prepared, call)
+    const results = await this.#wrapEach(prepared, call)
+    const done = active.watches.filter((_, member) => 'data' in (results[member] ?? {}))
+    if (done.length < minimum) throw results.find((result) => 'error' in result)?.error
+    if (done.length < active.watches.length) {
+      return await this.wrapAll(await this.prepare(onlyOf(active, done), plaintext), call)
+    }
+    const wraps = results.flatMap((result, member) =>
+      'data' in result ? { member, data: result.data } : [],
+    )
+    return encodeEnvelope(prepared.header, wraps, prepared.sealed)
+  }
+
+  async #wrapEach(prepared: Prepared, call: Call): Promise<WrapResult[]> {
+    return await Promise.all(
+      prepared.active.watches.map(async (_, member) => {
+        try {
+          const data = await withinPart(this.#options.clock, call, FIRST_TRY, (part) =>
+            this.#wrap(prepared, member, part),
+          )
+          return { data }
+        } catch (error) {
+          return { error }
+        }
+      }),
+    )
+  }
+
+  async #wrap({ active, items }: Prepared, member: number, call: Call): Promise<Uint8Array> {
+    const { watches, inputs } = active
+    const [watch, item, key] = [watches[member], items[member], inputs.members[member]]
+    if (watch === undefined || item === undefined || key === undefined) {
+      throw new Error('An active set without one of its members')
+    }
+    try {
+      return await watch.ring.wrap(key.version, item, call)
+    } catch (error) {
+      this.#options.failed(watch, error)
+      throw error
+    }
+  }
+}
+
+function onlyOf({ inputs }: ActiveKeys, watches: readonly Watch[]): ActiveKeys {
+  const ids = new Set(watches.map(({ id }) => id))
+  const members = inputs.members.filter(({ providerId }) => ids.has(providerId))
+  const fewer = inputsOf(inputs, members, inputs.recipients)
+  return { keyId: keyIdOf(fewer), inputs: fewer, watches }
+}
