@@ -13,6 +13,7 @@ import type { Config } from '../config/schema.ts'
 import type { Clock } from '../kms/clock.ts'
 import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
 import type { EventSink } from '../kms/events.ts'
+import type { ForeignFormName } from '../kms/foreign_forms.ts'
 import { Health } from '../kms/health.ts'
 import { Keyring } from '../kms/keyring.ts'
 import { MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../kms/limits.ts'
@@ -229,8 +230,24 @@ function serve(
     { clock, events, book },
   )
   const random = randomBytes
-  const keyring = new Keyring({ watches, health, decryptPreference, recovery, clock, random })
+  const foreign = made.flatMap(({ name: reader, watch }) => {
+    const provider = endpoint.providers.find((each) => each.name === reader)
+    return provider?.reads === undefined ? [] : { ...readerOf(provider, provider.reads), watch }
+  })
+  const keyring = new Keyring({
+    watches,
+    health,
+    decryptPreference,
+    recovery,
+    foreign,
+    clock,
+    random,
+  })
   return { endpoint, health, keyring }
+}
+
+function readerOf({ name, type }: ProviderConfig, reads: readonly ForeignFormName[]) {
+  return { name, type, reads }
 }
 
 /** A config whose envelopes KMS v2 could not store is refused before it makes one. */

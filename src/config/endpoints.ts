@@ -6,6 +6,7 @@
  */
 
 import { ONLY_ENDPOINT } from '../kms/events.ts'
+import { conflictOf } from '../kms/foreign.ts'
 import { type ProtectionInForce, protectionOf } from './protection.ts'
 import type { Config } from './schema.ts'
 
@@ -87,17 +88,20 @@ function endpointProblems(
 ): string[] {
   const unknown = wanted.filter((name) => !names.includes(name))
   const { problem, decryptPreference } = protectionOf(protection, writers(providers).length)
+  const conflict = conflictOf(providers)
   const preferred = typeof decryptPreference === 'string' ? [] : decryptPreference
   return [
     ...unknown.map((name) => `${path}providers: no provider has the name "${name}"`),
-    ...repeated(wanted).map((name) => `${path}providers: the name "${name}" is there twice`),
+    ...repeated(path === '' ? [] : wanted).map(
+      (name) => `${path}providers: the name "${name}" is there twice`,
+    ),
     ...preferred
       .filter((name) => !wanted.includes(name))
       .map((name) => `${path}protection.decryptPreference: no provider has the name "${name}"`),
-    ...(writers(providers).length === 0
-      ? [`${path}providers: wanted at least one that is not decryptOnly`]
-      : []),
-    ...(problem === undefined ? [] : [`${path}protection.${problem}`]),
+    ...(conflict === undefined
+      ? []
+      : [`${path}providers: wanted "reads" whose forms can be told apart, but ${conflict}`]),
+    ...(problem === undefined ? [] : [`${path}${problem}`]),
   ]
 }
 

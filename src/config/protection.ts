@@ -87,7 +87,7 @@ export interface ProtectionInForce {
 
 /**
  * @param providers how many of the endpoint's providers are ever written to
- * @returns also why that cannot be, in words for the operator
+ * @returns also why that cannot be: the path below the endpoint, and what was wanted
  */
 export function protectionOf(
   config: ProtectionConfig,
@@ -103,12 +103,14 @@ export function protectionOf(
 }
 
 function problemOf(k: number, minimum: number, providers: number): string | undefined {
+  if (providers === 0) return 'providers: wanted at least one that is not decryptOnly'
   if (k > providers) {
-    return `k: wanted at most ${providers}, as many as providers are written to`
+    return `protection.k: wanted at most ${providers}, as many as providers are written to`
   }
-  if (minimum < k) return `minimumProviders: wanted at least ${k}, as many as are needed to read`
+  if (minimum < k)
+    return `protection.minimumProviders: wanted at least ${k}, as many as are needed to read`
   if (minimum > providers) {
-    return `minimumProviders: wanted at most ${providers}, as many as providers are written to`
+    return `protection.minimumProviders: wanted at most ${providers}, as many as providers are written to`
   }
   return undefined
 }

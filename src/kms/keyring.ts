@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts'
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
 import { KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
 import type { KmsApi } from './events.ts'
+import { type ForeignItem, type ForeignReader, findForeign } from './foreign.ts'
 import { gather } from './gather.ts'
 import type { ActiveKeys, Health } from './health.ts'
 import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from './limits.ts'
@@ -40,9 +41,15 @@ export interface KeyringOptions {
   readonly health: Pick<Health, 'active' | 'minimum'>
   readonly decryptPreference: DecryptPreference
   readonly recovery: RecoverySealer | undefined
+  /** Providers that open what other plugins stored, in the order of the config. */
+  readonly foreign: readonly ForeignRing[]
   readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
+}
+
+export interface ForeignRing extends ForeignReader {
+  readonly watch: Watch
 }
 
 export class Keyring implements KmsService {
@@ -83,6 +90,8 @@ export class Keyring implements KmsService {
   }
 
   async decrypt(request: DecryptRequest, call: Call): Promise<Uint8Array> {
+    const foreign = findForeign(request, this.#options.foreign)
+    if (foreign !== undefined) return await this.#openForeign(foreign, call)
     checkAnnotations(request)
     const envelope = decodeEnvelope(request.ciphertext)
     if (request.keyId !== undefined && request.keyId !== envelope.keyId) {
@@ -112,6 +121,16 @@ export class Keyring implements KmsService {
     const { minimum } = this.#options.health
     const ciphertext = await this.#wrapping.wrapWithSome(active, plaintext, minimum, call)
     return { ciphertext, annotations: {} }
+  }
+
+  async #openForeign(items: readonly ForeignItem<ForeignRing>[], call: Call): Promise<Uint8Array> {
+    const candidates = items.map(({ reader: { watch }, item, plaintextOf }) => {
+      const candidate = candidateOf({ watch, item }, lookSoon)
+      const run = async (own: Call) => plaintextOf(await candidate.run(own))
+      return { ...candidate, run }
+    })
+    const [plaintext] = await gather(candidates, 1, this.#options.clock, call)
+    return plaintext ?? new Uint8Array()
   }
 
   #gather(openers: readonly Opener[], need: number, call: Call) {

@@ -5,13 +5,24 @@ import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Provider } from '../kms/provider.ts'
 import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
+import { formsWanted, readsWhatItOpens } from './provider_fields.ts'
 import { createVaultProvider } from './vault.ts'
 import { type VaultConfig, vaultConfig } from './vault_config.ts'
 import type { FollowedSettings } from './vault_settings.ts'
 
-export const providerConfig = v.variant('type', [vaultConfig, localConfig])
 export type { FollowedSettings }
 export type ProviderConfig = VaultConfig | LocalConfig
+
+export const providerConfig = v.pipe(
+  v.variant('type', [vaultConfig, localConfig]),
+  v.forward(
+    v.check(
+      (config: ProviderConfig) => readsWhatItOpens(config),
+      ({ input }) => formsWanted(input),
+    ),
+    ['reads'],
+  ),
+)
 
 export interface ProviderDeps {
   readonly clock: Clock

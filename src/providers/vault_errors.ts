@@ -43,6 +43,12 @@ const MEANINGS: readonly Meaning[] = [
     message: 'Key is deleted at the key service: restore it there',
   },
   {
+    phrases: ["missing 'context'"],
+    code: 'key_unavailable',
+    message:
+      'Key is derived, which needs a context that Trousseau has none of: use a key made with derived=false',
+  },
+  {
     phrases: ['does not support', 'non-AEAD', 'not supported'],
     code: 'key_unavailable',
     message: 'Key type does not bind associated data: use a key of type aes256-gcm96',

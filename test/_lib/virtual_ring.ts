@@ -73,6 +73,7 @@ export class VirtualRing {
       health: this.health,
       decryptPreference: 'fastest',
       recovery: undefined,
+      foreign: [],
       clock,
       random,
       ...options.keyring,

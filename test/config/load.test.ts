@@ -111,6 +111,54 @@ test('parseConfig() reads every form of admin.listen', () => {
   }
 })
 
+test('parseConfig() reads which forms a provider reads, and the version of a socket taken over', () => {
+  const reads = ['trousseau-1', 'trousseau-2', 'kleidi']
+  const config = parseConfig(
+    { ...GOOD, statusVersion: 'v2beta1', providers: [{ ...VAULT, reads }] },
+    'c',
+  )
+
+  assert.equal(config.providers[0]?.reads, reads)
+  assert.is(config.statusVersion, 'v2beta1')
+})
+
+for (const [what, provider, problem] of [
+  [
+    'that its provider does not open',
+    { ...VAULT, reads: ['trousseau-1', 'k8s-cloudkms-plugin'] },
+    'reads: wanted forms that type vault opens: trousseau-1, trousseau-2, vault-kubernetes-kms, vault-kms-provider, kleidi',
+  ],
+  [
+    'with a local key',
+    { ...GOOD.providers[0], reads: ['trousseau-1'] },
+    'reads: wanted no forms: no other plugin used what type local is',
+  ],
+  ['twice', { ...VAULT, reads: ['kleidi', 'kleidi'] }, 'reads: wanted each form once'],
+  ['of an empty list', { ...VAULT, reads: [] }, 'reads: wanted at least one form'],
+  [
+    'that nobody knows',
+    { ...VAULT, reads: ['trousseau-3'] },
+    'reads.0: wanted ("trousseau-1" | "trousseau-2" | "vault-kubernetes-kms" | "vault-kms-provider" | "kleidi" | "aws-encryption-provider" | "azure-kubernetes-kms" | "k8s-cloudkms-plugin")',
+  ],
+] as const) {
+  test(`parseConfig() refuses a form ${what}`, () => {
+    assert.equal(problems({ ...GOOD, providers: [provider] }), [`c: providers.0.${problem}`])
+  })
+}
+
+test('parseConfig() refuses two providers whose forms cannot be told apart', () => {
+  const two = [
+    { ...VAULT, name: 'a', reads: ['trousseau-1'] },
+    { ...VAULT, name: 'b', reads: ['vault-kubernetes-kms'] },
+  ]
+
+  assert.ok(
+    problems({ ...GOOD, providers: two }).includes(
+      'c: providers: wanted "reads" whose forms can be told apart, but "a" reads trousseau-1 and "b" reads vault-kubernetes-kms',
+    ),
+  )
+})
+
 test('loadConfig() lists all problems at once, with path and expectation and no value', async () => {
   const text = `
 apiVersion: ${SECRET}

@@ -376,6 +376,32 @@ for (const authority of ['localhost', '%2Frun%2Ftrousseau%2Fkms.sock']) {
   })
 }
 
+for (const authority of ['/run/trousseau/kms.sock', '@/kms.sock', '']) {
+  test(`:authority "${authority}" of API servers up to 1.28 ends its own request at most [T3]`, async () => {
+    await using folder = await tempFolder()
+    await using one = await start(folder)
+    const session = connectHttp2('http://localhost', {
+      createConnection: () => connect(one.server.path),
+    })
+    session.on('error', () => undefined)
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/v2.KeyManagementService/Status',
+      ':authority': authority,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    })
+    const ended = new Promise((resolve) => {
+      stream.on('error', resolve).on('close', resolve)
+    })
+    stream.end(Uint8Array.of(0, 0, 0, 0, 0))
+    await ended
+
+    assert.is((await one.client.v2.status()).healthz, 'ok')
+    session.destroy()
+  })
+}
+
 test('the first frame of the server is SETTINGS, with no TLS [T1 T2]', async () => {
   await using folder = await tempFolder()
   await using one = await start(folder)

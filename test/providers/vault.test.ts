@@ -229,15 +229,22 @@ test('unwrap() lets the error decide, whatever the plaintext beside it says', as
     { plaintext: ITEM.plaintext.toString('base64') },
     { plaintext: 'AAAA', error: 'cipher: message authentication failed' },
     { plaintext: '', error: 'ciphertext or signature version is disallowed by policy (too old)' },
+    { plaintext: '', error: "missing 'context' for key derivation; the key was created so" },
   ]
   await using one = await setup((_request, response) =>
     json(response, 400, { data: { batch_results } }),
   )
   const item = { version: '1', bytes: Buffer.from('x'), associatedData: ITEM.associatedData }
 
-  const outcomes = await one.limited((call) => one.provider.unwrap([item, item, item], call))
+  const items = batch_results.map(() => item)
+  const outcomes = await one.limited((call) => one.provider.unwrap(items, call))
 
-  assert.equal(outcomes.map(codeOf), ['ok', 'ciphertext_invalid', 'key_unavailable'])
+  assert.equal(outcomes.map(codeOf), [
+    'ok',
+    'ciphertext_invalid',
+    'key_unavailable',
+    'key_unavailable',
+  ])
 })
 
 test('300 items leave as batches of 128', async () => {

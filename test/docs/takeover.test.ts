@@ -1,0 +1,133 @@
+/** docs/takeover.md: every config on it is one that the program takes. @module */
+
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import * as assert from 'uvu/assert'
+import * as v from 'valibot'
+import { parse } from 'yaml'
+import { parseConfig } from '../../src/config/load.ts'
+import { FOREIGN_FORMS, FORMS, formsOpenedBy } from '../../src/kms/foreign_forms.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const PAGE = fileURLToPath(new URL('../../docs/takeover.md', import.meta.url))
+const CONFIG_SCHEMA = fileURLToPath(new URL('../../src/config/config.schema.json', import.meta.url))
+
+const block = v.object({ kind: v.string() })
+const config = v.looseObject({
+  socket: v.object({ path: v.string() }),
+  statusVersion: v.optional(v.string(), 'v2'),
+  providers: v.array(
+    v.looseObject({ type: v.string(), reads: v.array(v.picklist(FOREIGN_FORMS)) }),
+  ),
+})
+const kms = v.object({
+  kms: v.strictObject({
+    apiVersion: v.picklist(['v1', 'v2']),
+    name: v.string(),
+    endpoint: v.pipe(v.string(), v.startsWith('unix:///')),
+    timeout: v.string(),
+  }),
+})
+const encryption = v.object({
+  resources: v.array(
+    v.object({ providers: v.array(v.union([kms, v.strictObject({ identity: v.object({}) })])) }),
+  ),
+})
+
+const test = suite('docs/takeover', async () => {
+  const text = await readFile(PAGE, 'utf8')
+  const blocks = [...text.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, yaml = '']): unknown =>
+    parse(yaml, { uniqueKeys: true }),
+  )
+  const configs = blocks.filter((one) => v.parse(block, one).kind === 'TrousseauConfig')
+  const others = blocks.filter((one) => !configs.includes(one))
+  return { text, configs, others, known: await knownTypes() }
+})
+
+test('every config is taken, where the program has the type of provider', ({ configs, known }) => {
+  assert.ok(known.has('vault'))
+  for (const one of configs) {
+    const { providers } = v.parse(config, one)
+    const types = providers.map(({ type }) => type)
+    if (types.every((type) => known.has(type))) parseConfig(one, types.join())
+  }
+})
+
+test('every form has a config, which reads it with a provider that opens it', ({ configs }) => {
+  const shown = configs.flatMap((one) => v.parse(config, one).providers)
+
+  assert.equal(
+    shown.flatMap(({ reads }) => reads),
+    [...FOREIGN_FORMS],
+  )
+  for (const { type, reads } of shown) {
+    assert.ok(reads.every((form) => formsOpenedBy(type).includes(form)))
+  }
+})
+
+test('the overview says of every form what the table of forms says', ({ text }) => {
+  for (const form of FOREIGN_FORMS) {
+    const { types, apis } = rowOf(text, form)
+
+    assert.is(types, FORMS[form].openers.map((type) => `\`${type}\``).join(', '), form)
+    assert.is(apis, FORMS[form].apis.map((api) => API_NAMES[api]).join(', '), form)
+  }
+})
+
+test('sockets and versions of the overview are those of the configs', ({ text, configs }) => {
+  for (const one of configs) {
+    const { socket, statusVersion, providers } = v.parse(config, one)
+    const [form = ''] = providers.flatMap(({ reads }) => reads)
+    const { version, path } = rowOf(text, form)
+
+    if (path.startsWith('`')) assert.is(path, `\`${socket.path}\``, form)
+    if (version.startsWith('`')) assert.is(version, `\`${statusVersion}\``, form)
+  }
+})
+
+test('every EncryptionConfiguration has names that differ and sockets of a config', ({
+  others,
+  configs,
+}) => {
+  const paths = configs.map((one) => v.parse(config, one).socket.path)
+  for (const one of others) {
+    const entries = v
+      .parse(encryption, one)
+      .resources.flatMap(({ providers }) => providers)
+      .flatMap((provider) => ('kms' in provider ? [provider.kms] : []))
+
+    assert.is(new Set(entries.map(({ name }) => name)).size, entries.length)
+    assert.ok(entries.every(({ endpoint }) => paths.includes(endpoint.replace('unix://', ''))))
+  }
+})
+
+test('every link on the page leads to one of its headings', ({ text }) => {
+  const headings = [...text.matchAll(/^## (.*)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  for (const [, anchor = ''] of text.matchAll(/\]\(#([^)]*)\)/g)) {
+    assert.ok(headings.includes(anchor), anchor)
+  }
+})
+
+const API_NAMES = { v1beta1: 'v1', v2: 'v2' } as const
+
+function rowOf(text: string, form: string) {
+  const row = text.split('\n').find((line) => line.includes(`| \`${form}\` |`)) ?? ''
+  const [, , , types = '', apis = '', version = '', path = ''] = row
+    .split('|')
+    .map((cell) => cell.trim())
+  return { types, apis, version, path }
+}
+
+/** The types that the config's schema has. */
+async function knownTypes(): Promise<ReadonlySet<string>> {
+  const schema = await readFile(CONFIG_SCHEMA, 'utf8')
+  const types = ['vault', 'local', 'awskms', 'azurekms', 'gcpkms']
+  return new Set(types.filter((type) => schema.includes(`"const": "${type}"`)))
+}
+
+test.run()
