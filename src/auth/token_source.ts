@@ -25,8 +25,8 @@ export interface LoginMethod {
   readonly name: string
   /** Reads the credentials as they are now. */
   prepare(): Promise<PreparedLogin>
-  /** A longer life for the same token. */
-  renew(token: Token, call: Call): Promise<Token>
+  /** A longer life for the same token; absent where tokens are only ever replaced. */
+  renew?(token: Token, call: Call): Promise<Token>
 }
 
 export interface PreparedLogin {
@@ -44,6 +44,8 @@ export interface TokenSourceDeps {
   /** The provider's name, for events. */
   readonly provider: string
   readonly requestTimeoutMs: number
+  /** How long refused credentials rest after the first, second and every further refusal; as Vault needs it where absent. */
+  readonly refusalWaitsMs?: readonly number[]
 }
 
 interface Refusal {
@@ -177,7 +179,8 @@ export class TokenSource {
   }
 
   #refused(fingerprint: string, times: number, error: KmsError): Refusal {
-    const wait = REFUSAL_WAITS_MS[Math.min(times, REFUSAL_WAITS_MS.length) - 1] ?? 0
+    const { refusalWaitsMs: waits = REFUSAL_WAITS_MS } = this.#deps
+    const wait = waits[Math.min(times, waits.length) - 1] ?? 0
     return { fingerprint, times, until: this.#deps.clock.monotonic() + wait, error }
   }
 
@@ -211,10 +214,10 @@ export class TokenSource {
   /** False where the token's life cannot be made much longer any more. */
   async #extend(token: Token): Promise<boolean> {
     const { clock, requestTimeoutMs } = this.#deps
+    const renew = this.#method.renew?.bind(this.#method)
+    if (renew === undefined) return false
     try {
-      const renewed = await withinLimit(clock, requestTimeoutMs, (call) =>
-        this.#method.renew(token, call),
-      )
+      const renewed = await withinLimit(clock, requestTimeoutMs, (call) => renew(token, call))
       this.#tell('renew', renewed)
       if (this.#current !== token) return true
       if (renewed.ttlSeconds < this.#firstTtl * WORTHWHILE) return false

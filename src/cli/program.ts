@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
+import { azurePolicy } from './azurekms.ts'
 import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
 import { printConfigSchema, validateConfig } from './config.ts'
@@ -74,6 +75,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAsking(program, io, short)
   addFiles(program, io, short)
   addVault(program, io, short)
+  addAzure(program, io, short)
   addLogin(program, io, short)
   addAbout(program, io, short)
   return program
@@ -201,6 +203,17 @@ function addVault(program: Command, io: Io, short: Short): void {
     .action((options: SetupFlags, command: Command) =>
       short(vaultSetup({ ...options, api: apiOf(options, command) }, io)),
     )
+}
+
+function addAzure(program: Command, io: Io, short: Short): void {
+  program
+    .command('azurekms')
+    .description('what Azure must be told before the plugin may use a key of Key Vault')
+    .command('policy')
+    .description('print the commands that make the role which the plugin needs, and nothing more')
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .option('--provider <name>', 'name of the provider, where the config has several')
+    .action((options: VaultOptions) => short(azurePolicy(options, io)))
 }
 
 interface SetupFlags extends SetupOptions {

@@ -15,7 +15,7 @@ export interface HttpRequest {
   readonly method: Exchange['method']
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  /** JSON. */
+  /** JSON, unless a header `content-type` says what else. */
   readonly body?: string | undefined
   /** Its reason is what the call rejects with. */
   readonly signal: AbortSignal
@@ -90,7 +90,7 @@ export class HttpClient {
       origin: this.#origin,
       path,
       method,
-      headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
+      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
       body,
       signal,
     })

@@ -4,6 +4,8 @@ import * as v from 'valibot'
 import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Provider } from '../kms/provider.ts'
+import { createAzureKmsProvider } from './azurekms.ts'
+import { type AzureKmsConfig, azureKmsConfig } from './azurekms_config.ts'
 import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
 import { formsWanted, readsWhatItOpens } from './provider_fields.ts'
 import { createVaultProvider } from './vault.ts'
@@ -11,10 +13,10 @@ import { type VaultConfig, vaultConfig } from './vault_config.ts'
 import type { FollowedSettings } from './vault_settings.ts'
 
 export type { FollowedSettings }
-export type ProviderConfig = VaultConfig | LocalConfig
+export type ProviderConfig = VaultConfig | AzureKmsConfig | LocalConfig
 
 export const providerConfig = v.pipe(
-  v.variant('type', [vaultConfig, localConfig]),
+  v.variant('type', [vaultConfig, azureKmsConfig, localConfig]),
   v.forward(
     v.check(
       (config: ProviderConfig) => readsWhatItOpens(config),
@@ -38,6 +40,8 @@ export function createProvider(config: ProviderConfig, deps: ProviderDeps): Prom
   switch (config.type) {
     case 'vault':
       return Promise.resolve(createVaultProvider(config, deps))
+    case 'azurekms':
+      return Promise.resolve(createAzureKmsProvider(config, deps))
     case 'local':
       return createLocalProvider(config, deps)
   }

@@ -15,7 +15,8 @@ const address = v.pipe(
   v.transform((text) => (text.startsWith('unix:') ? text : new URL(text).origin)),
 )
 
-const tls = v.pipe(
+/** Of every provider that speaks HTTP, like {@link proxy}. */
+export const tls = v.pipe(
   v.strictObject({
     caFile: v.optional(
       v.pipe(absolute, v.description('PEM file of the authorities to trust, and no others')),
@@ -44,7 +45,7 @@ const tls = v.pipe(
   ),
 )
 
-const proxy = v.strictObject({
+export const proxy = v.strictObject({
   url: v.pipe(
     v.string(),
     v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'http://host:port without credentials or path'),

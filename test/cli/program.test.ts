@@ -27,6 +27,8 @@ const COMMANDS = [
   'vault',
   'vault policy',
   'vault setup',
+  'azurekms',
+  'azurekms policy',
   'version',
   'completion',
 ]
@@ -115,7 +117,7 @@ test('config validate exits 0 for a good file and 2 for a bad one', async ({ io 
   assert.is(await runProgram(['config', 'validate', bad], other), 2)
   assert.equal(other.complained().trimEnd().split('\n'), [
     `trousseau: ${bad}: socket.path: is missing`,
-    `trousseau: ${bad}: providers: wanted exactly one provider: several at once are not supported yet`,
+    `trousseau: ${bad}: providers: wanted at least one provider`,
     'hint: "trousseau config schema" says what each key may be',
   ])
 })
@@ -146,6 +148,31 @@ test('vault says which provider it did not find', async ({ io }) => {
   await writeFile(path, JSON.stringify({ ...head, providers: [local] }))
   assert.is(await runProgram(['vault', 'policy', '--config', path], none), 2)
   assert.match(none.complained(), `${path}: has no provider of type vault\n`)
+})
+
+test('azurekms prints the role of a provider, or says which one it did not find', async ({
+  io,
+}) => {
+  await using folder = await tempFolder()
+  const path = folder.at('config.json')
+  const azure = {
+    name: 'prod',
+    type: 'azurekms',
+    vault: 'kv-prod',
+    key: 'k',
+    login: { method: 'managedIdentity', clientId: 'an-id' },
+  }
+  const head = { apiVersion: 'trousseau.io/v1', kind: 'TrousseauConfig' }
+  const config = { ...head, socket: { path: '/run/kms.sock' }, providers: [azure] }
+  await writeFile(path, JSON.stringify(config))
+
+  assert.is(await runProgram(['azurekms', 'policy', '--config', path], io), 0)
+  assert.match(io.printed(), /^az role assignment create .* --scope "\$vault\/keys\/k"$/m)
+
+  const other = memoryIo()
+  const args = ['azurekms', 'policy', '--config', path, '--provider', 'test']
+  assert.is(await runProgram(args, other), 2)
+  assert.match(other.complained(), `${path}: has no provider of type azurekms called "test"\n`)
 })
 
 test('serve exits 2 for a config that cannot be read', async ({ io }) => {

@@ -228,7 +228,7 @@ for (const [what, content, problem] of [
   [
     'a provider type of a later version',
     { ...GOOD, providers: [{ name: 'a', type: 'awskms' }] },
-    'c: providers.0.type: wanted ("vault" | "local")',
+    'c: providers.0.type: wanted ("vault" | "azurekms" | "local")',
   ],
   [
     'threshold in short',

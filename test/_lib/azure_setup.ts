@@ -1,0 +1,51 @@
+/** A fake of Azure, and a provider that logs in to it with a client secret. @module */
+
+import { writeFile } from 'node:fs/promises'
+import * as v from 'valibot'
+import { withinLimit } from '../../src/kms/call.ts'
+import { systemClock } from '../../src/kms/clock.ts'
+import type { Call, Provider } from '../../src/kms/provider.ts'
+import { createAzureKmsProvider } from '../../src/providers/azurekms.ts'
+import { azureKmsConfig } from '../../src/providers/azurekms_config.ts'
+import { RecordedEvents } from './events.ts'
+import { type FakeAzure, type FakeAzureOptions, startFakeAzure } from './fake_azure.ts'
+import { type TempFolder, tempFolder } from './temp_folder.ts'
+
+export interface AzureSetup extends AsyncDisposable {
+  readonly azure: FakeAzure
+  readonly provider: Provider
+  readonly events: RecordedEvents
+  readonly folder: TempFolder
+  readonly limited: <T>(work: (call: Call) => Promise<T>) => Promise<T>
+}
+
+export async function azureSetup(
+  options: FakeAzureOptions & {
+    readonly change?: Readonly<Record<string, unknown>>
+    readonly limitMs?: number
+  } = {},
+): Promise<AzureSetup> {
+  const { change = {}, limitMs = 2_500 } = options
+  const folder = await tempFolder()
+  const azure = await startFakeAzure(options)
+  const { tenantId, clientId, secret } = azure.tokens
+  const secretFile = folder.at('secret')
+  await writeFile(secretFile, `${secret}\n`)
+  const login = { method: 'clientSecret', tenantId, clientId, secretFile }
+  const config = v.parse(azureKmsConfig, { ...azure.config, login, ...change })
+  const events = new RecordedEvents()
+  const deps = { clock: systemClock, events, requestTimeoutMs: limitMs }
+  const provider = createAzureKmsProvider(config, deps)
+  return {
+    azure,
+    provider,
+    events,
+    folder,
+    limited: (work) => withinLimit(systemClock, limitMs, work),
+    async [Symbol.asyncDispose]() {
+      await provider.close()
+      await azure[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
