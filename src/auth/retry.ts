@@ -4,7 +4,7 @@ import type { HttpAnswer } from '../http/client.ts'
 import type { Clock } from '../kms/clock.ts'
 import { KmsError, type KmsErrorOptions } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
-import { pause } from './pause.ts'
+import { persistently } from './persistently.ts'
 
 /** A failure after which the same request may succeed. */
 export class PassingError extends KmsError {
@@ -23,29 +23,15 @@ export interface RetryDeps {
   readonly random: () => number
 }
 
-const MAX_ATTEMPTS = 5
-
-/**
- * Repeats `attempt` after every {@link PassingError}, each time later, while the answer
- * could still come in time.
- */
-export async function withRetries<T>(
+/** Repeats `attempt` after every {@link PassingError}, while the answer could still come in time. */
+export function withRetries<T>(
   attempt: () => Promise<T>,
   call: Call,
   { clock, random, firstMs = 100 }: RetryDeps & { readonly firstMs?: number },
 ): Promise<T> {
-  let delayMs = firstMs
-  for (let attempts = 1; ; attempts += 1) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!(error instanceof PassingError) || attempts === MAX_ATTEMPTS) throw error
-      const waitMs = error.waitMs + delayMs * (0.5 + 0.5 * random())
-      if (clock.monotonic() + waitMs >= call.deadline) throw error
-      await pause(clock, waitMs, call.signal)
-    }
-    delayMs *= 2
-  }
+  const mayPass = (error: unknown) => error instanceof PassingError
+  const waitMs = (error: unknown) => (error instanceof PassingError ? error.waitMs : 0)
+  return persistently(attempt, { clock, random, mayPass, waitMs, firstPauseMs: firstMs }, call)
 }
 
 /**

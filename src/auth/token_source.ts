@@ -103,6 +103,14 @@ export class TokenSource {
     return await this.#runAgain(work, token, call)
   }
 
+  /** Logs in anew where the credentials have changed since the last login; a failure is told, and the token stays. */
+  async follow(call: Call): Promise<void> {
+    if (this.#current === undefined) return
+    const prepared = await this.#method.prepare().catch(() => undefined)
+    if (prepared === undefined || prepared.fingerprint === this.#fingerprint) return
+    await this.#shared(call).catch(() => undefined)
+  }
+
   close(): void {
     this.#closed = true
     this.#cancelRenewal()

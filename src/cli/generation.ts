@@ -246,8 +246,10 @@ function serve(
   return { endpoint, health, keyring }
 }
 
-function readerOf({ name, type }: ProviderConfig, reads: readonly ForeignFormName[]) {
-  return { name, type, reads }
+function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {
+  const { name, type } = config
+  // Elsewhere a key id of another plugin names no key.
+  return { name, type, reads, key: config.type === 'gcpkms' ? config.key : undefined }
 }
 
 /** A config whose envelopes KMS v2 could not store is refused before it makes one. */

@@ -16,13 +16,15 @@ import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
 import { printConfigSchema, validateConfig } from './config.ts'
 import { demo } from './demo.ts'
+import { gcpkmsPolicy } from './gcpkms.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
 import { EXIT, json, reportError } from './output.ts'
+import type { ProviderOptions } from './provider_configs.ts'
 import { serve, stopped } from './serve.ts'
 import { status } from './status.ts'
-import { type SetupOptions, type VaultOptions, vaultPolicy, vaultSetup } from './vault.ts'
+import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 const HELP_WIDTH = 100
@@ -53,7 +55,9 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
 
 function createProgram(io: Io, done: (code: number) => void): Command {
   const program = new Command('trousseau')
-    .description('Kubernetes KMS provider plugin for Vault, OpenBao and local keys')
+    .description(
+      'Kubernetes KMS provider plugin for Vault, OpenBao, Google Cloud KMS and local keys',
+    )
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text),
@@ -76,6 +80,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addFiles(program, io, short)
   addVault(program, io, short)
   addAzure(program, io, short)
+  addGcpkms(program, io, short)
   addLogin(program, io, short)
   addAbout(program, io, short)
   return program
@@ -190,7 +195,7 @@ function addVault(program: Command, io: Io, short: Short): void {
       .option('--provider <name>', 'name of the provider, where the config has several')
   sub('policy')
     .description('print the policy that the plugin needs, and nothing more')
-    .action((options: VaultOptions) => short(vaultPolicy(options, io)))
+    .action((options: ProviderOptions) => short(vaultPolicy(options, io)))
   sub('setup')
     .description('print the commands that set everything up, or do it over the API')
     .addOption(new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault'))
@@ -213,7 +218,18 @@ function addAzure(program: Command, io: Io, short: Short): void {
     .description('print the commands that make the role which the plugin needs, and nothing more')
     .requiredOption('--config <file>', 'YAML or JSON config file')
     .option('--provider <name>', 'name of the provider, where the config has several')
-    .action((options: VaultOptions) => short(azurePolicy(options, io)))
+    .action((options: ProviderOptions) => short(azurePolicy(options, io)))
+}
+
+function addGcpkms(program: Command, io: Io, short: Short): void {
+  program
+    .command('gcpkms')
+    .description('what Google Cloud must be told before the plugin may use a key')
+    .command('policy')
+    .description('print the IAM bindings that the plugin needs, as gcloud commands')
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .option('--provider <name>', 'name of the provider, where the config has several')
+    .action((options: ProviderOptions) => short(gcpkmsPolicy(options, io)))
 }
 
 interface SetupFlags extends SetupOptions {

@@ -7,10 +7,9 @@
 
 import { resolve } from 'node:path'
 import { readSecretFile } from '../auth/secret_file.ts'
-import { ConfigError, loadConfig } from '../config/load.ts'
+import { ConfigError } from '../config/load.ts'
 import { systemClock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
-import type { VaultConfig } from '../providers/vault_config.ts'
 import { createVaultAdmin } from '../providers/vault_setup_admin.ts'
 import {
   decideNames,
@@ -30,14 +29,9 @@ import {
 import { setupSteps } from '../providers/vault_setup_steps.ts'
 import type { Io } from './io.ts'
 import { type Color, EXIT, paint, printable, table } from './output.ts'
+import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
-export interface VaultOptions {
-  readonly config: string
-  /** Name of the provider; all of type `vault` where absent. */
-  readonly provider?: string | undefined
-}
-
-export interface SetupOptions extends VaultOptions, SetupChoices {
+export interface SetupOptions extends ProviderOptions, SetupChoices {
   /** Where absent, the commands are printed and nothing is asked. */
   readonly api?: { readonly tokenFile: string; readonly dryRun: boolean } | undefined
 }
@@ -51,8 +45,8 @@ const COLORS: Readonly<Record<SetupState, Color>> = {
 }
 
 /** @throws ConfigError, or KmsError where a path of the config would be a wildcard */
-export async function vaultPolicy(options: VaultOptions, io: Io): Promise<number> {
-  const configs = await vaultConfigs(options)
+export async function vaultPolicy(options: ProviderOptions, io: Io): Promise<number> {
+  const configs = await providersOf('vault', options)
   const texts = configs.map((config) => {
     const text = policyText(setupInputOf(config))
     return configs.length === 1 ? text : `# Provider ${config.name}\n\n${text}`
@@ -63,7 +57,7 @@ export async function vaultPolicy(options: VaultOptions, io: Io): Promise<number
 
 /** @throws ConfigError, or KmsError where the key service refuses the token or cannot be reached */
 export async function vaultSetup(options: SetupOptions, io: Io): Promise<number> {
-  const [config, ...more] = await vaultConfigs(options)
+  const [config, ...more] = await providersOf('vault', options)
   if (config === undefined || more.length > 0) {
     throw new ConfigError([
       `${options.config}: has several providers of type vault: name one with --provider`,
@@ -73,15 +67,6 @@ export async function vaultSetup(options: SetupOptions, io: Io): Promise<number>
   if (options.api !== undefined) return await overApi(setup, options.api, io)
   io.out(setupScript(setup, setupSteps(setup)))
   return EXIT.ok
-}
-
-async function vaultConfigs({ config: path, provider }: VaultOptions): Promise<VaultConfig[]> {
-  const { providers } = await loadConfig(path)
-  const ofVault = providers.filter((config): config is VaultConfig => config.type === 'vault')
-  const found = ofVault.filter(({ name }) => provider === undefined || name === provider)
-  if (found.length > 0) return found
-  const called = provider === undefined ? '' : ` called "${provider}"`
-  throw new ConfigError([`${path}: has no provider of type vault${called}`])
 }
 
 async function overApi(

@@ -103,7 +103,8 @@ export class HttpClient {
     if (signal.aborted && signal.reason instanceof KmsError) return signal.reason
     if (error instanceof KmsError) return error
     const { code, why } = sayTransport(systemCodeOf(error))
-    const message = `${method} ${path} got no answer from ${this.address}: ${why}`
+    // A query may hold what nobody else should see.
+    const message = `${method} ${path.replace(/\?.*/s, '')} got no answer from ${this.address}: ${why}`
     return new KmsError(message, { code, cause: error })
   }
 }

@@ -16,7 +16,7 @@ import type { Clock } from '../kms/clock.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import { azureVersions } from '../kms/foreign_azure.ts'
-import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../kms/provider.ts'
+import type { Call, KeyState, Plain, Provider, Wrapped } from '../kms/provider.ts'
 import { KeyApi, type KeyReply } from './azurekms_api.ts'
 import {
   type AzureAlgorithm,
@@ -43,6 +43,7 @@ import {
   wrapOf,
 } from './azurekms_key.ts'
 import { permissionsText } from './azurekms_policy.ts'
+import { sideBySide } from './side_by_side.ts'
 
 export interface AzureKmsDeps {
   readonly clock: Clock
@@ -125,14 +126,14 @@ class AzureKmsProvider implements Provider {
   }
 
   wrap(version: string, items: readonly Plain[], call: Call) {
-    return sideBySide(items, call, async (item) => {
+    return sideBySide(items, call.signal, async (item) => {
       const body = encryptBody(this.#algorithm, item)
       return wrapOf(this.#algorithm, await this.#operate('encrypt', version, body, call))
     })
   }
 
   unwrap(items: readonly Wrapped[], call: Call) {
-    return sideBySide(items, call, (item) =>
+    return sideBySide(items, call.signal, (item) =>
       item.associatedData === undefined ? this.#openForeign(item, call) : this.#open(item, call),
     )
   }
@@ -272,23 +273,4 @@ class AzureKmsProvider implements Provider {
     const fields = { provider: this.#config.name }
     this.#deps.events.emit({ type: 'notice', level: 'warn', what, message, fields })
   }
-}
-
-/** Each item's own outcome; a call that is over fails them all. */
-async function sideBySide<T>(
-  items: readonly T[],
-  { signal }: Call,
-  work: (item: T) => Promise<Uint8Array>,
-): Promise<readonly Outcome<Uint8Array>[]> {
-  signal.throwIfAborted()
-  const outcomes = await Promise.all(
-    items.map((item) =>
-      work(item).then(
-        (value): Outcome<Uint8Array> => ({ ok: true, value }),
-        (error: unknown): Outcome<Uint8Array> => ({ ok: false, error: toKmsError(error) }),
-      ),
-    ),
-  )
-  signal.throwIfAborted()
-  return outcomes
 }

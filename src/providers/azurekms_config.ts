@@ -4,8 +4,8 @@ import * as v from 'valibot'
 import { azureLogin } from '../auth/azure_auth.ts'
 import { AZURE_CLOUD_NAMES, AZURE_CLOUDS } from '../auth/azure_clouds.ts'
 import { METADATA_SERVICE } from '../auth/azure_identity.ts'
+import { proxyConfig, tlsConfig } from './http_fields.ts'
 import { providerFields } from './provider_fields.ts'
-import { proxy, tls } from './vault_config.ts'
 
 /** Names of vaults, HSMs and keys do not depend on case; ids are made of them. */
 const placeName = v.pipe(
@@ -84,9 +84,12 @@ export const azureKmsConfig = v.pipe(
       ),
       false,
     ),
-    tls: v.optional(tls, {}),
+    tls: v.optional(tlsConfig, {}),
     proxy: v.optional(
-      v.pipe(proxy, v.description('HTTP proxy; the metadata service is never asked through it')),
+      v.pipe(
+        proxyConfig,
+        v.description('HTTP proxy; the metadata service is never asked through it'),
+      ),
     ),
     login: v.pipe(azureLogin, v.description('How to get tokens of Microsoft Entra')),
   }),

@@ -6,6 +6,8 @@ import type { EventSink } from '../kms/events.ts'
 import type { Provider } from '../kms/provider.ts'
 import { createAzureKmsProvider } from './azurekms.ts'
 import { type AzureKmsConfig, azureKmsConfig } from './azurekms_config.ts'
+import { createGcpKmsProvider } from './gcpkms.ts'
+import { type GcpKmsConfig, gcpKmsConfig } from './gcpkms_config.ts'
 import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
 import { formsWanted, readsWhatItOpens } from './provider_fields.ts'
 import { createVaultProvider } from './vault.ts'
@@ -13,10 +15,10 @@ import { type VaultConfig, vaultConfig } from './vault_config.ts'
 import type { FollowedSettings } from './vault_settings.ts'
 
 export type { FollowedSettings }
-export type ProviderConfig = VaultConfig | AzureKmsConfig | LocalConfig
+export type ProviderConfig = VaultConfig | AzureKmsConfig | GcpKmsConfig | LocalConfig
 
 export const providerConfig = v.pipe(
-  v.variant('type', [vaultConfig, azureKmsConfig, localConfig]),
+  v.variant('type', [vaultConfig, azureKmsConfig, gcpKmsConfig, localConfig]),
   v.forward(
     v.check(
       (config: ProviderConfig) => readsWhatItOpens(config),
@@ -42,6 +44,8 @@ export function createProvider(config: ProviderConfig, deps: ProviderDeps): Prom
       return Promise.resolve(createVaultProvider(config, deps))
     case 'azurekms':
       return Promise.resolve(createAzureKmsProvider(config, deps))
+    case 'gcpkms':
+      return Promise.resolve(createGcpKmsProvider(config, deps))
     case 'local':
       return createLocalProvider(config, deps)
   }

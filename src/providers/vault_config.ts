@@ -1,8 +1,9 @@
 /** What a provider of type `vault` is configured with. @module */
 
 import * as v from 'valibot'
-import { absolutePath as absolute, vaultPath } from '../auth/login_fields.ts'
+import { vaultPath } from '../auth/login_fields.ts'
 import { vaultAuth } from '../auth/vault_auth.ts'
+import { proxyConfig, tlsConfig } from './http_fields.ts'
 import { providerFields } from './provider_fields.ts'
 
 const address = v.pipe(
@@ -14,59 +15,6 @@ const address = v.pipe(
   v.check((text) => text.startsWith('unix:') || URL.canParse(text), 'https://host:port'),
   v.transform((text) => (text.startsWith('unix:') ? text : new URL(text).origin)),
 )
-
-/** Of every provider that speaks HTTP, like {@link proxy}. */
-export const tls = v.pipe(
-  v.strictObject({
-    caFile: v.optional(
-      v.pipe(absolute, v.description('PEM file of the authorities to trust, and no others')),
-    ),
-    caDir: v.optional(v.pipe(absolute, v.description('Folder of such files (.pem, .crt, .cer)'))),
-    serverName: v.optional(
-      v.pipe(v.string(), v.nonEmpty(), v.description('Name in the certificate of the service')),
-    ),
-    certFile: v.optional(
-      v.pipe(absolute, v.description('PEM file of the client certificate; may hold its key too')),
-    ),
-    keyFile: v.optional(
-      v.pipe(absolute, v.description('PEM file of its key, where certFile does not hold it')),
-    ),
-    dangerouslySkipVerification: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description('Takes any certificate: anybody on the way can read keys and tokens'),
-      ),
-      false,
-    ),
-  }),
-  v.check(
-    ({ certFile, keyFile }) => keyFile === undefined || certFile !== undefined,
-    'keyFile only with certFile',
-  ),
-)
-
-export const proxy = v.strictObject({
-  url: v.pipe(
-    v.string(),
-    v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'http://host:port without credentials or path'),
-    v.description('http://host:port of the proxy'),
-  ),
-  except: v.optional(
-    v.pipe(
-      v.array(
-        v.pipe(
-          v.string(),
-          v.regex(/^[\w.:*-]+(?:\/\d{1,3})?$/, 'a host, .domain, address or address/bits'),
-        ),
-      ),
-      v.description('Hosts, .domains, addresses and address/bits that are asked directly'),
-    ),
-    [],
-  ),
-  credentialsFile: v.optional(
-    v.pipe(absolute, v.description('File with user:password for the proxy')),
-  ),
-})
 
 const settingsFrom = v.strictObject({
   mount: v.pipe(vaultPath, v.description('Mount of the key-value engine')),
@@ -109,8 +57,8 @@ export const vaultConfig = v.pipe(
     settingsFrom: v.optional(
       v.pipe(settingsFrom, v.description('Where settings that are not secret are kept in Vault')),
     ),
-    tls: v.optional(tls, {}),
-    proxy: v.optional(v.pipe(proxy, v.description('HTTP proxy on the way to the addresses'))),
+    tls: v.optional(tlsConfig, {}),
+    proxy: v.optional(v.pipe(proxyConfig, v.description('HTTP proxy on the way to the addresses'))),
     auth: vaultAuth,
   }),
   v.forward(

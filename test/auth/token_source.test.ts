@@ -337,4 +337,60 @@ test('close() ends renewals', async ({ clock, service, tokens, run }) => {
   assert.equal([service.renewals, service.logins], [0, 1])
 })
 
+test('follow() logs in anew where the credentials have changed, and only there', async ({
+  service,
+  tokens,
+  call,
+  run,
+}) => {
+  await tokens.follow(call)
+  assert.is(service.logins, 0)
+  await run()
+  await tokens.follow(call)
+  assert.is(service.logins, 1)
+
+  service.fingerprint = 'two'
+  await tokens.follow(call)
+
+  assert.is(service.logins, 2)
+  assert.is(await run(), 'token-2')
+})
+
+test('follow() keeps the token where the new credentials fail', async ({
+  service,
+  tokens,
+  call,
+  run,
+}) => {
+  await run()
+  service.fingerprint = 'two'
+  service.failure = failure('denied')
+
+  await tokens.follow(call)
+
+  assert.is(await run(), 'token-1')
+})
+
+test('refused credentials wait as long as the service wants it', async ({
+  clock,
+  events,
+  call,
+}) => {
+  const service = new FakeService()
+  service.failure = failure('denied')
+  const deps = { clock, events, random: () => 0.5, provider: 'p', requestTimeoutMs: LIMIT_MS }
+  const tokens = new TokenSource(service, { ...deps, refusalWaitsMs: [5_000, 60_000] })
+  const run = () => rejection(tokens.run((token) => service.use(token), call))
+
+  await run()
+  await run()
+  assert.is(service.logins, 1)
+  await clock.advance(5_000)
+  await run()
+  assert.is(service.logins, 2)
+  await clock.advance(59_999)
+  await run()
+  assert.is(service.logins, 2)
+})
+
 test.run()

@@ -29,6 +29,8 @@ const COMMANDS = [
   'vault setup',
   'azurekms',
   'azurekms policy',
+  'gcpkms',
+  'gcpkms policy',
   'version',
   'completion',
 ]

@@ -227,8 +227,8 @@ for (const [what, content, problem] of [
   ],
   [
     'a provider type of a later version',
-    { ...GOOD, providers: [{ name: 'a', type: 'awskms' }] },
-    'c: providers.0.type: wanted ("vault" | "azurekms" | "local")',
+    { ...GOOD, providers: [{ name: 'a', type: 'pkcs11' }] },
+    'c: providers.0.type: wanted ("vault" | "azurekms" | "gcpkms" | "local")',
   ],
   [
     'threshold in short',

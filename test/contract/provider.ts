@@ -17,6 +17,11 @@ export interface ProviderUnderTest extends AsyncDisposable {
   rotate(): Promise<void>
   /** What no error and no description may hold. */
   readonly secrets: readonly string[]
+  /**
+   * True where the service finds the version in the wrap itself, so that the label
+   * beside it decides nothing; the envelope's digest binds the label all the same.
+   */
+  readonly versionInWrap?: boolean
 }
 
 const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY }
@@ -138,7 +143,7 @@ export function providerContract(name: string, setup: () => Promise<ProviderUnde
     const opened = await provider.unwrap([{ version: '99', bytes, associatedData: DIGEST }], call)
 
     assert.is(codeOf(wrapped[0]), 'key_unavailable')
-    assert.is(codeOf(opened[0]), 'key_unavailable')
+    assert.is(codeOf(opened[0]), under.versionInWrap === true ? 'ok' : 'key_unavailable')
   })
 
   test('every version still opens what it wrapped, and an older one can be named [D4]', async () => {
@@ -166,7 +171,7 @@ export function providerContract(name: string, setup: () => Promise<ProviderUnde
       opened.slice(0, 3).map((outcome) => Buffer.from(valueIn(outcome)).toString()),
       ['old', 'late', 'new'],
     )
-    assert.is(codeOf(opened[3]), 'ciphertext_invalid')
+    assert.is(codeOf(opened[3]), under.versionInWrap === true ? 'ok' : 'ciphertext_invalid')
   })
 
   test('keyState() lists versions oldest first, with times that do not run back', async () => {

@@ -1,0 +1,22 @@
+/**
+ * CRC-32C (Castagnoli, RFC 3720 appendix B.4), with which Cloud KMS guards bytes on
+ * their way; the one that zlib has is another.
+ *
+ * @module
+ */
+
+const REVERSED_POLYNOMIAL = 0x82f63b78
+
+const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let rest = byte
+  for (let bit = 0; bit < 8; bit += 1) {
+    rest = (rest & 1) === 1 ? (rest >>> 1) ^ REVERSED_POLYNOMIAL : rest >>> 1
+  }
+  return rest
+})
+
+export function crc32c(bytes: Uint8Array): number {
+  let sum = 0xffffffff
+  for (const byte of bytes) sum = (sum >>> 8) ^ (TABLE[(sum ^ byte) & 0xff] ?? 0)
+  return (sum ^ 0xffffffff) >>> 0
+}

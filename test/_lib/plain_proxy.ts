@@ -1,0 +1,38 @@
+/** An HTTP proxy that remembers from which ports it asked. @module */
+
+import { once } from 'node:events'
+import { createServer, request } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+
+export interface PlainProxy extends AsyncDisposable {
+  readonly url: string
+  /** From which it asked. */
+  readonly ports: ReadonlySet<number | undefined>
+}
+
+/** Passes on requests for http:// addresses, which need no tunnel. */
+export async function startPlainProxy(): Promise<PlainProxy> {
+  const ports = new Set<number | undefined>()
+  const server = createServer((incoming, response) => {
+    const { method, headers, url = '' } = incoming
+    const onward = request(url, { method, headers, agent: false }, (answer) => {
+      response.writeHead(answer.statusCode ?? 0, answer.headers)
+      answer.pipe(response)
+    })
+    onward.on('socket', (socket) => {
+      socket.on('connect', () => ports.add((socket as Socket).localPort))
+    })
+    incoming.pipe(onward)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    ports,
+    [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      server.close()
+      return Promise.resolve()
+    },
+  }
+}
