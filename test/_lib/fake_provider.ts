@@ -25,6 +25,8 @@ export class FakeProvider implements Provider {
   failure: KmsError | undefined
   /** While true, calls never settle unless their signal fires. */
   hangs = false
+  /** Every call waits for it first. */
+  pause: (() => Promise<void>) | undefined
   /** What the service says of its time. */
   serviceTime: number | undefined
   versions: KeyVersion[] = []
@@ -78,6 +80,7 @@ export class FakeProvider implements Provider {
   }
 
   async #gate({ signal }: Call): Promise<void> {
+    await this.pause?.()
     if (this.hangs) {
       await new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason))
