@@ -10,6 +10,7 @@ import { inspect } from 'node:util'
 import type { Io } from './cli/io.ts'
 import { EXIT } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
+import { askHidden } from './cli/terminal.ts'
 
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -39,6 +40,8 @@ const io: Io = {
   err: (text) => process.stderr.write(text),
   color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
   stop: stop.signal,
+  ask: (question) =>
+    askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),
   onReload: (run) => process.on('SIGHUP', run),
 }
 const code = await runProgram(process.argv.slice(2), io)

@@ -9,6 +9,12 @@ export interface Io {
   readonly color: boolean
   /** Fires on SIGINT and SIGTERM. */
   readonly stop: AbortSignal
+  /**
+   * Asks a person for what must not be seen.
+   *
+   * @throws KmsError where there is no terminal
+   */
+  ask(question: string): Promise<string>
   /** From now on SIGHUP calls `run` and ends nothing. */
   onReload(run: () => void): void
 }

@@ -13,6 +13,7 @@ import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
 import { systemClock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
+import type { RecoverySealer } from '../kms/recovery.ts'
 import type { KmsService } from '../kms/service.ts'
 import { noStateStore, StateBook } from '../kms/state.ts'
 import { startAdmin } from '../observe/admin.ts'
@@ -20,6 +21,7 @@ import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { createStatusz } from '../observe/statusz.ts'
 import type { FollowedSettings } from '../providers/registry.ts'
+import { loadRecoverySealer } from '../recovery/key_file.ts'
 import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
@@ -95,7 +97,7 @@ class RunningPlugin implements Plugin {
   }
 
   async start(config: Config): Promise<void> {
-    const generation = await Generation.make(config, undefined, this.#deps)
+    const generation = await Generation.make(config, await sealerOf(config), this.#deps)
     this.#generation = generation
     this.atEnd(async () => {
       await this.#generation?.close()
@@ -113,7 +115,7 @@ class RunningPlugin implements Plugin {
     const before = this.#generation
     if (before === undefined) return
     checkKept(before.config, config)
-    const next = await Generation.make(config, undefined, this.#deps, before)
+    const next = await Generation.make(config, await sealerOf(config), this.#deps, before)
     next.adjust(this.#settings)
     await next.look()
     const unready = next.unready().filter((name) => !before.unready().includes(name))
@@ -204,6 +206,11 @@ class SwitchedService implements KmsService {
   status: KmsService['status'] = () => this.#current.status()
   encrypt: KmsService['encrypt'] = (request, call) => this.#current.encrypt(request, call)
   decrypt: KmsService['decrypt'] = (request, call) => this.#current.decrypt(request, call)
+}
+
+/** @throws KmsError `request_invalid` */
+async function sealerOf({ recovery }: Config): Promise<RecoverySealer | undefined> {
+  return recovery && (await loadRecoverySealer(recovery.recipients))
 }
 
 /** What sockets and files were opened with stays until a restart. */

@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
+import { RECOVERY_CURVES } from '../recovery/jwk.ts'
 import { azurePolicy } from './azurekms.ts'
 import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
@@ -22,6 +23,12 @@ import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
 import { EXIT, json, reportError } from './output.ts'
 import type { ProviderOptions } from './provider_configs.ts'
+import {
+  type RecoveryKeygenOptions,
+  type RecoveryVerifyOptions,
+  recoveryKeygen,
+  recoveryVerify,
+} from './recovery.ts'
 import { serve, stopped } from './serve.ts'
 import { status } from './status.ts'
 import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
@@ -82,6 +89,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAzure(program, io, short)
   addGcpkms(program, io, short)
   addLogin(program, io, short)
+  addRecovery(program, io, short)
   addAbout(program, io, short)
   return program
 }
@@ -171,6 +179,39 @@ function addLogin(program: Command, io: Io, short: Short): void {
     .action((file: string, { claim, ...options }: LoginFlags) =>
       short(loginKeygen({ ...options, file, claims: claim }, io)),
     )
+}
+
+function addRecovery(program: Command, io: Io, short: Short): void {
+  const recovery = program
+    .command('recovery')
+    .description('keys that open Secrets after all key services are gone')
+  recovery
+    .command('keygen')
+    .description('make such a key, and print what its public half goes into')
+    .argument('<file>', 'the private key; nothing is ever overwritten')
+    .addOption(
+      new Option('--curve <curve>', 'of the key').choices(RECOVERY_CURVES).default('P-256'),
+    )
+    .option('--passphrase-file <file>', 'file with the passphrase (default: asked for)')
+    .option('--no-passphrase', 'leave the private key in the clear')
+    .action((file: string, options: Omit<RecoveryKeygenOptions, 'file'>) =>
+      short(recoveryKeygen({ ...options, file }, io)),
+    )
+  recovery
+    .command('verify')
+    .description('prove that a key opens what a running plugin encrypts')
+    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .requiredOption('--key <file>', 'the private key')
+    .option('--passphrase-file <file>', 'file with its passphrase (default: asked for)')
+    .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
+    .action(({ socket, timeout, ...options }: VerifyFlags) =>
+      short(recoveryVerify({ ...options, socketPath: socket, timeoutMs: timeout }, io)),
+    )
+}
+
+type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
+  readonly socket: string
+  readonly timeout: number
 }
 
 function claimOf(

@@ -35,6 +35,7 @@ export function configProblems(config: Config): string[] {
     return ['socket: wanted either socket or endpoints, and not both']
   }
   const names = providers.map(({ name }) => name)
+  const bypassed = listed(config).filter(({ protection }) => isThreshold(protection))
   const ids = providers.flatMap(({ id, formerIds }) => [id ?? [], formerIds ?? []].flat())
   return [
     ...repeated(names).map((name) => `providers: the name "${name}" is there twice`),
@@ -50,6 +51,11 @@ export function configProblems(config: Config): string[] {
     ...repeated((endpoints ?? []).map((each) => each.socket.path)).map(
       (path) => `endpoints: the socket ${path} is there twice`,
     ),
+    ...(config.recovery?.acknowledgeBypass === false && bypassed.length > 0
+      ? [
+          'recovery.acknowledgeBypass: wanted true under threshold: a recipient opens alone, whatever k says',
+        ]
+      : []),
     ...listed(config).flatMap((each) => endpointProblems(each, names)),
   ]
 }
@@ -103,6 +109,10 @@ function endpointProblems(
       : [`${path}providers: wanted "reads" whose forms can be told apart, but ${conflict}`]),
     ...(problem === undefined ? [] : [`${path}${problem}`]),
   ]
+}
+
+function isThreshold(protection: Config['protection']): boolean {
+  return protection !== 'any' && protection.mode === 'threshold'
 }
 
 function writers(providers: readonly Provider[]): readonly Provider[] {

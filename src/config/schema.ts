@@ -9,6 +9,7 @@ import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 import { providerConfig } from '../providers/registry.ts'
+import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { protectionConfig } from './protection.ts'
 
 const DAY_MS = 86_400_000
@@ -126,6 +127,22 @@ const providers = v.pipe(
 
 const protection = described(protectionConfig, 'How a plaintext is spread over providers')
 
+const recovery = v.strictObject({
+  recipients: v.pipe(
+    v.array(v.pipe(v.string(), v.startsWith('/'))),
+    v.minLength(1, 'at least one file'),
+    v.maxLength(MAX_RECIPIENTS, `at most ${MAX_RECIPIENTS} files`),
+    v.description('Files of public keys that "trousseau recovery keygen" made'),
+  ),
+  acknowledgeBypass: v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description('Needed under threshold: a recipient opens alone, whatever k says'),
+    ),
+    false,
+  ),
+})
+
 const endpoint = v.strictObject({
   name: v.pipe(
     v.string(),
@@ -160,6 +177,9 @@ export const configSchema = v.strictObject({
   ),
   providers: described(providers, 'The key services'),
   protection: v.optional(protection, 'any'),
+  recovery: v.optional(
+    described(recovery, 'Who can open Secrets after all key services are gone (KMS v2 only)'),
+  ),
   rotation: v.optional(described(rotation, 'When a new key version is used'), {}),
   health: v.optional(described(health, 'How providers are watched, and what an outage means'), {}),
   requestTimeout: v.optional(

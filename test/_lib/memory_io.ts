@@ -1,6 +1,7 @@
 /** A command's terminal that remembers what was printed. @module */
 
 import type { Io } from '../../src/cli/io.ts'
+import { KmsError } from '../../src/kms/errors.ts'
 
 export interface MemoryIo extends Io {
   readonly printed: () => string
@@ -11,7 +12,8 @@ export interface MemoryIo extends Io {
   readonly hangUp: () => void
 }
 
-export function memoryIo({ color = false } = {}): MemoryIo {
+/** @param answers what is typed when the command asks, in this order */
+export function memoryIo({ color = false, answers = [] as string[] } = {}): MemoryIo {
   const stop = new AbortController()
   let out = ''
   let err = ''
@@ -28,6 +30,12 @@ export function memoryIo({ color = false } = {}): MemoryIo {
     printed: () => out,
     complained: () => err,
     halt: () => stop.abort(),
+    ask(question) {
+      err += question
+      const answer = answers.shift()
+      if (answer === undefined) throw new KmsError('No terminal', { code: 'request_invalid' })
+      return Promise.resolve(answer)
+    },
     onReload: (run) => reloads.push(run),
     hangUp() {
       for (const run of reloads) run()

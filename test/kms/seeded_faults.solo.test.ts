@@ -9,6 +9,7 @@ import { execFile } from 'node:child_process'
 import { cp, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -16,7 +17,7 @@ import { suite } from '../_lib/uvu.ts'
 
 const LIMIT_MS = 110_000
 const RUN_LIMIT_MS = 30_000
-const ROOT = join(import.meta.dirname, '../..')
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** What each run needs of the project. */
 const PARTS = ['src', 'test/_lib', 'test/kms', 'test/vectors', 'package.json']
 
