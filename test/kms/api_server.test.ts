@@ -29,18 +29,22 @@ const test = suite('kms/api_server', () => {
     await made.server.start()
     return made
   }
+  const turnOf = async ({ server }: VirtualNode, name: string, value: string) => {
+    const failed: string[] = []
+    try {
+      server.write(`/registry/secrets/${name}/${clock.monotonic()}`, value)
+    } catch (error) {
+      failed.push(String(error))
+    }
+    return (await server.ready()) ? failed : [...failed, 'not ready']
+  }
   /** Writes each second and looks at readiness; returns what failed. */
   const live = async (nodes: readonly VirtualNode[], ms: number) => {
     const failed: string[] = []
     const end = clock.monotonic() + ms
     for (let turn = 0; clock.monotonic() < end; turn += 1) {
-      for (const [at, { server }] of nodes.entries()) {
-        try {
-          server.write(`/registry/secrets/${at}/${clock.monotonic()}`, `value ${turn}`)
-        } catch (error) {
-          failed.push(String(error))
-        }
-        if (!(await server.ready())) failed.push('not ready')
+      for (const [at, one] of nodes.entries()) {
+        failed.push(...(await turnOf(one, String(at), `value ${turn}`)))
       }
       await clock.advance(SECOND)
     }
