@@ -24,6 +24,7 @@ const ABOVE_KMS = RANKS.slice(1).flat()
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['kms', 'grpc', 'etcd'],
   '@grpc/grpc-js': ['grpc'],
+  aws4fetch: ['auth'],
   commander: ['cli'],
   jose: ['auth', 'recovery'],
   pino: ['observe'],

@@ -43,6 +43,7 @@ const io: Io = {
   ask: (question) =>
     askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),
   onReload: (run) => process.on('SIGHUP', run),
+  environment: process.env,
 }
 const code = await runProgram(process.argv.slice(2), io)
 process.stdout.write('', () => process.exit(code))

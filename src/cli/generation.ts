@@ -10,9 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { type Endpoint, endpointsOf } from '../config/endpoints.ts'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import type { Clock } from '../kms/clock.ts'
 import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
-import type { EventSink } from '../kms/events.ts'
 import type { ForeignFormName } from '../kms/foreign_forms.ts'
 import { Health } from '../kms/health.ts'
 import { Keyring } from '../kms/keyring.ts'
@@ -23,16 +21,12 @@ import { RingMember } from '../kms/ring_member.ts'
 import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
 import type { StateBook } from '../kms/state.ts'
 import { Watch } from '../kms/watch.ts'
-import { createProvider, type FollowedSettings } from '../providers/registry.ts'
+import { createProvider, type FollowedSettings, type ProviderDeps } from '../providers/registry.ts'
 
 type ProviderConfig = Config['providers'][number]
 
-export interface GenerationDeps {
-  readonly clock: Clock
-  readonly events: EventSink
+export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs'> {
   readonly book: StateBook
-  /** Called with settings that a key service keeps for the plugin. */
-  readonly onSettings: (settings: FollowedSettings) => void
 }
 
 /** A provider as it was made, and what it was made of. */
@@ -49,8 +43,8 @@ export interface Served {
   readonly keyring: Keyring
 }
 
-/** The longest that a version says of itself, so that an envelope that fits today fits for ever. */
-const LONGEST_VERSION = { version: '9'.repeat(10), createdAt: 2 ** 40 }
+/** The longest that a version says of itself (AWS's are ids of 36 characters), so that an envelope that fits today fits for ever. */
+const LONGEST_VERSION = { version: '9'.repeat(36), createdAt: 2 ** 40 }
 
 export class Generation {
   readonly config: Config
@@ -249,7 +243,12 @@ function serve(
 function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {
   const { name, type } = config
   // Elsewhere a key id of another plugin names no key.
-  return { name, type, reads, key: config.type === 'gcpkms' ? config.key : undefined }
+  return {
+    name,
+    type,
+    reads,
+    key: config.type === 'gcpkms' || config.type === 'awskms' ? config.key : undefined,
+  }
 }
 
 /** A config whose envelopes KMS v2 could not store is refused before it makes one. */

@@ -1,4 +1,4 @@
-/** What a command may do to the world: print, and learn that it shall stop. @module */
+/** What a command may do to the world: print, read its environment, and learn that it shall stop. @module */
 
 export interface Io {
   /** Standard output. */
@@ -17,4 +17,6 @@ export interface Io {
   ask(question: string): Promise<string>
   /** From now on SIGHUP calls `run` and ends nothing. */
   onReload(run: () => void): void
+  /** Variables of the environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>
 }

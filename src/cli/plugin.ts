@@ -20,7 +20,7 @@ import { startAdmin } from '../observe/admin.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { createStatusz } from '../observe/statusz.ts'
-import type { FollowedSettings } from '../providers/registry.ts'
+import type { FollowedSettings, ProviderDeps } from '../providers/registry.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
 import { RUNTIME, VERSION } from './version.ts'
@@ -51,7 +51,11 @@ export interface Plugin {
 export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
 
 /** @throws KmsError when no socket, the admin address or a local key cannot be had */
-export async function startPlugin(config: Config, log: FollowingLog): Promise<Plugin> {
+export async function startPlugin(
+  config: Config,
+  log: FollowingLog,
+  environment: ProviderDeps['environment'] = {},
+): Promise<Plugin> {
   const about = { version: VERSION, runtime: RUNTIME, now: systemClock.now }
   const endpoints = endpointsOf(config).map(({ name }) => name)
   const metrics = createMetrics({ ...about, endpoints })
@@ -59,7 +63,7 @@ export async function startPlugin(config: Config, log: FollowingLog): Promise<Pl
   const events = fanOut([log, metrics.sink, statusz.sink])
   const store = config.stateDir === undefined ? noStateStore : createStateFile(config.stateDir)
   const book = new StateBook(store, events)
-  const plugin = new RunningPlugin(log, { clock: systemClock, events, book })
+  const plugin = new RunningPlugin(log, { clock: systemClock, events, book, environment })
   try {
     await book.load()
     await plugin.start(config)

@@ -12,6 +12,7 @@ import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 import { RECOVERY_CURVES } from '../recovery/jwk.ts'
+import { awskmsPolicy } from './awskms.ts'
 import { azurePolicy } from './azurekms.ts'
 import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
@@ -63,7 +64,7 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
 function createProgram(io: Io, done: (code: number) => void): Command {
   const program = new Command('trousseau')
     .description(
-      'Kubernetes KMS provider plugin for Vault, OpenBao, Google Cloud KMS and local keys',
+      'Kubernetes KMS provider plugin for Vault, OpenBao, AWS, Azure, Google Cloud and local keys',
     )
     .exitOverride()
     .configureOutput({
@@ -88,6 +89,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addVault(program, io, short)
   addAzure(program, io, short)
   addGcpkms(program, io, short)
+  addAwskms(program, io, short)
   addLogin(program, io, short)
   addRecovery(program, io, short)
   addAbout(program, io, short)
@@ -271,6 +273,17 @@ function addGcpkms(program: Command, io: Io, short: Short): void {
     .requiredOption('--config <file>', 'YAML or JSON config file')
     .option('--provider <name>', 'name of the provider, where the config has several')
     .action((options: ProviderOptions) => short(gcpkmsPolicy(options, io)))
+}
+
+function addAwskms(program: Command, io: Io, short: Short): void {
+  program
+    .command('awskms')
+    .description('what AWS must be told before the plugin may use a key')
+    .command('policy')
+    .description('print the IAM policy that the plugin needs, and nothing more')
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .option('--provider <name>', 'name of the provider, where the config has several')
+    .action((options: ProviderOptions) => short(awskmsPolicy(options, io)))
 }
 
 interface SetupFlags extends SetupOptions {

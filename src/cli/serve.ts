@@ -20,7 +20,7 @@ export async function serve(options: { readonly configPath: string }, io: Io): P
   const say = (what: string, message: string) =>
     log.emit({ type: 'notice', level: 'info', what, message })
   try {
-    const plugin = await startPlugin(config, log)
+    const plugin = await startPlugin(config, log, io.environment)
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
     const follower = new ConfigFollower(options.configPath, config, plugin, {
       clock: systemClock,

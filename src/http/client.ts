@@ -15,12 +15,14 @@ export interface HttpRequest {
   readonly method: Exchange['method']
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  /** JSON, unless a header `content-type` says what else. */
+  /** JSON, where the headers name no other `content-type`. */
   readonly body?: string | undefined
   /** Its reason is what the call rejects with. */
   readonly signal: AbortSignal
   /** False where the service must not see it twice. */
   readonly repeatable?: boolean
+  /** What messages say in place of a path that is nobody's business. */
+  readonly shownPath?: string
 }
 
 export interface HttpAnswer {
@@ -99,12 +101,13 @@ export class HttpClient {
     return { status, address: this.address, serviceTime, header, text }
   }
 
-  #translate({ method, path, signal }: HttpRequest, error: unknown): KmsError {
+  #translate({ method, path, shownPath, signal }: HttpRequest, error: unknown): KmsError {
     if (signal.aborted && signal.reason instanceof KmsError) return signal.reason
     if (error instanceof KmsError) return error
     const { code, why } = sayTransport(systemCodeOf(error))
     // A query may hold what nobody else should see.
-    const message = `${method} ${path.replace(/\?.*/s, '')} got no answer from ${this.address}: ${why}`
+    const shown = shownPath ?? path.replace(/\?.*/s, '')
+    const message = `${method} ${shown} got no answer from ${this.address}: ${why}`
     return new KmsError(message, { code, cause: error })
   }
 }

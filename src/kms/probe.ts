@@ -92,6 +92,8 @@ function checkSuccession(
   now: number,
   { events }: ProbeDeps,
 ): void {
+  // The label is the key then, and only the operator changes that, forwards and back.
+  if (!state.selectable) return
   const how = succession(seen, state.versions)
   if (how === 'lagging') {
     throw new KmsError(

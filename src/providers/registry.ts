@@ -4,6 +4,8 @@ import * as v from 'valibot'
 import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Provider } from '../kms/provider.ts'
+import { createAwsKmsProvider } from './awskms.ts'
+import { type AwsKmsConfig, awsKmsConfig } from './awskms_config.ts'
 import { createAzureKmsProvider } from './azurekms.ts'
 import { type AzureKmsConfig, azureKmsConfig } from './azurekms_config.ts'
 import { createGcpKmsProvider } from './gcpkms.ts'
@@ -15,10 +17,15 @@ import { type VaultConfig, vaultConfig } from './vault_config.ts'
 import type { FollowedSettings } from './vault_settings.ts'
 
 export type { FollowedSettings }
-export type ProviderConfig = VaultConfig | AzureKmsConfig | GcpKmsConfig | LocalConfig
+export type ProviderConfig =
+  | VaultConfig
+  | AwsKmsConfig
+  | AzureKmsConfig
+  | GcpKmsConfig
+  | LocalConfig
 
 export const providerConfig = v.pipe(
-  v.variant('type', [vaultConfig, azureKmsConfig, gcpKmsConfig, localConfig]),
+  v.variant('type', [vaultConfig, awsKmsConfig, azureKmsConfig, gcpKmsConfig, localConfig]),
   v.forward(
     v.check(
       (config: ProviderConfig) => readsWhatItOpens(config),
@@ -35,6 +42,8 @@ export interface ProviderDeps {
   readonly requestTimeoutMs: number
   /** Called with settings that a key service keeps for the plugin, when they change. */
   readonly onSettings: (settings: FollowedSettings) => void
+  /** The process's own, for what clouds put into it. */
+  readonly environment: Readonly<Record<string, string | undefined>>
 }
 
 /** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */
@@ -46,6 +55,8 @@ export function createProvider(config: ProviderConfig, deps: ProviderDeps): Prom
       return Promise.resolve(createAzureKmsProvider(config, deps))
     case 'gcpkms':
       return Promise.resolve(createGcpKmsProvider(config, deps))
+    case 'awskms':
+      return Promise.resolve(createAwsKmsProvider(config, deps))
     case 'local':
       return createLocalProvider(config, deps)
   }

@@ -27,6 +27,7 @@ export function memoryIo({ color = false, answers = [] as string[] } = {}): Memo
     },
     color,
     stop: stop.signal,
+    environment: {},
     printed: () => out,
     complained: () => err,
     halt: () => stop.abort(),

@@ -169,7 +169,7 @@ providers:
 requestTimeout: ${SECRET}
 health: { interval: 100s }
 log: { level: ${SECRET} }
-recovery: { key: ${SECRET} }
+unheard-of: { key: ${SECRET} }
 `
   const found = await problemsOf(text)
 
@@ -184,7 +184,7 @@ recovery: { key: ${SECRET} }
     'trousseau.yaml: health.staleAfter: wanted longer than health.interval',
     'trousseau.yaml: requestTimeout: wanted a duration from 100ms to 60000ms such as "30s"',
     'trousseau.yaml: log.level: wanted ("debug" | "info" | "warn" | "error")',
-    'trousseau.yaml: recovery: is not a known key: check its spelling and place',
+    'trousseau.yaml: unheard-of: is not a known key: check its spelling and place',
   ])
   assert.not.match(found.join('\n'), SECRET)
 })
@@ -228,7 +228,7 @@ for (const [what, content, problem] of [
   [
     'a provider type of a later version',
     { ...GOOD, providers: [{ name: 'a', type: 'pkcs11' }] },
-    'c: providers.0.type: wanted ("vault" | "azurekms" | "gcpkms" | "local")',
+    'c: providers.0.type: wanted ("vault" | "awskms" | "azurekms" | "gcpkms" | "local")',
   ],
   [
     'threshold in short',

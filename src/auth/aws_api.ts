@@ -1,0 +1,142 @@
+/**
+ * One AWS service in one region: requests signed with Signature Version 4
+ * (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html),
+ * also where this node's clock is wrong.
+ *
+ * @module
+ */
+
+import { AwsV4Signer } from 'aws4fetch'
+import type { HttpAnswer, HttpClient } from '../http/client.ts'
+import type { Clock } from '../kms/clock.ts'
+import type { EventSink } from '../kms/events.ts'
+import type { Call } from '../kms/provider.ts'
+import { faultOf } from './aws_fault.ts'
+
+export interface AwsCredentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken: string | undefined
+  /** In `Clock.monotonic` milliseconds; undefined for credentials whose end nobody told. */
+  readonly expiresAt: number | undefined
+}
+
+export interface AwsRequest {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+export interface AwsApiOptions {
+  /** Its name in signatures. */
+  readonly service: string
+  readonly region: string
+  readonly clock: AwsClock
+}
+
+/** AWS takes requests that were signed up to five minutes ago, or that far ahead. */
+const TOLERANCE_MS = 240_000
+
+/** This node's clock, put right by what AWS's `Date` says once a signature was refused. */
+export class AwsClock {
+  readonly #clock: Clock
+  readonly #events: EventSink
+  readonly #provider: string
+  #offsetMs = 0
+
+  constructor(clock: Clock, events: EventSink, provider: string) {
+    this.#clock = clock
+    this.#events = events
+    this.#provider = provider
+  }
+
+  now(): number {
+    return this.#clock.now() + this.#offsetMs
+  }
+
+  /** True where the clock was wrong enough to have a signature refused, and is right now. */
+  correct({ serviceTime }: HttpAnswer): boolean {
+    if (serviceTime === undefined) return false
+    if (Math.abs(serviceTime - this.now()) < TOLERANCE_MS) return false
+    this.#offsetMs = serviceTime - this.#clock.now()
+    const seconds = Math.round(Math.abs(this.#offsetMs) / 1000)
+    const how = this.#offsetMs > 0 ? 'behind' : 'ahead of'
+    const message = `Clock of this node is ${seconds} s ${how} that of AWS, which says ${new Date(serviceTime).toISOString()}: requests are signed with the time of AWS; put the clock right (NTP)`
+    const fields = { provider: this.#provider, seconds }
+    this.#events.emit({ type: 'notice', level: 'warn', what: 'clock_skew', message, fields })
+    return true
+  }
+}
+
+export class AwsApi {
+  readonly address: string
+  readonly #client: Pick<HttpClient, 'address' | 'send'>
+  readonly #options: AwsApiOptions
+  /** What a secret and a day are hashed to, as long as the credentials live. */
+  readonly #derived = new WeakMap<AwsCredentials, Map<string, ArrayBuffer>>()
+
+  constructor(client: Pick<HttpClient, 'address' | 'send'>, options: AwsApiOptions) {
+    this.address = client.address
+    this.#client = client
+    this.#options = options
+  }
+
+  /**
+   * The answer, whatever its status. A signature that was refused because the clock
+   * is wrong is made once more with the right time.
+   *
+   * @param credentials undefined for the few requests that need none
+   * @throws KmsError as {@link HttpClient.send} does
+   */
+  async send(
+    request: AwsRequest,
+    credentials: AwsCredentials | undefined,
+    call: Call,
+  ): Promise<HttpAnswer> {
+    const answer = await this.#once(request, credentials, call)
+    const refused = credentials !== undefined && faultOf(answer)?.kind === 'signature'
+    if (!refused || !this.#options.clock.correct(answer)) return answer
+    return await this.#once(request, credentials, call)
+  }
+
+  async #once(
+    { headers, body }: AwsRequest,
+    credentials: AwsCredentials | undefined,
+    { signal }: Call,
+  ): Promise<HttpAnswer> {
+    const signed = credentials === undefined ? {} : await this.#sign(headers, body, credentials)
+    return await this.#client.send({
+      method: 'POST',
+      path: '/',
+      headers: { ...headers, ...signed },
+      body,
+      signal,
+    })
+  }
+
+  async #sign(
+    headers: AwsRequest['headers'],
+    body: string,
+    credentials: AwsCredentials,
+  ): Promise<Record<string, string>> {
+    const { service, region, clock } = this.#options
+    const { accessKeyId, secretAccessKey, sessionToken } = credentials
+    const cache = this.#derived.get(credentials) ?? new Map<string, ArrayBuffer>()
+    this.#derived.set(credentials, cache)
+    const signer = new AwsV4Signer({
+      method: 'POST',
+      url: `${this.address}/`,
+      headers: { ...headers },
+      body,
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+      service,
+      region,
+      cache,
+      datetime: new Date(clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, ''),
+      // The content type too, as AWS asks; the package leaves it out otherwise.
+      allHeaders: true,
+    })
+    return Object.fromEntries((await signer.sign()).headers)
+  }
+}

@@ -1,0 +1,53 @@
+import * as v from 'valibot'
+import { systemClock } from '../../src/kms/clock.ts'
+import { createAwsKmsProvider } from '../../src/providers/awskms.ts'
+import { awsKmsConfig } from '../../src/providers/awskms_config.ts'
+import { awsKmsPolicy } from '../../src/providers/awskms_policy.ts'
+import { RecordedEvents } from '../_lib/events.ts'
+import { rotate } from '../_lib/fake_aws/keys.ts'
+import { FakeAws } from '../_lib/fake_aws.ts'
+import { providerContract } from '../contract/provider.ts'
+
+/** The provider on the fake, with a user who may do what the printed policy says and nothing more. */
+async function onFake(keyOf: (fake: FakeAws) => string) {
+  const fake = await FakeAws.start()
+  const key = fake.keys.make()
+  fake.keys.aliases.set('k8s', key.id)
+  const config = v.parse(awsKmsConfig, {
+    name: 'aws',
+    type: 'awskms',
+    key: keyOf(fake),
+    region: 'eu-central-1',
+    encryptionContext: { cluster: 'prod', 'team name': 'a=b' },
+    endpoint: fake.address,
+    allowInsecureHttp: true,
+    credentials: { source: 'environment' },
+  })
+  const user = fake.principals.user({ policy: awsKmsPolicy([config]) })
+  const provider = createAwsKmsProvider(config, {
+    clock: systemClock,
+    events: new RecordedEvents(),
+    requestTimeoutMs: 2_500,
+    environment: {
+      AWS_ACCESS_KEY_ID: user.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: user.secretAccessKey,
+    },
+  })
+  return {
+    provider,
+    secrets: [user.secretAccessKey],
+    rotate: () => {
+      rotate(key)
+      return Promise.resolve()
+    },
+    async [Symbol.asyncDispose]() {
+      await provider.close()
+      await fake[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const arnOf = ({ keys }: FakeAws) => [...keys.all.values()][0]?.arn ?? ''
+
+providerContract('awskms by the ARN of its key', () => onFake(arnOf), { selectable: false })
+providerContract('awskms by an alias', () => onFake(() => 'alias/k8s'), { selectable: false })
