@@ -163,8 +163,13 @@ export class Coalescer<TItem, TValue> {
     this.#inFlight += 1
     const { signal } = batch.controller
     const items = entries.map(({ item }) => item)
-    const call = { signal, deadline: latestDeadline(entries) }
-    const outcomes = await settled(() => run(items, call), items.length, signal)
+    const deadline = latestDeadline(entries)
+    // Whoever gave up without a word must not keep the slot of a batch that hangs for ever.
+    const cancelLimit = clock.after(deadline - batch.start, () => {
+      batch.controller.abort(new KmsError('Gave up at the deadline', { code: 'timeout' }))
+    })
+    const outcomes = await settled(() => run(items, { signal, deadline }), items.length, signal)
+    cancelLimit()
     this.#inFlight -= 1
     this.#usualMs += (clock.monotonic() - batch.start - this.#usualMs) * NEWEST
     for (const [index, entry] of entries.entries()) this.#settle(entry, outcomes[index])

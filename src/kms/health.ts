@@ -335,7 +335,8 @@ export class Health {
     const waits = this.#options.watches.flatMap(({ writesInMs }) => writesInMs || [])
     const soonest = Math.min(ms ?? Number.POSITIVE_INFINITY, ...waits)
     if (soonest === Number.POSITIVE_INFINITY) return
-    this.#cancelTimer = this.#deps.clock.after(soonest, () => this.#look())
+    // What is left of a millisecond after rounding would bring it back at the same moment again and again.
+    this.#cancelTimer = this.#deps.clock.after(Math.ceil(soonest) + 1, () => this.#look())
   }
 
   #resume(): void {

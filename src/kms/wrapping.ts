@@ -7,7 +7,14 @@
 
 import { withinPart } from './call.ts'
 import type { Clock } from './clock.ts'
-import { encodeEnvelope, inputsOf, type SealedHeader, sealHeader } from './envelope.ts'
+import {
+  type EnvelopeWrap,
+  encodeEnvelope,
+  inputsOf,
+  type SealedHeader,
+  sealHeader,
+} from './envelope.ts'
+import { KmsError } from './errors.ts'
 import type { ActiveKeys } from './health.ts'
 import { keyIdOf } from './key_id.ts'
 import type { Call, Plain } from './provider.ts'
@@ -71,13 +78,29 @@ export class Wrapping {
    */
   async wrapAll(prepared: Prepared, call: Call): Promise<Uint8Array> {
     const { active, header, sealed } = prepared
-    const wraps = await Promise.all(
-      active.watches.map(async (_, member) => ({
-        member,
-        data: await this.#wrap(prepared, member, call),
-      })),
-    )
+    const wraps =
+      active.watches.length === 1
+        ? [{ member: 0, data: await this.#wrap(prepared, 0, call) }]
+        : await this.#wrapEvery(prepared, call)
     return encodeEnvelope(header, wraps, sealed)
+  }
+
+  /** Where one fails the others need not go on. */
+  async #wrapEvery(prepared: Prepared, call: Call): Promise<EnvelopeWrap[]> {
+    const controller = new AbortController()
+    const signal = AbortSignal.any([call.signal, controller.signal])
+    const part = { signal, deadline: call.deadline }
+    try {
+      return await Promise.all(
+        prepared.active.watches.map(async (_, member) => ({
+          member,
+          data: await this.#wrap(prepared, member, part),
+        })),
+      )
+    } catch (error) {
+      controller.abort(new KmsError('Another provider failed', { code: 'cancelled' }))
+      throw error
+    }
   }
 
   /**

@@ -78,6 +78,21 @@ test('no batch is larger than the service takes', async ({ batches, submit }) =>
   )
 })
 
+test('a batch that hangs ends at the deadline, though nobody gave it up', async ({
+  clock,
+  batches,
+  make,
+}) => {
+  const coalescer = make(1)
+  const call = { signal: new AbortController().signal, deadline: clock.monotonic() + 2_500 }
+  const failed = rejection(coalescer.submit('a', call))
+
+  await clock.advance(2_500)
+
+  assert.is(((await failed) as KmsError).code, 'timeout')
+  assert.ok(batches[0]?.call.signal.aborted)
+})
+
 test('a service without batches gets every item at once', ({ batches, make, call }) => {
   const single = make(1)
   for (const item of ['a', 'b', 'c', 'd', 'e']) void single.submit(item, call())
@@ -228,9 +243,10 @@ test('however many hang, no more than eight batches are under way', async ({
   clock,
   batches,
   submit,
+  call,
 }) => {
   for (let at = 0; at < 20; at += 1) {
-    void submit(`item ${at}`)
+    void submit(`item ${at}`, { ...call(), deadline: 60_000 })
     await clock.advance(600)
   }
 

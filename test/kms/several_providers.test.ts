@@ -187,6 +187,25 @@ test('v1beta1 does without a provider that hangs, inside the time of the request
   assert.is(membersOf(await made), 'ac')
 })
 
+test('an Encrypt that fails at one provider gives up the wraps of those that hang', async ({
+  clock,
+  a,
+  b,
+  started,
+  encrypt,
+}) => {
+  const ring = await started()
+  fail(a)
+  b.hangs = true
+
+  for (let turn = 0; turn < 20; turn += 1) await rejection(encrypt(ring))
+  a.failure = undefined
+  b.hangs = false
+  await clock.advance(1)
+
+  assert.is(membersOf(await encrypt(ring)), 'abc')
+})
+
 test('v1beta1 refuses with fewer than minimumProviders', async ({ b, started, encrypt }) => {
   const ring = await started({ health: { protection: { ...ANY_PROTECTION, minimum: 3 } } })
   fail(b)
