@@ -19,7 +19,12 @@ export class Latency {
   #p95: number | undefined
   #typical: number | undefined
 
-  /** @param ms how long an answer took, or how long none came */
+  /** @param ms how long no answer came before nobody waited any more: that is short for many reasons, and long for one */
+  observeNone(ms: number): void {
+    if (ms > (this.#typical ?? 0)) this.observe(ms)
+  }
+
+  /** @param ms how long an answer took */
   observe(ms: number): void {
     this.#samples[this.#next] = ms
     this.#next = (this.#next + 1) % KEPT

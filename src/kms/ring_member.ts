@@ -66,8 +66,8 @@ export class RingMember {
       this.latency.observe(clock.monotonic() - start)
       return plaintext
     } catch (error) {
-      // No answer as yet tells something too, or one that became slow would never be found out.
-      if (call.signal.aborted) this.latency.observe(clock.monotonic() - start)
+      // It tells something too, or one that became slow would never be found out.
+      if (call.signal.aborted) this.latency.observeNone(clock.monotonic() - start)
       throw error
     }
   }

@@ -1,6 +1,7 @@
 /** The comparison of all targets. @module */
 
 import { Generators } from './generators.ts'
+import { measureHedging } from './hedging.ts'
 import { measure, type Plan } from './measure.ts'
 import { createReport, type Report } from './report.ts'
 import { withSetup } from './setup.ts'
@@ -29,8 +30,9 @@ export async function runBench(quick: boolean): Promise<Report> {
   return await withSetup(async (setup) => {
     await using generators = new Generators(2)
     const statusRequests = await countStatusRequests(setup, generators, plan.durationMs)
+    const hedging = await measureHedging(setup, generators, plan)
     const targets = await startTargets(setup)
     const measured = await measure(targets, generators, plan)
-    return createReport(measured, { statusRequests, plan, targets })
+    return createReport(measured, { statusRequests, hedging, plan, targets })
   })
 }

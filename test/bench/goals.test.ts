@@ -57,7 +57,7 @@ const MEASURED: Measured = {
 }
 
 test('goalsOf() holds the medians of the ratios of each round against the goals', () => {
-  const goals = goalsOf(MEASURED, 0)
+  const goals = goalsOf(MEASURED, 0, 1.2)
 
   assert.equal(goal(goals, 'Encrypt, 64 at once: requests/s to raw'), {
     what: 'Encrypt, 64 at once: requests/s to raw',
@@ -72,14 +72,14 @@ test('goalsOf() holds the medians of the ratios of each round against the goals'
 })
 
 test('goalsOf() bounds the latency of one caller by raw and one and a half floors', () => {
-  const { measured, met } = goal(goalsOf(MEASURED, 0), 'Decrypt, 1 at once') ?? {}
+  const { measured, met } = goal(goalsOf(MEASURED, 0, 1.2), 'Decrypt, 1 at once') ?? {}
 
   assert.is(measured?.toFixed(3), '0.750')
   assert.is(met, true)
 })
 
 test('goalsOf() looks at Status, at memory, and at what Status costs Vault', () => {
-  const goals = goalsOf(MEASURED, 2)
+  const goals = goalsOf(MEASURED, 2, 1.6)
 
   assert.is(goal(goals, 'Status, 16 at once')?.met, false)
   assert.is(goal(goals, 'RSS idle')?.met, true)
@@ -87,9 +87,14 @@ test('goalsOf() looks at Status, at memory, and at what Status costs Vault', () 
   assert.is(goal(goals, 'requests to Vault')?.met, false)
 })
 
+test('goalsOf() bounds what a slow provider costs under any', () => {
+  assert.is(goal(goalsOf(MEASURED, 0, 1.5), '20 times slower')?.met, true)
+  assert.is(goal(goalsOf(MEASURED, 0, 1.6), '20 times slower')?.met, false)
+})
+
 test('goalsOf() does not call met what was not measured', () => {
-  assert.is(goal(goalsOf(MEASURED, 0), 'Cold v1')?.met, false)
-  assert.is(goal(goalsOf(MEASURED, 0), 'Repeat')?.met, false)
+  assert.is(goal(goalsOf(MEASURED, 0, 1.2), 'Cold v1')?.met, false)
+  assert.is(goal(goalsOf(MEASURED, 0, 1.2), 'Repeat')?.met, false)
 })
 
 test.run()

@@ -15,8 +15,15 @@ export interface Goal {
 
 type Find = (operation: Operation, concurrency: number, target: TargetName) => Cell | undefined
 
-/** @param statusRequests how many requests to Vault a run of Status calls caused */
-export function goalsOf({ cells, memory }: Measured, statusRequests: number): Goal[] {
+/**
+ * @param statusRequests how many requests to Vault a run of Status calls caused
+ * @param hedging p99 under `any` with one of two providers slow, to that of the fast one alone
+ */
+export function goalsOf(
+  { cells, memory }: Measured,
+  statusRequests: number,
+  hedging: number,
+): Goal[] {
   const most = Math.max(...cells.map(({ concurrency }) => concurrency))
   const find: Find = (...wanted) =>
     cells.find(({ operation, concurrency, target }) =>
@@ -39,6 +46,7 @@ export function goalsOf({ cells, memory }: Measured, statusRequests: number): Go
       atMost(`Status, ${concurrency} at once: p50 to floor`, 1.3, toFloor?.p50Ms),
     ),
     atMost('Status: requests to Vault that it causes', 0, statusRequests),
+    atMost('Decrypt under any, one provider 20 times slower: p99 to the fast one', 1.5, hedging),
     atMost('RSS idle to floor', 1.3, quotient(vault?.idleMb, floor?.idleMb)),
     atMost('RSS loaded to floor', 1.3, quotient(vault?.loadedMb, floor?.loadedMb)),
     // One that fails ends the run.

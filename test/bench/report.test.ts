@@ -36,6 +36,7 @@ const REPORT: Report = {
   readyMs: { vault: 150.2 },
   generators: { one: 4000, two: 5000, used: 2 },
   statusRequests: { statuses: 5000, requests: 0 },
+  hedging: { aloneP99Ms: 4, anyP99Ms: 5, ratio: 1.25 },
   machine: '2 cores of test',
   method: 'one round',
   plan: { rounds: 1, durationMs: 1, warmUpMs: 1, concurrencies: [16], coldItems: 320 },

@@ -18,6 +18,18 @@ test('the 95th of a hundred is of the latest answers', ({ latency }) => {
   assert.is(latency.p95, 2)
 })
 
+test('what was given up counts where it was slow, and not where it was given up early', ({
+  latency,
+}) => {
+  for (let turn = 0; turn < 20; turn += 1) latency.observe(5)
+
+  latency.observeNone(1)
+  assert.is(latency.typical, 5)
+  latency.observeNone(10)
+
+  assert.is(latency.typical, 6)
+})
+
 test('what is typical follows a provider that becomes slow within some answers', ({ latency }) => {
   for (let turn = 0; turn < 50; turn += 1) latency.observe(1)
   assert.is(latency.typical, 1)
