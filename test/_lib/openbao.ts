@@ -37,6 +37,8 @@ export interface OpenBao extends AsyncDisposable {
   readonly pid: number
   /** PEM of the authority that signed the server's certificate, with `tls`. */
   readonly caFile: string
+  /** Every request and answer, a line of JSON each, with `audit`. */
+  readonly auditFile: string
   /** Sends a request with the root token; throws on a status other than 200 and 204. */
   request(
     method: 'GET' | 'POST' | 'DELETE',
@@ -48,7 +50,7 @@ export interface OpenBao extends AsyncDisposable {
   setupTransit(options: TransitOptions): Promise<Transit>
   rotate(transit: Transit): Promise<void>
   /** Ends the server; its data stays. */
-  stop(): Promise<void>
+  stop(signal?: NodeJS.Signals): Promise<void>
   /** Starts it again at the same address, and unseals it. */
   start(): Promise<void>
   /** With `tls`: from now on new connections get a certificate of this authority. */
@@ -94,16 +96,22 @@ const reply = v.object({ data: v.record(v.string(), v.unknown()) })
 export const initReply = v.object({ keys: v.tuple([v.string()]), root_token: v.string() })
 const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 
-export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
+export async function startOpenBao({ tls = false, audit = false } = {}): Promise<OpenBao> {
   await install()
   const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
   const [port, clusterPort] = [await freePort(), await freePort()]
   const caFile = join(folder, 'ca.pem')
+  const auditFile = join(folder, 'audit.log')
   if (tls) await makeCertificate(folder, 'server', await makeAuthority(folder, 'ca'))
   await mkdir(join(folder, 'data'))
   await writeFile(
     join(folder, 'config.json'),
-    JSON.stringify(configOf(folder, port, clusterPort, tls)),
+    JSON.stringify({
+      ...configOf(folder, port, clusterPort, tls),
+      ...(audit
+        ? { audit: [{ type: 'file', path: 'all', options: { file_path: auditFile } }] }
+        : {}),
+    }),
   )
   const server = new Server(folder, port, tls)
   await server.start()
@@ -120,6 +128,7 @@ export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
     host: `127.0.0.1:${port}`,
     rootToken: init.root_token,
     caFile,
+    auditFile,
     get pid() {
       return server.pid
     },
@@ -128,7 +137,7 @@ export async function startOpenBao({ tls = false } = {}): Promise<OpenBao> {
     rotate: async ({ mount, key }) => {
       await request('POST', `${mount}/keys/${key}/rotate`)
     },
-    stop: () => server.stop(),
+    stop: (signal) => server.stop(signal),
     start: async () => {
       await server.start()
       await server.unseal()

@@ -7,10 +7,9 @@
  */
 
 import { Buffer } from 'node:buffer'
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { request } from 'node:http'
 import * as assert from 'uvu/assert'
+import { adminPage } from '../_lib/admin_page.ts'
 import type { Fault } from '../_lib/fake_vault/faults.ts'
 import { type FakeVault, startFakeVault } from '../_lib/fake_vault.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
@@ -61,14 +60,6 @@ async function start(folder: TempFolder, cluster: FakeVault): Promise<PluginProc
   })
 }
 
-async function page(socketPath: string, path: string): Promise<string> {
-  const outgoing = request({ socketPath, path }).end()
-  const [incoming] = await once(outgoing, 'response')
-  let text = ''
-  for await (const chunk of incoming.setEncoding('utf8')) text += String(chunk)
-  return text
-}
-
 test('whatever the service answers, and whatever is encrypted, nothing of it comes out', async () => {
   await using folder = await tempFolder()
   await using cluster = await startFakeVault()
@@ -94,14 +85,14 @@ test('whatever the service answers, and whatever is encrypted, nothing of it com
     cluster.revokeTokens()
     await ask()
     await until('the fault was met', () => all.hits > 0 || said.length > before)
-    said.push(await page(folder.at('admin.sock'), '/statusz'))
+    said.push(await adminPage(folder.at('admin.sock'), '/statusz'))
     node.clearFaults()
   }
   await cluster.nodes[0]?.stop()
   await ask()
-  said.push(await page(folder.at('admin.sock'), '/statusz'))
-  said.push(await page(folder.at('admin.sock'), '/metrics'))
-  said.push(await page(folder.at('admin.sock'), '/readyz'))
+  said.push(await adminPage(folder.at('admin.sock'), '/statusz'))
+  said.push(await adminPage(folder.at('admin.sock'), '/metrics'))
+  said.push(await adminPage(folder.at('admin.sock'), '/readyz'))
   said.push(await readFile(`/proc/${plugin.pid}/cmdline`, 'utf8'), plugin.output())
 
   const secrets = [PLANTED, SEED.toString('utf8'), SEED.toString('base64'), SEED.toString('hex')]
