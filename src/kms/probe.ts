@@ -15,12 +15,14 @@ import { SEED_BYTES } from './limits.ts'
 import type { Call, KeyState, KeyVersion } from './provider.ts'
 import type { RingMember } from './ring_member.ts'
 import { activation, fromTheFuture, type SeenVersion, succession } from './rotation.ts'
+import type { ServiceClock } from './service_clock.ts'
 
 export interface ProbeDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
+  readonly serviceClock: ServiceClock
   readonly activationDelayMs: number
   /** True where nothing is written to the provider any more. */
   readonly readOnly: boolean
@@ -49,8 +51,14 @@ export async function probe(
   deps: ProbeDeps,
   call: Call,
 ): Promise<ProbeResult> {
+  const { clock, serviceClock } = deps
+  const sentAt = clock.monotonic()
   const state = await ring.keyState(call)
-  const now = state.serviceTime ?? deps.clock.now()
+  const { serviceTime } = state
+  const now =
+    serviceTime === undefined
+      ? clock.now()
+      : serviceClock.timeAt(serviceTime, sentAt, clock.monotonic())
   checkSuccession(ring, seen, state, now, deps)
   const { active, pending, switchInMs } = activation(state, now, deps.activationDelayMs)
   if (!deps.readOnly) await checkActive(ring, active, deps, call)
@@ -66,7 +74,7 @@ export async function probe(
     seen: state.versions.map(({ label, createdAt }) => ({ label, createdAt })),
     usable: new Set(state.versions.flatMap(({ label, mayEncrypt }) => (mayEncrypt ? label : []))),
     material: state.material,
-    clockAheadMs: now - deps.clock.now(),
+    clockAheadMs: now - clock.now(),
     pendingVersion: pending?.label,
     switchInMs,
   }

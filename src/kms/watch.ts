@@ -13,6 +13,7 @@ import type { EventSink } from './events.ts'
 import { type ProbeResult, probe } from './probe.ts'
 import type { RingMember } from './ring_member.ts'
 import type { SeenVersion } from './rotation.ts'
+import { ServiceClock } from './service_clock.ts'
 
 export interface WatchOptions {
   readonly activationDelayMs: number
@@ -76,6 +77,7 @@ export class Watch {
   readonly options: WatchOptions
   readonly #deps: WatchDeps
   readonly #listeners = new Set<() => void>()
+  readonly #serviceClock = new ServiceClock()
   #activationDelayMs: number
   #sight: Sight
   #probing: Promise<void> | undefined
@@ -176,9 +178,10 @@ export class Watch {
 
   async #probe(): Promise<ProbeResult | KmsError> {
     const { clock, events, random, book } = this.#deps
-    const { requestTimeoutMs, decryptOnly = false } = this.options
+    const { requestTimeoutMs, decryptOnly: readOnly = false } = this.options
     const activationDelayMs = this.#activationDelayMs
-    const deps = { clock, events, random, activationDelayMs, readOnly: decryptOnly }
+    const serviceClock = this.#serviceClock
+    const deps = { clock, events, random, serviceClock, activationDelayMs, readOnly }
     const seen = book.seenOf(this.id)
     try {
       return await withinLimit(clock, requestTimeoutMs, (call) =>
