@@ -159,7 +159,7 @@ async function encrypt({ client }: PluginProcess): Promise<Made> {
   return { plaintext, ciphertext, keyId, annotations }
 }
 
-/** The first and the last of each node under each key id would do; all of them take no time either. */
+/** Also what the other node made. */
 async function checkOpensAll({ client }: PluginProcess, made: readonly Made[]): Promise<void> {
   for (const { plaintext, ...one } of made) {
     const opened = await client.v2.decrypt({ ...one, uid: 'node' })
