@@ -109,8 +109,13 @@ export class Health {
 
   /** True where a start now would have something to answer. */
   canServe(): boolean {
-    const ready = this.#options.watches.filter(({ writes, sight }) => writes && sight.ok)
-    return ready.length >= this.minimum || this.#resumable() !== undefined
+    const resumable = this.#resumable()
+    const before = {
+      active: resumable && new Set(resumable.standing.map(({ id }) => id)),
+      out: new Set(resumable?.saved.out),
+    }
+    const { verdict } = this.#choose(before)
+    return verdict === 'settled' || verdict === 'waiting'
   }
 
   stop(): void {
@@ -179,16 +184,23 @@ export class Health {
   /** Decides anew over what is known of the providers. */
   #look(): void {
     if (this.#stopped) return
-    const writing = this.#options.watches.filter(({ writes }) => writes)
+    const choice = this.#choose(this.#chosen())
+    this.#replace(this.#snapshotOf(choice, this.#writing()))
+    this.#lookAgainIn(choice.againInMs)
+  }
+
+  #choose(before: WriterSet): Choice {
     const now = this.#deps.clock.monotonic()
-    const choice = chooseWriters(
-      writing.map((watch) => this.#writerOf(watch, now)),
-      this.#chosen(),
+    return chooseWriters(
+      this.#writing().map((watch) => this.#writerOf(watch, now)),
+      before,
       now - this.#absentSince,
       this.#options.protection,
     )
-    this.#replace(this.#snapshotOf(choice, writing))
-    this.#lookAgainIn(choice.againInMs)
+  }
+
+  #writing(): readonly Watch[] {
+    return this.#options.watches.filter(({ writes }) => writes)
   }
 
   #chosen(): WriterSet {
@@ -363,7 +375,7 @@ export class Health {
     const saved = this.#deps.book.endpoint(name)
     if (saved?.keyId === undefined) return undefined
     const ids = new Set(saved.members.map(({ providerId }) => providerId))
-    const standing = watches.filter(({ id }) => ids.has(id))
+    const standing = watches.filter(({ id, writes }) => writes && ids.has(id))
     const known = keyIdOf(inputsOf(protection, saved.members, recipients)) === saved.keyId
     return known && standing.length === ids.size ? { saved, standing } : undefined
   }

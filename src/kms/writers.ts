@@ -64,7 +64,9 @@ function first(writers: readonly Writer[], absentMs: number, rules: WriterRules)
   const ready = writers.filter(({ ok }) => ok)
   const enough = ready.length >= rules.minimum && writers.every(({ asked }) => asked)
   const missing = writers.filter(({ ok }) => !ok)
-  const inTime = absentMs >= rules.holdMs || missing.every(({ lost }) => lost)
+  // A provider may have been away for long when a changed config begins anew.
+  const given = ({ lost, forMs }: Writer) => lost || forMs >= rules.holdMs
+  const inTime = absentMs >= rules.holdMs || missing.every(given)
   if (enough && inTime) return settled(ready, writers, NONE, rules)
   return {
     verdict: 'starting',
