@@ -1,5 +1,7 @@
 import { Buffer } from 'node:buffer'
+import { createDecipheriv } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { create, toBinary } from '@bufbuild/protobuf'
 import * as assert from 'uvu/assert'
 import {
   ANY,
@@ -9,8 +11,9 @@ import {
   maxEnvelopeBytes,
   sealHeader,
 } from '../../src/kms/envelope.ts'
+import { EnvelopeSchema, HeaderSchema } from '../../src/kms/envelope_pb.ts'
 import { KmsError } from '../../src/kms/errors.ts'
-import { keyIdOf } from '../../src/kms/key_id.ts'
+import { keyIdOf, type Scheme } from '../../src/kms/key_id.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const MEMBERS = [
@@ -70,6 +73,127 @@ test('decodeEnvelope() reads the published vectors, and keyIdOf() makes their ke
     )
   }
   assert.ok(vectors.envelopes.length >= 2)
+})
+
+test('the published vector of a threshold opens with two of three keys and arithmetic of its own [D11]', async () => {
+  const text = await readFile(new URL('../vectors/envelope.json', import.meta.url), 'utf8')
+  const [vector] = JSON.parse(text).thresholds
+  const opened = decodeEnvelope(Buffer.from(vector.ciphertext, 'hex'))
+  assert.is(opened.keyId, vector.keyId)
+  assert.equal([opened.scheme, opened.k], ['threshold', 2])
+  assert.is(Buffer.from(opened.sealed).toString('hex'), vector.sealed)
+  assert.is(Buffer.from(opened.digest).toString('hex'), vector.associatedData)
+  const shares = opened.wraps.map(({ data }, at) =>
+    unwrapped(Buffer.from(vector.keys[at], 'hex'), data.subarray(0, 12), data.subarray(12), opened),
+  )
+  assert.equal(
+    shares.map((share) => share.toString('hex')),
+    vector.shares,
+  )
+
+  for (const [a, b] of [
+    [0, 1],
+    [0, 2],
+    [2, 1],
+  ] as const) {
+    const key = joined(at(shares, a), at(shares, b))
+    const plaintext = unwrapped(key, Buffer.alloc(12), opened.sealed, opened)
+    assert.is(plaintext.toString('hex'), vector.plaintext)
+  }
+})
+
+function at<T>(items: readonly T[], index: number): T {
+  const item = items[index]
+  if (item === undefined) throw new Error('Not so many')
+  return item
+}
+
+/** AES-256-GCM with the tag at the end, under the envelope's digest. */
+function unwrapped(
+  key: Buffer,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+  { digest }: { readonly digest: Uint8Array },
+): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: 16 })
+  decipher.setAAD(digest).setAuthTag(sealed.subarray(-16))
+  return Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()])
+}
+
+/** The line through two points of each byte, at 0, in GF(2^8) with x^8+x^4+x^3+x+1: docs/envelope.md. */
+function joined(a: Buffer, b: Buffer): Buffer {
+  const [x, y] = [a[32] ?? 0, b[32] ?? 0]
+  const inverse = inverseOf(x ^ y)
+  return Buffer.from(
+    a.subarray(0, 32).map((byte, index) => {
+      const other = b[index] ?? 0
+      return product(byte, product(y, inverse)) ^ product(other, product(x, inverse))
+    }),
+  )
+}
+
+function product(a: number, b: number): number {
+  let [left, right, sum] = [a, b, 0]
+  while (right > 0) {
+    if (right & 1) sum ^= left
+    left = (left << 1) ^ (left & 0x80 ? 0x11b : 0)
+    right >>= 1
+  }
+  return sum
+}
+
+function inverseOf(a: number): number {
+  for (let b = 1; b < 256; b += 1) if (product(a, b) === 1) return b
+  throw new Error('Zero has none')
+}
+
+const SEALED = new Uint8Array(48)
+
+test('decodeEnvelope() reads thresholds and recipients, and refuses what cannot be', () => {
+  const threshold = (k: number) => ({ scheme: 'threshold', k }) as const
+  const recipients = ['A'.repeat(43), 'B'.repeat(43)]
+  const made = (scheme: Scheme, sealed: Uint8Array, names: readonly string[]) => {
+    const header = sealHeader(inputsOf(scheme, MEMBERS, names), (bytes) => new Uint8Array(bytes))
+    return encodeEnvelope(header, WRAPS, sealed)
+  }
+  const opened = decodeEnvelope(made(threshold(2), SEALED, recipients))
+  assert.is(opened.keyId, keyIdOf(inputsOf(threshold(2), MEMBERS, recipients)))
+
+  for (const bytes of [
+    made(threshold(1), SEALED, []),
+    made(threshold(0), SEALED, []),
+    made(threshold(3), SEALED, []),
+    made(threshold(2), new Uint8Array(), []),
+    made({ scheme: 'any', k: 2 }, new Uint8Array(), []),
+    made(ANY, SEALED, []),
+    made(ANY, new Uint8Array(), recipients.toReversed()),
+    made(ANY, new Uint8Array(), [at(recipients, 0), at(recipients, 0)]),
+    made(ANY, new Uint8Array(), ['A'.repeat(42)]),
+  ]) {
+    assert.is(
+      codeOf(() => decodeEnvelope(bytes)),
+      'ciphertext_invalid',
+    )
+  }
+})
+
+test('the writer makes what the protobuf runtime makes of thresholds and recipients', () => {
+  const recipients = ['A'.repeat(43)]
+  const inputs = inputsOf({ scheme: 'threshold', k: 2 }, MEMBERS, recipients)
+  const header = sealHeader(inputs, (bytes) => new Uint8Array(bytes).fill(7))
+  const own = encodeEnvelope(header, WRAPS, SEALED)
+
+  const members = MEMBERS.map((member) => ({ ...member, createdAt: BigInt(member.createdAt) }))
+  const envelopeId = new Uint8Array(16).fill(7)
+  const theirs = create(HeaderSchema, { scheme: 2, k: 2, envelopeId, members, recipients })
+  const wraps = WRAPS.map((wrap) => ({ ...wrap }))
+  const whole = create(EnvelopeSchema, {
+    header: toBinary(HeaderSchema, theirs),
+    wraps,
+    sealed: SEALED,
+  })
+
+  assert.equal(Buffer.from(own.subarray(2)), Buffer.from(toBinary(EnvelopeSchema, whole)))
 })
 
 test('sealHeader() gives equal members another digest under another envelope id [E9]', ({

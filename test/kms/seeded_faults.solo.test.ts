@@ -41,8 +41,8 @@ const FAULTS: readonly Fault[] = [
   {
     title: "activation goes by the node's clock",
     file: 'probe.ts',
-    from: 'const now = state.serviceTime ?? deps.clock.now()',
-    to: 'const now = deps.clock.now()',
+    from: '    serviceTime === undefined\n      ? clock.now()\n',
+    to: '    serviceTime !== 0\n      ? clock.now()\n',
     by: 'health',
   },
   {
