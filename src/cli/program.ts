@@ -31,7 +31,7 @@ import {
   recoveryVerify,
 } from './recovery.ts'
 import { serve, stopped } from './serve.ts'
-import { status } from './status.ts'
+import { status, statusOfConfig } from './status.ts'
 import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
@@ -117,13 +117,20 @@ function addServing(program: Command, io: Io, done: (code: number) => void): voi
 function addAsking(program: Command, io: Io, short: Short): void {
   program
     .command('status')
-    .description("ask any plugin's socket as kube-apiserver does")
-    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .description("ask any plugin's socket as kube-apiserver does, and this one about its providers")
+    .option('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .option('--config <file>', 'config file: all its sockets, and its admin server')
     .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
     .option('--json', 'print JSON', false)
-    .action((options: { socket: string; timeout: number; json: boolean }) => {
-      const { socket, timeout, json } = options
-      return short(status({ socketPath: socket, timeoutMs: timeout, json }, io))
+    .action((flags: StatusFlags, command: Command) => {
+      const { socket, config, timeout: timeoutMs, json } = flags
+      if (socket !== undefined && config === undefined) {
+        return short(status({ socketPath: socket, timeoutMs, json }, io))
+      }
+      if (config !== undefined && socket === undefined) {
+        return short(statusOfConfig({ configPath: config, timeoutMs, json }, io))
+      }
+      return command.error('Option --socket or --config is needed, and not both')
     })
   program
     .command('check')
@@ -135,6 +142,13 @@ function addAsking(program: Command, io: Io, short: Short): void {
     .action(({ socket, json }: { socket: string; json: boolean }) =>
       short(check({ socketPath: socket, json }, io)),
     )
+}
+
+interface StatusFlags {
+  readonly socket?: string
+  readonly config?: string
+  readonly timeout: number
+  readonly json: boolean
 }
 
 function addFiles(program: Command, io: Io, short: Short): void {

@@ -1,11 +1,14 @@
 /** `trousseau status`: what kube-apiserver gets to see of any plugin. @module */
 
+import { endpointsOf } from '../config/endpoints.ts'
+import { loadConfig } from '../config/load.ts'
 import { connectKms, type KmsClient, RpcError } from '../grpc/client.ts'
 import { reach } from '../grpc/reach.ts'
 import { keyIdHash } from '../kms/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../kms/limits.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, paint, printable, table } from './output.ts'
+import { fetchStatusz, readableStatusz } from './statusz.ts'
 
 export interface StatusOptions {
   readonly socketPath: string
@@ -37,14 +40,48 @@ interface Report {
 
 const UNIMPLEMENTED = 'UNIMPLEMENTED'
 
+export interface ConfigStatusOptions extends Omit<StatusOptions, 'socketPath'> {
+  readonly configPath: string
+}
+
+/**
+ * Of the plugin that a config is about: every socket, and what the plugin says of its
+ * providers where the config has an admin server.
+ *
+ * @throws ConfigError, or KmsError when nobody can be asked
+ */
+export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Promise<number> {
+  const config = await loadConfig(options.configPath)
+  const reports: Report[] = []
+  for (const { socket } of endpointsOf(config)) {
+    reports.push(await reportOf({ ...options, socketPath: socket.path }))
+  }
+  const inside =
+    config.admin === undefined
+      ? undefined
+      : await fetchStatusz(config.admin.listen, options.timeoutMs)
+  if (options.json) io.out(json({ sockets: reports, statusz: inside }))
+  else {
+    io.out(reports.map((report) => readable(report, io)).join('\n'))
+    io.out(inside === undefined ? NO_ADMIN : `\n${readableStatusz(inside, Date.now(), io)}`)
+  }
+  return reports.every(({ healthy }) => healthy) ? EXIT.ok : EXIT.unhealthy
+}
+
+const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the providers.\n'
+
 /** @throws KmsError when nobody can be asked */
 export async function status(options: StatusOptions, io: Io): Promise<number> {
+  const report = await reportOf(options)
+  io.out(options.json ? json(report) : readable(report, io))
+  return report.healthy ? EXIT.ok : EXIT.unhealthy
+}
+
+async function reportOf(options: StatusOptions): Promise<Report> {
   await reach(options.socketPath, options.timeoutMs)
   const client = connectKms(options.socketPath, options)
   try {
-    const report = await ask(client, options.socketPath)
-    io.out(options.json ? json(report) : readable(report, io))
-    return report.healthy ? EXIT.ok : EXIT.unhealthy
+    return await ask(client, options.socketPath)
   } finally {
     client.close()
   }

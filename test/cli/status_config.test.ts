@@ -1,0 +1,90 @@
+/** `trousseau status --config` against the plugin itself. */
+
+import { writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import { startPlugin } from '../../src/cli/plugin.ts'
+import { runProgram } from '../../src/cli/program.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { createKeyFile } from '../../src/providers/local_key_file.ts'
+import { memoryIo } from '../_lib/memory_io.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const test = suite('cli/status --config', () => ({}), 30_000)
+
+async function withPlugin(
+  change: object,
+  work: (configPath: string) => Promise<void>,
+): Promise<void> {
+  await using folder = await tempFolder()
+  for (const name of ['one', 'two']) await createKeyFile(folder.at(name), () => Date.now())
+  const local = (name: string) => ({ name, type: 'local', keyFile: folder.at(name) })
+  const config = {
+    apiVersion: 'trousseau.io/v1',
+    kind: 'TrousseauConfig',
+    socket: { path: folder.at('kms.sock') },
+    providers: [local('one'), { ...local('two'), decryptOnly: true }],
+    admin: { listen: `unix://${folder.at('admin.sock')}` },
+    ...change,
+  }
+  const path = folder.at('config.json')
+  await writeFile(path, JSON.stringify(config))
+  const plugin = await startPlugin(await loadConfig(path), { emit: () => undefined })
+  try {
+    await plugin.asked
+    await work(path)
+  } finally {
+    await plugin.close()
+  }
+}
+
+test('it shows the socket, the key id with its reason, and each provider', async () => {
+  await withPlugin({}, async (path) => {
+    const io = memoryIo()
+
+    assert.is(await runProgram(['status', '--config', path], io), 0, io.complained())
+
+    assert.match(io.printed(), /^v2 {11}v2, answered in/m)
+    assert.match(io.printed(), /^state {5,}ok$/m)
+    assert.match(io.printed(), /^why {5,}any of one \(v1\)$/m)
+    assert.match(
+      io.printed(),
+      /^provider {5,}one \(local\)\nhealth {5,}ok, for \d+ s\npart {5,}writes$/m,
+    )
+    assert.match(io.printed(), /^part {5,}reads$/m)
+    assert.match(io.printed(), /^key versions {2}1 \(encrypts\) \d+ s old$/m)
+  })
+})
+
+test('as JSON it holds both what the API server sees and what the plugin says', async () => {
+  await withPlugin({}, async (path) => {
+    const io = memoryIo()
+
+    assert.is(await runProgram(['status', '--config', path, '--json'], io), 0)
+
+    const { sockets, statusz } = JSON.parse(io.printed())
+    assert.is(sockets[0].healthy, true)
+    assert.is(statusz.endpoints[0].keyId, sockets[0].v2.keyId)
+    assert.equal(statusz.endpoints[0].providers.two, { role: 'reads' })
+  })
+})
+
+test('without an admin server it says that nobody can be asked', async () => {
+  await withPlugin({ admin: undefined }, async (path) => {
+    const io = memoryIo()
+
+    assert.is(await runProgram(['status', '--config', path], io), 0)
+
+    assert.match(io.printed(), /The config has no admin.listen/)
+  })
+})
+
+test('it takes a socket or a config, and not both', async () => {
+  for (const args of [[], ['--socket', '/s', '--config', '/c']]) {
+    const io = memoryIo()
+    assert.is(await runProgram(['status', ...args], io), 2)
+    assert.match(io.complained(), /--socket or --config is needed, and not both/)
+  }
+})
+
+test.run()
