@@ -35,7 +35,7 @@ for (const [words, offers] of [
   ],
   [
     ['status', '--'],
-    ['--socket', '--timeout', '--json'],
+    ['--socket', '--config', '--timeout', '--json'],
   ],
   [['status', '--socket', '/k', '--j'], ['--json']],
   [

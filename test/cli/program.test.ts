@@ -54,7 +54,8 @@ test('runProgram() documents the exit codes in its help', async ({ io }) => {
 
 for (const [args, complaint] of [
   [['serv'], "Unknown command 'serv' (Did you mean serve?)"],
-  [['status'], "Required option '--socket <path>' not specified"],
+  [['status'], 'Option --socket or --config is needed, and not both'],
+  [['check'], "Required option '--socket <path>' not specified"],
   [['status', '--socket', 'kms.sock'], 'Socket path is not an absolute path'],
   [['status', '--socket', '/k', '--timeout', '3'], 'Wanted a duration from 1ms to 60s'],
   [['check', '--socket', '/k', '--xml'], "Unknown option '--xml'"],
