@@ -369,6 +369,9 @@ function exists(path: string): Promise<boolean> {
   )
 }
 
+/** Servers that start side by side must not get the same one. */
+const givenPorts = new Set<number>()
+
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -376,5 +379,7 @@ export async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   if (address === null || typeof address === 'string') throw new Error('No port')
+  if (givenPorts.has(address.port)) return await freePort()
+  givenPorts.add(address.port)
   return address.port
 }

@@ -46,6 +46,7 @@ export interface PluginProcessOptions {
 export interface PluginProcess extends AsyncDisposable {
   readonly client: KmsClient
   readonly socketPath: string
+  readonly configPath: string
   readonly pid: number
   /** Standard output and error so far. */
   output(): string
@@ -59,13 +60,7 @@ export interface PluginProcess extends AsyncDisposable {
 export async function startPluginProcess(options: PluginProcessOptions): Promise<PluginProcess> {
   const socketPath = join(options.folder, 'kms.sock')
   const configPath = join(options.folder, 'config.json')
-  const config = {
-    apiVersion: 'trousseau.io/v1',
-    kind: 'TrousseauConfig',
-    socket: { path: socketPath },
-    ...options.config,
-  }
-  await writeFile(configPath, JSON.stringify(config))
+  await writeFile(configPath, configText(socketPath, options.config))
   await chmod(configPath, 0o600)
   const child = run(options, ['serve', '--config', configPath])
   let output = ''
@@ -75,7 +70,7 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
     })
   }
   const client = connectKms(socketPath, { timeoutMs: 10_000 })
-  const plugin = handle(child, client, socketPath, () => output)
+  const plugin = handle(child, client, { socketPath, configPath }, () => output)
   try {
     await until(
       `the plugin listens; it printed ${output}`,
@@ -90,6 +85,12 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
     throw error
   }
   return plugin
+}
+
+/** A config file that listens on the socket, unless `config` says otherwise. */
+export function configText(socketPath: string, config: Readonly<Record<string, unknown>>): string {
+  const head = { apiVersion: 'trousseau.io/v1', kind: 'TrousseauConfig' }
+  return JSON.stringify({ ...head, socket: { path: socketPath }, ...config })
 }
 
 /** The command line that runs the bundle, with the flags and permissions it ships with. */
@@ -127,7 +128,7 @@ function run(options: PluginProcessOptions, args: readonly string[]): ChildProce
 function handle(
   child: ChildProcess,
   client: KmsClient,
-  socketPath: string,
+  paths: Pick<PluginProcess, 'socketPath' | 'configPath'>,
   output: () => string,
 ): PluginProcess {
   const exited = once(child, 'close')
@@ -138,7 +139,7 @@ function handle(
   }
   return {
     client,
-    socketPath,
+    ...paths,
     pid: child.pid ?? 0,
     output,
     events: (name) =>
