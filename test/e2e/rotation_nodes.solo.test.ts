@@ -7,14 +7,15 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { decodeEnvelope } from '../../src/kms/envelope.ts'
 import { figure } from '../_lib/figure.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
-import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
+import { clockFlags } from '../_lib/skewed_clock.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
@@ -72,26 +73,6 @@ async function setup(skewMs: number): Promise<Bed> {
       await folder[Symbol.asyncDispose]()
     },
   }
-}
-
-/** For a process to whose clock it is so much later. */
-async function clockFlags(folder: TempFolder, skewMs: number): Promise<string[]> {
-  if (skewMs === 0) return []
-  const path = folder.at('clock.mjs')
-  await writeFile(
-    path,
-    `const RealDate = globalThis.Date
-globalThis.Date = class Date extends RealDate {
-  constructor(...args) {
-    super(...(args.length === 0 ? [RealDate.now() + ${skewMs}] : args))
-  }
-  static now() {
-    return RealDate.now() + ${skewMs}
-  }
-}
-`,
-  )
-  return ['--import', path]
 }
 
 function keyIdOf({ client }: PluginProcess): Promise<string | undefined> {
