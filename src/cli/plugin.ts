@@ -11,7 +11,7 @@ import type { Config } from '../config/schema.ts'
 import { createStateFile } from '../config/state_file.ts'
 import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
 import { systemClock } from '../kms/clock.ts'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import type { KmsService } from '../kms/service.ts'
@@ -88,6 +88,8 @@ class RunningPlugin implements Plugin {
   readonly #services = new Map<string, SwitchedService>()
   /** What has to be ended, last started first. */
   readonly #atEnd: (() => Promise<void>)[] = []
+  /** Endpoints without their socket: why, and how to end trying. */
+  readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
   #settings: FollowedSettings = {}
   #generation: Generation | undefined
 
@@ -110,6 +112,7 @@ class RunningPlugin implements Plugin {
     for (const { endpoint, keyring } of generation.served) {
       this.#services.set(endpoint.name, new SwitchedService(keyring))
     }
+    this.atEnd(() => Promise.resolve(this.#unheard.forEach(({ cancel }) => void cancel())))
     this.socketPaths = await this.#listen(generation)
     generation.start()
     this.asked = generation.look()
@@ -139,7 +142,9 @@ class RunningPlugin implements Plugin {
   }
 
   problem(): string | undefined {
-    return this.#generation?.problem()
+    const unheard = [...this.#unheard].map(([name, { why }]) => `${name}: ${why}`)
+    const problems = [this.#generation?.problem() ?? [], unheard].flat()
+    return problems.length === 0 ? undefined : problems.join('\n')
   }
 
   async close(): Promise<void> {
@@ -179,6 +184,7 @@ class RunningPlugin implements Plugin {
       requestTimeoutMs: config.requestTimeout,
       drainMs: DRAIN_MS,
     })
+    this.#unheard.delete(endpoint.name)
     this.atEnd(() => server.close())
   }
 
@@ -191,7 +197,7 @@ class RunningPlugin implements Plugin {
     const cancel = this.#deps.clock.after(SOCKET_RETRY_MS, () => {
       this.#open(config, served).catch((again: unknown) => this.#openLater(config, served, again))
     })
-    this.atEnd(() => Promise.resolve(cancel()))
+    this.#unheard.set(name, { why: toKmsError(error).message, cancel })
   }
 }
 
