@@ -155,7 +155,11 @@ function entryOf(event: Exclude<KmsEvent, { type: 'health' }>): Entry {
         level: 'info',
         event: 'key_id',
         message: event.previous === undefined ? 'Key id is known' : 'Key id changed',
-        fields: { key_id: event.keyId, previous: event.previous },
+        fields: {
+          endpoint: shownEndpoint(event.endpoint),
+          key_id: event.keyId,
+          previous: event.previous,
+        },
       }
     case 'token':
       return tokenEntry(event)
@@ -172,9 +176,15 @@ function entryOf(event: Exclude<KmsEvent, { type: 'health' }>): Entry {
   }
 }
 
+/** Where there is one endpoint its name tells nothing. */
+function shownEndpoint(name: string | undefined): string | undefined {
+  return name === ONLY_ENDPOINT ? undefined : name
+}
+
 function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
-  const { api, method, uid, code, durationMs, keyIdHash, error } = event
+  const { endpoint, api, method, uid, code, durationMs, keyIdHash, error } = event
   const fields = {
+    endpoint: shownEndpoint(endpoint),
     api,
     method,
     uid,
@@ -192,7 +202,7 @@ function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
     event: 'request',
     message: `${method} failed: ${error.message}`,
     fields,
-    floodKey: `request ${api} ${method} ${code} ${error.message}`,
+    floodKey: `request ${endpoint} ${api} ${method} ${code} ${error.message}`,
   }
 }
 
@@ -213,7 +223,7 @@ function healthEntry(
 ): Entry {
   const { endpoint, state, previous, keyId, error, holdLeftMs, why } = event
   const fields = {
-    endpoint: endpoint === ONLY_ENDPOINT ? undefined : endpoint,
+    endpoint: shownEndpoint(endpoint),
     state,
     previous,
     key_id: keyId,

@@ -60,6 +60,19 @@ test('a request is one JSON line with its facts [E12]', () => {
   })
 })
 
+test('of several endpoints each line says which one it is about, and of a single one none does', () => {
+  const events = ['default', 'team-a'].flatMap((endpoint): KmsEvent[] => [
+    { ...OK, endpoint },
+    { type: 'key_id', endpoint, keyId: 'b', previous: 'a' },
+    { type: 'health', endpoint, state: 'ok', previous: 'starting', keyId: 'b', providers: [] },
+  ])
+
+  const { lines } = logOf('info', 'json', events)
+
+  const told = lines.map((line) => JSON.parse(line).endpoint)
+  assert.equal(told, [undefined, undefined, undefined, 'team-a', 'team-a', 'team-a'])
+})
+
 const LEVELS: readonly [string, KmsEvent, LogLevel][] = [
   ['a Status that is ok', { ...OK, method: 'Status' }, 'debug'],
   ['a failed request', FAILED, 'warn'],
