@@ -13,7 +13,7 @@ import { ANY_PROTECTION, VirtualRing, type VirtualRingOptions } from '../_lib/vi
 const TWO_OF: Protection = { ...ANY_PROTECTION, scheme: 'threshold', k: 2, minimum: 2 }
 const READ_ONLY = { decryptOnly: true }
 
-const test = suite('kms/health_reload', async () => {
+const test = suite('kms/health_reload', () => {
   const clock = new FakeClock()
   const store = memoryStore()
   const [a, b, c] = ['a', 'b', 'c'].map(
