@@ -63,7 +63,9 @@ export function takeoverContract<TService extends ServiceUnderTest>(
     const stored = await storeAll(vectors, service)
 
     for (const { title, form, request } of stored) {
-      assert.is(await codeOf(open(other, form, request)), 'ciphertext_invalid', title)
+      // A key id that names the other key is refused before it is asked.
+      const code = await codeOf(open(other, form, request))
+      assert.ok(code === 'ciphertext_invalid' || code === 'key_unknown', `${title}: ${code}`)
       const changed = { ...request, ciphertext: changedIn(request.ciphertext) }
       assert.is(await codeOf(open(service, form, changed)), 'ciphertext_invalid', title)
     }
