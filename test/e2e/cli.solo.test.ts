@@ -150,7 +150,7 @@ test('serve refuses a config whose envelopes could not be stored', async () => {
   const { code, err } = await run(folder, 'serve', '--config', folder.at('long.json'))
 
   assert.is(code, 2)
-  assert.match(err, /envelopes would have up to \d+ bytes/)
+  assert.match(err, /envelopes of endpoint "default" would have up to \d+ bytes/)
 })
 
 test('serve without its key file says how to make one, and exits', async () => {
