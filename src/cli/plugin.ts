@@ -138,7 +138,18 @@ class RunningPlugin implements Plugin {
     next.start()
     for (const { endpoint, keyring } of next.served) this.#services.get(endpoint.name)?.to(keyring)
     this.#log.setLevel?.(this.#settings.logLevel ?? config.log.level)
-    this.#deps.clock.after(config.requestTimeout + RETIRE_MS, () => void closeAll(left))
+    this.#deps.clock.after(config.requestTimeout + RETIRE_MS, () => void this.#closeLeft(left))
+  }
+
+  /** A fault in closing what nobody uses any more is no reason to end the process. */
+  async #closeLeft(left: Parameters<typeof closeAll>[0]): Promise<void> {
+    try {
+      await closeAll(left)
+    } catch (error) {
+      const message = 'A provider that is not configured any more could not be closed'
+      const what = 'provider_not_closed'
+      this.#deps.events.emit({ type: 'notice', level: 'warn', what, message, error })
+    }
   }
 
   problem(): string | undefined {
