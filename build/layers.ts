@@ -15,7 +15,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['http'],
   ['auth'],
   ['policy', 'recovery', 'providers'],
-  ['config', 'observe', 'grpc', 'etcd'],
+  ['config', 'observe', 'grpc', 'etcd', 'kube'],
   ['cli'],
 ]
 
@@ -32,7 +32,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'shamir-secret-sharing': ['kms'],
   undici: ['http'],
   valibot: ABOVE_KMS,
-  yaml: ['config'],
+  yaml: ['config', 'kube'],
 }
 
 /** The domain names nothing of the platform but its cryptography and, in the system's clock, its timers. */

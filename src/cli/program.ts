@@ -6,11 +6,7 @@
  */
 
 import { hostname } from 'node:os'
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import * as v from 'valibot'
-import { duration } from '../auth/duration.ts'
-import { KmsError, toKmsError } from '../kms/errors.ts'
-import { parseSocketPath } from '../kms/socket_path.ts'
+import { Argument, Command, CommanderError, Option } from 'commander'
 import { RECOVERY_CURVES } from '../recovery/jwk.ts'
 import { awskmsPolicy } from './awskms.ts'
 import { azurePolicy } from './azurekms.ts'
@@ -18,6 +14,7 @@ import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
 import { printConfigSchema, validateConfig } from './config.ts'
 import { demo } from './demo.ts'
+import { claimOf, milliseconds, policyName, roleName, type Short, socketPath } from './flags.ts'
 import { gcpkmsPolicy } from './gcpkms.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
@@ -36,7 +33,6 @@ import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 const HELP_WIDTH = 100
-const TIMEOUT = { minMs: 1, maxMs: 60_000 } as const
 
 const EXIT_CODES = `
 Exit codes:
@@ -95,8 +91,6 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAbout(program, io, short)
   return program
 }
-
-type Short = (work: number | Promise<number>) => Promise<void>
 
 function addServing(program: Command, io: Io, done: (code: number) => void): void {
   program
@@ -230,17 +224,6 @@ type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
   readonly timeout: number
 }
 
-function claimOf(
-  text: string,
-  before: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
-  const [, name, value] = /^([^=]+)=(.+)$/s.exec(text) ?? []
-  if (name === undefined || value === undefined) {
-    throw new InvalidArgumentError('Wanted NAME=VALUE')
-  }
-  return { ...before, [name]: value }
-}
-
 function addVault(program: Command, io: Io, short: Short): void {
   const vault = program
     .command('vault')
@@ -318,19 +301,6 @@ function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
   return undefined
 }
 
-function policyName(text: string): string {
-  const own = ['root', 'default', 'response-wrapping', 'control-group']
-  if (/^[a-z0-9][a-z0-9_.-]*$/.test(text) && !own.includes(text)) return text
-  throw new InvalidArgumentError(
-    `Wanted small letters, digits, "_", "-" and ".", and none of the service's own policies`,
-  )
-}
-
-function roleName(text: string): string {
-  if (/^\w[\w.-]*$/.test(text)) return text
-  throw new InvalidArgumentError('Wanted letters, digits, "_", "-" and "."')
-}
-
 function addAbout(program: Command, io: Io, short: Short): void {
   const version = (asJson: boolean) => {
     io.out(
@@ -351,26 +321,6 @@ function addAbout(program: Command, io: Io, short: Short): void {
       io.out(completionScript(program, shell))
       return short(EXIT.ok)
     })
-}
-
-function socketPath(text: string): string {
-  const path = pathOrProblem(text)
-  if (path instanceof KmsError) throw new InvalidArgumentError(path.message)
-  return path
-}
-
-function pathOrProblem(text: string): string | KmsError {
-  try {
-    return parseSocketPath(text)
-  } catch (error) {
-    return toKmsError(error)
-  }
-}
-
-function milliseconds(text: string): number {
-  const result = v.safeParse(duration(TIMEOUT), text)
-  if (result.success) return result.output
-  throw new InvalidArgumentError('Wanted a duration from 1ms to 60s, such as "3s"')
 }
 
 /** Commander's errors in the form of ours. */

@@ -1,0 +1,61 @@
+/**
+ * What commands take as the value of an option, and how a command that ends by
+ * itself is run. Each reader says what it wanted.
+ *
+ * @module
+ */
+
+import { InvalidArgumentError } from 'commander'
+import * as v from 'valibot'
+import { duration } from '../auth/duration.ts'
+import { KmsError, toKmsError } from '../kms/errors.ts'
+import { parseSocketPath } from '../kms/socket_path.ts'
+
+const TIMEOUT = { minMs: 1, maxMs: 60_000 } as const
+
+/** Runs a command that ends by itself, or when it is stopped, and keeps its exit code. */
+export type Short = (work: number | Promise<number>) => Promise<void>
+
+export function claimOf(
+  text: string,
+  before: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const [, name, value] = /^([^=]+)=(.+)$/s.exec(text) ?? []
+  if (name === undefined || value === undefined) {
+    throw new InvalidArgumentError('Wanted NAME=VALUE')
+  }
+  return { ...before, [name]: value }
+}
+
+export function policyName(text: string): string {
+  const own = ['root', 'default', 'response-wrapping', 'control-group']
+  if (/^[a-z0-9][a-z0-9_.-]*$/.test(text) && !own.includes(text)) return text
+  throw new InvalidArgumentError(
+    `Wanted small letters, digits, "_", "-" and ".", and none of the service's own policies`,
+  )
+}
+
+export function roleName(text: string): string {
+  if (/^\w[\w.-]*$/.test(text)) return text
+  throw new InvalidArgumentError('Wanted letters, digits, "_", "-" and "."')
+}
+
+export function socketPath(text: string): string {
+  const path = pathOrProblem(text)
+  if (path instanceof KmsError) throw new InvalidArgumentError(path.message)
+  return path
+}
+
+function pathOrProblem(text: string): string | KmsError {
+  try {
+    return parseSocketPath(text)
+  } catch (error) {
+    return toKmsError(error)
+  }
+}
+
+export function milliseconds(text: string): number {
+  const result = v.safeParse(duration(TIMEOUT), text)
+  if (result.success) return result.output
+  throw new InvalidArgumentError('Wanted a duration from 1ms to 60s, such as "3s"')
+}
