@@ -1,0 +1,86 @@
+/** A real etcd of a test's own, and its keys and bytes as etcd's own client shows them. @module */
+
+import { Buffer } from 'node:buffer'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
+import { freePort } from '../openbao.ts'
+import { etcdBinaries } from './binaries.ts'
+import { ServerProcess } from './server_process.ts'
+
+const OUTPUT_BYTES = 1024 * 1024 * 1024
+
+export interface Etcd extends AsyncDisposable {
+  /** `http://127.0.0.1:port`. */
+  readonly endpoint: string
+  readonly dataDir: string
+  readonly process: ServerProcess
+  /** Runs etcdctl against it; resolves to what it printed. */
+  ctl(...args: string[]): Promise<string>
+  /** Keys and values below a prefix. */
+  read(prefix: string): Promise<Map<string, Buffer>>
+  put(key: string, value: Uint8Array): Promise<void>
+  /** A snapshot as `etcdctl snapshot save` makes it. */
+  snapshot(file: string): Promise<void>
+}
+
+const range = v.object({
+  kvs: v.optional(v.array(v.object({ key: v.string(), value: v.optional(v.string(), '') })), []),
+})
+
+/** @param folder where its data goes */
+export async function startEtcd(folder: string): Promise<Etcd> {
+  const binaries = await etcdBinaries()
+  const [port, peerPort] = [await freePort(), await freePort()]
+  const endpoint = `http://127.0.0.1:${port}`
+  const peer = `http://127.0.0.1:${peerPort}`
+  const dataDir = join(folder, 'etcd')
+  const run = promisify(execFile)
+  const ctl = async (...args: string[]) => {
+    const options = { maxBuffer: OUTPUT_BYTES }
+    return (await run(binaries.etcdctl, ['--endpoints', endpoint, ...args], options)).stdout
+  }
+  const server = new ServerProcess({
+    name: 'etcd',
+    program: binaries.etcd,
+    args: () => [
+      '--name=one',
+      `--data-dir=${dataDir}`,
+      `--listen-client-urls=${endpoint}`,
+      `--advertise-client-urls=${endpoint}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=one=${peer}`,
+      '--log-level=warn',
+      // A test's data need not outlive a crash of the machine.
+      '--unsafe-no-fsync',
+    ],
+    answers: async () => (await fetch(`${endpoint}/health`)).ok,
+  })
+  await server.start()
+  return {
+    endpoint,
+    dataDir,
+    process: server,
+    ctl,
+    async read(prefix) {
+      const { kvs } = v.parse(range, JSON.parse(await ctl('get', '--prefix', prefix, '-w', 'json')))
+      return new Map(
+        kvs.map(({ key, value }) => [
+          Buffer.from(key, 'base64').toString(),
+          Buffer.from(value, 'base64'),
+        ]),
+      )
+    },
+    async put(key, value) {
+      const child = run(binaries.etcdctl, ['--endpoints', endpoint, 'put', '--', key])
+      child.child.stdin?.end(value)
+      await child
+    },
+    async snapshot(file) {
+      await ctl('snapshot', 'save', file)
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}

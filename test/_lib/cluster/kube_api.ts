@@ -1,0 +1,89 @@
+/** A plain client of an API server for tests, apart from the product's own. @module */
+
+import { readFile } from 'node:fs/promises'
+import { Agent, request } from 'undici'
+
+export interface KubeReply {
+  readonly status: number
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into whatever the API server answers
+  readonly body: any
+}
+
+export class KubeApi implements AsyncDisposable {
+  readonly #address: string
+  readonly #token: string
+  readonly #caFile: string
+  #agent: Agent | undefined
+
+  constructor(address: string, token: string, caFile: string) {
+    this.#address = address
+    this.#token = token
+    this.#caFile = caFile
+  }
+
+  /** Any status is a reply; rejects where there is none within `limitMs`. */
+  async send(
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+    { limitMs = 30_000, contentType = 'application/json' } = {},
+  ): Promise<KubeReply> {
+    this.#agent ??= new Agent({ connections: 16, connect: { ca: await readFile(this.#caFile) } })
+    const { statusCode, body: stream } = await request(`${this.#address}${path}`, {
+      method,
+      dispatcher: this.#agent,
+      headers: { authorization: `Bearer ${this.#token}`, 'content-type': contentType },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(limitMs),
+    })
+    const text = await stream.text()
+    return { status: statusCode, body: text.startsWith('{') ? JSON.parse(text) : text }
+  }
+
+  /** Throws unless the status is one of success. */
+  async must(...args: Parameters<KubeApi['send']>): Promise<KubeReply['body']> {
+    const { status, body } = await this.send(...args)
+    if (status < 300) return body
+    const said = typeof body === 'string' ? body : body.message
+    throw new Error(`${args[0]} ${args[1]} answered ${status}: ${said}`)
+  }
+
+  async createSecret(name: string, data: Record<string, string>, namespace = 'default') {
+    const metadata = { name, namespace }
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata, stringData: data }
+    return await this.must('POST', `/api/v1/namespaces/${namespace}/secrets`, secret)
+  }
+
+  /** The Secret's data, decoded. */
+  async readSecret(name: string, namespace = 'default'): Promise<Record<string, string>> {
+    const { data } = await this.must('GET', `/api/v1/namespaces/${namespace}/secrets/${name}`)
+    return Object.fromEntries(
+      Object.entries<string>(data ?? {}).map(([key, value]) => [key, atob(value)]),
+    )
+  }
+
+  /** Whether the endpoint, such as `/readyz`, answers 200, and what it says. */
+  async health(path: string): Promise<{ ok: boolean; text: string }> {
+    const { status, body } = await this.send('GET', `${path}?verbose`, undefined, {
+      limitMs: 5_000,
+    })
+    return { ok: status === 200, text: typeof body === 'string' ? body : JSON.stringify(body) }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent?.destroy()
+  }
+}
+
+/** Runs `work` for 0 to `count` - 1, at most `width` at a time. */
+export async function inParallel(
+  count: number,
+  work: (index: number) => Promise<unknown>,
+  width = 16,
+): Promise<void> {
+  let next = 0
+  const lane = async () => {
+    for (let index = next++; index < count; index = next++) await work(index)
+  }
+  await Promise.all(Array.from({ length: width }, lane))
+}

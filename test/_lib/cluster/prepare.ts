@@ -1,0 +1,15 @@
+/** Builds the programs of a cluster ahead of the tests, and says what takes so long. @module */
+
+import process from 'node:process'
+import { chosenVersion, etcdBinaries, kubernetesBinaries } from './binaries.ts'
+
+const version = chosenVersion()
+for (const [name, build] of [
+  ['etcd', etcdBinaries],
+  [`Kubernetes ${version} (some minutes the first time)`, () => kubernetesBinaries(version)],
+] as const) {
+  const start = performance.now()
+  process.stdout.write(`${name} …\n`)
+  await build()
+  process.stdout.write(`${name}: there after ${Math.round((performance.now() - start) / 1000)} s\n`)
+}
