@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-explicit-any
 /** A plain client of an API server for tests, apart from the product's own. @module */
 
 import { readFile } from 'node:fs/promises'
