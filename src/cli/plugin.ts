@@ -31,6 +31,8 @@ const DRAIN_MS = 5_000
 const RETIRE_MS = 1_000
 /** How often a socket that one of several endpoints cannot have is tried again. */
 const SOCKET_RETRY_MS = 5_000
+/** The same for the admin server's address after a hand-over. */
+const ADMIN_RETRY_MS = 1_000
 
 export interface Plugin {
   /** Where the sockets are. */
@@ -50,11 +52,20 @@ export interface Plugin {
 /** A log whose level a key service's settings may change. */
 export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
 
+export interface StartOptions {
+  readonly environment?: ProviderDeps['environment']
+  /**
+   * Takes the sockets of a plugin that runs: only once this one could answer, so that
+   * one that cannot never does.
+   */
+  readonly takeOver?: boolean
+}
+
 /** @throws KmsError when no socket, the admin address or a local key cannot be had */
 export async function startPlugin(
   config: Config,
   log: FollowingLog,
-  environment: ProviderDeps['environment'] = {},
+  { environment = {}, takeOver = false }: StartOptions = {},
 ): Promise<Plugin> {
   const about = { version: VERSION, runtime: RUNTIME, now: systemClock.now }
   const endpoints = endpointsOf(config).map(({ name }) => name)
@@ -63,15 +74,14 @@ export async function startPlugin(
   const events = fanOut([log, metrics.sink, statusz.sink])
   const store = config.stateDir === undefined ? noStateStore : createStateFile(config.stateDir)
   const book = new StateBook(store, events)
-  const plugin = new RunningPlugin(log, { clock: systemClock, events, book, environment })
+  const plugin = new RunningPlugin(log, { clock: systemClock, events, book, environment }, takeOver)
   try {
     await book.load()
     await plugin.start(config)
     if (config.admin !== undefined) {
       const { listen } = config.admin
       const problem = () => plugin.problem()
-      const admin = await startAdmin({ listen, events, metrics, statusz, problem })
-      plugin.atEnd(() => admin.close())
+      await plugin.admit(() => startAdmin({ listen, events, metrics, statusz, problem }))
     }
     return plugin
   } catch (error) {
@@ -85,16 +95,19 @@ class RunningPlugin implements Plugin {
   asked: Promise<void> = Promise.resolve()
   readonly #log: FollowingLog
   readonly #deps: GenerationDeps
+  readonly #takeOver: boolean
   readonly #services = new Map<string, SwitchedService>()
   /** What has to be ended, last started first. */
   readonly #atEnd: (() => Promise<void>)[] = []
   /** Endpoints without their socket: why, and how to end trying. */
   readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
   #settings: FollowedSettings = {}
+  #cancelAdmin: () => void = () => undefined
   #generation: Generation | undefined
 
-  constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>) {
+  constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>, takeOver: boolean) {
     this.#log = log
+    this.#takeOver = takeOver
     this.#deps = { ...deps, onSettings: (settings) => this.#follow(settings) }
   }
 
@@ -113,9 +126,36 @@ class RunningPlugin implements Plugin {
       this.#services.set(endpoint.name, new SwitchedService(keyring))
     }
     this.atEnd(() => Promise.resolve(this.#unheard.forEach(({ cancel }) => void cancel())))
+    if (this.#takeOver) await this.#proveReady(generation)
     this.socketPaths = await this.#listen(generation)
     generation.start()
     this.asked = generation.look()
+  }
+
+  async #proveReady(generation: Generation): Promise<void> {
+    await generation.look()
+    const unready = generation.unready()
+    if (unready.length === 0) return
+    throw new KmsError(
+      `Took nothing over, the plugin that runs goes on: ${unready.join(', ')} could write nothing now: ${generation.trouble()}`,
+      { code: 'unavailable' },
+    )
+  }
+
+  /**
+   * Starts the admin server. After a hand-over its address is the other process's until
+   * that one stops.
+   */
+  async admit(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+    try {
+      const admin = await start()
+      this.atEnd(() => admin.close())
+    } catch (error) {
+      if (!this.#takeOver) throw error
+      const message = 'The admin server waits for its address, which is still in use'
+      this.#deps.events.emit({ type: 'notice', level: 'info', what: 'admin_waits', message, error })
+      this.#cancelAdmin = this.#deps.clock.after(ADMIN_RETRY_MS, () => void this.admit(start))
+    }
   }
 
   async apply(config: Config): Promise<void> {
@@ -159,6 +199,7 @@ class RunningPlugin implements Plugin {
   }
 
   async close(): Promise<void> {
+    this.#cancelAdmin()
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }
 
@@ -189,6 +230,7 @@ class RunningPlugin implements Plugin {
       events: this.#deps.events,
       endpoint: endpoint.name,
       socket: endpoint.socket,
+      takeOver: this.#takeOver,
       service,
       statusVersion: config.statusVersion,
       runtimeVersion: VERSION,

@@ -97,7 +97,14 @@ function addServing(program: Command, io: Io, done: (code: number) => void): voi
     .command('serve')
     .description('run the plugin until SIGTERM or SIGINT')
     .requiredOption('--config <file>', 'YAML or JSON config file')
-    .action(async ({ config }: { config: string }) => done(await serve({ configPath: config }, io)))
+    .option(
+      '--take-over',
+      'take the socket of a plugin that runs as soon as this one can answer; stop that one then',
+      false,
+    )
+    .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
+      done(await serve({ configPath: config, takeOver }, io)),
+    )
   program
     .command('demo')
     .description('show the plugin at work with a local key, and keep serving')

@@ -8,8 +8,14 @@ import { startPlugin } from './plugin.ts'
 import { ConfigFollower } from './reload.ts'
 import { VERSION } from './version.ts'
 
+export interface ServeOptions {
+  readonly configPath: string
+  /** Takes the socket of a plugin that runs, once this one could answer. */
+  readonly takeOver: boolean
+}
+
 /** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
-export async function serve(options: { readonly configPath: string }, io: Io): Promise<number> {
+export async function serve(options: ServeOptions, io: Io): Promise<number> {
   const config = await loadConfig(options.configPath)
   const output = standardError()
   const log = createLogger({
@@ -20,7 +26,10 @@ export async function serve(options: { readonly configPath: string }, io: Io): P
   const say = (what: string, message: string) =>
     log.emit({ type: 'notice', level: 'info', what, message })
   try {
-    const plugin = await startPlugin(config, log, io.environment)
+    const plugin = await startPlugin(config, log, {
+      environment: io.environment,
+      takeOver: options.takeOver,
+    })
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
     const follower = new ConfigFollower(options.configPath, config, plugin, {
       clock: systemClock,

@@ -7,7 +7,7 @@
 
 import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
-import { parseSocketPath } from '../kms/socket_path.ts'
+import { parseListenPath } from '../kms/socket_path.ts'
 import { providerConfig } from '../providers/registry.ts'
 import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { protectionConfig } from './protection.ts'
@@ -23,13 +23,13 @@ const socketPath = v.pipe(
   v.string(),
   v.check((text) => {
     try {
-      parseSocketPath(text)
+      parseListenPath(text)
       return true
     } catch {
       return false
     }
-  }, 'an absolute path of at most 107 bytes, or unix:// and one'),
-  v.transform(parseSocketPath),
+  }, 'an absolute path of at most 103 bytes, or unix:// and one'),
+  v.transform(parseListenPath),
 )
 
 const uid = v.pipe(v.number(), v.integer(), v.minValue(0))

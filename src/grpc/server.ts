@@ -6,23 +6,19 @@
  */
 
 import { Buffer } from 'node:buffer'
+import { rename } from 'node:fs/promises'
 import process from 'node:process'
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
 import type { EventSink, KmsEvent } from '../kms/events.ts'
-import {
-  clearPath,
-  inodeAt,
-  keepingForeign,
-  openTo,
-  type SocketOptions,
-  unusable,
-} from './socket.ts'
+import { draftFor, inodeAt, openTo, removeOwn, type SocketOptions, unusable } from './socket.ts'
 import type { Bytes, UnaryHandler } from './unary.ts'
 import { createV1Handlers, type V1Deps } from './v1beta1.ts'
 import { createV2Handlers, type V2Deps } from './v2.ts'
 
 export interface GrpcServerOptions extends V1Deps, V2Deps {
   readonly socket: SocketOptions
+  /** Replaces a socket on which another process answers; that one keeps its connections until it stops. */
+  readonly takeOver?: boolean
   /** How long requests under way may take once the server closes. */
   readonly drainMs: number
 }
@@ -45,7 +41,7 @@ const UMASK = 0o177
 /** @throws KmsError when the socket cannot be had; the message says why */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const server = new KmsSocket(options)
-  await server.listen('socket_listening')
+  await server.listen('socket_listening', options.takeOver)
   server.watch()
   return server
 }
@@ -55,6 +51,8 @@ class KmsSocket implements GrpcServer {
   readonly #options: GrpcServerOptions
   readonly #server: Server
   #inode: number | undefined
+  /** What grpc-js knows the socket as. */
+  #bound = ''
   #taken = false
   #underWay = 0
   #closed = false
@@ -69,16 +67,19 @@ class KmsSocket implements GrpcServer {
     this.#serve('v1beta1', createV1Handlers(options))
   }
 
-  async listen(what: string): Promise<void> {
-    await clearPath(this.path)
+  async listen(what: string, takeOver = false): Promise<void> {
+    const { socket } = this.#options
+    const draft = await draftFor(this.path, takeOver)
     const umask = process.umask(UMASK)
     try {
-      await this.#bind()
+      await this.#bind(draft)
     } finally {
       process.umask(umask)
     }
-    await openTo(this.#options.socket)
+    await openTo({ ...socket, path: draft })
+    await rename(draft, this.path)
     this.#inode = await inodeAt(this.path)
+    this.#bound = draft
     this.#taken = false
     const mode = this.#options.socket.mode.toString(8).padStart(4, '0')
     this.#say('info', what, `Listening on ${this.path} (mode ${mode})`)
@@ -96,7 +97,8 @@ class KmsSocket implements GrpcServer {
     this.#closed = true
     this.#cancelWatch()
     await this.#watching
-    await keepingForeign(this.path, this.#inode, () => this.#drain())
+    await removeOwn(this.path, this.#inode)
+    await this.#drain()
   }
 
   #serve(packageName: string, handlers: Record<string, UnaryHandler>): void {
@@ -106,17 +108,13 @@ class KmsSocket implements GrpcServer {
     this.#server.addService(definitionOf(packageName, handlers), Object.fromEntries(counted))
   }
 
-  #bind(): Promise<void> {
+  #bind(path: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(this.#target, ServerCredentials.createInsecure(), (cause) => {
+      this.#server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (cause) => {
         if (cause === null) resolve()
         else reject(unusable(this.path, 'the system refused it', cause))
       })
     })
-  }
-
-  get #target(): string {
-    return `unix:${this.path}`
   }
 
   /**
@@ -168,15 +166,18 @@ class KmsSocket implements GrpcServer {
 
   async #bindAgain(): Promise<void> {
     this.#say('warn', 'socket_vanished', `Socket ${this.path} vanished: binding it again`)
-    // First the old one: closing it removes whatever has its name.
-    this.#server.unbind(this.#target)
+    this.#server.unbind(`unix:${this.#bound}`)
     await this.listen('socket_rebound')
   }
 
   #sayTaken(): void {
     if (this.#taken) return
     this.#taken = true
-    this.#say('error', 'socket_taken', `Another process put its own socket at ${this.path}`)
+    this.#say(
+      'warn',
+      'socket_taken',
+      `Another process took over ${this.path}: connections that are open are served on, new ones go there`,
+    )
   }
 
   #say(

@@ -1,15 +1,19 @@
 /**
- * The socket file: a stale one is replaced, a live one or anything else never
- * (rule T5), and it is never open to more than its mode says (rule T6).
+ * The socket file: a stale one is replaced, a live one only where a hand-over is
+ * asked for, anything else never (rule T5), and it is never open to more than its
+ * mode says (rule T6). It is bound under a name of its own and then renamed, so
+ * that the path always leads to a socket that answers, also while one process takes
+ * it over from another.
  *
  * @module
  */
 
 import { once } from 'node:events'
-import { chmod, chown, link, lstat, mkdir, rename, rm, unlink } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, rm, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { DRAFT_SUFFIX } from '../kms/socket_path.ts'
 
 export interface SocketOptions {
   readonly path: string
@@ -22,22 +26,22 @@ export interface SocketOptions {
 
 const FOLDER_MODE = 0o700
 
-/** Makes the folder where it is missing, and the path free. */
-export async function clearPath(path: string): Promise<void> {
+/**
+ * Makes the folder where it is missing, and resolves to the path to bind, which is
+ * then renamed to `path`.
+ *
+ * @param takeOver whether a socket that answers may be replaced
+ */
+export async function draftFor(path: string, takeOver: boolean): Promise<string> {
+  const draft = `${path}${DRAFT_SUFFIX}`
   try {
     await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE })
-    const found = await lstat(path).catch(absent)
-    if (found === undefined) return
-    if (!found.isSocket()) {
-      throw unusable(
-        path,
-        'something that is not a socket stands there: remove it or name another path',
-      )
-    }
-    if (await answers(path)) {
+    if ((await lives(path)) && !takeOver) {
       throw unusable(path, 'another process answers there: stop that one first')
     }
-    await unlink(path)
+    if (await lives(draft)) throw unusable(path, 'another process is about to listen there too')
+    await rm(draft, { force: true })
+    return draft
   } catch (cause) {
     if (cause instanceof KmsError) throw cause
     throw unusable(
@@ -46,6 +50,17 @@ export async function clearPath(path: string): Promise<void> {
       cause,
     )
   }
+}
+
+/** Whether somebody answers at the path; throws where something else than a socket stands there. */
+async function lives(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(absent)
+  if (found === undefined) return false
+  if (found.isSocket()) return await answers(path)
+  throw unusable(
+    path,
+    `something that is not a socket stands at ${path}: remove it or name another path`,
+  )
 }
 
 /** Sets owner, group and mode of a socket that was bound with less. */
@@ -67,22 +82,9 @@ export async function inodeAt(path: string): Promise<number | undefined> {
   return (await lstat(path).catch(absent))?.ino
 }
 
-/**
- * Runs `close`, which removes whatever stands at the path by name, and puts back a
- * socket that is not ours.
- */
-export async function keepingForeign(
-  path: string,
-  ours: number | undefined,
-  close: () => Promise<void>,
-): Promise<void> {
-  const foreign = await inodeAt(path)
-  if (foreign === undefined || foreign === ours) return await close()
-  const aside = `${path}.kept`
-  await link(path, aside)
-  await close()
-  if ((await inodeAt(path)) === undefined) await rename(aside, path)
-  else await rm(aside, { force: true })
+/** Removes the socket unless another process has put its own there. */
+export async function removeOwn(path: string, ours: number | undefined): Promise<void> {
+  if (ours !== undefined && (await inodeAt(path)) === ours) await unlink(path)
 }
 
 export function unusable(path: string, why: string, cause?: unknown): KmsError {

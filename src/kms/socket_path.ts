@@ -10,6 +10,8 @@ import { KmsError } from './errors.ts'
 /** Go refuses longer paths; Node would cut them off or fail later. */
 const MAX_PATH_BYTES = 107
 const SCHEME = 'unix://'
+/** A server binds its socket under this name first. */
+export const DRAFT_SUFFIX = '.new'
 
 /**
  * The path of `unix:///path` or of a plain absolute path.
@@ -31,6 +33,19 @@ export function parseSocketPath(text: string): string {
     throw invalid(`has ${bytes} bytes, more than the ${MAX_PATH_BYTES} that a unix socket takes`)
   }
   return path
+}
+
+/**
+ * The same for a path to listen on, which leaves room for the name that the socket
+ * is bound under first.
+ *
+ * @throws KmsError `request_invalid` for anything else
+ */
+export function parseListenPath(text: string): string {
+  const path = parseSocketPath(text)
+  const room = MAX_PATH_BYTES - DRAFT_SUFFIX.length
+  if (new TextEncoder().encode(path).length <= room) return path
+  throw invalid(`has more than the ${room} bytes that leave room for ${DRAFT_SUFFIX}`)
 }
 
 function invalid(what: string): KmsError {

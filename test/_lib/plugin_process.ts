@@ -41,6 +41,8 @@ export interface PluginProcessOptions {
   readonly hosts?: readonly string[]
   /** Of Node, besides those that ship. */
   readonly nodeFlags?: readonly string[]
+  /** Takes the socket of the process that runs in the same folder. */
+  readonly takeOver?: boolean
 }
 
 export interface PluginProcess extends AsyncDisposable {
@@ -62,7 +64,8 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
   const configPath = join(options.folder, 'config.json')
   await writeFile(configPath, configText(socketPath, options.config))
   await chmod(configPath, 0o600)
-  const child = run(options, ['serve', '--config', configPath])
+  const flags = options.takeOver === true ? ['--take-over'] : []
+  const child = run(options, ['serve', '--config', configPath, ...flags])
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
@@ -104,7 +107,8 @@ export function bundleCommand(
   args: readonly string[],
 ): [command: string, args: string[]] {
   if (runtime === 'node') return [NODE, [...NODE_FLAGS, ...nodeFlags, BUNDLE, ...args]]
-  const net = ['127.0.0.1:0', `unix:${join(folder, 'kms.sock')}`, ...hosts].join(',')
+  const socket = `unix:${join(folder, 'kms.sock')}`
+  const net = ['127.0.0.1:0', socket, `${socket}.new`, ...hosts].join(',')
   const permissions = [
     '--no-prompt',
     '--allow-env',

@@ -175,7 +175,7 @@ unheard-of: { key: ${SECRET} }
 
   assert.equal(found, [
     'trousseau.yaml: apiVersion: wanted "trousseau.io/v1"',
-    'trousseau.yaml: socket.path: wanted an absolute path of at most 107 bytes, or unix:// and one',
+    'trousseau.yaml: socket.path: wanted an absolute path of at most 103 bytes, or unix:// and one',
     'trousseau.yaml: socket.mode: wanted octal permissions in quotes such as "0600"',
     'trousseau.yaml: socket.user: is not a known key: check its spelling and place',
     'trousseau.yaml: providers.0.name: wanted /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/',

@@ -528,6 +528,22 @@ test('a live socket is refused and goes on working [T5]', async () => {
   assert.is((await one.client.v2.status()).healthz, 'ok')
 })
 
+test('takeOver replaces a live socket, whose process answers on its connections until it closes [T5 T13]', async () => {
+  await using folder = await tempFolder()
+  const one = await start(folder)
+  await one.client.v2.status()
+  const status = () => 'the-second'
+
+  await using two = await start(folder, { service: { status }, options: { takeOver: true } })
+
+  assert.is((await two.client.v2.status()).keyId, 'the-second')
+  assert.is((await one.client.v2.status()).keyId, KEY_ID, 'an open connection stays')
+  await until('the first one tells', () => one.events.notices().includes('socket_taken'))
+  await one.server.close()
+  assert.is((await one.client.v2.status()).keyId, 'the-second', 'it goes to the second one then')
+  one.client.close()
+})
+
 test('something that is not a socket is refused and left alone [T5]', async () => {
   await using folder = await tempFolder()
   await writeFile(folder.at('kms.sock'), 'precious')
@@ -535,7 +551,7 @@ test('something that is not a socket is refused and left alone [T5]', async () =
 
   for (const path of ['kms.sock', 'folder']) {
     const error = await rejection(start(folder, { path }))
-    assert.match((error as KmsError).message, /not a socket stands there/)
+    assert.match((error as KmsError).message, /not a socket stands at/)
   }
   assert.is(await readFile(folder.at('kms.sock'), 'utf8'), 'precious')
 })

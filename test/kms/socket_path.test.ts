@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/kms/errors.ts'
-import { parseSocketPath } from '../../src/kms/socket_path.ts'
+import { parseListenPath, parseSocketPath } from '../../src/kms/socket_path.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const test = suite('kms/socket_path', () => ({}))
@@ -46,5 +46,12 @@ function caught(run: () => unknown): unknown {
     return error
   }
 }
+
+test('a path that leaves no room for the name that a socket is bound under first is refused [T7]', () => {
+  const longest = `/${'x'.repeat(102)}`
+
+  assert.is(parseListenPath(longest), longest)
+  assert.throws(() => parseListenPath(`${longest}x`), /more than the 103 bytes/)
+})
 
 test.run()
