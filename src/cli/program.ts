@@ -19,6 +19,7 @@ import { gcpkmsPolicy } from './gcpkms.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
+import { addManifests } from './manifests.ts'
 import { EXIT, json, reportError } from './output.ts'
 import type { ProviderOptions } from './provider_configs.ts'
 import {
@@ -88,6 +89,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAwskms(program, io, short)
   addLogin(program, io, short)
   addRecovery(program, io, short)
+  addManifests(program, io, short)
   addAbout(program, io, short)
   return program
 }

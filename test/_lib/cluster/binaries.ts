@@ -72,6 +72,11 @@ export async function etcdBinaries(): Promise<EtcdBinaries> {
   }
 }
 
+/** Helm's own program. */
+export async function helmBinary(): Promise<string> {
+  return join(await built('helm', ['helm.sh/helm/v4/cmd/helm'], []), 'helm')
+}
+
 /** Resolves to the folder of the programs, under a name that the module's files and the flags decide. */
 async function built(
   module: string,

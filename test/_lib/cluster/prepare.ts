@@ -1,11 +1,12 @@
 /** Builds the programs of a cluster ahead of the tests, and says what takes so long. @module */
 
 import process from 'node:process'
-import { chosenVersion, etcdBinaries, kubernetesBinaries } from './binaries.ts'
+import { chosenVersion, etcdBinaries, helmBinary, kubernetesBinaries } from './binaries.ts'
 
 const version = chosenVersion()
 for (const [name, build] of [
   ['etcd', etcdBinaries],
+  ['helm', helmBinary],
   [`Kubernetes ${version} (some minutes the first time)`, () => kubernetesBinaries(version)],
 ] as const) {
   const start = performance.now()

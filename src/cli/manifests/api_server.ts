@@ -1,0 +1,168 @@
+/** The API server's side: EncryptionConfiguration, and how each distribution is told of it. @module */
+
+import { dirname } from 'node:path/posix'
+import type { Plan } from './plan.ts'
+import { comment, indent, type ManifestFile, quoted } from './text.ts'
+
+const FILE = '/etc/kubernetes/trousseau-encryption.yaml'
+
+export function encryptionConfig(plan: Plan): ManifestFile[] {
+  return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
+}
+
+function encryptionText({ socketPath, providerName, resources }: Plan): string {
+  return `${comment(`The same text on every control-plane node, mode 0600, root.
+
+With several control-plane nodes put identity first on all of them, restart, and move kms to the front once every
+API server can read through it. Without identity nothing that is still in the clear can be read: keep it last
+until "trousseau scan" finds no plaintext, and remove it then.`)}
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [${resources.map(quoted).join(', ')}]
+    providers:
+      - kms:
+          apiVersion: v2                 # without it, kube-apiserver takes v1
+          name: ${providerName}
+          # The name is stored with every object: never change it.
+          endpoint: unix://${socketPath}
+          timeout: 3s
+      - identity: {}
+`
+}
+
+function volumesOf(plan: Plan): { name: string; path: string; readOnly: boolean; type: string }[] {
+  return [
+    { name: 'trousseau-encryption', path: FILE, readOnly: true, type: 'File' },
+    // The folder, not the socket: a socket that is made anew would not be seen.
+    {
+      name: 'trousseau-socket',
+      path: dirname(plan.socketPath),
+      readOnly: false,
+      type: 'Directory',
+    },
+  ]
+}
+
+export function kubeadm(plan: Plan): ManifestFile[] {
+  const volumes = volumesOf(plan).map(
+    ({ name, path, readOnly, type }) =>
+      `- { name: ${name}, hostPath: ${path}, mountPath: ${path}, readOnly: ${readOnly}, pathType: ${type} }\n`,
+  )
+  const extra = `${comment(`For "kubeadm init", "kubeadm join --control-plane" and "kubeadm upgrade": part of the kubeadm config.
+On a cluster that runs: the same into the ConfigMap kubeadm-config, then on one node after the other
+"kubeadm init phase control-plane apiserver --config …". First encryption.yaml as ${FILE}.`)}
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+apiServer:
+  extraArgs:
+    - { name: encryption-provider-config, value: ${FILE} }
+    - { name: encryption-provider-config-automatic-reload, value: "true" }
+  extraVolumes:
+${indent(volumes.join(''), 4)}`
+  const patch = `${comment(`Instead of extraVolumes, for "--patches FOLDER": kube-apiserver+strategic.yaml`)}
+spec:
+  containers:
+    - name: kube-apiserver
+      volumeMounts:
+${indent(mountList(plan), 8)}  volumes:
+${indent(volumeList(plan), 4)}`
+  return [
+    { path: 'kubeadm-config.yaml', text: extra },
+    { path: 'kube-apiserver+strategic.yaml', text: patch },
+    ...encryptionConfig(plan),
+  ]
+}
+
+function mountList(plan: Plan): string {
+  return volumesOf(plan)
+    .map(
+      ({ name, path, readOnly }) =>
+        `- { name: ${name}, mountPath: ${path}, readOnly: ${readOnly} }\n`,
+    )
+    .join('')
+}
+
+function volumeList(plan: Plan): string {
+  return volumesOf(plan)
+    .map(
+      ({ name, path, type }) => `- { name: ${name}, hostPath: { path: ${path}, type: ${type} } }\n`,
+    )
+    .join('')
+}
+
+/** Both run the API server in a process or pod of their own and take its flags in their config. */
+function rancher(plan: Plan, product: 'k3s' | 'rke2', note: string, rest: string): ManifestFile[] {
+  const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first encryption.yaml as ${FILE}.
+${note}
+Leave secrets-encryption off: it is ${product}'s own encryption with a key on the node, and both cannot be used.`)}
+kube-apiserver-arg:
+  - encryption-provider-config=${FILE}
+  - encryption-provider-config-automatic-reload=true
+${rest}`
+  return [{ path: 'config.yaml', text }, ...encryptionConfig(plan)]
+}
+
+export function k3s(plan: Plan): ManifestFile[] {
+  const note = `k3s waits for its API server before its kubelet runs pods, so a static pod would come too late:
+run the plugin by systemd ("trousseau manifests systemd"), which starts before k3s.service.`
+  return rancher(plan, 'k3s', note, '')
+}
+
+export function rke2(plan: Plan): ManifestFile[] {
+  const note = `The plugin as a static pod goes to /var/lib/rancher/rke2/agent/pod-manifests/, its image to
+/var/lib/rancher/rke2/agent/images/; or run it by systemd, which starts before rke2-server.service.`
+  const rest = `kube-apiserver-extra-mount:
+  - ${FILE}:${FILE}:ro
+  - ${dirname(plan.socketPath)}:${dirname(plan.socketPath)}
+`
+  return rancher(plan, 'rke2', note, rest)
+}
+
+/** @param staticPod the pod of the plugin, as YAML */
+export function talos(plan: Plan, staticPod: string): ManifestFile[] {
+  const folder = dirname(plan.socketPath)
+  const pod = `${comment(`Talos 1.14 or later; on control-plane nodes: talosctl patch mc --patch @talos-pod.yaml
+Talos keeps what lies below /var only, and runs its API server as user and group 65534 without any capability. So in
+the plugin's config: everything below /var/lib/trousseau, socket.group 65534 and socket.mode "0660"; then make this again.
+Config and credentials come as machine.files, or by a static pod of your own that writes them.`)}
+machine:
+  pods:
+    - ${indent(staticPod, 6).trimStart()}`
+  const apiServer = `${comment(`Once the plugin answers on all control-plane nodes: talosctl patch mc --patch @talos-encryption.yaml
+Before that, read the keys that Talos made itself: talosctl get mc -o yaml shows the document KubeEtcdEncryptionConfig.
+Copy its secretbox provider in between kms and identity, with the same name and key, or nothing that is stored can be
+read. The first document removes Talos' own, since patches would put its provider before this one.`)}
+apiVersion: v1alpha1
+kind: KubeEtcdEncryptionConfig
+$patch: delete
+---
+apiVersion: v1alpha1
+kind: KubeEtcdEncryptionConfig
+config:
+${indent(encryptionText(plan), 2)}---
+cluster:
+  apiServer:
+    extraVolumes:
+      - { hostPath: ${folder}, mountPath: ${folder}, readonly: false }
+`
+  return [
+    { path: 'talos-pod.yaml', text: pod },
+    { path: 'talos-encryption.yaml', text: apiServer },
+  ]
+}
+
+export function kubespray(plan: Plan): ManifestFile[] {
+  const volumes = volumesOf(plan).map(
+    ({ name, path, readOnly }) =>
+      `- { name: ${name}, hostPath: ${path}, mountPath: ${path}, readOnly: ${readOnly} }\n`,
+  )
+  const text = `${comment(`inventory/…/group_vars/k8s_cluster/trousseau.yml; first encryption.yaml as ${FILE} on every control-plane node.
+Leave kube_encrypt_secret_data off: it is kubespray's own encryption with a key on the node.`)}
+kube_kubeadm_apiserver_extra_args:
+  encryption-provider-config: ${FILE}
+  encryption-provider-config-automatic-reload: "true"
+apiserver_extra_volumes:
+${indent(volumes.join(''), 2)}`
+  return [{ path: 'trousseau.yml', text }, ...encryptionConfig(plan)]
+}

@@ -1,0 +1,101 @@
+/** A hardened systemd unit, with what it needs on the node. @module */
+
+import { basename } from 'node:path/posix'
+import { CREDENTIALS, filesOf, type Plan } from './plan.ts'
+import { comment, type ManifestFile } from './text.ts'
+
+const UNIT_CREDENTIALS = `${CREDENTIALS}trousseau.service/`
+
+export function systemd(plan: Plan): ManifestFile[] {
+  const { written, config, user, configPath } = plan
+  const runtime = written.filter((path) => path.startsWith('/run/'))
+  const state = written.filter((path) => path.startsWith('/var/lib/'))
+  const other = written.filter((path) => !runtime.includes(path) && !state.includes(path))
+  const credentials = filesOf(config)
+    .filter((path) => path.startsWith(UNIT_CREDENTIALS))
+    .map((path) => basename(path))
+  const head = `/etc/systemd/system/trousseau.service, with /etc/sysusers.d/trousseau.conf beside it:
+
+  systemd-sysusers && systemctl daemon-reload && systemctl enable --now trousseau.service
+
+Files that the config names must be readable for the group trousseau: chown root:trousseau, chmod 0640.
+Better, keep them encrypted with the key of this node's TPM. For each:
+
+  systemd-creds encrypt --name=secret-id /path/to/secret-id /etc/credstore.encrypted/secret-id
+
+and in the config name ${UNIT_CREDENTIALS}secret-id: this unit then gets a line for it. A credential
+that changes is read at the next start of the unit.`
+  const unit = `${comment(head)}
+[Unit]
+Description=Trousseau, KMS provider plugin of kube-apiserver
+Documentation=man:systemd-creds(1)
+Wants=network-online.target
+After=network-online.target time-sync.target
+# API servers wait for nobody, but start sooner with the socket there: before whatever starts them.
+Before=kubelet.service k3s.service rke2-server.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=/usr/local/bin/trousseau serve --config ${configPath}
+ExecReload=kill -HUP $MAINPID
+Restart=always
+RestartSec=1
+TimeoutStopSec=15
+User=trousseau
+Group=trousseau
+UMask=0077
+${runtime.map((path) => `RuntimeDirectory=${path.slice('/run/'.length)}\n`).join('')}RuntimeDirectoryMode=0700
+# An API server that mounted the folder would look at an empty one after a restart otherwise.
+RuntimeDirectoryPreserve=yes
+${state.map((path) => `StateDirectory=${path.slice('/var/lib/'.length)}\n`).join('')}StateDirectoryMode=0700
+${other.map((path) => `ReadWritePaths=${path}\n`).join('')}${credentials
+  .map((name) => `LoadCredentialEncrypted=${name}:/etc/credstore.encrypted/${name}\n`)
+  .join('')}
+# Measured: docs/footprint.md
+MemoryHigh=400M
+MemoryMax=512M
+TasksMax=64
+OOMScoreAdjust=-900
+LimitCORE=0
+LimitNOFILE=8192
+
+CapabilityBoundingSet=
+AmbientCapabilities=
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateUsers=yes
+PrivateIPC=yes
+ProtectProc=invisible
+ProcSubset=pid
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+# No MemoryDenyWriteExecute: a JavaScript engine makes code in memory.
+
+[Install]
+WantedBy=multi-user.target
+`
+  const users = `# /etc/sysusers.d/trousseau.conf\nu trousseau ${user} "KMS provider plugin of kube-apiserver" - -\n`
+  return [
+    { path: 'trousseau.service', text: unit },
+    { path: 'trousseau.sysusers.conf', text: users },
+  ]
+}

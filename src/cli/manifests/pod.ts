@@ -1,0 +1,116 @@
+/** The pod that a static pod, a DaemonSet and a Vault agent's sidecar have in common. @module */
+
+import type { Plan } from './plan.ts'
+import { indent, quoted } from './text.ts'
+
+/** docs/footprint.md has the measurements: idle, and under the load of a restarting API server. */
+export const RESOURCES = {
+  cpuRequest: '20m',
+  memoryRequest: '128Mi',
+  memoryLimit: '512Mi',
+} as const
+/** Requests under way may take 5 s. */
+const GRACE_SECONDS = 10
+
+export interface PodParts {
+  /** More containers, as list items. */
+  readonly containers?: string
+  readonly initContainers?: string
+  /** More volumes, as list items. */
+  readonly volumes?: string
+  /** More mounts of the plugin, as list items. */
+  readonly mounts?: string
+  readonly serviceAccountName?: string
+}
+
+/** The `spec` of the pod, not indented. */
+export function podSpec(plan: Plan, parts: PodParts = {}): string {
+  const account =
+    parts.serviceAccountName === undefined
+      ? 'automountServiceAccountToken: false   # nothing is asked of the cluster that is protected'
+      : `serviceAccountName: ${parts.serviceAccountName}\nautomountServiceAccountToken: false`
+  const init = parts.initContainers === undefined ? '' : `initContainers:\n${parts.initContainers}`
+  return `${account}
+hostNetwork: true                      # works before there is a pod network
+dnsPolicy: Default                     # the node's resolver: the cluster's DNS needs the API server
+priorityClassName: system-node-critical
+terminationGracePeriodSeconds: ${GRACE_SECONDS}
+securityContext:
+  runAsNonRoot: ${plan.user !== 0}
+  runAsUser: ${plan.user}
+  runAsGroup: ${plan.user}
+  seccompProfile: { type: RuntimeDefault }
+${init}containers:
+${indent(container(plan, parts.mounts ?? ''), 2)}${parts.containers ?? ''}volumes:
+${indent(volumes(plan), 2)}${parts.volumes ?? ''}`
+}
+
+function container(plan: Plan, mounts: string): string {
+  return `- name: trousseau
+  image: ${quoted(plan.image)}
+  imagePullPolicy: IfNotPresent        # a node that boots without a registry has it already
+  args: [serve, --config, ${quoted(plan.configPath)}]
+  resources:                           # measured: docs/footprint.md
+    requests: { cpu: ${RESOURCES.cpuRequest}, memory: ${RESOURCES.memoryRequest} }
+    limits: { memory: ${RESOURCES.memoryLimit} }
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities: { drop: [ALL] }
+${indent(probes(plan), 2)}  volumeMounts:
+${indent(volumeMounts(plan), 4)}${mounts}`
+}
+
+/**
+ * `/livez` only: a key service that is away is no reason to restart the plugin, and
+ * `/readyz` is for people and alerts.
+ */
+function probes({ admin }: Plan): string {
+  if (admin === undefined) {
+    return '# No probes: the config has no admin.listen with a port. Without one a plugin that hangs is not restarted.\n'
+  }
+  return `livenessProbe:                       # never /readyz: an outage of a key service is no reason to restart
+  httpGet: { host: ${quoted(admin.host)}, port: ${admin.port}, path: /livez }
+  initialDelaySeconds: 5
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+`
+}
+
+function volumeMounts({ written, read }: Plan): string {
+  return [
+    ...written.map((path, at) => `- { name: written-${at}, mountPath: ${quoted(path)} }\n`),
+    ...read.map(
+      (path, at) => `- { name: read-${at}, mountPath: ${quoted(path)}, readOnly: true }\n`,
+    ),
+  ].join('')
+}
+
+function volumes({ written, read }: Plan): string {
+  const volume = (name: string, path: string) =>
+    `- { name: ${name}, hostPath: { path: ${quoted(path)}, type: Directory } }\n`
+  return [
+    ...written.map((path, at) => volume(`written-${at}`, path)),
+    ...read.map((path, at) => volume(`read-${at}`, path)),
+  ].join('')
+}
+
+/** What must be on a node before the pod may start, as comments. */
+export function nodePreparation({ written, user, configPath }: Plan): string {
+  const volatile = written.filter((path) => path.startsWith('/run/'))
+  const lasting = written.filter((path) => !path.startsWith('/run/'))
+  return `Once on every control-plane node, as root:
+
+  install -d -m 0750 -o root -g ${user} ${configPath.replace(/\/[^/]*$/, '')}    # config and credentials: mode 0640, group ${user}
+${lasting.map((path) => `  install -d -m 0700 -o ${user} -g ${user} ${path}\n`).join('')}${volatile
+  .map(
+    (path) =>
+      `  echo 'd ${path} 0700 ${user} ${user}' >> /etc/tmpfiles.d/trousseau.conf    # /run is empty after a boot\n`,
+  )
+  .join(
+    '',
+  )}${volatile.length > 0 ? '  systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf\n' : ''}
+kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket. Where it has a user of its
+own, give socket.group and socket.mode "0660" in the config, and the folder the same group and mode 0750.`
+}

@@ -1,0 +1,203 @@
+// deno-lint-ignore-file no-explicit-any
+/** What `trousseau manifests` prints, kind by kind. @module */
+
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import * as assert from 'uvu/assert'
+import { parseAllDocuments } from 'yaml'
+import { KIND_NAMES } from '../../src/cli/manifests/kinds.ts'
+import { runProgram } from '../../src/cli/program.ts'
+import { MANIFEST_CONFIG } from '../_lib/manifest_config.ts'
+import { memoryIo } from '../_lib/memory_io.ts'
+import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const test = suite('cli/manifests', () => ({}))
+
+async function made(folder: TempFolder, kind: string, config: object, ...flags: string[]) {
+  await writeFile(folder.at('config.json'), JSON.stringify(config))
+  const io = memoryIo()
+  const args = ['manifests', kind, '--config', folder.at('config.json'), ...flags]
+  const code = await runProgram(args, io)
+  return { code, out: io.printed(), err: io.complained() }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
+async function objectsOf(kind: string, config: object, ...flags: string[]): Promise<any[]> {
+  await using folder = await tempFolder()
+  const { code, out, err } = await made(folder, kind, config, ...flags)
+  assert.is(code, 0, err)
+  return parseAllDocuments(out.replaceAll(/^# ----.*$/gm, '---')).flatMap((document) => {
+    assert.equal(document.errors, [])
+    const value: unknown = document.toJS()
+    return value === null ? [] : [value]
+  })
+}
+
+for (const kind of KIND_NAMES.filter(
+  (name) => !['systemd', 'vault', 'vault-agent'].includes(name),
+)) {
+  test(`manifests ${kind} prints YAML with comments that explain it`, async () => {
+    await using folder = await tempFolder()
+
+    assert.ok((await objectsOf(kind, MANIFEST_CONFIG)).length > 0)
+    const { out } = await made(folder, kind, MANIFEST_CONFIG)
+    assert.match(out, /^# /)
+    assert.not.match(out, /undefined|null,|\[object/)
+  })
+}
+
+test('the pod mounts what the config names and nothing more, asks /livez alone, and has no rights', async () => {
+  const [pod] = await objectsOf('static-pod', MANIFEST_CONFIG)
+
+  const [container] = pod.spec.containers
+  assert.equal(
+    container.volumeMounts.map(({ mountPath, readOnly }: Record<string, unknown>) => [
+      mountPath,
+      readOnly,
+    ]),
+    [
+      ['/run/trousseau', undefined],
+      ['/var/lib/trousseau/state', undefined],
+      ['/etc/trousseau', true],
+      ['/srv/pki', true],
+    ],
+  )
+  assert.equal(
+    pod.spec.volumes.map(({ hostPath }: { hostPath: { path: string } }) => hostPath.path),
+    container.volumeMounts.map(({ mountPath }: { mountPath: string }) => mountPath),
+  )
+  assert.equal(container.livenessProbe.httpGet, { host: '127.0.0.1', port: 8787, path: '/livez' })
+  assert.is(container.readinessProbe, undefined)
+  assert.equal(container.securityContext, {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+  })
+  assert.is(pod.spec.hostNetwork, true)
+  assert.is(pod.spec.automountServiceAccountToken, false)
+})
+
+test('without an admin server on a port there is no probe, and the manifest says so', async () => {
+  const { admin: _, ...config } = MANIFEST_CONFIG
+  await using folder = await tempFolder()
+
+  const { out } = await made(folder, 'static-pod', config)
+
+  assert.match(out, /# No probes: the config has no admin.listen/)
+  assert.not.match(out, /livenessProbe/)
+})
+
+test('a ServiceAccount token and the right to review it are there only for the login method kubernetes', async () => {
+  const [provider] = MANIFEST_CONFIG.providers
+  const auth = { method: 'kubernetes', role: 'trousseau' }
+  const kinds = (objects: { kind: string }[]) => objects.map(({ kind }) => kind)
+
+  const plain = await objectsOf('daemonset', MANIFEST_CONFIG)
+  const asking = await objectsOf('daemonset', {
+    ...MANIFEST_CONFIG,
+    providers: [{ ...provider, auth }],
+  })
+
+  assert.equal(kinds(plain), ['ServiceAccount', 'DaemonSet'])
+  assert.equal(kinds(asking), ['ServiceAccount', 'ClusterRoleBinding', 'DaemonSet'])
+  const names = (object: { spec: { template: { spec: { volumes: { name: string }[] } } } }) =>
+    object.spec.template.spec.volumes.map(({ name }) => name)
+  assert.ok(names(asking[2]).includes('token'))
+  assert.not.ok(names(plain[1]).includes('token'))
+})
+
+test('the unit loads what the config expects from systemd, and keeps the socket folder over a restart', async () => {
+  await using folder = await tempFolder()
+  const [provider] = MANIFEST_CONFIG.providers
+  const secretIdFile = '/run/credentials/trousseau.service/secret-id'
+  const auth = { ...provider?.auth, secretIdFile }
+
+  const { out } = await made(folder, 'systemd', {
+    ...MANIFEST_CONFIG,
+    providers: [{ ...provider, auth }],
+  })
+
+  assert.match(out, /^LoadCredentialEncrypted=secret-id:\/etc\/credstore.encrypted\/secret-id$/m)
+  assert.match(out, /^RuntimeDirectory=trousseau$/m)
+  assert.match(out, /^RuntimeDirectoryPreserve=yes$/m)
+  assert.match(out, /^StateDirectory=trousseau\/state$/m)
+  assert.match(
+    out,
+    /^ExecStart=\/usr\/local\/bin\/trousseau serve --config \/etc\/trousseau\/trousseau.yaml$/m,
+  )
+})
+
+test('the EncryptionConfiguration names v2, the socket, and identity last', async () => {
+  const flags = [
+    '--provider-name',
+    'kms-one',
+    '--resources',
+    'secrets,configmaps,widgets.example.org',
+  ]
+  const [config] = await objectsOf('encryption-config', MANIFEST_CONFIG, ...flags)
+
+  const [rule] = config.resources
+  assert.equal(rule.resources, ['secrets', 'configmaps', 'widgets.example.org'])
+  assert.equal(rule.providers, [
+    {
+      kms: {
+        apiVersion: 'v2',
+        name: 'kms-one',
+        endpoint: 'unix:///run/trousseau/kms.sock',
+        timeout: '3s',
+      },
+    },
+    { identity: {} },
+  ])
+})
+
+test('--out writes the files, and overwrites none', async () => {
+  await using folder = await tempFolder()
+  const flags = ['--out', folder.at('made')]
+  const first = await made(folder, 'kustomize', MANIFEST_CONFIG, ...flags)
+  assert.is(first.code, 0)
+  assert.equal((await readdir(folder.at('made'))).toSorted(), [
+    'daemonset.yaml',
+    'kustomization.yaml',
+  ])
+  await writeFile(folder.at('made/daemonset.yaml'), 'precious')
+
+  const again = await made(folder, 'kustomize', MANIFEST_CONFIG, ...flags)
+
+  assert.is(again.code, 1)
+  assert.match(again.err, /kustomization.yaml: it is there already: name another folder/)
+  assert.is(await readFile(folder.at('made/daemonset.yaml'), 'utf8'), 'precious')
+})
+
+test('a kind that the config gives no occasion for is refused', async () => {
+  await using folder = await tempFolder()
+  const config = {
+    ...MANIFEST_CONFIG,
+    providers: [{ name: 'l', type: 'local', keyFile: '/srv/k' }],
+  }
+
+  const { code, err } = await made(folder, 'vault', config)
+
+  assert.is(code, 2)
+  assert.match(err, /has no provider that "manifests vault" is about/)
+})
+
+for (const [flag, value, wanted] of [
+  ['--image', undefined, /argument missing/],
+  ['--user', 'root', /Wanted a numeric user id/],
+  ['--config-path', 'relative', /Wanted an absolute path/],
+  ['--resources', 'Secrets!', /Wanted names as in an EncryptionConfiguration/],
+  ['--provider-name', 'a:b', /Wanted small letters, digits and "-"/],
+] as const) {
+  test(`${flag} ${value ?? ''} is refused`, async () => {
+    await using folder = await tempFolder()
+    const flags = value === undefined ? [flag] : [flag, value]
+
+    const { code, err } = await made(folder, 'static-pod', MANIFEST_CONFIG, ...flags)
+
+    assert.is(code, 2)
+    assert.match(err, wanted)
+  })
+}
+
+test.run()

@@ -1,0 +1,140 @@
+/** What `trousseau manifests` prints and what the chart renders, before a real API server, Helm and systemd. @module */
+
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import * as assert from 'uvu/assert'
+import { parseAllDocuments } from 'yaml'
+import { startApiServer } from '../_lib/cluster/api_server.ts'
+import { helmBinary } from '../_lib/cluster/binaries.ts'
+import { startEtcd } from '../_lib/cluster/etcd.ts'
+import { MANIFEST_CONFIG } from '../_lib/manifest_config.ts'
+import { bundleCommand } from '../_lib/plugin_process.ts'
+import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
+
+const CHART = fileURLToPath(new URL('../../deploy/chart/', import.meta.url))
+/** systemd's exposure in tenths: "OK" ends at 4.9, and an unprotected service has 9.6. */
+const EXPOSURE = 20
+const run = promisify(execFile)
+const test = suite('cluster/manifests', () => ({}), 300_000)
+
+const WITH_TOKEN = {
+  ...MANIFEST_CONFIG,
+  providers: [
+    { ...MANIFEST_CONFIG.providers[0], auth: { method: 'kubernetes', role: 'trousseau' } },
+  ],
+}
+const CONFIGS = {
+  'a config with AppRole': MANIFEST_CONFIG,
+  'a config with a ServiceAccount': WITH_TOKEN,
+}
+
+/** Prints it with the bundle, into a file of that name. */
+async function printed(folder: TempFolder, kind: string, config: object): Promise<string> {
+  await writeFile(folder.at('config.json'), JSON.stringify(config))
+  const args = ['manifests', kind, '--config', folder.at('config.json')]
+  const [command, all] = bundleCommand({ folder: folder.path }, args)
+  const { stdout } = await run(command, all)
+  await writeFile(folder.at(`${kind}.yaml`), stdout)
+  return stdout
+}
+
+test('a real API server takes the objects in a dry run, and the EncryptionConfiguration in earnest', async () => {
+  await using folder = await tempFolder()
+  await using etcd = await startEtcd(folder.path)
+  const [name, resources] = ['trousseau', 'secrets,configmaps']
+  const encryption = await printed(folder, 'encryption-config', MANIFEST_CONFIG)
+  await using server = await startApiServer({ folder: folder.path, etcd })
+  // Nobody makes it where no controller runs.
+  await server.kubectl('create', 'serviceaccount', 'default', '-n', 'kube-system')
+  await server.kubectl('create', 'serviceaccount', 'trousseau', '-n', 'kube-system')
+
+  for (const config of Object.values(CONFIGS)) {
+    for (const kind of ['static-pod', 'daemonset', 'vault-agent']) {
+      const text = await printed(folder, kind, config)
+      // Of several files the one with objects.
+      const objects = text.slice(text.search(/^apiVersion:/m))
+      await writeFile(folder.at('objects.yaml'), objects)
+      const apply = [
+        'apply',
+        '--dry-run=server',
+        '--validate=strict',
+        '-f',
+        folder.at('objects.yaml'),
+      ]
+      assert.match(await server.kubectl(...apply), /trousseau.*\(server dry run\)/)
+    }
+  }
+  await server.process.stop()
+  await using encrypting = await startApiServer(
+    { folder: folder.path, etcd, encryption, name: 'encrypting' },
+    { launchOnly: true },
+  )
+  await until(
+    'it has read its config and looks for the plugin',
+    () => {
+      assert.not.ok(encrypting.process.exited, encrypting.process.output().slice(-2_000))
+      return /trousseau.*(?:kms\.sock|not healthy|failed)/.test(encrypting.process.output())
+    },
+    { limitMs: 60_000 },
+  )
+  assert.ok(encryption.includes(name) && resources.includes('secrets'))
+})
+
+for (const [what, config] of Object.entries(CONFIGS)) {
+  test(`the chart renders the objects of the DaemonSet, to the letter, for ${what}`, async () => {
+    await using folder = await tempFolder()
+    await printed(folder, 'helm-values', config)
+    const helm = await helmBinary()
+
+    const args = ['template', 'trousseau', CHART, '--namespace', 'kube-system']
+    const rendered = await run(helm, [...args, '--values', folder.at('helm-values.yaml')])
+
+    const byKind = (text: string) =>
+      parseAllDocuments(text)
+        .map((document): { kind: string } => document.toJS())
+        .filter((object) => object !== null)
+        .toSorted((a, b) => (a.kind < b.kind ? -1 : 1))
+    assert.equal(byKind(rendered.stdout), byKind(await printed(folder, 'daemonset', config)))
+  })
+}
+
+test("the chart's own values render, pass its lint, and a wrong one is refused", async () => {
+  const helm = await helmBinary()
+
+  const { stdout } = await run(helm, ['template', 'trousseau', CHART])
+  assert.match(stdout, /kind: DaemonSet/)
+  await run(helm, ['lint', '--strict', CHART])
+  const refused = await run(helm, ['template', 'trousseau', CHART, '--set', 'user=root']).catch(
+    (error: { stderr: string }) => error.stderr,
+  )
+  assert.match(String(refused), /user/)
+})
+
+test('the unit passes systemd-analyze verify, and its exposure is below 2', async () => {
+  await using folder = await tempFolder()
+  const text = await printed(folder, 'systemd', MANIFEST_CONFIG)
+  // Where nothing is installed, another program stands in for the plugin's.
+  const unit = text
+    .slice(0, text.indexOf('# ---- trousseau.sysusers'))
+    .replace('/usr/local/bin/trousseau', '/bin/true')
+  const file = folder.at('trousseau.service')
+  await writeFile(file, unit)
+
+  const { stderr } = await run('systemd-analyze', ['verify', '--man=no', file])
+  assert.is(stderr, '')
+  // Exits non-zero above the threshold.
+  await run('systemd-analyze', [
+    'security',
+    '--offline=true',
+    `--threshold=${EXPOSURE}`,
+    '--no-pager',
+    file,
+  ])
+  assert.match(await readFile(file, 'utf8'), /ProtectSystem=strict/)
+})
+
+test.run()
