@@ -13,7 +13,7 @@ import { KmsError } from '../kms/errors.ts'
 export interface Exchange {
   readonly origin: string
   readonly path: string
-  readonly method: 'GET' | 'POST' | 'PUT'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
   /** Its reason is what the exchange rejects with. */

@@ -22,6 +22,8 @@ export interface TlsOptions {
   /** PEM of the client certificate, and of its key where `keyFile` is absent. */
   readonly certFile?: string | undefined
   readonly keyFile?: string | undefined
+  /** The same as text, from whoever has no files of them. */
+  readonly pem?: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined
   /** Takes any certificate, so that anybody on the way can read keys. */
   readonly dangerouslySkipVerification?: boolean | undefined
 }
@@ -46,13 +48,14 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE----
 
 /** @throws KmsError `unavailable`; whatever is wrong may be mended while the plugin runs */
 export async function readTlsMaterial(options: TlsOptions): Promise<TlsMaterial> {
-  const { caFile, caDir, certFile, keyFile } = options
+  const { caFile, caDir, certFile, keyFile, pem = {} } = options
   const ca = [
+    ...(pem.ca === undefined ? [] : [pem.ca]),
     ...(caFile === undefined ? [] : [await read(caFile, 'tls.caFile')]),
     ...(caDir === undefined ? [] : await readFolder(caDir)),
   ]
-  const cert = certFile === undefined ? undefined : await read(certFile, 'tls.certFile')
-  const key = keyFile === undefined ? cert : await read(keyFile, 'tls.keyFile')
+  const cert = certFile === undefined ? pem.cert : await read(certFile, 'tls.certFile')
+  const key = keyFile === undefined ? (pem.key ?? cert) : await read(keyFile, 'tls.keyFile')
   const material = {
     fingerprint: fingerprintOf([...ca, '', cert ?? '', key ?? '']),
     ca: ca.length === 0 ? undefined : ca,

@@ -1,11 +1,26 @@
-/** What the tools ask of a Kubernetes API server. @module */
+/**
+ * What the tools ask of a Kubernetes API server: any status is an answer, and no
+ * message says anything of what was sent or answered.
+ *
+ * @module
+ */
+
+import { readSecretFile } from '../auth/secret_file.ts'
+import { type HttpAnswer, HttpClient } from '../http/client.ts'
+import { Transport } from '../http/transport.ts'
+import type { Clock } from '../kms/clock.ts'
+import type { EventSink } from '../kms/events.ts'
+import type { KubeAccess } from './access.ts'
 
 export interface KubeRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Begins with `/`; may have a query. */
   readonly path: string
   /** Sent as JSON. */
   readonly body?: unknown
+  /** `application/json` where absent. */
+  readonly contentType?: string
+  readonly accept?: string
   readonly signal?: AbortSignal
 }
 
@@ -24,4 +39,61 @@ export interface KubeClient extends AsyncDisposable {
   readonly server: string
   /** @throws KmsError `unavailable`, or the reason of the signal; any status is an answer */
   send(request: KubeRequest): Promise<KubeAnswer>
+}
+
+const LIMIT_MS = 30_000
+
+export function connectKube(
+  access: KubeAccess,
+  { clock, events }: { readonly clock: Clock; readonly events: EventSink },
+): KubeClient {
+  const { server, tls } = access
+  const transport = new Transport({ provider: 'kube-apiserver', tls, clock, events })
+  const http = new HttpClient(new URL(server).origin, transport)
+  const base = new URL(server).pathname.replace(/\/$/, '')
+  return {
+    server,
+    async send({ method, path, body, contentType = 'application/json', accept, signal }) {
+      const limit = AbortSignal.timeout(LIMIT_MS)
+      const answer = await http.send({
+        method,
+        path: `${base}${path}`,
+        headers: {
+          'content-type': contentType,
+          accept: accept ?? 'application/json',
+          'user-agent': 'trousseau',
+          ...(await authorization(access)),
+        },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+        repeatable: method !== 'POST',
+      })
+      return answerOf(answer)
+    },
+    [Symbol.asyncDispose]: () => transport.close(),
+  }
+}
+
+/** A token in a file is read each time: the kubelet replaces it. */
+async function authorization({ token, tokenFile }: KubeAccess): Promise<Record<string, string>> {
+  const secret = tokenFile === undefined ? token : await readSecretFile(tokenFile, 'the kubeconfig')
+  return secret === undefined ? {} : { authorization: `Bearer ${secret}` }
+}
+
+function answerOf({ status, text, header, serviceTime }: HttpAnswer): KubeAnswer {
+  const seconds = Number(header('retry-after') ?? Number.NaN)
+  return {
+    status,
+    body: jsonOrText(text),
+    retryAfterMs: Number.isNaN(seconds) ? undefined : seconds * 1_000,
+    serverTime: serviceTime,
+  }
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
 }
