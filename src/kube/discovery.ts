@@ -1,0 +1,83 @@
+/** Which resources an API server has, and how the words of an EncryptionConfiguration name them. @module */
+
+import * as v from 'valibot'
+import { KmsError } from '../kms/errors.ts'
+import type { KubeClient } from './client.ts'
+import { succeeded } from './status.ts'
+
+export interface Resource {
+  /** Empty for the core group. */
+  readonly group: string
+  readonly version: string
+  /** In the plural: `secrets`. */
+  readonly name: string
+}
+
+const groupList = v.object({
+  groups: v.array(
+    v.object({ name: v.string(), preferredVersion: v.object({ version: v.string() }) }),
+  ),
+})
+const resourceList = v.object({
+  resources: v.array(v.object({ name: v.string(), verbs: v.optional(v.array(v.string()), []) })),
+})
+
+/** `secrets`, `widgets.example.org`. */
+export function resourceName({ name, group }: Resource): string {
+  return group === '' ? name : `${name}.${group}`
+}
+
+/** The path of all objects of a resource. */
+export function pathOf({ group, version, name }: Resource): string {
+  return group === '' ? `/api/${version}/${name}` : `/apis/${group}/${version}/${name}`
+}
+
+/**
+ * @param wanted as in an EncryptionConfiguration: `secrets`, `widgets.example.org`, `*.` for the
+ *   core group, `*.apps`, `*.*`
+ * @throws KmsError `request_invalid` for what the API server does not have
+ */
+export async function findResources(
+  kube: KubeClient,
+  wanted: readonly string[],
+): Promise<Resource[]> {
+  const groups = new Map<string, string>([['', 'v1']])
+  const listed = await succeeded(kube, { method: 'GET', path: '/apis' }, groupList)
+  for (const { name, preferredVersion } of listed.groups) groups.set(name, preferredVersion.version)
+  const found = new Map<string, Resource>()
+  for (const words of wanted) {
+    const resources = await matching(kube, words, groups)
+    for (const resource of resources) found.set(resourceName(resource), resource)
+  }
+  return [...found.values()]
+}
+
+async function matching(
+  kube: KubeClient,
+  words: string,
+  groups: ReadonlyMap<string, string>,
+): Promise<Resource[]> {
+  const [, name = words, group = ''] = /^([^.]+)\.(.*)$/.exec(words) ?? []
+  const asked = group === '*' ? [...groups.keys()] : [group]
+  const all: Resource[] = []
+  for (const each of asked) {
+    const version = groups.get(each)
+    if (version !== undefined) all.push(...(await resourcesOf(kube, each, version)))
+  }
+  const matched = all.filter((resource) => name === '*' || resource.name === name)
+  if (matched.length > 0 || name === '*') return matched
+  throw new KmsError(
+    `${kube.server} has no resource ${words} that can be listed and changed: wanted its plural and group, such as secrets or widgets.example.org`,
+    { code: 'request_invalid' },
+  )
+}
+
+async function resourcesOf(kube: KubeClient, group: string, version: string): Promise<Resource[]> {
+  const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+  const { resources } = await succeeded(kube, { method: 'GET', path }, resourceList)
+  return resources
+    .filter(
+      ({ name, verbs }) => !name.includes('/') && verbs.includes('list') && verbs.includes('patch'),
+    )
+    .map(({ name }) => ({ group, version, name }))
+}

@@ -1,0 +1,221 @@
+/**
+ * Has an API server write objects anew, so that they are encrypted with the key of
+ * today. An empty patch does that: the API server reads the object, changes nothing,
+ * sees that what is stored is stale, and writes it. No object leaves the API server;
+ * only names are listed.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as v from 'valibot'
+import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
+import { pathOf, type Resource } from './discovery.ts'
+import { refusalOf, succeeded } from './status.ts'
+
+export interface ObjectName {
+  /** Empty where the resource has no namespaces. */
+  readonly namespace: string
+  readonly name: string
+}
+
+export interface RewriteOptions {
+  /** Objects a second, at most. */
+  readonly rate: number
+  /** Objects up to this one, in the order of their names, are done already. */
+  readonly after?: ObjectName | undefined
+  /** Only counts. */
+  readonly dryRun: boolean
+  readonly stop: AbortSignal
+  /** How many there are, as soon as that is known. */
+  onTotal(count: number): void
+  /** Everything up to this object is done. */
+  onDone(object: ObjectName): void
+  onFailed(object: ObjectName, error: Error): void
+}
+
+export interface Rewritten {
+  readonly done: number
+  /** Deleted meanwhile. */
+  readonly gone: number
+  readonly failed: number
+  /** False where it was stopped. */
+  readonly finished: boolean
+}
+
+const PAGE = 250
+/** Lists of names and versions alone. */
+const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
+const MERGE_PATCH = 'application/merge-patch+json'
+const LANES = 4
+const TRIES = 6
+const FIRST_PAUSE_MS = 100
+
+const metadataList = v.object({
+  metadata: v.object({
+    continue: v.optional(v.string(), ''),
+    remainingItemCount: v.optional(v.number(), 0),
+  }),
+  items: v.array(
+    v.object({
+      metadata: v.object({ name: v.string(), namespace: v.optional(v.string(), '') }),
+    }),
+  ),
+})
+
+/** The order in which etcd, and so a list, has them. */
+export function isAfter(a: ObjectName, b: ObjectName): boolean {
+  const [first, second] = [`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`]
+  return Buffer.compare(Buffer.from(first), Buffer.from(second)) > 0
+}
+
+/** @throws KmsError where objects cannot be listed; what fails with one object is counted */
+export async function rewrite(
+  kube: KubeClient,
+  resource: Resource,
+  options: RewriteOptions,
+): Promise<Rewritten> {
+  const run = new Run(kube, resource, options)
+  const names = await run.list()
+  options.onTotal(names.length)
+  return options.dryRun
+    ? { done: names.length, gone: 0, failed: 0, finished: true }
+    : await run.rewriteAll(names)
+}
+
+class Run {
+  readonly #kube: KubeClient
+  readonly #resource: Resource
+  readonly #options: RewriteOptions
+  readonly #start = performance.now()
+  #started = 0
+  #gone = 0
+  #failed = 0
+  /** No request before this, since the API server asked for it. */
+  #notBefore = 0
+
+  constructor(kube: KubeClient, resource: Resource, options: RewriteOptions) {
+    this.#kube = kube
+    this.#resource = resource
+    this.#options = options
+  }
+
+  /** What is made after this is encrypted with the new key anyhow. */
+  async list(): Promise<ObjectName[]> {
+    const { after } = this.#options
+    const names: ObjectName[] = []
+    let next = ''
+    do {
+      const query = new URLSearchParams({ limit: String(PAGE) })
+      if (next !== '') query.set('continue', next)
+      const path = `${pathOf(this.#resource)}?${query}`
+      const request: KubeRequest = {
+        method: 'GET',
+        path,
+        accept: METADATA,
+        signal: this.#options.stop,
+      }
+      const page = await succeeded(this.#kube, request, metadataList)
+      names.push(...page.items.map(({ metadata: { namespace, name } }) => ({ namespace, name })))
+      next = page.metadata.continue
+    } while (next !== '')
+    return after === undefined ? names : names.filter((each) => isAfter(each, after))
+  }
+
+  async rewriteAll(names: readonly ObjectName[]): Promise<Rewritten> {
+    const { stop, onDone } = this.#options
+    const settled: boolean[] = []
+    let [next, done] = [0, 0]
+    const lane = async () => {
+      while (next < names.length && !stop.aborted) {
+        const at = next
+        next += 1
+        const name = names[at]
+        if (name === undefined) return
+        settled[at] = await this.#one(name)
+        // Told in order, so that whoever goes on later leaves nothing out.
+        for (
+          let told = names[done];
+          settled[done] === true && told !== undefined;
+          told = names[done]
+        ) {
+          done += 1
+          onDone(told)
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: LANES }, lane))
+    const [gone, failed] = [this.#gone, this.#failed]
+    return { done: done - gone - failed, gone, failed, finished: done === names.length }
+  }
+
+  /** False where it was stopped before the object was done. */
+  async #one(object: ObjectName): Promise<boolean> {
+    const { stop, onFailed } = this.#options
+    try {
+      await this.#pace()
+      const answer = await this.#patch(object)
+      if (answer.status === 404) this.#gone += 1
+      return true
+    } catch (error) {
+      if (stop.aborted) return false
+      this.#failed += 1
+      onFailed(object, error instanceof Error ? error : new Error(String(error)))
+      return true
+    }
+  }
+
+  async #pace(): Promise<void> {
+    const { rate, stop } = this.#options
+    const due = Math.max(this.#start + (this.#started * 1_000) / rate, this.#notBefore)
+    this.#started += 1
+    const left = due - performance.now()
+    if (left > 0) await sleep(left, undefined, { signal: stop })
+  }
+
+  /** Tries again what may pass: too much to do, somebody else wrote at the same time, no answer. */
+  async #patch(object: ObjectName): Promise<KubeAnswer> {
+    const request: KubeRequest = {
+      method: 'PATCH',
+      path: `${objectPath(this.#resource, object)}?fieldManager=trousseau-migrate`,
+      body: {},
+      contentType: MERGE_PATCH,
+      accept: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
+      signal: this.#options.stop,
+    }
+    for (let tried = 1; ; tried += 1) {
+      const last = tried === TRIES || this.#options.stop.aborted
+      const answer = await this.#kube.send(request).catch((error: unknown) => {
+        if (last) throw error
+      })
+      if (answer !== undefined && isSettled(answer)) return answer
+      if (answer !== undefined && (last || !mayPass(answer))) {
+        throw refusalOf(this.#kube, request, answer)
+      }
+      await this.#rest(answer, FIRST_PAUSE_MS * 2 ** tried)
+    }
+  }
+
+  async #rest(answer: KubeAnswer | undefined, pauseMs: number): Promise<void> {
+    const wait = answer?.retryAfterMs ?? pauseMs
+    // A rate limit is for everyone.
+    if (answer?.status === 429) this.#notBefore = performance.now() + wait
+    await sleep(wait, undefined, { signal: this.#options.stop })
+  }
+}
+
+function objectPath(resource: Resource, { namespace, name }: ObjectName): string {
+  const collection = pathOf(resource)
+  const at = collection.lastIndexOf('/') + 1
+  const inside = namespace === '' ? '' : `namespaces/${namespace}/`
+  return `${collection.slice(0, at)}${inside}${collection.slice(at)}/${name}`
+}
+
+function isSettled({ status }: KubeAnswer): boolean {
+  return status < 300 || status === 404
+}
+
+function mayPass({ status }: KubeAnswer): boolean {
+  return status === 409 || status === 429 || status >= 500
+}
