@@ -50,10 +50,7 @@ export function readMeta(start: Buffer, refuse: Refuse): Meta {
   )
 }
 
-function metaAt(
-  start: Buffer,
-  at: number,
-): (Meta & { readonly transaction: bigint }) | undefined {
+function metaAt(start: Buffer, at: number): (Meta & { readonly transaction: bigint }) | undefined {
   if (!magicAt(start, at)) return undefined
   const checksum = start.readBigUInt64LE(at + BODY_BYTES)
   if (fnv1a(start.subarray(at, at + BODY_BYTES)) !== checksum) return undefined

@@ -40,7 +40,11 @@ export function openRaw(path: string): RawFile {
       new KmsError(`Cannot read ${path}: ${what}. Use another snapshot, or take a new one`, {
         code: 'ciphertext_invalid',
       }),
-    read: (into, at) => into.subarray(0, attempt(() => readSync(descriptor, into, 0, into.length, at), unread(path))),
+    read: (into, at) =>
+      into.subarray(
+        0,
+        attempt(() => readSync(descriptor, into, 0, into.length, at), unread(path)),
+      ),
     [Symbol.dispose]: close,
   }
 }

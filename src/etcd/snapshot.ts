@@ -12,7 +12,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash, hash } from 'node:crypto'
 import { setImmediate as others } from 'node:timers/promises'
-import { fromBinary } from '@bufbuild/protobuf'
+import { create, fromBinary } from '@bufbuild/protobuf'
 import { BoltFile } from './bolt_file.ts'
 import type { Leaf } from './bolt_page.ts'
 import { type KeyValue, KeyValueSchema } from './range_pb.ts'
@@ -27,7 +27,8 @@ export interface Snapshot extends ObjectSource {
 interface Change {
   readonly revision: bigint
   readonly deletes: boolean
-  readonly entry: Leaf
+  readonly key: Uint8Array
+  readonly value: Uint8Array
 }
 
 const DIGEST_BYTES = 32
@@ -53,7 +54,7 @@ export async function openSnapshot(path: string, prefix: string): Promise<Snapsh
   try {
     const verified = await verify(file)
     const database = new BoltFile(file)
-    const index = await indexOf(database, Buffer.from(`${prefix}/`), file.refuse)
+    const index = await indexOf(database, `${prefix}/`, file.refuse)
     return {
       verified,
       revision: index.revision,
@@ -93,24 +94,32 @@ interface Index {
   readonly live: Uint32Array
 }
 
-async function indexOf(database: BoltFile, prefix: Buffer, refuse: Refuse): Promise<Index> {
+async function indexOf(database: BoltFile, prefix: string, refuse: Refuse): Promise<Index> {
   const last = new Map<string, number>()
   let revision = compacted(database, refuse)
-  let at = -1
-  for (const changes of changesOf(database, refuse)) {
-    for (const change of changes) {
+  let at = 0
+  for (const entries of database.bucket('key')) {
+    for (const change of changesOf(entries, refuse)) {
+      note(last, change, at, Buffer.from(prefix))
+      revision = later(revision, change.revision)
       at += 1
-      revision = change.revision > revision ? change.revision : revision
-      const { key } = keyValue(change, refuse)
-      if (prefix.compare(key, 0, prefix.length) !== 0) continue
-      const digest = hash('sha256', key, 'buffer').toString('latin1', 0, KEY_DIGEST_BYTES)
-      // Taken out first, so that the map stays in the order of revisions.
-      last.delete(digest)
-      if (!change.deletes) last.set(digest, at)
     }
     await others()
   }
   return { revision, live: Uint32Array.from(last.values()) }
+}
+
+function note(
+  last: Map<string, number>,
+  { key, deletes }: Change,
+  at: number,
+  prefix: Buffer,
+): void {
+  if (!prefix.equals(key.subarray(0, prefix.length))) return
+  const digest = hash('sha256', key, 'buffer').toString('latin1', 0, KEY_DIGEST_BYTES)
+  // Taken out first, so that the map stays in the order of changes.
+  last.delete(digest)
+  if (!deletes) last.set(digest, at)
 }
 
 async function* livePages(
@@ -120,16 +129,13 @@ async function* livePages(
 ): AsyncGenerator<readonly StoredObject[]> {
   let page: StoredObject[] = []
   let bytes = 0
-  let at = -1
+  let at = 0
   let next = 0
-  for (const changes of changesOf(database, refuse)) {
-    for (const change of changes) {
-      at += 1
-      if (at !== live[next]) continue
+  for (const entries of database.bucket('key')) {
+    for (const { key, value, revision } of changesOf(entries, refuse)) {
+      if (at++ !== live[next]) continue
       next += 1
-      const { key, value } = keyValue(change, refuse)
-      page.push({ key, value, modRevision: change.revision })
-      // As long as one value is held, its whole page is.
+      page.push({ key, value, modRevision: revision })
       bytes += value.length
     }
     if (page.length < PAGE_OBJECTS && bytes < PAGE_BYTES) continue
@@ -141,28 +147,30 @@ async function* livePages(
   if (page.length > 0) yield page
 }
 
-function* changesOf(database: BoltFile, refuse: Refuse): Generator<Change[]> {
-  for (const entries of database.bucket('key')) {
-    yield entries.map((entry) => ({ ...revisionOf(entry.key, refuse), entry }))
-  }
+function changesOf(entries: readonly Leaf[], refuse: Refuse): Change[] {
+  return entries.map((entry) => {
+    const { revision, deletes } = revisionOf(entry.key, refuse)
+    const { key, value, modRevision } = keyValue(entry.value)
+    // Of a deletion only the key is there.
+    const fits = key.length > 0 && (deletes || modRevision === revision)
+    if (!fits) throw refuse(`it is damaged: revision ${revision} is not a key and its value`)
+    return { revision, deletes, key, value }
+  })
 }
 
-function revisionOf(name: Buffer, refuse: Refuse): Omit<Change, 'entry'> {
-  const marked = name.length === REVISION_BYTES + 1 && name[REVISION_BYTES] === TOMBSTONE
-  const formed = (name.length === REVISION_BYTES || marked) && name[8] === SEPARATOR
-  if (!formed) throw refuse('it is damaged: an entry of bucket "key" has no revision')
-  return { revision: name.readBigUInt64BE(0), deletes: marked }
-}
-
-/** Of a deletion only the key is there. */
-function keyValue({ entry, revision, deletes }: Change, refuse: Refuse): KeyValue {
+function keyValue(bytes: Buffer): KeyValue {
   try {
-    const kv = fromBinary(KeyValueSchema, entry.value, { readUnknownFields: false })
-    if (kv.key.length > 0 && (deletes || kv.modRevision === revision)) return kv
+    return fromBinary(KeyValueSchema, bytes, { readUnknownFields: false })
   } catch {
-    // Told below.
+    return create(KeyValueSchema)
   }
-  throw refuse(`it is damaged: revision ${revision} is not a key and its value`)
+}
+
+function revisionOf(name: Buffer, refuse: Refuse): Pick<Change, 'revision' | 'deletes'> {
+  const deletes = name.length === REVISION_BYTES + 1 && name[REVISION_BYTES] === TOMBSTONE
+  const formed = (name.length === REVISION_BYTES || deletes) && name[8] === SEPARATOR
+  if (!formed) throw refuse('it is damaged: where a revision belongs there is none')
+  return { revision: name.readBigUInt64BE(0), deletes }
 }
 
 /** Up to where etcd had forgotten old changes: after all keys are gone nothing else tells the revision. */
@@ -171,9 +179,12 @@ function compacted(database: BoltFile, refuse: Refuse): bigint {
   for (const entries of database.bucket('meta')) {
     for (const { key, value } of entries) {
       if (!COMPACTIONS.includes(key.toString())) continue
-      const at = revisionOf(value, refuse).revision
-      if (at > revision) revision = at
+      revision = later(revision, revisionOf(value, refuse).revision)
     }
   }
   return revision
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
 }
