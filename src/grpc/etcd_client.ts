@@ -99,9 +99,12 @@ export function connectEtcd(options: EtcdClientOptions): EtcdClient {
 }
 
 function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions): Member {
-  const { protocol, host } = new URL(endpoint)
+  const { protocol, hostname, port } = new URL(endpoint)
   const { ca, client, serverName } = tls
   const secure = protocol === 'https:'
+  const standard = secure ? '443' : '80'
+  // A URL does not keep the port that its scheme has by default.
+  const target = `${hostname}:${port === '' ? standard : port}`
   const channel: ClientOptions = {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.enable_http_proxy': 0,
@@ -113,7 +116,7 @@ function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions)
   const trusted = () => credentials.createSsl(ca ?? null, client?.key ?? null, client?.cert ?? null)
   return {
     endpoint,
-    client: new Client(host, secure ? trusted() : credentials.createInsecure(), channel),
+    client: new Client(target, secure ? trusted() : credentials.createInsecure(), channel),
   }
 }
 
