@@ -33,6 +33,7 @@ const PATH = '/etcdserverpb.KV/Range'
 const PAGE_BYTES = 4 * 1024 * 1024
 const FIRST_LIMIT = 500
 const MAX_LIMIT = 10_000
+const STEP = 4
 /** The character after a slash, with which the range below a prefix ends. */
 const AFTER_SLASH = '0'
 
@@ -71,13 +72,13 @@ async function* pages(
     yield answer.kvs
     if (!answer.more) return
     key = after(answer.kvs.at(-1)?.key, key)
-    limit = limitAfter(answer.kvs)
+    limit = limitAfter(answer.kvs, limit)
   }
 }
 
 function smaller(limit: number): number {
   if (limit === 1) throw wrong('an object that is too long')
-  return Math.ceil(limit / 4)
+  return Math.ceil(limit / STEP)
 }
 
 function after(last: Uint8Array | undefined, asked: Uint8Array): Buffer {
@@ -85,9 +86,11 @@ function after(last: Uint8Array | undefined, asked: Uint8Array): Buffer {
   return Buffer.concat([last, Uint8Array.of(0)])
 }
 
-function limitAfter(kvs: readonly StoredObject[]): number {
+/** By how long these objects were; what follows may be longer, so it grows step by step. */
+function limitAfter(kvs: readonly StoredObject[], limit: number): number {
   const bytes = kvs.reduce((sum, { value }) => sum + value.length, 1)
-  return Math.min(Math.max(Math.floor((PAGE_BYTES / bytes) * kvs.length), 1), MAX_LIMIT)
+  const fitting = Math.floor((PAGE_BYTES / bytes) * kvs.length)
+  return Math.max(Math.min(fitting, limit * STEP, MAX_LIMIT), 1)
 }
 
 async function ask(
