@@ -39,6 +39,7 @@ const io: Io = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
+  showsProgress: process.stderr.isTTY === true,
   stop: stop.signal,
   ask: (question) =>
     askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),

@@ -7,6 +7,8 @@ export interface Io {
   err(text: string): void
   /** Whether standard output is a terminal that shows colours. */
   readonly color: boolean
+  /** Whether standard error is a terminal, where progress may be shown. */
+  readonly showsProgress: boolean
   /** Fires on SIGINT and SIGTERM. */
   readonly stop: AbortSignal
   /**

@@ -28,6 +28,7 @@ import {
   recoveryKeygen,
   recoveryVerify,
 } from './recovery.ts'
+import { addScan } from './scan.ts'
 import { serve, stopped } from './serve.ts'
 import { status, statusOfConfig } from './status.ts'
 import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
@@ -82,6 +83,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
     done(await Promise.race([work, interrupted]))
   }
   addAsking(program, io, short)
+  addScan(program, io, short)
   addFiles(program, io, short)
   addVault(program, io, short)
   addAzure(program, io, short)

@@ -13,7 +13,11 @@ export interface MemoryIo extends Io {
 }
 
 /** @param answers what is typed when the command asks, in this order */
-export function memoryIo({ color = false, answers = [] as string[] } = {}): MemoryIo {
+export function memoryIo({
+  color = false,
+  showsProgress = false,
+  answers = [] as string[],
+} = {}): MemoryIo {
   const stop = new AbortController()
   let out = ''
   let err = ''
@@ -26,6 +30,7 @@ export function memoryIo({ color = false, answers = [] as string[] } = {}): Memo
       err += text
     },
     color,
+    showsProgress,
     stop: stop.signal,
     environment: {},
     printed: () => out,

@@ -2,8 +2,8 @@
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
+import { isAnnotationKey } from '../../kms/annotation_key.ts'
 import { MAX_ANNOTATION_BYTES, MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../../kms/limits.ts'
-import { isAnnotationKey } from '../annotation_key.ts'
 import { codeOf, type Encrypted, median, type Probe, sameAnswer } from './probe.ts'
 import { Broken, expect, NotSeen, type Rule } from './rule.ts'
 

@@ -1,0 +1,62 @@
+/** How far a long command has come, on one line of the terminal that goes away. @module */
+
+import type { Io } from './io.ts'
+
+const EVERY_MS = 100
+const CLEARED = '\r\u001b[K'
+const BAR_CHARACTERS = 24
+
+export class Progress {
+  readonly #io: Io
+  readonly #total: number
+  readonly #what: string
+  readonly #start = performance.now()
+  #done = 0
+  #shown = false
+  #next = 0
+
+  /** @param what is counted, in the plural */
+  constructor(io: Io, total: number, what = 'keys') {
+    this.#io = io
+    this.#total = total
+    this.#what = what
+    io.stop.addEventListener('abort', () => this.clear(), { once: true })
+  }
+
+  step(count: number): void {
+    this.#done += count
+    const now = performance.now()
+    if (!this.#io.showsProgress || this.#io.stop.aborted || now < this.#next) return
+    this.#next = now + EVERY_MS
+    this.#shown = true
+    this.#io.err(
+      `${CLEARED}${progressLine(this.#done, this.#total, this.#what, now - this.#start)}`,
+    )
+  }
+
+  /** Before anything else is printed, and at the end. */
+  clear(): void {
+    if (this.#shown) this.#io.err(CLEARED)
+    this.#shown = false
+  }
+}
+
+/** The time that is left goes by how long it took so far. */
+export function progressLine(done: number, total: number, what: string, tookMs: number): string {
+  const part = Math.min(done / Math.max(total, 1), 1)
+  const bar = '#'.repeat(Math.round(part * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS, '.')
+  const rate = `${grouped(Math.round((done / Math.max(tookMs, 1)) * 1_000))}/s`
+  const left = done === 0 ? '' : `, ${seconds((tookMs / done) * Math.max(total - done, 0))} left`
+  return `[${bar}] ${grouped(done)} of ${grouped(total)} ${what}, ${rate}${left}`
+}
+
+/** `12,345` */
+export function grouped(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+function seconds(ms: number): string {
+  const whole = Math.ceil(ms / 1_000)
+  if (whole < 60) return `${whole} s`
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`
+}

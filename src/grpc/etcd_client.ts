@@ -1,0 +1,148 @@
+/**
+ * Calls to the members of an etcd cluster: bytes in, bytes out. The first member that answers is
+ * kept; where it goes away the next one is asked. What the bytes mean is not known here.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import { Client, type ClientOptions, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { KmsError } from '../kms/errors.ts'
+
+/** PEM each. */
+export interface EtcdTls {
+  /** Authorities; those of the system where there are none. */
+  readonly ca: Buffer | undefined
+  readonly client: { readonly cert: Buffer; readonly key: Buffer } | undefined
+  /** Stands in the servers' certificates instead of the host that is connected to. */
+  readonly serverName: string | undefined
+}
+
+export interface EtcdClientOptions {
+  /** `https://HOST:PORT`, or `http://HOST:PORT`, which is not encrypted. */
+  readonly endpoints: readonly string[]
+  readonly tls: EtcdTls
+  /** Of each call at each member. */
+  readonly timeoutMs: number
+  readonly maxMessageBytes: number
+}
+
+/** An answer with another status than OK. */
+export interface Refusal {
+  /** Such as `PERMISSION_DENIED`. */
+  readonly status: string
+  /** The server's own words, or this client's. */
+  readonly details: string
+}
+
+export interface EtcdClient extends AsyncDisposable {
+  /** @throws KmsError `unavailable` where no member answers */
+  call(path: string, request: Uint8Array): Promise<Uint8Array | Refusal>
+}
+
+interface Member {
+  readonly endpoint: string
+  readonly client: Client
+}
+
+const AWAY: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED]
+
+/** What OpenSSL, Node and grpc-js say, and what an operator does about it. The first that fits. */
+const REASONS: readonly (readonly [RegExp, string])[] = [
+  [/ECONNREFUSED/, 'nobody listens there'],
+  [/ENOTFOUND|EAI_AGAIN|resolution failed/, 'there is no such host'],
+  [/has expired|CERT_HAS_EXPIRED|not yet valid/, 'its certificate is not valid at this time'],
+  [
+    /self-signed|unable to (?:get|verify)|UNABLE_TO|SELF_SIGNED/,
+    'its certificate is signed by none of the authorities in --cacert',
+  ],
+  [
+    /does not match certificate|altnames|ALTNAME/,
+    'its certificate is for another name; --server-name says for which',
+  ],
+  [
+    /alert.*certificate|alert number (?:42|46|48|116)|alert unknown ca/i,
+    'it does not take the client certificate in --cert',
+  ],
+  [/wrong version number|EPROTO/, 'it does not speak TLS'],
+  [
+    /ECONNRESET|Connection dropped|socket hang up|disconnected|Connection closed/,
+    'it closed the connection: it may want https:// and a client certificate, --cert and --key',
+  ],
+  [/Deadline exceeded/i, 'no answer in time'],
+]
+
+/** Connects when the first call is made. */
+export function connectEtcd(options: EtcdClientOptions): EtcdClient {
+  let members = options.endpoints.map((endpoint) => memberOf(endpoint, options))
+  return {
+    async call(path, request) {
+      const away: Member[] = []
+      const reasons: string[] = []
+      for (const member of members) {
+        const answer = await ask(member.client, path, request, options.timeoutMs)
+        if (answer instanceof Uint8Array || !AWAY.includes(answer.code)) {
+          // From now on this one is asked first.
+          members = [...members.slice(away.length), ...away]
+          return answer instanceof Uint8Array ? answer : refusalOf(answer)
+        }
+        away.push(member)
+        reasons.push(`${member.endpoint}: ${reasonOf(answer.details)}`)
+      }
+      throw new KmsError(`etcd does not answer: ${reasons.join('; ')}`, { code: 'unavailable' })
+    },
+    [Symbol.asyncDispose]() {
+      for (const { client } of members) client.close()
+      return Promise.resolve()
+    },
+  }
+}
+
+function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions): Member {
+  const { protocol, hostname, port } = new URL(endpoint)
+  const { ca, client, serverName } = tls
+  const secure = protocol === 'https:'
+  const standard = secure ? '443' : '80'
+  // A URL does not keep the port that its scheme has by default.
+  const target = `${hostname}:${port === '' ? standard : port}`
+  const channel: ClientOptions = {
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.enable_http_proxy': 0,
+    'grpc.use_local_subchannel_pool': 1,
+    ...(secure && serverName !== undefined
+      ? { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }
+      : {}),
+  }
+  const trusted = () => credentials.createSsl(ca ?? null, client?.key ?? null, client?.cert ?? null)
+  return {
+    endpoint,
+    client: new Client(target, secure ? trusted() : credentials.createInsecure(), channel),
+  }
+}
+
+/** Never rejects. */
+function ask(
+  client: Client,
+  path: string,
+  request: Uint8Array,
+  timeoutMs: number,
+): Promise<Uint8Array | ServiceError> {
+  return new Promise((resolve) => {
+    client.makeUnaryRequest(
+      path,
+      (bytes: Uint8Array) => Buffer.from(bytes),
+      (bytes: Buffer): Uint8Array => bytes,
+      request,
+      { deadline: Date.now() + timeoutMs },
+      (error, answer) => resolve(error ?? answer ?? new Uint8Array()),
+    )
+  })
+}
+
+function refusalOf({ code, details }: ServiceError): Refusal {
+  return { status: status[code] ?? String(code), details }
+}
+
+function reasonOf(details: string): string {
+  return REASONS.find(([pattern]) => pattern.test(details))?.[1] ?? 'no connection'
+}
