@@ -14,12 +14,14 @@ import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
 import { printConfigSchema, validateConfig } from './config.ts'
 import { demo } from './demo.ts'
+import { addDoctor } from './doctor.ts'
 import { claimOf, milliseconds, policyName, roleName, type Short, socketPath } from './flags.ts'
 import { gcpkmsPolicy } from './gcpkms.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
 import { addManifests } from './manifests.ts'
+import { addMigrate } from './migrate.ts'
 import { EXIT, json, reportError } from './output.ts'
 import type { ProviderOptions } from './provider_configs.ts'
 import {
@@ -91,6 +93,8 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAwskms(program, io, short)
   addLogin(program, io, short)
   addRecovery(program, io, short)
+  addDoctor(program, io, short)
+  addMigrate(program, io, done)
   addManifests(program, io, short)
   addAbout(program, io, short)
   return program

@@ -34,6 +34,14 @@ const CALL_MS = 30_000
 const MESSAGE_BYTES = 64 * 1024 * 1024
 
 export function addStorageOptions(command: Command): Command {
+  return addEtcdOptions(command).option(
+    '--snapshot <file>',
+    'instead: what "etcdctl snapshot save" wrote',
+  )
+}
+
+/** Where only a running etcd will do. */
+export function addEtcdOptions(command: Command): Command {
   return command
     .option(
       '--endpoints <list>',
@@ -44,16 +52,21 @@ export function addStorageOptions(command: Command): Command {
     .option('--cert <file>', 'client certificate for etcd')
     .option('--key <file>', 'its key')
     .option('--server-name <name>', "name in etcd's certificates, where it is not the host")
-    .option('--snapshot <file>', 'instead: what "etcdctl snapshot save" wrote')
     .option('--prefix <path>', "kube-apiserver's --etcd-prefix", prefix, '/registry')
 }
 
 /** Ends the command where the options contradict each other. */
 export function checkStorageFlags(flags: StorageFlags, command: Command): void {
-  const { endpoints: listed, snapshot, cacert, cert, key, serverName } = flags
+  const { endpoints: listed, snapshot } = flags
   if ((listed === undefined) === (snapshot === undefined)) {
     command.error('Option --endpoints or --snapshot is needed, and not both')
   }
+  checkEtcdFlags(flags, command)
+}
+
+/** The same where etcd may be left out. */
+export function checkEtcdFlags(flags: StorageFlags, command: Command): void {
+  const { endpoints: listed, cacert, cert, key, serverName } = flags
   if ((cert === undefined) !== (key === undefined)) {
     command.error('Options --cert and --key belong together')
   }

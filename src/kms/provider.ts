@@ -24,6 +24,11 @@ export interface Provider {
   unwrap(items: readonly Wrapped[], call: Call): Promise<readonly Outcome<Uint8Array>[]>
   /** For logs, metrics and doctor; never a secret. */
   describe(): ProviderDescription
+  /**
+   * What an operator should know of the key and of what this login may do, found without
+   * changing anything and without seeing key material; for doctor.
+   */
+  examine?(call: Call): Promise<readonly Remark[]>
   /** Ends timers and connections. Calls under way may fail. */
   close(): Promise<void>
 }
@@ -41,6 +46,16 @@ export interface ProviderDescription {
   readonly type: string
   /** Where the key is, for people: `transit/k8s-etcd at https://vault.example.org:8200`. */
   readonly key: string
+}
+
+/** Something that works, and that an operator may want to change. */
+export interface Remark {
+  /** Stable, for scripts: `key-deletable`. */
+  readonly id: string
+  readonly level: 'notice' | 'warning' | 'error'
+  readonly what: string
+  readonly why: string
+  readonly todo: string
 }
 
 /** One item's result: a bad item never fails its neighbours. A rejection means that the whole batch failed. */

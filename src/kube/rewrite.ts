@@ -188,6 +188,7 @@ class Run {
       const last = tried === TRIES || this.#options.stop.aborted
       const answer = await this.#kube.send(request).catch((error: unknown) => {
         if (last) throw error
+        return undefined
       })
       if (answer !== undefined && isSettled(answer)) return answer
       if (answer !== undefined && (last || !mayPass(answer))) {

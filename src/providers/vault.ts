@@ -22,10 +22,11 @@ import { Transport } from '../http/transport.ts'
 import type { Clock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
-import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../kms/provider.ts'
+import type { Call, KeyState, Outcome, Plain, Provider, Remark, Wrapped } from '../kms/provider.ts'
 import { BatchSizes } from './vault_batches.ts'
 import { addressesOf, type VaultConfig } from './vault_config.ts'
 import { transitError } from './vault_errors.ts'
+import { examineTransit } from './vault_examine.ts'
 import {
   type FollowedSettings,
   kvAnswer,
@@ -130,6 +131,11 @@ class VaultProvider implements Provider {
         ? `the key that ${settingsApiPath(settingsFrom)} names`
         : `${mount}/${key}`
     return { type: 'vault', key: `${place}${inside} at ${addressesOf(this.#config).join(', ')}` }
+  }
+
+  async examine(call: Call): Promise<readonly Remark[]> {
+    const place = await this.#settings.place(call)
+    return await examineTransit(place, (request) => this.#withToken(request, call))
   }
 
   async close(): Promise<void> {

@@ -6,15 +6,14 @@ import { keyIdHash } from '../../src/kms/key_id_hash.ts'
 import { encryptionOf, startApiServer } from '../_lib/cluster/api_server.ts'
 import { startEtcd } from '../_lib/cluster/etcd.ts'
 import { readStoredV2, seedsOf } from '../_lib/cluster/stored.ts'
+import { defineWidgets, WIDGETS, widget } from '../_lib/cluster/widgets.ts'
 import { figure } from '../_lib/figure.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { startPluginProcess } from '../_lib/plugin_process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
-import { until } from '../_lib/wait.ts'
 
 const PLANTED = 'planted-4d1f0c55-plaintext'
-const WIDGETS = '/apis/example.org/v1/namespaces/default/widgets'
 
 const test = suite('cluster/encryption', () => ({}), 300_000)
 
@@ -37,19 +36,13 @@ test('Secrets, ConfigMaps and custom resources: etcd holds the prefix, the key i
     encryption: encryptionOf(plugin.socketPath, { resources }),
   })
   const { api } = server
-  await api.must(
-    'POST',
-    '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-    WIDGET_DEFINITION,
-  )
-  await until('widgets are served', async () => (await api.send('GET', WIDGETS)).status === 200)
+  await defineWidgets(api)
 
   await api.createSecret('one', { password: PLANTED })
   const metadata = { name: 'one', namespace: 'default' }
   const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { text: PLANTED } }
   await api.must('POST', '/api/v1/namespaces/default/configmaps', configMap)
-  const widget = { apiVersion: 'example.org/v1', kind: 'Widget', metadata, spec: { text: PLANTED } }
-  await api.must('POST', WIDGETS, widget)
+  await api.must('POST', WIDGETS, widget('one', PLANTED))
   const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata }
   await api.must('POST', '/api/v1/namespaces/default/serviceaccounts', account)
 
@@ -82,29 +75,5 @@ test('Secrets, ConfigMaps and custom resources: etcd holds the prefix, the key i
   }
   figure(`a Secret of 26 bytes is ${stored.get(paths[0] ?? '')?.length} bytes in etcd`)
 })
-
-const WIDGET_DEFINITION = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: 'widgets.example.org' },
-  spec: {
-    group: 'example.org',
-    scope: 'Namespaced',
-    names: { plural: 'widgets', singular: 'widget', kind: 'Widget' },
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        storage: true,
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-          },
-        },
-      },
-    ],
-  },
-}
 
 test.run()

@@ -1,0 +1,215 @@
+/**
+ * `trousseau doctor`: looks at everything that an API server's start depends on,
+ * before and after changes. It changes nothing.
+ *
+ * @module
+ */
+
+import { access, readFile, stat } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { endpointsOf } from '../config/endpoints.ts'
+import { ConfigError, loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { systemClock } from '../kms/clock.ts'
+import { toKmsError } from '../kms/errors.ts'
+import { findKubeAccess } from '../kube/access.ts'
+import { connectKube } from '../kube/client.ts'
+import { readEncryptionConfig } from '../kube/encryption_config.ts'
+import { readStaticPod } from '../kube/static_pod.ts'
+import { clusterFindings, manifestFindings } from './doctor/api_server_checks.ts'
+import { configFindings } from './doctor/config_checks.ts'
+import { encryptionFindings } from './doctor/encryption_checks.ts'
+import { type Finding, found, skipped } from './doctor/finding.ts'
+import { providerFindings } from './doctor/provider_checks.ts'
+import { isWell, readable } from './doctor/report.ts'
+import { socketFindings } from './doctor/socket_checks.ts'
+import type { Short } from './flags.ts'
+import type { Io } from './io.ts'
+import { EXIT, json, printable } from './output.ts'
+
+export interface DoctorFlags {
+  readonly config: string
+  readonly encryptionConfig?: string
+  readonly apiServerManifest?: string
+  readonly pluginManifest?: string
+  readonly kubeconfig?: string
+  readonly context?: string
+  readonly offline: boolean
+  readonly json: boolean
+}
+
+const KUBEADM_MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
+
+export function addDoctor(program: Command, io: Io, short: Short): void {
+  program
+    .command('doctor')
+    .description('look at everything that an API server depends on; nothing is changed')
+    .requiredOption('--config <file>', "the plugin's config")
+    .option('--encryption-config <file>', "the API server's EncryptionConfiguration")
+    .option(
+      '--api-server-manifest <file>',
+      `its static pod (default: ${KUBEADM_MANIFEST}, where there is one)`,
+    )
+    .option('--plugin-manifest <file>', "the plugin's own static pod")
+    .option('--kubeconfig <file>', 'to ask the API server too')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--offline', 'ask nobody: neither socket, key services nor API server', false)
+    .option('--json', 'print JSON', false)
+    .action((flags: DoctorFlags) => short(doctor(flags, io)))
+}
+
+export async function doctor(flags: DoctorFlags, io: Io): Promise<number> {
+  const findings = await examined(flags, io)
+  io.out(flags.json ? json({ well: isWell(findings), findings }) : readable(findings, io))
+  return isWell(findings) ? EXIT.ok : EXIT.unhealthy
+}
+
+async function examined(flags: DoctorFlags, io: Io): Promise<Finding[]> {
+  let config: Config
+  try {
+    config = await loadConfig(flags.config)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.problems.map((problem) => ({
+      id: 'config-invalid',
+      level: 'error',
+      what: problem,
+      why: 'The plugin does not start with it.',
+      todo: '"trousseau config schema" says what each key may be.',
+    }))
+  }
+  const resolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '')
+  const { findings: asked, keyId } = await askedFindings(config, flags, io)
+  return [
+    ...(await configFindings(config, resolvConf)),
+    ...asked,
+    ...(await encryption(config, flags)),
+    ...(await manifest(config, flags)),
+    ...(await pluginManifest(flags)),
+    ...(await cluster(config, keyId, flags, io)),
+  ]
+}
+
+async function askedFindings(
+  config: Config,
+  { offline }: DoctorFlags,
+  io: Io,
+): Promise<{ findings: Finding[]; keyId: string | undefined }> {
+  if (offline) {
+    return {
+      findings: [skipped('provider', 'Sockets and key services were not asked (--offline)')],
+      keyId: undefined,
+    }
+  }
+  const sights = await Promise.all(
+    endpointsOf(config).map(({ socket }) => socketFindings(socket.path)),
+  )
+  const providers = await providerFindings(config, io.environment)
+  return {
+    findings: [...sights.flatMap(({ findings }) => findings), ...providers],
+    keyId: sights[0]?.keyId,
+  }
+}
+
+async function encryption(config: Config, { encryptionConfig }: DoctorFlags): Promise<Finding[]> {
+  if (encryptionConfig === undefined) {
+    return [skipped('encryption', 'The EncryptionConfiguration: name it with --encryption-config')]
+  }
+  const sockets = endpointsOf(config).map(({ socket }) => socket.path)
+  return await readOr('encryption-unreadable', async () =>
+    encryptionFindings(await readEncryptionConfig(encryptionConfig), {
+      sockets,
+      requestTimeoutMs: config.requestTimeout,
+    }),
+  )
+}
+
+async function manifest(config: Config, flags: DoctorFlags): Promise<Finding[]> {
+  const { apiServerManifest, encryptionConfig } = flags
+  const there = await access(KUBEADM_MANIFEST).then(
+    () => KUBEADM_MANIFEST,
+    () => undefined,
+  )
+  const path = apiServerManifest ?? there
+  if (path === undefined) {
+    return [skipped('manifest', "The API server's static pod: name it with --api-server-manifest")]
+  }
+  const [socket] = endpointsOf(config).map((each) => each.socket)
+  if (socket === undefined) return []
+  const seen = await stat(socket.path).catch(() => undefined)
+  const rights = {
+    path: socket.path,
+    mode: socket.mode,
+    owner: seen?.uid ?? socket.owner,
+    group: seen?.gid ?? socket.group,
+  }
+  return await readOr('manifest-unreadable', async () =>
+    manifestFindings(await readStaticPod(path), rights, encryptionConfig),
+  )
+}
+
+async function pluginManifest({ pluginManifest: path }: DoctorFlags): Promise<Finding[]> {
+  if (path === undefined) return []
+  return await readOr('manifest-unreadable', async () => {
+    const { spec } = await readStaticPod(path)
+    return [
+      ...found(
+        spec.containers.some(
+          ({ imagePullPolicy, image }) =>
+            imagePullPolicy === 'Always' ||
+            (imagePullPolicy === undefined && /(?::latest|^[^:@]+)$/.test(image)),
+        ),
+        {
+          id: 'boot-image-pull',
+          level: 'warning',
+          what: "The kubelet asks a registry for the plugin's image at every start",
+          why: 'A node that boots while the registry is away has no plugin, and so no API server.',
+          todo: 'Set imagePullPolicy: IfNotPresent with a version or digest, and load the image on every node.',
+        },
+      ),
+      ...found(!spec.hostNetwork, {
+        id: 'boot-pod-network',
+        level: 'warning',
+        what: "The plugin's pod does not use the node's network",
+        why: 'The pod network needs an API server, which needs the plugin.',
+        todo: 'Set hostNetwork: true and dnsPolicy: Default.',
+      }),
+    ]
+  })
+}
+
+async function cluster(
+  config: Config,
+  keyId: string | undefined,
+  flags: DoctorFlags,
+  io: Io,
+): Promise<Finding[]> {
+  if (flags.kubeconfig === undefined || flags.offline) {
+    return [skipped('api-server', 'The API server was not asked: name a --kubeconfig')]
+  }
+  return await readOr('api-server-unreachable', async () => {
+    const access = await findKubeAccess(flags, io.environment)
+    await using kube = connectKube(access, {
+      clock: systemClock,
+      events: { emit: () => undefined },
+    })
+    return await clusterFindings(kube, keyId, config.statusVersion)
+  })
+}
+
+/** What cannot be read is a finding too. */
+async function readOr(id: string, read: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await read()
+  } catch (error) {
+    return [
+      {
+        id,
+        level: 'error',
+        what: printable(toKmsError(error).message),
+        why: 'It was asked for, and could not be looked at.',
+        todo: 'Correct the path or the access, and run doctor again.',
+      },
+    ]
+  }
+}

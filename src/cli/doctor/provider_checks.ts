@@ -1,0 +1,144 @@
+/** Each provider as the plugin would use it: login, key, round trip, clock, certificates. @module */
+
+import { randomBytes } from 'node:crypto'
+import type { Config } from '../../config/schema.ts'
+import { withinLimit } from '../../kms/call.ts'
+import { systemClock } from '../../kms/clock.ts'
+import { KmsError, toKmsError } from '../../kms/errors.ts'
+import type { EventSink, KmsEvent } from '../../kms/events.ts'
+import { SEED_BYTES } from '../../kms/limits.ts'
+import type { Call, Provider } from '../../kms/provider.ts'
+import { createProvider } from '../../providers/registry.ts'
+import { isWrapped } from './config_checks.ts'
+import { type Finding, found, ok, skipped } from './finding.ts'
+
+const LIMIT_MS = 10_000
+const SKEW_MS = 5_000
+const DAY_MS = 86_400_000
+const DIGEST_BYTES = 32
+
+export async function providerFindings(
+  config: Config,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Finding[]> {
+  const all = await Promise.all(
+    config.providers.map((provider) => oneProvider(provider, environment)),
+  )
+  return all.flat()
+}
+
+async function oneProvider(
+  config: Config['providers'][number],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Finding[]> {
+  if (isWrapped(config)) {
+    return [
+      skipped(
+        'provider',
+        `Provider "${config.name}": trying its login would use up the wrapped secret id`,
+      ),
+    ]
+  }
+  const heard: KmsEvent[] = []
+  const events: EventSink = { emit: (event) => heard.push(event) }
+  const deps = {
+    clock: systemClock,
+    events,
+    requestTimeoutMs: LIMIT_MS,
+    onSettings: () => undefined,
+    environment,
+  }
+  let provider: Provider | undefined
+  try {
+    const made = await createProvider(config, deps)
+    provider = made
+    const findings = await withinLimit(systemClock, LIMIT_MS, (call) =>
+      looked(config.name, made, call),
+    )
+    return [...findings, ...heardFindings(config.name, heard)]
+  } catch (error) {
+    return [unusable(config.name, toKmsError(error)), ...heardFindings(config.name, heard)]
+  } finally {
+    await provider?.close()
+  }
+}
+
+async function looked(name: string, provider: Provider, call: Call): Promise<Finding[]> {
+  const before = systemClock.now()
+  const { versions, serviceTime } = await provider.keyState(call)
+  const usable = versions.filter(({ mayEncrypt, mayDecrypt }) => mayEncrypt && mayDecrypt)
+  const newest = usable.at(-1)
+  if (newest === undefined) {
+    throw new KmsError('no version of the key may encrypt and decrypt', { code: 'key_unavailable' })
+  }
+  await roundTrip(provider, newest.label, call)
+  const remarks = (await provider.examine?.(call)) ?? []
+  const skew = serviceTime === undefined ? 0 : serviceTime - before
+  return [
+    ok(
+      'provider',
+      `Provider "${name}" works: ${provider.describe().key}, version ${newest.label} of ${versions.length}`,
+    ),
+    ...remarks.map((remark) => ({ ...remark, what: `Provider "${name}": ${remark.what}` })),
+    ...found(Math.abs(skew) > SKEW_MS, {
+      id: 'clock-skew',
+      level: 'warning',
+      what: `This node's clock is ${Math.round(Math.abs(skew) / 1_000)} s ${skew > 0 ? 'behind' : 'ahead of'} that of provider "${name}"`,
+      why: 'Logins with tokens fail, and certificates are judged by the wrong time.',
+      todo: 'See that the time service of the node works (chronyc tracking, timedatectl).',
+    }),
+  ]
+}
+
+async function roundTrip(provider: Provider, version: string, call: Call): Promise<void> {
+  const plaintext = randomBytes(SEED_BYTES)
+  const associatedData = randomBytes(DIGEST_BYTES)
+  const [wrapped] = await provider.wrap(version, [{ plaintext, associatedData }], call)
+  if (wrapped?.ok !== true) throw wrapped?.error ?? new KmsError('no answer', { code: 'protocol' })
+  const [opened] = await provider.unwrap([{ version, bytes: wrapped.value, associatedData }], call)
+  if (opened?.ok !== true) throw opened?.error ?? new KmsError('no answer', { code: 'protocol' })
+  if (!plaintext.equals(opened.value)) {
+    throw new KmsError('what it opens is not what it was given', { code: 'protocol' })
+  }
+}
+
+function unusable(name: string, { code, message }: KmsError): Finding {
+  const denied = code === 'denied'
+  return {
+    id: denied ? 'provider-denied' : 'provider-unusable',
+    level: 'error',
+    what: `Provider "${name}" cannot be used: ${message}`,
+    why: denied
+      ? 'The login works or not by these credentials and their policy.'
+      : 'Nothing that it wrapped alone can be opened, and nothing be wrapped.',
+    todo: denied
+      ? 'Compare role and policy with what "trousseau vault setup" prints, or the policy command of the cloud.'
+      : 'docs/operations.md has what each message means.',
+  }
+}
+
+/** What the provider tells of itself while it is used. */
+function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
+  return heard.flatMap((event): Finding[] => {
+    if (event.type === 'certificate') {
+      const days = Math.floor((event.notAfter - systemClock.now()) / DAY_MS)
+      return found(event.near, {
+        id: 'tls-expiry',
+        level: 'warning',
+        what: `Provider "${name}": the certificate of the ${event.kind} ends in ${days} days`,
+        why: 'After that nothing can be decrypted.',
+        todo: 'Renew it; the plugin follows changed files by itself.',
+      })
+    }
+    if (event.type !== 'notice' || event.what !== 'wraps_forgeable') return []
+    return [
+      {
+        id: 'wraps-forgeable',
+        level: 'warning',
+        what: `Provider "${name}": ${event.message}`,
+        why: 'Whoever has the public key and may write to etcd can plant keys of their own.',
+        todo: 'Use a key that binds associated data: AES-GCM.',
+      },
+    ]
+  })
+}

@@ -1,0 +1,57 @@
+/** Findings for people: the worst first, each with its reason and what to do. @module */
+
+import type { Io } from '../io.ts'
+import { type Color, paint } from '../output.ts'
+import type { Finding, Level } from './finding.ts'
+
+const ORDER: readonly Level[] = ['error', 'warning', 'notice', 'skipped', 'ok']
+const COLORS: Readonly<Record<Level, Color>> = {
+  error: 'red',
+  warning: 'yellow',
+  notice: 'dim',
+  skipped: 'dim',
+  ok: 'green',
+}
+const WIDTH = 96
+const INDENT = ' '.repeat(9)
+
+/** Whether anything has to be mended. */
+export function isWell(findings: readonly Finding[]): boolean {
+  return findings.every(({ level }) => level !== 'error' && level !== 'warning')
+}
+
+export function readable(findings: readonly Finding[], io: Io): string {
+  const sorted = ORDER.flatMap((level) => findings.filter((each) => each.level === level))
+  const lines = sorted.map((finding) => oneFinding(finding, io))
+  const count = (level: Level) => findings.filter((each) => each.level === level).length
+  const sum = isWell(findings)
+    ? `Nothing to mend: ${count('ok')} things are well, ${count('notice')} to know, ${count('skipped')} not looked at.`
+    : `${count('error')} errors, ${count('warning')} warnings, ${count('notice')} notices, ${count('skipped')} not looked at. docs/doctor.md has each id.`
+  return `${lines.join('')}\n${sum}\n`
+}
+
+function oneFinding({ id, level, what, why, todo }: Finding, io: Io): string {
+  const mark = paint(io, COLORS[level], level.padEnd(INDENT.length))
+  const head = level === 'ok' || level === 'skipped' ? what : `${what} [${id}]`
+  const rest = [why, todo === undefined ? undefined : `→ ${todo}`].filter(
+    (each) => each !== undefined,
+  )
+  return [head, ...rest]
+    .flatMap((text, at) =>
+      wrapped(text).map((line, row) =>
+        at === 0 && row === 0 ? `${mark}${line}\n` : `${INDENT}${line}\n`,
+      ),
+    )
+    .join('')
+}
+
+function wrapped(text: string): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + word.length < WIDTH - INDENT.length) {
+      lines[lines.length - 1] = `${last} ${word}`
+    } else lines.push(word)
+  }
+  return lines
+}

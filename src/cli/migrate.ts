@@ -1,0 +1,280 @@
+/**
+ * `trousseau migrate`: has every object written anew, so that nothing needs an old
+ * key any more, and proves it.
+ *
+ * @module
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { systemClock } from '../kms/clock.ts'
+import { KmsError } from '../kms/errors.ts'
+import type { EventSink } from '../kms/events.ts'
+import { keyIdHash } from '../kms/key_id_hash.ts'
+import { findKubeAccess } from '../kube/access.ts'
+import { connectKube, type KubeClient } from '../kube/client.ts'
+import { findResources, type Resource, resourceName } from '../kube/discovery.ts'
+import { encryptedResources, readEncryptionConfig } from '../kube/encryption_config.ts'
+import { latestKeyIdHashes } from '../kube/key_ids.ts'
+import { rewrite } from '../kube/rewrite.ts'
+import { migrateByController, migrationVersion } from '../kube/storage_migration.ts'
+import { milliseconds, socketPath } from './flags.ts'
+import type { Io } from './io.ts'
+import { type Proof, proveMigrated, readableProof } from './migrate_proof.ts'
+import { MigrateState } from './migrate_state.ts'
+import { EXIT, json, printable } from './output.ts'
+import { grouped, Progress } from './progress.ts'
+import { addEtcdOptions, checkEtcdFlags, type StorageFlags } from './storage_options.ts'
+import { type WantedFlags, wantedOf } from './wanted.ts'
+
+export interface MigrateFlags extends StorageFlags, WantedFlags {
+  readonly kubeconfig?: string
+  readonly context?: string
+  readonly resources?: readonly string[]
+  readonly encryptionConfig?: string
+  readonly method: 'auto' | 'controller' | 'rewrite'
+  readonly rate: number
+  readonly state?: string
+  readonly wait: number
+  readonly dryRun: boolean
+  readonly json: boolean
+}
+
+interface Outcome {
+  readonly resource: string
+  readonly how: 'controller' | 'rewrite' | 'before'
+  readonly done: number
+  readonly gone: number
+  readonly failed: number
+  readonly finished: boolean
+}
+
+const MAX_RATE = 10_000
+const LOOK_MS = 2_000
+const SHOWN_FAILURES = 5
+
+export function addMigrate(program: Command, io: Io, done: (code: number) => void): void {
+  const command = program
+    .command('migrate')
+    .description('have objects written anew, so that they are encrypted with the key of today')
+    .option(
+      '--kubeconfig <file>',
+      'of a user who may list and patch (default: as kubectl finds it)',
+    )
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--resources <list>', 'what to rewrite: secrets,widgets.example.org,*.apps', list)
+    .option('--encryption-config <file>', 'or what this EncryptionConfiguration encrypts')
+    .addOption(
+      new Option('--method <how>', "by the cluster's StorageVersionMigration, or object by object")
+        .choices(['auto', 'controller', 'rewrite'])
+        .default('auto'),
+    )
+    .option('--rate <number>', 'objects a second, at most', rate, 100)
+    .option('--state <file>', 'where it notes how far it is; with it a stopped run goes on')
+    .option(
+      '--socket <path>',
+      "the plugin's: waits until the API server uses its key id",
+      socketPath,
+    )
+    .option('--config <file>', "or the plugin's config, for all its sockets")
+    .option('--key-id <id>', 'or the key id itself')
+    .option('--wait <duration>', 'how long to wait for that', milliseconds, 60_000)
+    .option('--dry-run', 'say what would be done, and change nothing', false)
+    .option('--json', 'print JSON', false)
+  addEtcdOptions(command).action(async (flags: MigrateFlags) => {
+    checkEtcdFlags(flags, command)
+    if (flags.resources !== undefined && flags.encryptionConfig !== undefined) {
+      command.error('Of the options --resources and --encryption-config one is enough')
+    }
+    done(await migrate(flags, io))
+  })
+}
+
+/** @throws ConfigError, or KmsError */
+export async function migrate(flags: MigrateFlags, io: Io): Promise<number> {
+  const access = await findKubeAccess(flags, io.environment)
+  await using kube = connectKube(access, { clock: systemClock, events: warningsTo(io) })
+  const words =
+    flags.encryptionConfig === undefined
+      ? (flags.resources ?? ['secrets'])
+      : encryptedResources(await readEncryptionConfig(flags.encryptionConfig))
+  const resources = await findResources(kube, words)
+  const wanted = await wantedOf(flags)
+  if (wanted !== undefined && !flags.dryRun) {
+    await usesKeyId(kube, [...wanted.keyIds].map(keyIdHash), flags.wait, io)
+  }
+  const state = await MigrateState.open(flags.state, kube.server)
+  const outcomes = await rewriteAll(kube, resources, state, flags, io)
+  if (io.stop.aborted) return await stoppedAt(state, flags, io)
+  const failed = outcomes.some((each) => each.failed > 0)
+  const proof = flags.dryRun ? undefined : await proveMigrated(flags, resources, wanted, io)
+  if (!failed && !flags.dryRun) await state.remove()
+  report({ outcomes, proof, begun: state.begun }, flags, io)
+  return failed || proof?.clean === false ? EXIT.unhealthy : EXIT.ok
+}
+
+async function stoppedAt(state: MigrateState, flags: MigrateFlags, io: Io): Promise<number> {
+  await state.save()
+  const how = flags.state === undefined ? 'begins anew: use --state to go on' : 'goes on from here'
+  io.err(`trousseau: Stopped; the same command ${how}\n`)
+  return EXIT.interrupted
+}
+
+async function rewriteAll(
+  kube: KubeClient,
+  resources: readonly Resource[],
+  state: MigrateState,
+  flags: MigrateFlags,
+  io: Io,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = []
+  for (const resource of resources) {
+    if (io.stop.aborted) break
+    const name = resourceName(resource)
+    const outcome = state.isDone(name)
+      ? { resource: name, how: 'before' as const, done: 0, gone: 0, failed: 0, finished: true }
+      : await one(kube, resource, state, flags, io)
+    if (outcome.finished && outcome.failed === 0 && outcome.how !== 'before' && !flags.dryRun) {
+      await state.finish(name)
+    }
+    outcomes.push(outcome)
+  }
+  return outcomes
+}
+
+async function one(
+  kube: KubeClient,
+  resource: Resource,
+  state: MigrateState,
+  flags: MigrateFlags,
+  io: Io,
+): Promise<Outcome> {
+  const name = resourceName(resource)
+  if (!flags.dryRun && (await byController(kube, resource, flags, io))) {
+    return { resource: name, how: 'controller', done: 0, gone: 0, failed: 0, finished: true }
+  }
+  let progress: Progress | undefined
+  let failures = 0
+  const result = await rewrite(kube, resource, {
+    rate: flags.rate,
+    after: state.after(name),
+    dryRun: flags.dryRun,
+    stop: io.stop,
+    onTotal(count) {
+      progress = new Progress(io, count, name)
+    },
+    onDone(object) {
+      progress?.step(1)
+      state.at(name, object)
+    },
+    onFailed(object, error) {
+      failures += 1
+      if (failures > SHOWN_FAILURES) return
+      progress?.clear()
+      io.err(`trousseau: ${printable(`${object.namespace}/${object.name}: ${error.message}`)}\n`)
+    },
+  }).catch((error: unknown) => {
+    if (io.stop.aborted) return { done: 0, gone: 0, failed: 0, finished: false }
+    throw error
+  })
+  progress?.clear()
+  return { resource: name, how: 'rewrite', ...result }
+}
+
+async function byController(
+  kube: KubeClient,
+  resource: Resource,
+  { method }: MigrateFlags,
+  io: Io,
+): Promise<boolean> {
+  if (method === 'rewrite') return false
+  const version = await migrationVersion(kube)
+  const missing = 'This cluster has no StorageVersionMigration that a controller works on'
+  if (version !== undefined) {
+    if (io.showsProgress) io.err(`StorageVersionMigration of ${resourceName(resource)} …\n`)
+    const served = await migrateByController(kube, version, resource, io.stop).catch(
+      (error: unknown) => {
+        if (io.stop.aborted) return false
+        throw error
+      },
+    )
+    if (served || io.stop.aborted) return served
+  }
+  if (method === 'controller')
+    throw new KmsError(`${missing}: use --method rewrite`, { code: 'unavailable' })
+  return false
+}
+
+/** @throws KmsError where the API server goes on with another key id */
+async function usesKeyId(
+  kube: KubeClient,
+  hashes: readonly string[],
+  waitMs: number,
+  io: Io,
+): Promise<void> {
+  const end = performance.now() + waitMs
+  for (;;) {
+    const latest = await latestKeyIdHashes(kube, io.stop)
+    if (latest === undefined || latest.size === 0) {
+      io.err(
+        `trousseau: ${kube.server} does not tell which key id it uses (/metrics): see for yourself that it is the new one\n`,
+      )
+      return
+    }
+    const other = [...latest].find(([, hash]) => !hashes.includes(hash))
+    if (other === undefined) return
+    if (performance.now() > end || io.stop.aborted) {
+      throw new KmsError(
+        `${kube.server} still uses another key id (provider ${printable(other[0])}, ${printable(other[1])}): it notices a new one within a minute, so try again, or wait longer with --wait`,
+        { code: 'unavailable' },
+      )
+    }
+    await sleep(LOOK_MS, undefined, { signal: io.stop })
+  }
+}
+
+interface Report {
+  readonly outcomes: readonly Outcome[]
+  readonly proof: Proof | undefined
+  /** ISO 8601. */
+  readonly begun: string
+}
+
+function report({ outcomes, proof, begun }: Report, flags: MigrateFlags, io: Io): void {
+  if (flags.json) {
+    io.out(json({ dryRun: flags.dryRun, begun, resources: outcomes, proof }))
+    return
+  }
+  for (const outcome of outcomes) io.out(`${sayOutcome(outcome, flags.dryRun)}\n`)
+  if (!flags.dryRun) io.out(`\n${readableProof(proof, begun)}`)
+}
+
+function sayOutcome({ resource, how, done, gone, failed }: Outcome, dryRun: boolean): string {
+  if (how === 'controller') return `${resource}: rewritten by the cluster's StorageVersionMigration`
+  if (how === 'before') return `${resource}: done in a run before`
+  if (dryRun) return `${resource}: ${grouped(done)} objects would be written anew`
+  const more = [
+    ...(gone > 0 ? [`${grouped(gone)} were deleted meanwhile`] : []),
+    ...(failed > 0 ? [`${grouped(failed)} FAILED`] : []),
+  ]
+  return [`${resource}: ${grouped(done)} objects written anew`, ...more].join(', ')
+}
+
+function warningsTo(io: Io): EventSink {
+  return {
+    emit(event) {
+      if (event.type === 'notice' && event.level === 'error')
+        io.err(`trousseau: ${event.message}\n`)
+    },
+  }
+}
+
+function list(text: string): string[] {
+  return text.split(',').map((each) => each.trim())
+}
+
+function rate(text: string): number {
+  const number = Number(text)
+  if (number > 0 && number <= MAX_RATE) return number
+  throw new InvalidArgumentError(`Wanted a number from 1 to ${MAX_RATE}`)
+}

@@ -1,0 +1,103 @@
+/** How far a rewrite has come, in a file, so that it can be stopped and go on later. @module */
+
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import * as v from 'valibot'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import type { ObjectName } from '../kube/rewrite.ts'
+
+const stateSchema = v.strictObject({
+  format: v.literal(1),
+  server: v.string(),
+  /** When it was begun, ISO 8601. */
+  begun: v.string(),
+  /** Resources that are done. */
+  done: v.array(v.string()),
+  /** Where the next one was stopped. */
+  current: v.optional(
+    v.strictObject({ resource: v.string(), namespace: v.string(), name: v.string() }),
+  ),
+})
+type State = v.InferOutput<typeof stateSchema>
+
+const SAVE_MS = 1_000
+
+export class MigrateState {
+  readonly begun: string
+  readonly #path: string | undefined
+  #state: State
+  #savedAt = 0
+  #saving: Promise<void> = Promise.resolve()
+
+  private constructor(path: string | undefined, state: State) {
+    this.#path = path
+    this.#state = state
+    this.begun = state.begun
+  }
+
+  /** @throws KmsError where the file is another cluster's, or cannot be read */
+  static async open(path: string | undefined, server: string): Promise<MigrateState> {
+    const fresh: State = { format: 1, server, begun: new Date().toISOString(), done: [] }
+    const text = path === undefined ? undefined : await read(path)
+    if (path === undefined || text === undefined) return new MigrateState(path, fresh)
+    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), stateSchema), text)
+    if (!parsed.success) throw refused(path, 'is not what "trousseau migrate --state" wrote')
+    if (parsed.output.server !== server) {
+      throw refused(path, `belongs to ${parsed.output.server}, and this is ${server}`)
+    }
+    return new MigrateState(path, parsed.output)
+  }
+
+  isDone(resource: string): boolean {
+    return this.#state.done.includes(resource)
+  }
+
+  after(resource: string): ObjectName | undefined {
+    return this.#state.current?.resource === resource ? this.#state.current : undefined
+  }
+
+  at(resource: string, { namespace, name }: ObjectName): void {
+    this.#state = { ...this.#state, current: { resource, namespace, name } }
+    if (performance.now() - this.#savedAt < SAVE_MS) return
+    this.#savedAt = performance.now()
+    // The save at the end says what is wrong.
+    this.#saving = this.save().catch(() => undefined)
+  }
+
+  async finish(resource: string): Promise<void> {
+    const { current: _, ...rest } = this.#state
+    this.#state = { ...rest, done: [...rest.done, resource] }
+    await this.save()
+  }
+
+  /** @throws KmsError */
+  async save(): Promise<void> {
+    await this.#saving
+    const path = this.#path
+    if (path === undefined) return
+    try {
+      await writeFile(`${path}.new`, `${JSON.stringify(this.#state)}\n`, { mode: 0o600 })
+      await rename(`${path}.new`, path)
+    } catch (cause) {
+      throw refused(path, `cannot be written (${systemCodeOf(cause) ?? 'unknown error'})`, cause)
+    }
+  }
+
+  /** Nothing is left to go on with. */
+  async remove(): Promise<void> {
+    await this.#saving
+    if (this.#path !== undefined) await rm(this.#path, { force: true })
+  }
+}
+
+async function read(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    if (systemCodeOf(cause) === 'ENOENT') return undefined
+    throw refused(path, `cannot be read (${systemCodeOf(cause) ?? 'unknown error'})`, cause)
+  }
+}
+
+function refused(path: string, why: string, cause?: unknown): KmsError {
+  return new KmsError(`File ${path} of --state ${why}`, { code: 'request_invalid', cause })
+}

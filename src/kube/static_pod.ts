@@ -1,0 +1,100 @@
+/** The manifest of a static pod, as far as a tool must understand it. @module */
+
+import { readFile } from 'node:fs/promises'
+import * as v from 'valibot'
+import { parse } from 'yaml'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
+
+const words = v.optional(v.array(v.string()), [])
+const identity = v.optional(
+  v.looseObject({ runAsUser: v.optional(v.number()), runAsGroup: v.optional(v.number()) }),
+  {},
+)
+const schema = v.looseObject({
+  kind: v.literal('Pod'),
+  spec: v.looseObject({
+    hostNetwork: v.optional(v.boolean(), false),
+    securityContext: identity,
+    containers: v.array(
+      v.looseObject({
+        name: v.string(),
+        image: v.optional(v.string(), ''),
+        imagePullPolicy: v.optional(v.string()),
+        command: words,
+        args: words,
+        securityContext: identity,
+        livenessProbe: v.optional(
+          v.looseObject({
+            initialDelaySeconds: v.optional(v.number(), 0),
+            periodSeconds: v.optional(v.number(), 10),
+            failureThreshold: v.optional(v.number(), 3),
+            httpGet: v.optional(v.looseObject({ path: v.optional(v.string(), '') })),
+          }),
+        ),
+        startupProbe: v.optional(
+          v.looseObject({
+            periodSeconds: v.optional(v.number(), 10),
+            failureThreshold: v.optional(v.number(), 3),
+          }),
+        ),
+        volumeMounts: v.optional(
+          v.array(v.looseObject({ name: v.string(), mountPath: v.string() })),
+          [],
+        ),
+      }),
+    ),
+    volumes: v.optional(
+      v.array(
+        v.looseObject({
+          name: v.string(),
+          hostPath: v.optional(v.looseObject({ path: v.string() })),
+        }),
+      ),
+      [],
+    ),
+  }),
+})
+export type StaticPod = v.InferOutput<typeof schema>
+export type Container = StaticPod['spec']['containers'][number]
+
+/** @throws KmsError `request_invalid` */
+export async function readStaticPod(path: string): Promise<StaticPod> {
+  let content: unknown
+  try {
+    content = parse(await readFile(path, 'utf8'), { prettyErrors: false })
+  } catch (cause) {
+    const why = systemCodeOf(cause)
+    throw refused(path, why === undefined ? 'is not YAML' : `cannot be read (${why})`, cause)
+  }
+  const result = v.safeParse(schema, content)
+  if (result.success) return result.output
+  const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
+  throw refused(path, `is not the manifest of a pod, at ${at}`)
+}
+
+/** Where a path of the container is on the node; undefined where it is not mounted from there. */
+export function onNode(
+  { spec }: StaticPod,
+  container: Container,
+  path: string,
+): string | undefined {
+  const mounts = container.volumeMounts
+    .filter(({ mountPath }) => path === mountPath || path.startsWith(`${mountPath}/`))
+    .toSorted((a, b) => b.mountPath.length - a.mountPath.length)
+  const [mount] = mounts
+  const volume = spec.volumes.find(({ name }) => name === mount?.name)
+  if (mount === undefined || volume?.hostPath === undefined) return undefined
+  return `${volume.hostPath.path}${path.slice(mount.mountPath.length)}`
+}
+
+/** The value of `--name=value` or `--name value`. */
+export function flagOf({ command, args }: Container, name: string): string | undefined {
+  const all = [...command, ...args]
+  const at = all.findIndex((each) => each === `--${name}` || each.startsWith(`--${name}=`))
+  if (at === -1) return undefined
+  return all[at]?.includes('=') === true ? all[at].slice(name.length + 3) : all[at + 1]
+}
+
+function refused(path: string, why: string, cause?: unknown): KmsError {
+  return new KmsError(`File ${path} ${why}`, { code: 'request_invalid', cause })
+}
