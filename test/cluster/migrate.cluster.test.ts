@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { access, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { type ApiServer, encryptionOf, startApiServer } from '../_lib/cluster/api_server.ts'
-import { kubernetesBinaries } from '../_lib/cluster/binaries.ts'
+import { chosenVersion, kubernetesBinaries, NEWEST } from '../_lib/cluster/binaries.ts'
 import { type Etcd, startEtcd } from '../_lib/cluster/etcd.ts'
 import { inParallel } from '../_lib/cluster/kube_api.ts'
 import { ServerProcess } from '../_lib/cluster/server_process.ts'
@@ -220,40 +220,41 @@ test('stopped by SIGINT it goes on where it was, and a state of another cluster 
   assert.match(refused.err, /belongs to https:\/\/other:6443/)
 })
 
-test("the cluster's own StorageVersionMigration is used where a controller works on it", async () => {
-  const gates = '--feature-gates=StorageVersionMigrator=true'
-  await using cluster = await setup([
-    gates,
-    '--runtime-config=storagemigration.k8s.io/v1beta1=true',
-  ])
-  const { server, etcd } = cluster
-  const { controllerManager } = await kubernetesBinaries()
-  await using manager = new ServerProcess({
-    name: 'kube-controller-manager',
-    program: controllerManager,
-    args: () => [
-      `--kubeconfig=${server.kubeconfig}`,
-      '--controllers=storage-version-migrator-controller,garbage-collector-controller',
-      gates,
-      '--leader-elect=false',
-      '--secure-port=0',
-    ],
-    answers: () => Promise.resolve(/Started .*storage-version-migrator/.test(manager.output())),
+// Stable, and on by default, since 1.37.
+if (chosenVersion() === NEWEST) {
+  test("the cluster's own StorageVersionMigration is used where a controller works on it", async () => {
+    await using cluster = await setup()
+    const { server, etcd } = cluster
+    const { controllerManager } = await kubernetesBinaries()
+    await using manager = new ServerProcess({
+      name: 'kube-controller-manager',
+      program: controllerManager,
+      args: () => [
+        `--kubeconfig=${server.kubeconfig}`,
+        '--controllers=storage-version-migrator-controller,garbage-collector-controller',
+        '--leader-elect=false',
+        '--secure-port=0',
+      ],
+      answers: () =>
+        Promise.resolve(
+          /"Starting" controller="storage-version-migrator-controller"/.test(manager.output()),
+        ),
+    })
+    await manager.start()
+    const keyId = await cluster.rotate()
+
+    const { code, out, err } = await cluster.migrate(
+      '--method',
+      'controller',
+      '--endpoints',
+      etcd.endpoint,
+    )
+
+    assert.is(code, 0, `${out}\n${err}`)
+    assert.match(out, /secrets: rewritten by the cluster's StorageVersionMigration/)
+    assert.match(out, /none needs an old key/)
+    assert.equal([...(await cluster.stored()).keys()], [keyId])
   })
-  await manager.start()
-  const keyId = await cluster.rotate()
-
-  const { code, out, err } = await cluster.migrate(
-    '--method',
-    'controller',
-    '--endpoints',
-    etcd.endpoint,
-  )
-
-  assert.is(code, 0, `${out}\n${err}`)
-  assert.match(out, /secrets: rewritten by the cluster's StorageVersionMigration/)
-  assert.match(out, /none needs an old key/)
-  assert.equal([...(await cluster.stored()).keys()], [keyId])
-})
+}
 
 test.run()

@@ -58,7 +58,11 @@ export class ServerProcess implements AsyncDisposable {
         return await answers().catch(() => false)
       },
       { limitMs: START_MS, everyMs: 100 },
-    )
+    ).catch((cause: unknown) => {
+      throw new Error(`${name} does not answer; it printed ${this.#output.slice(-4_000)}`, {
+        cause,
+      })
+    })
   }
 
   get exited(): boolean {
