@@ -7,7 +7,7 @@
  * @module
  */
 
-import type * as v from 'valibot'
+import * as v from 'valibot'
 import { TokenSource } from '../auth/token_source.ts'
 import {
   VaultApi,
@@ -135,7 +135,15 @@ class VaultProvider implements Provider {
 
   async examine(call: Call): Promise<readonly Remark[]> {
     const place = await this.#settings.place(call)
-    return await examineTransit(place, (request) => this.#withToken(request, call))
+    return await examineTransit(place, {
+      read: (request) => this.#withToken(request, call),
+      // A refusal is an answer here, and no reason to log in again.
+      statusOf: (path) =>
+        this.#tokens.run(async (token) => {
+          const request = { method: 'GET', path, token, schema: v.unknown() } as const
+          return await this.#api.request(request, call).then(() => 200, statusIn)
+        }, call),
+    })
   }
 
   async close(): Promise<void> {
@@ -214,4 +222,10 @@ class VaultProvider implements Provider {
     }
     return transitError((phrase) => error.says(phrase)) ?? error
   }
+}
+
+/** The status that an error is about. */
+function statusIn(error: unknown): number {
+  if (error instanceof VaultStatusError) return error.status
+  throw error
 }

@@ -2,6 +2,7 @@
 
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import process from 'node:process'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
 import { generateRecoveryKey } from '../../src/recovery/jwk.ts'
@@ -32,6 +33,9 @@ interface Setup extends AsyncDisposable {
   manifest: ReturnType<typeof manifestOf>
   plugin: PluginProcess
 }
+
+// What lies below /tmp is gone after a boot, and doctor says so.
+process.env['TMPDIR'] = '/var/tmp'
 
 const test = suite('cli/doctor', () => ({}), 90_000)
 
@@ -397,7 +401,10 @@ test('a stale socket file is dead, and one of something else is unwell', async (
   await all.plugin.stop()
   await rm(all.plugin.socketPath, { force: true })
   await mkdir(all.folder.at('x'))
-  const server = createServer((socket) => socket.end('not gRPC')).listen(all.plugin.socketPath)
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.end('not gRPC')
+  }).listen(all.plugin.socketPath)
 
   const { ids } = await found(all)
   server.close()
