@@ -12,6 +12,7 @@ import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 
 const TIMEOUT = { minMs: 1, maxMs: 60_000 } as const
+const WAIT = { minMs: 0, maxMs: 3_600_000 } as const
 
 /** Runs a command that ends by itself, or when it is stopped, and keeps its exit code. */
 export type Short = (work: number | Promise<number>) => Promise<void>
@@ -58,4 +59,11 @@ export function milliseconds(text: string): number {
   const result = v.safeParse(duration(TIMEOUT), text)
   if (result.success) return result.output
   throw new InvalidArgumentError('Wanted a duration from 1ms to 60s, such as "3s"')
+}
+
+/** How long a command may wait for something to become so. */
+export function waiting(text: string): number {
+  const result = v.safeParse(duration(WAIT), text)
+  if (result.success) return result.output
+  throw new InvalidArgumentError('Wanted a duration from 0s to 1h, such as "5m"')
 }

@@ -18,7 +18,7 @@ import { encryptedResources, readEncryptionConfig } from '../kube/encryption_con
 import { latestKeyIdHashes } from '../kube/key_ids.ts'
 import { rewrite } from '../kube/rewrite.ts'
 import { migrateByController, migrationVersion } from '../kube/storage_migration.ts'
-import { milliseconds, socketPath } from './flags.ts'
+import { socketPath, waiting } from './flags.ts'
 import type { Io } from './io.ts'
 import { type Proof, proveMigrated, readableProof } from './migrate_proof.ts'
 import { MigrateState } from './migrate_state.ts'
@@ -51,6 +51,8 @@ interface Outcome {
 
 const MAX_RATE = 10_000
 const LOOK_MS = 2_000
+/** An API server asks its plugins every minute, and each 20 s where somebody asks it whether it is ready. */
+const WAIT_MS = 120_000
 const SHOWN_FAILURES = 5
 
 export function addMigrate(program: Command, io: Io, done: (code: number) => void): void {
@@ -78,7 +80,11 @@ export function addMigrate(program: Command, io: Io, done: (code: number) => voi
     )
     .option('--config <file>', "or the plugin's config, for all its sockets")
     .option('--key-id <id>', 'or the key id itself')
-    .option('--wait <duration>', 'how long to wait for that', milliseconds, 60_000)
+    .addOption(
+      new Option('--wait <duration>', 'how long to wait for that')
+        .argParser(waiting)
+        .default(WAIT_MS, '2m'),
+    )
     .option('--dry-run', 'say what would be done, and change nothing', false)
     .option('--json', 'print JSON', false)
   addEtcdOptions(command).action(async (flags: MigrateFlags) => {

@@ -1,6 +1,6 @@
 /** What a config alone tells: traps at boot, and settings that fit badly. @module */
 
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import type { Config } from '../../config/schema.ts'
 import { systemCodeOf } from '../../kms/errors.ts'
 import { loadRecoverySealer } from '../../recovery/key_file.ts'
@@ -13,9 +13,6 @@ const GROUP_WRITES = 0o020
 const IN_CLUSTER = /\.(?:svc|cluster\.local)(?:\.|$)/
 const VOLATILE = /^\/(?:tmp|run|dev\/shm|var\/run)\//
 const GIVEN = /^\/(?:run\/credentials|var\/run\/secrets)\//
-/** Nobody may read these but the plugin; authorities and public keys are for everybody. */
-const PUBLIC_FILE = /(?:\.pub\.json|ca[^/]*\.(?:pem|crt))$/
-
 type Provider = Config['providers'][number]
 
 export async function configFindings(config: Config, resolvConf: string): Promise<Finding[]> {
@@ -172,7 +169,7 @@ async function oneFile(path: string): Promise<Finding[]> {
   const volatile = VOLATILE.test(path) && !GIVEN.test(path)
   try {
     const { mode } = await stat(path)
-    const open = !PUBLIC_FILE.test(path) && (mode & OTHERS) !== 0
+    const open = (mode & OTHERS) !== 0 && !isPublic(await readFile(path, 'utf8'))
     return [
       ...found(open || (mode & GROUP_WRITES) !== 0, {
         id: 'file-open',
@@ -200,4 +197,9 @@ async function oneFile(path: string): Promise<Finding[]> {
       },
     ]
   }
+}
+
+/** Certificates and public keys are for everybody. */
+function isPublic(text: string): boolean {
+  return /BEGIN CERTIFICATE|"kty"/.test(text) && !/PRIVATE KEY|"d":/.test(text)
 }

@@ -26,7 +26,7 @@ export function readable(findings: readonly Finding[], io: Io): string {
   const count = (level: Level) => findings.filter((each) => each.level === level).length
   const sum = isWell(findings)
     ? `Nothing to mend: ${count('ok')} things are well, ${count('notice')} to know, ${count('skipped')} not looked at.`
-    : `${count('error')} errors, ${count('warning')} warnings, ${count('notice')} notices, ${count('skipped')} not looked at. docs/doctor.md has each id.`
+    : `Errors: ${count('error')}, warnings: ${count('warning')}, to know: ${count('notice')}, not looked at: ${count('skipped')}. docs/doctor.md has each id.`
   return `${lines.join('')}\n${sum}\n`
 }
 
