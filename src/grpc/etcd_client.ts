@@ -6,7 +6,16 @@
  */
 
 import { Buffer } from 'node:buffer'
-import { Client, type ClientOptions, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { isIP } from 'node:net'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientOptions,
+  credentials,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js'
 import { KmsError } from '../kms/errors.ts'
 
 /** PEM each. */
@@ -40,6 +49,10 @@ export interface EtcdClient extends AsyncDisposable {
   call(path: string, request: Uint8Array): Promise<Uint8Array | Refusal>
 }
 
+interface VerifyOptions {
+  readonly checkServerIdentity?: (host: string, certificate: PeerCertificate) => Error | undefined
+}
+
 interface Member {
   readonly endpoint: string
   readonly client: Client
@@ -62,15 +75,14 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /alert.*certificate|alert number (?:42|46|48|116)|alert unknown ca/i,
-    'it does not take the client certificate in --cert',
-  ],
-  [/wrong version number|EPROTO/, 'it does not speak TLS'],
-  [
-    /ECONNRESET|Connection dropped|socket hang up|disconnected|Connection closed/,
-    'it closed the connection: it may want https:// and a client certificate, --cert and --key',
+    'it wants a client certificate of an authority that it knows, --cert and --key',
   ],
   [/Deadline exceeded/i, 'no answer in time'],
 ]
+const CLOSED = {
+  'https:': 'it closed the connection: perhaps it speaks no TLS, then use http://',
+  'http:': 'it closed the connection: perhaps it speaks TLS, then use https://',
+} as const
 
 /** Connects when the first call is made. */
 export function connectEtcd(options: EtcdClientOptions): EtcdClient {
@@ -87,7 +99,7 @@ export function connectEtcd(options: EtcdClientOptions): EtcdClient {
           return answer instanceof Uint8Array ? answer : refusalOf(answer)
         }
         away.push(member)
-        reasons.push(`${member.endpoint}: ${reasonOf(answer.details)}`)
+        reasons.push(`${member.endpoint}: ${reasonOf(member.endpoint, answer.details)}`)
       }
       throw new KmsError(`etcd does not answer: ${reasons.join('; ')}`, { code: 'unavailable' })
     },
@@ -100,23 +112,55 @@ export function connectEtcd(options: EtcdClientOptions): EtcdClient {
 
 function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions): Member {
   const { protocol, hostname, port } = new URL(endpoint)
-  const { ca, client, serverName } = tls
   const secure = protocol === 'https:'
-  const standard = secure ? '443' : '80'
   // A URL does not keep the port that its scheme has by default.
+  const standard = secure ? '443' : '80'
   const target = `${hostname}:${port === '' ? standard : port}`
   const channel: ClientOptions = {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.enable_http_proxy': 0,
     'grpc.use_local_subchannel_pool': 1,
-    ...(secure && serverName !== undefined
-      ? { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }
-      : {}),
   }
-  const trusted = () => credentials.createSsl(ca ?? null, client?.key ?? null, client?.cert ?? null)
+  if (!secure)
+    return { endpoint, client: new Client(target, credentials.createInsecure(), channel) }
+  const { name, verify } = identityOf(hostname, tls.serverName)
   return {
     endpoint,
-    client: new Client(target, secure ? trusted() : credentials.createInsecure(), channel),
+    client: new Client(target, trusted(tls, verify), {
+      ...channel,
+      ...(name === undefined ? {} : { 'grpc.ssl_target_name_override': name }),
+    }),
+  }
+}
+
+/** Sent where grpc-js has to send some name, and never compared with anything. */
+const NO_NAME = 'etcd.invalid'
+
+/**
+ * grpc-js sends the host as the server's name, which Node refuses for an address (RFC 6066). So a
+ * name is sent that stands for none, and the certificate is compared with the address as always.
+ */
+function identityOf(
+  hostname: string,
+  serverName: string | undefined,
+): { readonly name: string | undefined; readonly verify: VerifyOptions } {
+  const address = hostname.replace(/^\[(.*)\]$/, '$1')
+  if (serverName !== undefined || isIP(address) === 0) return { name: serverName, verify: {} }
+  const verify: VerifyOptions = {
+    checkServerIdentity: (_, certificate) => checkServerIdentity(address, certificate),
+  }
+  return { name: NO_NAME, verify }
+}
+
+/** @throws KmsError `request_invalid` where a file is not what it ought to be */
+function trusted({ ca, client }: EtcdTls, verify: VerifyOptions): ChannelCredentials {
+  try {
+    return credentials.createSsl(ca ?? null, client?.key ?? null, client?.cert ?? null, verify)
+  } catch (cause) {
+    throw new KmsError(
+      'Cannot use the certificates for etcd: --cacert and --cert are PEM files of certificates, and --key of the key of the first one in --cert',
+      { code: 'request_invalid', cause },
+    )
   }
 }
 
@@ -143,6 +187,7 @@ function refusalOf({ code, details }: ServiceError): Refusal {
   return { status: status[code] ?? String(code), details }
 }
 
-function reasonOf(details: string): string {
-  return REASONS.find(([pattern]) => pattern.test(details))?.[1] ?? 'no connection'
+function reasonOf(endpoint: string, details: string): string {
+  const known = REASONS.find(([pattern]) => pattern.test(details))?.[1]
+  return known ?? CLOSED[endpoint.startsWith('https:') ? 'https:' : 'http:']
 }

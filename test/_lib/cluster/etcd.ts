@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
+import type { CertificateFiles } from '../certificates.ts'
 import { freePort } from '../openbao.ts'
 import { etcdBinaries } from './binaries.ts'
 import { ServerProcess } from './server_process.ts'
@@ -12,7 +13,7 @@ import { ServerProcess } from './server_process.ts'
 const OUTPUT_BYTES = 1024 * 1024 * 1024
 
 export interface Etcd extends AsyncDisposable {
-  /** `http://127.0.0.1:port`. */
+  /** `http://127.0.0.1:port`, or `https://`. */
   readonly endpoint: string
   readonly dataDir: string
   readonly process: ServerProcess
@@ -29,17 +30,28 @@ const range = v.object({
   kvs: v.optional(v.array(v.object({ key: v.string(), value: v.optional(v.string(), '') })), []),
 })
 
-/** @param folder where its data goes */
-export async function startEtcd(folder: string): Promise<Etcd> {
+export interface EtcdFiles {
+  readonly authority: CertificateFiles
+  readonly server: CertificateFiles
+  /** Of etcdctl. */
+  readonly client: CertificateFiles
+}
+
+/**
+ * @param folder where its data goes
+ * @param files with them it speaks TLS, to clients with a certificate of the authority alone
+ */
+export async function startEtcd(folder: string, files?: EtcdFiles): Promise<Etcd> {
   const binaries = await etcdBinaries()
   const [port, peerPort] = [await freePort(), await freePort()]
-  const endpoint = `http://127.0.0.1:${port}`
+  const endpoint = `${files === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
   const peer = `http://127.0.0.1:${peerPort}`
   const dataDir = join(folder, 'etcd')
   const run = promisify(execFile)
   const ctl = async (...args: string[]) => {
     const options = { maxBuffer: OUTPUT_BYTES }
-    return (await run(binaries.etcdctl, ['--endpoints', endpoint, ...args], options)).stdout
+    const flags = ['--endpoints', endpoint, ...(files === undefined ? [] : clientFlags(files))]
+    return (await run(binaries.etcdctl, [...flags, ...args], options)).stdout
   }
   const server = new ServerProcess({
     name: 'etcd',
@@ -55,8 +67,9 @@ export async function startEtcd(folder: string): Promise<Etcd> {
       '--log-level=warn',
       // A test's data need not outlive a crash of the machine.
       '--unsafe-no-fsync',
+      ...(files === undefined ? [] : serverFlags(files)),
     ],
-    answers: async () => (await fetch(`${endpoint}/health`)).ok,
+    answers: async () => (await ctl('endpoint', 'health')) !== '',
   })
   await server.start()
   return {
@@ -83,4 +96,13 @@ export async function startEtcd(folder: string): Promise<Etcd> {
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
+}
+
+function serverFlags({ authority, server }: EtcdFiles): string[] {
+  const own = [`--cert-file=${server.cert}`, `--key-file=${server.key}`]
+  return [...own, `--trusted-ca-file=${authority.cert}`, '--client-cert-auth']
+}
+
+function clientFlags({ authority, client }: EtcdFiles): string[] {
+  return [`--cacert=${authority.cert}`, `--cert=${client.cert}`, `--key=${client.key}`]
 }
