@@ -1,7 +1,6 @@
 /** What a census means, and what to do about it, in sentences. @module */
 
-import type { CensusRow } from '../etcd/census.ts'
-import { FINDINGS, type Verdict } from '../etcd/verdict.ts'
+import { FINDINGS } from '../etcd/verdict.ts'
 import { printable } from './output.ts'
 import { grouped } from './progress.ts'
 import type { ReadCensus } from './scan_report.ts'
@@ -10,57 +9,58 @@ type Finding = (typeof FINDINGS)[number]
 
 const SENTENCES: Readonly<Record<Finding, (objects: string) => string>> = {
   'empty-key': (objects) =>
-    `${objects} stored with an empty key, and nobody can open that any more (a known fault of Trousseau 1.x with a static token). Delete them and make them anew`,
+    `${objects} lost: stored with an empty key by Trousseau 1.x with a static token, and nobody can open that any more. Delete, and make anew:`,
   damaged: (objects) =>
-    `${objects} damaged, and kube-apiserver cannot read that. Restore from a backup`,
+    `${objects} damaged: kube-apiserver cannot read what is stored. Restore from a backup:`,
   unknown: (objects) =>
-    `${objects} encrypted in a form that this version does not know. See the EncryptionConfiguration`,
+    `${objects} encrypted in a form that this version does not know. The EncryptionConfiguration says by what:`,
   plaintext: (objects) =>
-    `${objects} in the clear, though others of the kind are encrypted or ought to be: whoever has etcd or a backup reads them. See that the EncryptionConfiguration lists the resource, then rewrite them: trousseau migrate`,
+    `${objects} in the clear: whoever has etcd or a backup can read what others of the kind hide. See that the EncryptionConfiguration lists the resource, then rewrite with "trousseau migrate":`,
   degraded: (objects) =>
-    `${objects} protected by fewer providers than there are. When all of them are well, rewrite them: trousseau migrate`,
+    `${objects} protected by fewer providers than there are. When all of them are well, rewrite with "trousseau migrate".`,
   stale: (objects) =>
-    `${objects} stale, which is readable as long as the old key is kept. Rewrite them: trousseau migrate`,
+    `${objects} stale: readable as long as the old key is kept. Rewrite with "trousseau migrate".`,
 }
-const NAMED: readonly Verdict[] = ['empty-key', 'damaged', 'unknown', 'plaintext']
-const EXAMPLES = 5
+const KEYS_SHOWN = 5
 
 export function adviceOf({ census, verified, wanted }: ReadCensus): string[] {
-  const { totals, rows } = census
-  const findings = FINDINGS.filter((verdict) => totals[verdict] > 0).map((verdict) => {
-    const objects =
-      totals[verdict] === 1 ? '1 object is' : `${grouped(totals[verdict])} objects are`
-    const named = NAMED.includes(verdict) ? exampleText(rows, verdict) : ''
-    return `${SENTENCES[verdict](objects)}${named}.`
-  })
-  const good =
-    findings.length === 0 && wanted !== undefined
-      ? [
-          'Every object that is encrypted is as wanted. Old snapshots and backups need their old keys still.',
-        ]
-      : []
-  const unasked =
-    wanted === undefined && totals.ok > 0
-      ? [
-          'Nothing is called stale: --config, --socket or --key-id would say which key id is wanted.',
-        ]
-      : []
-  const unchecked =
-    verified === false
-      ? [
-          'The file has no checksum: it is the database of a member, and the last changes may not be in it.',
-        ]
-      : []
-  return [...findings, ...good, costText(census), ...unasked, ...unchecked]
+  const { totals, decrypts } = census
+  const found = FINDINGS.filter((verdict) => totals[verdict] > 0)
+  const lines = found.flatMap((verdict) => findingLines(census, verdict))
+  if (found.length === 0 && wanted !== undefined && totals.ok > 0) {
+    lines.push(
+      'Every object that is encrypted is as wanted. Snapshots and backups made before may still need old keys.',
+    )
+  }
+  if (decrypts > 0) {
+    const calls = decrypts === 1 ? '1 call' : `${grouped(decrypts)} calls`
+    lines.push(`A restart of an API server costs ${calls} of Decrypt.`)
+  }
+  if (wanted === undefined && totals.ok > 0) {
+    lines.push(
+      'Nothing is called stale: --config, --socket or --key-id would say which key id is wanted.',
+    )
+  }
+  if (verified === false) {
+    lines.push(
+      'The file has no checksum: it is the database of a member, and the last changes may not be in it.',
+    )
+  }
+  return lines
 }
 
-function costText({ decrypts }: ReadCensus['census']): string {
-  const calls = decrypts === 1 ? '1 Decrypt' : `${grouped(decrypts)} Decrypts`
-  return `A restart of an API server costs ${calls}.`
-}
-
-function exampleText(rows: readonly CensusRow[], verdict: Verdict): string {
-  const keys = rows.filter((row) => row.verdict === verdict).flatMap(({ examples }) => examples)
-  const shown = keys.slice(0, EXAMPLES).map((key) => `\n    ${printable(key)}`)
-  return `, such as:${shown.join('')}`
+function findingLines({ totals, rows }: ReadCensus['census'], verdict: Finding): string[] {
+  const total = totals[verdict]
+  const sentence = SENTENCES[verdict](total === 1 ? '1 object is' : `${grouped(total)} objects are`)
+  if (!sentence.endsWith(':')) return [sentence]
+  const shown = rows
+    .filter((row) => row.verdict === verdict)
+    .flatMap(({ examples }) => examples)
+    .slice(0, KEYS_SHOWN)
+  const more = total - shown.length
+  return [
+    sentence,
+    ...shown.map((key) => `    ${printable(key)}`),
+    ...(more > 0 ? [`    and ${grouped(more)} more`] : []),
+  ]
 }

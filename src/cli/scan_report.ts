@@ -47,22 +47,17 @@ export function censusJson({ census, name, verified, wanted }: ReadCensus) {
 export function readableCensus(read: ReadCensus, io: Io): string {
   const { census, name } = read
   const of = `${printable(name)}, revision ${census.revision}: ${grouped(census.objects)} objects`
-  const blocks = [
-    [of],
-    rowLines(census.rows, io),
-    keyLines(read),
-    [...plainLines(census.rows), ...adviceOf(read)],
-  ]
+  const blocks = [[of], rowLines(read, io), keyLines(read), plainLines(census.rows), adviceOf(read)]
   return blocks
     .filter((lines) => lines.length > 0)
     .map((lines) => `${lines.join('\n')}\n`)
     .join('\n')
 }
 
-function rowLines(all: readonly CensusRow[], io: Io): string[] {
-  const rows = all.filter(({ verdict }) => !PLAIN.includes(verdict))
+function rowLines(read: ReadCensus, io: Io): string[] {
+  const rows = read.census.rows.filter(({ verdict }) => !PLAIN.includes(verdict))
   if (rows.length === 0) return []
-  const keys = keyIdsOf(all)
+  const keys = keyIdsOf(read)
   const cells = rows.map((row) => [
     row.verdict,
     printable(row.resource),
@@ -105,21 +100,23 @@ function encryptedWith(row: CensusRow, keys: readonly string[]): string {
   }
 }
 
-/** Each key id once, those with the most objects first. */
-function keyIdsOf(rows: readonly CensusRow[]): string[] {
+/** Each key id once: those that are wanted, then those with the most objects first. */
+function keyIdsOf({ census: { rows }, wanted }: ReadCensus): string[] {
   const objects = new Map<string, number>()
   for (const { form, keyId, objects: count } of rows) {
     if (keyId === undefined || form === 'static-key') continue
     objects.set(keyId, (objects.get(keyId) ?? 0) + count)
   }
-  return [...objects].sort(([, a], [, b]) => b - a).map(([keyId]) => keyId)
+  const rank = (keyId: string) => (wanted?.keyIds.has(keyId) === true ? 0 : 1)
+  return [...objects].sort(([a, n], [b, m]) => rank(a) - rank(b) || m - n).map(([keyId]) => keyId)
 }
 
-function keyLines({ census: { rows }, wanted }: ReadCensus): string[] {
-  return keyIdsOf(rows).flatMap((keyId, at) => {
+function keyLines(read: ReadCensus): string[] {
+  const { rows } = read.census
+  return keyIdsOf(read).flatMap((keyId, at) => {
     const row = rows.find((each) => each.keyId === keyId && each.form !== 'static-key')
     const hash = rows.find((each) => each.keyId === keyId)?.keyIdHash
-    const mark = wanted?.keyIds.has(keyId) === true ? '  (wanted)' : ''
+    const mark = read.wanted?.keyIds.has(keyId) === true ? '  (wanted)' : ''
     const indent = '          '
     return [
       `key id ${at + 1}${' '.repeat(Math.max(3 - String(at + 1).length, 1))}${printable(keyId)}${mark}`,
@@ -130,11 +127,12 @@ function keyLines({ census: { rows }, wanted }: ReadCensus): string[] {
 }
 
 function protectionText({ scheme, k, members }: NonNullable<CensusRow['protection']>): string {
-  const needed = scheme === 'any' ? 'any' : String(k)
   const listed = members.map(
     ({ providerId, version }) => `${printable(providerId)} version ${printable(version)}`,
   )
-  return `opened by ${needed} of ${members.length}: ${listed.join(', ')}`
+  const needed =
+    members.length === 1 ? '' : `${scheme === 'any' ? 'any' : k} of ${members.length}: `
+  return `opened by ${needed}${listed.join(', ')}`
 }
 
 function plainLines(rows: readonly CensusRow[]): string[] {

@@ -1,0 +1,210 @@
+import { Buffer } from 'node:buffer'
+import { readFile, writeFile } from 'node:fs/promises'
+import { gunzipSync } from 'node:zlib'
+import { create, toBinary } from '@bufbuild/protobuf'
+import * as assert from 'uvu/assert'
+import { runProgram } from '../../src/cli/program.ts'
+import { progressLine } from '../../src/cli/progress.ts'
+import { EncryptedObjectSchema } from '../../src/etcd/encrypted_object_pb.ts'
+import { keyIdHash } from '../../src/kms/key_id_hash.ts'
+import { historyOf } from '../_lib/etcd_history.ts'
+import { startFakeEtcd } from '../_lib/fake_etcd.ts'
+import { FAKE_KEY_ID, startFakePlugin } from '../_lib/fake_plugin.ts'
+import { memoryIo } from '../_lib/memory_io.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const test = suite('cli/scan', () => ({}), 20_000)
+
+const SECRET = 'hunter2-in-the-clear'
+const CIPHERTEXT = 'vault:v3:ciphertext-of-the-plugin'
+const PLAIN = Buffer.from(`k8s\0${SECRET}`)
+
+function v2(keyId: string, data = 90): Buffer {
+  const object = create(EncryptedObjectSchema, {
+    encryptedData: Buffer.alloc(data, 'payload'),
+    keyID: keyId,
+    encryptedDEKSource: Buffer.from(CIPHERTEXT),
+    encryptedDEKSourceType: 1,
+  })
+  return Buffer.concat([Buffer.from('k8s:enc:kms:v2:tr:'), toBinary(EncryptedObjectSchema, object)])
+}
+
+const GOOD = new Map([
+  ['/registry/secrets/default/a', v2(FAKE_KEY_ID)],
+  ['/registry/secrets/default/b', v2(FAKE_KEY_ID)],
+  ['/registry/pods/default/a', PLAIN],
+  ['/registry/ranges/serviceips', PLAIN],
+])
+const BAD = new Map([
+  ...GOOD,
+  ['/registry/secrets/default/old', v2('before')],
+  ['/registry/secrets/default/plain', PLAIN],
+  ['/registry/secrets/default/cut\u001b[2J', v2(FAKE_KEY_ID, 20)],
+  [
+    '/registry/secrets/default/lost',
+    Buffer.concat([Buffer.from('k8s:enc:kms:v1:old:\0\0'), Buffer.alloc(40)]),
+  ],
+])
+
+async function scan(objects: ReadonlyMap<string, Uint8Array>, args: readonly string[] = []) {
+  await using etcd = await startFakeEtcd(objects)
+  const io = memoryIo()
+  const code = await runProgram(['scan', '--endpoints', etcd.endpoint, ...args], io)
+  for (const text of [SECRET, CIPHERTEXT, 'payload', '\u001b']) {
+    assert.not(io.printed().includes(text), text)
+  }
+  return { code, printed: io.printed(), complained: io.complained() }
+}
+
+test('scan exits with 0 where all is as wanted, and says that old backups need their old keys', async () => {
+  const { code, printed } = await scan(GOOD, ['--key-id', FAKE_KEY_ID])
+  assert.is(code, 0)
+  assert.match(printed, /^http:\/\/127\.0\.0\.1:\d+, revision 1234: 4 objects$/m)
+  assert.match(printed, /^ok +secrets +2 +1 +KMS v2, tr, key id 1$/m)
+  assert.match(printed, `${FAKE_KEY_ID}  (wanted)`)
+  assert.match(printed, keyIdHash(FAKE_KEY_ID))
+  assert.match(printed, 'Not encrypted, as all of their kind: pods 1.')
+  assert.match(printed, 'Snapshots and backups made before may still need old keys.')
+})
+
+test('scan exits with 3 and says of each fault what to do, and at which keys', async () => {
+  const { code, printed } = await scan(BAD, ['--key-id', FAKE_KEY_ID])
+  assert.is(code, 3)
+  for (const line of [
+    /^stale +secrets +1 /m,
+    /^plaintext +secrets +1 +nothing$/m,
+    /^damaged +secrets +1 +tr: its data is shorter than nonce and tag$/m,
+    /^empty-key +secrets +1 +KMS v1, old, and no key$/m,
+    /^1 object is stale: .* Rewrite with "trousseau migrate"\.$/m,
+    /^1 object is in the clear: .*:\n {4}\/registry\/secrets\/default\/plain$/m,
+    /^1 object is damaged: .*:\n {4}\/registry\/secrets\/default\/cut\?\[2J$/m,
+    /^1 object is lost: .*:\n {4}\/registry\/secrets\/default\/lost$/m,
+  ]) {
+    assert.match(printed, line)
+  }
+})
+
+test('scan asks a plugin, or all plugins of a config, which key id is wanted', async () => {
+  await using folder = await tempFolder()
+  await using plugin = await startFakePlugin({})
+  const config = folder.at('config.yaml')
+  const { path: socketPath } = plugin
+  const provider = { name: 'here', type: 'local', keyFile: folder.at('keys') }
+  const content = {
+    apiVersion: 'trousseau.io/v1',
+    kind: 'TrousseauConfig',
+    socket: { path: socketPath },
+  }
+  await writeFile(config, JSON.stringify({ ...content, providers: [provider] }))
+  for (const args of [
+    ['--socket', socketPath],
+    ['--config', config],
+  ]) {
+    assert.is((await scan(GOOD, args)).code, 0)
+    assert.is((await scan(BAD, args)).code, 3)
+  }
+  const none = await scan(GOOD, ['--socket', folder.at('none.sock')])
+  assert.is(none.code, 1)
+  assert.match(none.complained, /there is no such file/)
+})
+
+test('scan calls nothing stale that nobody asked about, and says so', async () => {
+  const { code, printed } = await scan(new Map([['/registry/secrets/a/b', v2('x')]]))
+  assert.is(code, 0)
+  assert.match(printed, 'Nothing is called stale')
+})
+
+test('scan --resources makes a finding of what is in the clear', async () => {
+  for (const resources of ['pods', 'configmaps,pods', '*']) {
+    assert.is((await scan(GOOD, ['--resources', resources])).code, 3, resources)
+  }
+  assert.is((await scan(GOOD, ['--resources', 'configmaps'])).code, 0)
+})
+
+test('scan --json prints everything that it knows, and no value', async () => {
+  const { code, printed } = await scan(BAD, ['--json', '--key-id', FAKE_KEY_ID])
+  assert.is(code, 3)
+  const { ok, objects, totals, rows, revision, wanted, decrypts } = JSON.parse(printed)
+  assert.equal([ok, objects, revision, wanted, decrypts], [false, 8, '1234', [FAKE_KEY_ID], 2])
+  assert.equal(
+    [totals.ok, totals.stale, totals.damaged, totals['never-encrypted'], totals.unencrypted],
+    [2, 1, 1, 1, 1],
+  )
+  const row = rows.find(({ verdict }: { verdict: string }) => verdict === 'stale')
+  assert.equal(row.examples, ['/registry/secrets/default/old'])
+})
+
+test('scan never writes, and reads at one revision', async () => {
+  await using etcd = await startFakeEtcd(BAD)
+  await runProgram(['scan', '--endpoints', etcd.endpoint], memoryIo())
+  const [count, ...pages] = etcd.requests
+  assert.ok(count?.countOnly)
+  assert.ok(pages.length > 0 && pages.every(({ revision }) => revision === 1_234n))
+})
+
+test('scan --snapshot reads a file, and says of one without checksum what it is', async () => {
+  await using folder = await tempFolder()
+  const bytes = gunzipSync(
+    await readFile(new URL('../vectors/etcd_snapshot.db.gz', import.meta.url)),
+  )
+  const { live, revision } = historyOf()
+  for (const [name, content] of [
+    ['saved.db', bytes],
+    ['raw.db', bytes.subarray(0, -32)],
+  ] as const) {
+    const file = folder.at(name)
+    await writeFile(file, content)
+    const io = memoryIo()
+    assert.is(await runProgram(['scan', '--snapshot', file], io), 3)
+    assert.match(io.printed(), `${file}, revision ${revision}: ${live.size} objects`)
+    assert.is(io.printed().includes('The file has no checksum'), name === 'raw.db')
+  }
+  const io = memoryIo()
+  assert.is(
+    await runProgram(['scan', '--snapshot', folder.at('raw.db'), '--prefix', '/none/'], io),
+    1,
+  )
+  assert.match(io.complained(), /No key of .*raw\.db begins with \/none\/: use --prefix/)
+})
+
+const HTTPS = ['--endpoints', 'https://127.0.0.1:1']
+for (const [args, wanted] of [
+  [[], 'Option --endpoints or --snapshot is needed, and not both'],
+  [[...HTTPS, '--snapshot', 'x'], 'Option --endpoints or --snapshot is needed, and not both'],
+  [['--endpoints', '127.0.0.1:2379'], 'Wanted https://HOST:PORT'],
+  [['--endpoints', 'https://a:1/path'], 'Wanted https://HOST:PORT'],
+  [[...HTTPS, '--cert', 'x'], 'Options --cert and --key belong together'],
+  [['--endpoints', 'http://a:1', '--cacert', 'x'], 'need --endpoints with https://'],
+  [['--snapshot', 'x', '--server-name', 'x'], 'need --endpoints with https://'],
+  [['--snapshot', 'x', '--prefix', 'registry'], 'Wanted a path such as "/registry"'],
+  [['--snapshot', 'x', '--key-id', 'x', '--socket', '/x'], 'one is enough'],
+] as const) {
+  test(`scan ${args.join(' ')} is wrong usage`, async () => {
+    const io = memoryIo()
+    assert.is(await runProgram(['scan', ...args], io), 2)
+    assert.match(io.complained(), wanted)
+  })
+}
+
+test('scan shows how far it is on a terminal only, and leaves nothing of it', async () => {
+  await using etcd = await startFakeEtcd(GOOD)
+  for (const showsProgress of [true, false]) {
+    const io = memoryIo({ showsProgress })
+    assert.is(await runProgram(['scan', '--endpoints', etcd.endpoint], io), 0)
+    assert.is(io.complained() !== '', showsProgress)
+    if (showsProgress) assert.ok(io.complained().endsWith('\r\u001b[K'))
+  }
+})
+
+test('progressLine() shows part, rate and what is left', () => {
+  assert.is(
+    progressLine(25_000, 100_000, 'objects', 2_000),
+    '[######..................] 25,000 of 100,000 objects, 12,500/s, 6 s left',
+  )
+  assert.match(progressLine(10, 2_000, 'objects', 10_000), ', 1/s, 33 min 10 s left')
+  assert.match(progressLine(0, 0, 'objects', 0), '[........................] 0 of 0 objects, 0/s')
+  assert.match(progressLine(12, 10, 'objects', 1_000), '[########################] 12 of 10')
+})
+
+test.run()
