@@ -43,7 +43,7 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, or a config that cannot be used
-  3    the plugin that was asked is not healthy, or breaks a rule
+  3    the plugin that was asked is not healthy or breaks a rule, or a scan found something
   130  stopped by a signal before it was done`
 
 /** Runs one command line (without the program's name) and returns the exit code. */

@@ -20,6 +20,7 @@ const COMMANDS = [
   'demo',
   'status',
   'check',
+  'scan',
   'keygen',
   'config',
   'config validate',
