@@ -11,9 +11,6 @@ import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
 
-const TIMEOUT = { minMs: 1, maxMs: 60_000 } as const
-const WAIT = { minMs: 0, maxMs: 3_600_000 } as const
-
 /** Runs a command that ends by itself, or when it is stopped, and keeps its exit code. */
 export type Short = (work: number | Promise<number>) => Promise<void>
 
@@ -55,15 +52,25 @@ function pathOrProblem(text: string): string | KmsError {
   }
 }
 
-export function milliseconds(text: string): number {
-  const result = v.safeParse(duration(TIMEOUT), text)
-  if (result.success) return result.output
-  throw new InvalidArgumentError('Wanted a duration from 1ms to 60s, such as "3s"')
+/** A time limit of one call. */
+export const milliseconds = durationFlag(1, 60_000)
+
+export function durationFlag(minMs: number, maxMs: number): (text: string) => number {
+  return (text) => {
+    const result = v.safeParse(duration({ minMs, maxMs }), text)
+    if (result.success) return result.output
+    const [least, most] = [minMs, maxMs].map((ms) => (ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`))
+    throw new InvalidArgumentError(`Wanted a duration from ${least} to ${most}, such as "3s"`)
+  }
+}
+
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text)
+    if (/^\d+$/.test(text) && number >= min && number <= max) return number
+    throw new InvalidArgumentError(`Wanted a whole number from ${min} to ${max}`)
+  }
 }
 
 /** How long a command may wait for something to become so. */
-export function waiting(text: string): number {
-  const result = v.safeParse(duration(WAIT), text)
-  if (result.success) return result.output
-  throw new InvalidArgumentError('Wanted a duration from 0s to 1h, such as "5m"')
-}
+export const waiting = durationFlag(0, 3_600_000)

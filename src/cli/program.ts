@@ -10,6 +10,7 @@ import { Argument, Command, CommanderError, Option } from 'commander'
 import { RECOVERY_CURVES } from '../recovery/jwk.ts'
 import { awskmsPolicy } from './awskms.ts'
 import { azurePolicy } from './azurekms.ts'
+import { addBench } from './bench.ts'
 import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
 import { printConfigSchema, validateConfig } from './config.ts'
@@ -86,6 +87,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   }
   addAsking(program, io, short)
   addScan(program, io, short)
+  addBench(program, io, done)
   addFiles(program, io, short)
   addVault(program, io, short)
   addAzure(program, io, short)

@@ -1,7 +1,7 @@
 /** Medians over the rounds, of the numbers and of each round's own ratios. @module */
 
+import { median } from '../../src/grpc/load/quantile.ts'
 import type { Operation } from './operations.ts'
-import { median } from './statistics.ts'
 import type { TargetName } from './targets.ts'
 
 export interface Numbers {

@@ -6,11 +6,11 @@
  * @module
  */
 
+import { median, quantile } from '../../src/grpc/load/quantile.ts'
 import { type CountingProxy, startCountingProxy } from './counting_proxy.ts'
 import type { Generators } from './generators.ts'
 import { prepared, socketPrepares } from './operations.ts'
 import { type Setup, vaultProvider } from './setup.ts'
-import { median, quantile } from './statistics.ts'
 
 export interface Hedging {
   readonly aloneP99Ms: number

@@ -5,10 +5,10 @@
  * @module
  */
 
+import { quantile } from '../../src/grpc/load/quantile.ts'
 import { type Cell, cellOf, nameOf, type Sample, type Step } from './cells.ts'
 import type { Generators } from './generators.ts'
 import { OPERATIONS, type Operation, prepared } from './operations.ts'
-import { quantile } from './statistics.ts'
 import { LEAN_TARGETS, type Target, type TargetName } from './targets.ts'
 import { cpuMs, peakMb, rssMb } from './usage.ts'
 

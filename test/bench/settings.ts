@@ -6,12 +6,12 @@
  */
 
 import process from 'node:process'
+import { median } from '../../src/grpc/load/quantile.ts'
 import { Generators } from './generators.ts'
 import { prepared, socketPrepares } from './operations.ts'
 import type { ServerOptions, ServerProcess } from './processes.ts'
 import { machine } from './report.ts'
 import { type Setup, vaultProvider, withSetup } from './setup.ts'
-import { median } from './statistics.ts'
 import { type Row, table, whole } from './tables.ts'
 import { cpuMs, peakMb, rssMb } from './usage.ts'
 

@@ -2,17 +2,9 @@
 
 import * as assert from 'uvu/assert'
 import { suite } from '../_lib/uvu.ts'
-import { median, quantile, slopeOf } from './statistics.ts'
+import { slopeOf } from './statistics.ts'
 
 const test = suite('bench/statistics', () => ({}))
-
-test('quantile() takes values in any order and lies between neighbours', () => {
-  assert.is(quantile([30, 10, 20], 0.5), 20)
-  assert.is(quantile([1, 2], 0.25), 1.25)
-  assert.is(quantile([7], 0.99), 7)
-  assert.is(median([10, 9, 100, 2]), 9.5)
-  assert.ok(Number.isNaN(median([])))
-})
 
 test('slopeOf() finds a line exactly, without an error', () => {
   const points = [1, 2, 4, 8].map((x) => ({ x, y: 100 - 3 * x }))

@@ -21,6 +21,7 @@ const COMMANDS = [
   'status',
   'check',
   'scan',
+  'bench',
   'keygen',
   'config',
   'config validate',
