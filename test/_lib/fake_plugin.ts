@@ -69,6 +69,8 @@ export interface FakeHooks {
 }
 
 export interface FakeOptions extends FakeHooks {
+  /** Where it listens; in a folder of its own, unless told. */
+  readonly path?: string
   readonly mode?: number
   readonly v2Only?: boolean
   /** A method that the API does not have, and that is answered all the same. */
@@ -98,7 +100,7 @@ const FAR_FUTURE_MS = 86_400_000
 export async function startFakePlugin(options: FakeOptions = {}): Promise<FakePlugin> {
   const { front, mode = 0o600, idleMs = FAR_FUTURE_MS } = options
   const folder = await tempFolder()
-  const inner = folder.at('in.sock')
+  const inner = options.path ?? folder.at('in.sock')
   const path = front === undefined ? inner : folder.at('k.sock')
   const server = new Server({ 'grpc.max_connection_idle_ms': idleMs })
   addMethods(server, options)

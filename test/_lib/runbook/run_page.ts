@@ -1,0 +1,47 @@
+/** Does what a runbook says, as its reader would. @module */
+
+import * as assert from 'uvu/assert'
+import type { ControlPlane } from './control_plane.ts'
+import { looksLike, readPage, type Step } from './page.ts'
+import { OperatorShell } from './shell.ts'
+
+/** What the test does at the places that a page names, which all must be named. */
+export type Meanwhile = Readonly<Record<string, (shell: OperatorShell) => Promise<unknown>>>
+
+export async function runPage(
+  node: Pick<ControlPlane, 'environment' | 'home' | 'output'>,
+  name: string,
+  meanwhile: Meanwhile = {},
+): Promise<void> {
+  await using shell = new OperatorShell(node.environment, node.home)
+  const steps = await readPage(name)
+  const named = steps.filter(({ kind }) => kind === 'meanwhile').map(({ text }) => text)
+  assert.equal(new Set(named), new Set(Object.keys(meanwhile)), 'what happens meanwhile')
+  for (const step of await readPage('README')) if (step.kind === 'run') await shell.run(step.text)
+  let printed = ''
+  for (const step of steps) {
+    const where = `docs/runbooks/${name}.md:${step.line}`
+    try {
+      printed = await done(step, printed, shell, meanwhile)
+    } catch (cause) {
+      const detail = cause instanceof Error ? cause.message : String(cause)
+      throw new Error(`${where}: ${detail}\n--- servers:\n${node.output().slice(-1_500)}`, {
+        cause,
+      })
+    }
+  }
+}
+
+async function done(
+  { kind, text }: Step,
+  printed: string,
+  shell: OperatorShell,
+  meanwhile: Meanwhile,
+): Promise<string> {
+  if (kind === 'run') return await shell.run(text)
+  if (kind === 'meanwhile') await meanwhile[text]?.(shell)
+  else if (!looksLike(printed, text)) {
+    throw new Error(`The page shows\n${text}\n--- and this is what was printed:\n${printed}`)
+  }
+  return printed
+}

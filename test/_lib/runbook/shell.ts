@@ -1,0 +1,55 @@
+/** The operator's shell: one bash in which the blocks of a page run one after another. @module */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import process from 'node:process'
+import { until } from '../wait.ts'
+
+const BLOCK_MS = 240_000
+
+export class OperatorShell implements AsyncDisposable {
+  readonly #child: ChildProcess
+  #output = ''
+
+  constructor(environment: Readonly<Record<string, string>>, folder: string) {
+    this.#child = spawn('bash', ['-euo', 'pipefail'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      cwd: folder,
+      env: { PATH: process.env['PATH'], HOME: folder, LANG: 'C.UTF-8', ...environment },
+    })
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (chunk: string) => {
+        this.#output += chunk
+      })
+    }
+    this.#child.stdin?.write('exec 2>&1\n')
+  }
+
+  /** Resolves to what the block printed; rejects where one of its commands fails. */
+  async run(block: string): Promise<string> {
+    const mark = `done-${randomUUID()}`
+    this.#output = ''
+    // As a function, so that no command of the block reads the blocks behind it.
+    this.#child.stdin?.write(
+      `eval "$(cat <<'${mark}'\n${block}\n${mark}\n)" </dev/null\necho ${mark}\n`,
+    )
+    await until(
+      'the block is done',
+      () => {
+        if (this.#output.includes(mark)) return true
+        if (this.#child.exitCode === null && this.#child.signalCode === null) return false
+        throw new Error(`A command failed; printed:\n${this.#output.slice(-6_000)}`)
+      },
+      { limitMs: BLOCK_MS, everyMs: 50 },
+    ).catch((cause: Error) => {
+      throw new Error(`${cause.message}\n${this.#output.slice(-2_000)}`, { cause })
+    })
+    return this.#output.replace(`${mark}\n`, '')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.stdin?.destroy()
+    if (this.#child.exitCode === null) this.#child.kill('SIGKILL')
+    await Promise.resolve()
+  }
+}
