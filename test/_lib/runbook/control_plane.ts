@@ -8,7 +8,7 @@
 
 import { execFile } from 'node:child_process'
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -49,6 +49,10 @@ export interface ControlPlane extends AsyncDisposable {
   readonly home: string
   /** Keys and values below a prefix, as etcd's own client reads them. */
   stored(prefix: string): Promise<Map<string, Buffer>>
+  /** Of etcd, as etcdctl makes it. */
+  snapshot(file: string): Promise<void>
+  /** As a restart of the node does: what it knew is forgotten. */
+  restartApiServer(): Promise<void>
   /** What etcd and the API servers printed. */
   output(): string
 }
@@ -107,8 +111,9 @@ async function started(
   const ports = { etcd: await freePort(), peer: await freePort(), api: await freePort() }
   const etcd = `https://127.0.0.1:${ports.etcd}`
   await writePki(ports.api)
-  const encrypting = options.encryption !== undefined
-  if (encrypting) await writeFile(ENCRYPTION, JSON.stringify(options.encryption), { mode: 0o600 })
+  const encryption = JSON.stringify(options.encryption ?? null)
+  if (options.encryption !== undefined) await writeFile(ENCRYPTION, encryption, { mode: 0o600 })
+  const sockets = [...encryption.matchAll(/unix:\/\/([^"]+)/g)].map(([, path]) => path ?? '')
   const kubelet = stack.use(
     new Kubelet({ 'kube-apiserver': kubernetes.apiServer, etcd: etcdTools.etcd }),
   )
@@ -119,17 +124,18 @@ async function started(
   )
   await writeFile(
     join(MANIFESTS, 'kube-apiserver.yaml'),
-    apiServerManifest(etcd, ports.api, options.flags ?? [], encrypting),
+    apiServerManifest(etcd, ports.api, options.flags ?? [], sockets),
   )
   const api = stack.use(
     new KubeApi(`https://127.0.0.1:${ports.api}`, TOKEN, `${PKI}/apiserver.crt`),
   )
-  await until('the API server is ready', () => ready(api), {
-    limitMs: START_MS,
-    everyMs: 200,
-  }).catch((cause: unknown) => {
-    throw new Error(`No API server: ${kubelet.output().slice(-4_000)}`, { cause })
-  })
+  await untilReady(api, kubelet)
+  const etcdctl = async (...args: string[]) => {
+    const { ca, cert, key } = ETCD_CLIENT
+    const how = ['--endpoints', etcd, '--cacert', ca, '--cert', cert, '--key', key]
+    return (await promisify(execFile)(etcdTools.etcdctl, [...how, ...args], { maxBuffer: 2 ** 28 }))
+      .stdout
+  }
   const all = stack.move()
   return {
     bao,
@@ -159,6 +165,13 @@ async function started(
             Buffer.from(value, 'base64'),
           ]),
       )
+    },
+    snapshot: async (file) => {
+      await etcdctl('snapshot', 'save', file)
+    },
+    restartApiServer: async () => {
+      await kubelet.restart('kube-apiserver.yaml')
+      await untilReady(api, kubelet)
     },
     output: () => kubelet.output(),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
@@ -266,7 +279,7 @@ function apiServerManifest(
   etcd: string,
   port: number,
   flags: readonly string[],
-  encrypting: boolean,
+  sockets: readonly string[],
 ): string {
   return manifest(
     [
@@ -286,12 +299,13 @@ function apiServerManifest(
       `--token-auth-file=${PKI}/tokens.csv`,
       '--authorization-mode=RBAC',
       '--endpoint-reconciler-type=none',
-      ...(encrypting ? [`--encryption-provider-config=${ENCRYPTION}`] : []),
+      ...(sockets.length > 0 ? [`--encryption-provider-config=${ENCRYPTION}`] : []),
       ...flags,
     ],
     {
       'k8s-certs': PKI,
-      ...(encrypting ? { encryption: ENCRYPTION, trousseau: '/run/trousseau' } : {}),
+      ...(sockets.length > 0 ? { encryption: ENCRYPTION } : {}),
+      ...Object.fromEntries(sockets.map((path, at) => [`kms-${at}`, dirname(path)])),
     },
   )
 }
@@ -325,9 +339,15 @@ function manifest(command: readonly string[], mounts: Readonly<Record<string, st
   ].join('\n')
 }
 
-function ready(api: KubeApi): Promise<boolean> {
-  return api.health('/readyz').then(
-    ({ ok }) => ok,
-    () => false,
+async function untilReady(api: KubeApi, kubelet: Kubelet): Promise<void> {
+  const ready = () =>
+    api.health('/readyz').then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  await until('the API server is ready', ready, { limitMs: START_MS, everyMs: 200 }).catch(
+    (cause: unknown) => {
+      throw new Error(`No API server: ${kubelet.output().slice(-4_000)}`, { cause })
+    },
   )
 }

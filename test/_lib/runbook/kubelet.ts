@@ -53,6 +53,13 @@ export class Kubelet implements AsyncDisposable {
     return this.#output
   }
 
+  /** Ends the process of a manifest; the next one is started as if it had crashed. */
+  async restart(file: string): Promise<void> {
+    const running = this.#running.get(file)
+    if (running === undefined) throw new Error(`${file} does not run`)
+    await ended(running.child, 'SIGTERM')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true
     await this.#loop

@@ -7,7 +7,7 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, readdir, symlink } from 'node:fs/promises'
+import { access, constants, cp, mkdir, readdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -46,7 +46,7 @@ export async function mountPrivateRoot(
     await mkdir(join(folder, name), { recursive: true })
     return join(folder, name)
   }
-  await cp('/etc', await at('etc'), { recursive: true, verbatimSymlinks: true })
+  await cp('/etc', await at('etc'), { recursive: true, verbatimSymlinks: true, filter: mayRead })
   for (const name of ['kubernetes', 'trousseau', 'systemd/system']) await at(`etc/${name}`)
   const [theirs, ours] = [await at('their-bin'), await at('bin')]
   for (const [name, path] of Object.entries(programs)) await symlink(path, join(ours, name))
@@ -64,4 +64,12 @@ export async function mountPrivateRoot(
       for (const path of mounted.reverse()) await run('umount', ['--lazy', path])
     },
   }
+}
+
+/** Some files are for the machine's own root. */
+function mayRead(path: string): Promise<boolean> {
+  return access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  )
 }

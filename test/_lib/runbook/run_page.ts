@@ -17,17 +17,44 @@ export async function runPage(
   const steps = await readPage(name)
   const named = steps.filter(({ kind }) => kind === 'meanwhile').map(({ text }) => text)
   assert.equal(new Set(named), new Set(Object.keys(meanwhile)), 'what happens meanwhile')
-  for (const step of await readPage('README')) if (step.kind === 'run') await shell.run(step.text)
+  try {
+    await all(shell, 'README', await readPage('README'), {})
+    await all(shell, name, steps, meanwhile)
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(`${detail}\n--- servers:\n${node.output().slice(-1_500)}`, { cause })
+  }
+}
+
+/** Where a page sends its reader to numbered steps of another one. */
+export async function runSteps(
+  shell: OperatorShell,
+  name: string,
+  first: number,
+  last: number,
+): Promise<void> {
+  const steps = await readPage(name)
+  await all(
+    shell,
+    name,
+    steps.filter(({ number }) => number >= first && number <= last),
+    {},
+  )
+}
+
+async function all(
+  shell: OperatorShell,
+  name: string,
+  steps: readonly Step[],
+  meanwhile: Meanwhile,
+): Promise<void> {
   let printed = ''
   for (const step of steps) {
-    const where = `docs/runbooks/${name}.md:${step.line}`
     try {
       printed = await done(step, printed, shell, meanwhile)
     } catch (cause) {
       const detail = cause instanceof Error ? cause.message : String(cause)
-      throw new Error(`${where}: ${detail}\n--- servers:\n${node.output().slice(-1_500)}`, {
-        cause,
-      })
+      throw new Error(`docs/runbooks/${name}.md:${step.line}: ${detail}`, { cause })
     }
   }
 }
