@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
 import { figure } from '../_lib/figure.ts'
-import { CA, startTrousseau } from '../_lib/runbook/control_plane.ts'
-import { startOldNode } from '../_lib/runbook/old_node.ts'
+import { CA, CONFIG, startTrousseau } from '../_lib/runbook/control_plane.ts'
+import { startOldNode, TOKEN_FILE } from '../_lib/runbook/old_node.ts'
 import { enterPrivateMounts } from '../_lib/runbook/private_root.ts'
 import { runPage } from '../_lib/runbook/run_page.ts'
 import { wrappedBy } from '../_lib/runbook/wrapped_by.ts'
@@ -12,6 +12,7 @@ import { suite } from '../_lib/uvu.ts'
 await enterPrivateMounts(import.meta.url)
 
 const test = suite('cluster/runbook_v1', () => ({}), 600_000)
+const run = promisify(execFile)
 const PLANTED = { password: 'written-under-v1' }
 const SOCKET = '/run/vaultkms/vaultkms.socket'
 
@@ -21,21 +22,19 @@ test('migrate-from-v1.md: objects in the form of Trousseau 1.x and of v1beta1 al
   const { api, bao } = node
   await api.createSecret('old', PLANTED)
   // The take-over, up to its step 6.
-  await promisify(execFile)('systemctl', ['stop', 'old-plugin'])
-  const { provider } = await bao.setupTransit({
-    folder: '/etc/trousseau',
-    mount: 'transit2',
-    key: 'x',
-  })
-  await bao.request('POST', 'sys/policies/acl/trousseau-transit2-x', {
-    policy: `path "transit/*" { capabilities = ["read", "update"] }
-      path "auth/token/*" { capabilities = ["read", "update"] }`,
-  })
-  const own = { mount: 'transit', key: 'kms', reads: ['trousseau-1'], tls: { caFile: CA } }
+  await run('systemctl', ['stop', 'old-plugin'])
+  const auth = {
+    method: 'approle',
+    roleIdFile: '/etc/trousseau/role-id',
+    secretIdFile: '/etc/trousseau/secret-id',
+  }
+  const key = { address: bao.address, mount: 'transit', key: 'kms', tls: { caFile: CA } }
   await startTrousseau({
     socket: { path: SOCKET },
-    providers: [{ name: 'vault', type: 'vault', ...provider, ...own }],
+    providers: [{ name: 'vault', type: 'vault', ...key, reads: ['trousseau-1'], auth }],
   })
+  const setup = ['vault', 'setup', '--config', CONFIG, '--token-file', TOKEN_FILE, '--apply']
+  await run('trousseau', setup)
   await node.restartApiServer()
   await api.createSecret('young', PLANTED)
   const text = [...(await node.stored('/registry/secrets/')).values()].map(String).join()

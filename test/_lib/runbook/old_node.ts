@@ -5,6 +5,9 @@ import { dirname } from 'node:path'
 import { encryptionBy } from '../cluster/api_server.ts'
 import { type ControlPlane, startControlPlane } from './control_plane.ts'
 
+/** The old plugin's, which may do everything. */
+export const TOKEN_FILE = '/etc/old-plugin-token'
+
 /** @param kms the entry of the EncryptionConfiguration, but for its endpoint */
 export async function startOldNode(
   socket: string,
@@ -15,10 +18,9 @@ export async function startOldNode(
     oldPlugin: async (bao) => {
       await bao.request('POST', 'sys/mounts/transit', { type: 'transit' })
       await bao.request('POST', 'transit/keys/kms', {})
-      const tokenFile = '/etc/old-plugin-token'
-      await writeFile(tokenFile, bao.rootToken, { mode: 0o600 })
+      await writeFile(TOKEN_FILE, bao.rootToken, { mode: 0o600 })
       await mkdir(dirname(socket), { recursive: true })
-      return { socket, port: Number(new URL(bao.address).port), key: 'kms', tokenFile }
+      return { socket, port: Number(new URL(bao.address).port), key: 'kms', tokenFile: TOKEN_FILE }
     },
     encryption: encryptionBy(
       [{ kms: { ...kms, endpoint: `unix://${socket}`, timeout: '3s' } }, { identity: {} }],
