@@ -13,14 +13,10 @@ import { PLANTED, SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { figure } from '../_lib/figure.ts'
 import { SeededRandom } from '../_lib/seeded_random.ts'
 import { suite } from '../_lib/uvu.ts'
-import { until } from '../_lib/wait.ts'
 
 const KILLS = 6
 const LONGEST_GONE_MS = 2_000
 const LONGEST_QUIET_MS = 1_500
-const RECOVERY_MS = 60_000
-/** Of each kind, after a fault. */
-const GOES_ON = 20
 
 const test = suite('cluster/plugin_killed', () => ({}), 300_000)
 
@@ -35,27 +31,19 @@ async function kill(node: ClusterNode, random: SeededRandom): Promise<void> {
   assert.ok(socket.isSocket() && socket.ino !== stale.ino, 'the stale socket is replaced')
 }
 
-async function goesOn(load: SecretLoad): Promise<void> {
-  const since = performance.now()
-  for (const kind of ['write', 'read'] as const) {
-    const done = () => load.of(kind, since).filter(({ failed }) => failed === undefined).length
-    await until(`${kind}s succeed`, () => done() >= GOES_ON, { limitMs: RECOVERY_MS })
-  }
-}
-
 test('the plugin killed at random moments: no write and no read fails, and the stale socket is replaced [T5 T14]', async () => {
   const random = SeededRandom.announced('plugin_killed')
   await using cluster = await startCluster()
   const node = await cluster.addNode()
   await using load = new SecretLoad({ apis: [node.server.api] })
-  await goesOn(load)
+  await load.goesOn()
   const since = performance.now()
 
   for (let times = 0; times < KILLS; times += 1) {
     await pause(random.below(LONGEST_QUIET_MS))
     await kill(node, random)
   }
-  await goesOn(load)
+  await load.goesOn()
   await load.stop()
 
   assert.equal(load.failures('write'), [])
@@ -79,13 +67,13 @@ test('plugin and API server killed together: what was acknowledged is there, and
   await using cluster = await startCluster()
   const node = await cluster.addNode()
   await using load = new SecretLoad({ apis: [node.server.api] })
-  await goesOn(load)
+  await load.goesOn()
   const times: number[] = []
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     const start = performance.now()
     await Promise.all([kill(node, random), node.restartServer(signal)])
-    await goesOn(load)
+    await load.goesOn()
     times.push(performance.now() - start)
   }
   await load.stop()
@@ -95,7 +83,7 @@ test('plugin and API server killed together: what was acknowledged is there, and
   assert.equal(await load.differences(node.server.api), [])
   const seconds = times.map((time) => (time / 1_000).toFixed(1)).join(' and ')
   figure(
-    `plugin and API server killed together: ${GOES_ON} writes and reads later after ${seconds} s; of ${load.of('write').length} writes ${load.failures('write').length} failed, every other one is there`,
+    `plugin and API server killed together: 20 writes and reads done after ${seconds} s; of ${load.of('write').length} writes ${load.failures('write').length} failed, every other one is there`,
   )
 })
 

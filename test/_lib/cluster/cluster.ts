@@ -34,8 +34,12 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export interface NodeOptions
-  extends Partial<Pick<ApiServerOptions, 'encryption' | 'flags' | 'reloads' | 'version'>> {
+  extends Partial<Pick<ApiServerOptions, 'flags' | 'reloads' | 'version'>> {
   readonly name?: string
+  /** The EncryptionConfiguration, where it is not the usual one. */
+  readonly encryption?: (socketPath: string) => object
+  /** Where it is not the cluster's. */
+  readonly etcd?: Etcd
   /** Laid over the plugin's usual config. */
   readonly config?: Config
   /** What starts at once: both, waiting until they are ready, or the one that is named. */
@@ -91,13 +95,13 @@ export class ClusterNode implements AsyncDisposable {
 
   /** The first time: resolves when it is ready, or at once with `launchOnly`. */
   async startServer({ launchOnly = false } = {}): Promise<ApiServer> {
-    const { name = 'one', encryption, flags, reloads, version } = this.#options
+    const { name = 'one', etcd, encryption, flags, reloads, version } = this.#options
     this.#server = await startApiServer(
       {
         folder: this.#cluster.folder.path,
-        etcd: this.#cluster.etcd,
+        etcd: etcd ?? this.#cluster.etcd,
         name,
-        encryption: encryption ?? encryptionOf(this.socketPath),
+        encryption: (encryption ?? encryptionOf)(this.socketPath),
         ...(flags === undefined ? {} : { flags }),
         ...(reloads === undefined ? {} : { reloads }),
         ...(version === undefined ? {} : { version }),
@@ -115,9 +119,14 @@ export class ClusterNode implements AsyncDisposable {
     return performance.now() - start
   }
 
+  /** What the plugin's admin server says at that path. */
+  adminPage(path: string): Promise<string> {
+    return adminPage(`${this.folder}/admin.sock`, path)
+  }
+
   /** A number out of the plugin's metrics. */
   async pluginMetric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
-    return metricSum(await adminPage(`${this.folder}/admin.sock`, '/metrics'), name, labels)
+    return metricSum(await this.adminPage('/metrics'), name, labels)
   }
 
   /** Resolves to the key id that Status answers as soon as the plugin is well. */

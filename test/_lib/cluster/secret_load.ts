@@ -11,10 +11,13 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { SeededRandom } from '../seeded_random.ts'
+import { until } from '../wait.ts'
 import type { KubeApi } from './kube_api.ts'
 
 const SECRETS_OF_A_WRITER = 40
 const AFTER_FAILURE_MS = 100
+/** Successes of a kind that show that it works. */
+const GOES_ON = 20
 
 /** Stands in every value: nothing that is stored may hold it. */
 export const PLANTED = 'planted-9b37ce11-plaintext'
@@ -78,9 +81,11 @@ export class SecretLoad implements AsyncDisposable {
 
   /** Those that began in the span. */
   of(kind: LoadKind, since = 0, to = Number.POSITIVE_INFINITY): LoadAttempt[] {
-    return this.attempts.filter(
-      (each) => each.kind === kind && each.start >= since && each.start < to,
-    )
+    // They stand in the order in which they ended.
+    const first = this.attempts.findLastIndex(({ end }) => end < since) + 1
+    return this.attempts
+      .slice(first)
+      .filter((each) => each.kind === kind && each.start >= since && each.start < to)
   }
 
   failures(kind: LoadKind, since = 0, to = Number.POSITIVE_INFINITY): string[] {
@@ -103,6 +108,20 @@ export class SecretLoad implements AsyncDisposable {
       last = end
     }
     return Math.round(longest)
+  }
+
+  /** Resolves as soon as some writes and reads that begin from now on have succeeded. */
+  async goesOn(limitMs = 60_000): Promise<void> {
+    const since = performance.now()
+    for (const kind of ['write', 'read'] as const) {
+      const done = () => this.of(kind, since).filter(({ failed }) => failed === undefined).length
+      const why = () => this.failures(kind, since).at(-1)
+      await until(`${kind}s succeed`, () => done() >= GOES_ON, { limitMs }).catch(
+        (error: Error) => {
+          throw new Error(`${error.message}; the last failure is ${why()}`)
+        },
+      )
+    }
   }
 
   /** Secrets that were ever written, deleted ones too. */
