@@ -13,7 +13,7 @@ import type { Cluster, ClusterNode } from './cluster.ts'
 export interface Fault {
   readonly name: string
   /** Two of one place are never at the same time. */
-  readonly place: 'key service' | 'plugin' | 'API server' | 'config' | 'encryption config'
+  readonly place: 'key service' | 'plugin' | 'API server' | 'config' | 'EncryptionConfiguration'
   readonly begin: () => unknown
   /** Brings back what was taken away, and does not wait until it is well. */
   readonly end: () => unknown
@@ -54,7 +54,7 @@ export class Faults {
     const { process } = node.server
     const pluginBack = () => node.startPlugin(this.usedConfig())
     const killed = (signal: NodeJS.Signals) => ({
-      name: `API server ${signal}`,
+      name: `ended with ${signal}`,
       place: 'API server' as const,
       begin: () => process.stop(signal),
       end: () => process.launch(),
@@ -66,23 +66,23 @@ export class Faults {
       { name: 'tokens revoked', place: 'key service', begin: transit.revokeTokens, end: passes },
       { name: 'rotated', place: 'key service', begin: () => bao.rotate(transit), end: passes },
       {
-        name: 'plugin killed',
+        name: 'killed',
         place: 'plugin',
         begin: () => node.plugin.stop('SIGKILL'),
         end: pluginBack,
       },
       {
-        name: 'plugin ended',
+        name: 'ended',
         place: 'plugin',
         begin: () => node.plugin.stop(),
         end: pluginBack,
       },
       killed('SIGKILL'),
       killed('SIGTERM'),
-      { name: 'config changed', place: 'config', begin: () => this.#changeConfig(), end: passes },
+      { name: 'changed', place: 'config', begin: () => this.#changeConfig(), end: passes },
       {
-        name: 'EncryptionConfiguration changed',
-        place: 'encryption config',
+        name: 'changed',
+        place: 'EncryptionConfiguration',
         begin: () => this.#changeEncryption(),
         end: passes,
       },
