@@ -69,7 +69,7 @@ export interface FakeHooks {
 }
 
 export interface FakeOptions extends FakeHooks {
-  /** Where it listens; in a folder of its own, unless told. */
+  /** Where it listens; in a folder of its own where absent. */
   readonly path?: string
   readonly mode?: number
   readonly v2Only?: boolean
@@ -100,8 +100,8 @@ const FAR_FUTURE_MS = 86_400_000
 export async function startFakePlugin(options: FakeOptions = {}): Promise<FakePlugin> {
   const { front, mode = 0o600, idleMs = FAR_FUTURE_MS } = options
   const folder = await tempFolder()
-  const inner = options.path ?? folder.at('in.sock')
-  const path = front === undefined ? inner : folder.at('k.sock')
+  const inner = front === undefined && options.path ? options.path : folder.at('in.sock')
+  const path = front === undefined ? inner : (options.path ?? folder.at('k.sock'))
   const server = new Server({ 'grpc.max_connection_idle_ms': idleMs })
   addMethods(server, options)
   await new Promise<void>((resolve, reject) => {

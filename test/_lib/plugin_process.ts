@@ -90,6 +90,19 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
   return plugin
 }
 
+/** Settles as soon as Status answers with a key id. */
+export async function startWellPlugin(options: PluginProcessOptions): Promise<PluginProcess> {
+  const plugin = await startPluginProcess(options)
+  const well = () => plugin.client.v2.status().catch(() => undefined)
+  try {
+    await until('the plugin is well', well, { limitMs: 60_000 })
+  } catch (error) {
+    await plugin[Symbol.asyncDispose]()
+    throw error
+  }
+  return plugin
+}
+
 /** A config file that listens on the socket, unless `config` says otherwise. */
 export function configText(socketPath: string, config: Readonly<Record<string, unknown>>): string {
   const head = { apiVersion: 'trousseau.io/v1', kind: 'TrousseauConfig' }

@@ -1,8 +1,9 @@
 /** A real etcd of a test's own, and its keys and bytes as etcd's own client shows them. @module */
 
 import { Buffer } from 'node:buffer'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
 import type { CertificateFiles } from '../certificates.ts'
@@ -21,11 +22,21 @@ export interface Etcd extends AsyncDisposable {
   ctl(...args: string[]): Promise<string>
   /** Keys and values below a prefix. */
   read(prefix: string): Promise<Map<string, Buffer>>
+  /** The value of one key, which is there. */
+  value(key: string): Promise<Buffer>
+  /** Every value that any key below a prefix ever had, where nothing was compacted. */
+  history(prefix: string): Promise<{ readonly key: string; readonly value: Buffer }[]>
   put(key: string, value: Uint8Array): Promise<void>
   /** A snapshot as `etcdctl snapshot save` makes it. */
   snapshot(file: string): Promise<void>
 }
 
+const PUT = 0
+const event = v.object({
+  type: v.optional(v.number(), 0),
+  kv: v.object({ key: v.string(), value: v.optional(v.string(), '') }),
+})
+const watched = v.object({ Events: v.array(event) })
 const range = v.object({
   kvs: v.optional(v.array(v.object({ key: v.string(), value: v.optional(v.string(), '') })), []),
 })
@@ -72,20 +83,27 @@ export async function startEtcd(folder: string, files?: EtcdFiles): Promise<Etcd
     answers: async () => (await ctl('endpoint', 'health')) !== '',
   })
   await server.start()
+  const get = async (...args: string[]) => {
+    const { kvs } = v.parse(range, JSON.parse(await ctl('get', ...args, '-w', 'json')))
+    return new Map(
+      kvs.map(({ key, value }) => [
+        Buffer.from(key, 'base64').toString(),
+        Buffer.from(value, 'base64'),
+      ]),
+    )
+  }
   return {
     endpoint,
     dataDir,
     process: server,
     ctl,
-    async read(prefix) {
-      const { kvs } = v.parse(range, JSON.parse(await ctl('get', '--prefix', prefix, '-w', 'json')))
-      return new Map(
-        kvs.map(({ key, value }) => [
-          Buffer.from(key, 'base64').toString(),
-          Buffer.from(value, 'base64'),
-        ]),
-      )
+    read: (prefix) => get('--prefix', prefix),
+    async value(key) {
+      const value = (await get(key)).get(key)
+      if (value === undefined) throw new Error(`etcd has no ${key}`)
+      return value
     },
+    history: (prefix) => historyOf(prefix, ctl, [binaries.etcdctl, '--endpoints', endpoint]),
     async put(key, value) {
       const child = run(binaries.etcdctl, ['--endpoints', endpoint, 'put', '--', key])
       child.child.stdin?.end(value)
@@ -105,4 +123,29 @@ function serverFlags({ authority, server }: EtcdFiles): string[] {
 
 function clientFlags({ authority, client }: EtcdFiles): string[] {
   return [`--cacert=${authority.cert}`, `--cert=${client.cert}`, `--key=${client.key}`]
+}
+
+async function historyOf(
+  prefix: string,
+  ctl: Etcd['ctl'],
+  [program, ...args]: [string, ...string[]],
+): Promise<{ key: string; value: Buffer }[]> {
+  // A watch has no end of its own: it is at the one of now when it says this.
+  const end = `${prefix}end-of-history`
+  await ctl('put', end, 'end')
+  const child = spawn(program, [...args, 'watch', '--prefix', prefix, '--rev=1', '-w', 'json'])
+  const found: { key: string; value: Buffer }[] = []
+  try {
+    for await (const line of createInterface(child.stdout)) {
+      for (const { type, kv } of v.parse(watched, JSON.parse(line)).Events) {
+        const key = Buffer.from(kv.key, 'base64').toString()
+        if (key === end) return found
+        if (type === PUT) found.push({ key, value: Buffer.from(kv.value, 'base64') })
+      }
+    }
+  } finally {
+    child.kill()
+    await ctl('del', end)
+  }
+  throw new Error('etcd no longer has its first revision')
 }

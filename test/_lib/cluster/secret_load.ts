@@ -57,7 +57,8 @@ export class SecretLoad implements AsyncDisposable {
   readonly attempts: LoadAttempt[] = []
   /** Reads that gave something else than what was acknowledged. */
   readonly wrong: string[] = []
-  readonly #apis: readonly KubeApi[]
+  #apis: readonly KubeApi[]
+  readonly #underWay = new Set<Promise<void>>()
   readonly #name: string
   readonly #pauseMs: number
   readonly #random: SeededRandom
@@ -108,6 +109,12 @@ export class SecretLoad implements AsyncDisposable {
       last = end
     }
     return Math.round(longest)
+  }
+
+  /** From now on these are asked; resolves when nothing is under way at others any more. */
+  async use(apis: readonly KubeApi[]): Promise<void> {
+    this.#apis = apis
+    await Promise.allSettled(this.#underWay)
   }
 
   /** Resolves as soon as some writes and reads that begin from now on have succeeded. */
@@ -224,11 +231,15 @@ export class SecretLoad implements AsyncDisposable {
   async #recorded(kind: LoadKind, run: () => Promise<void>): Promise<boolean> {
     const start = performance.now()
     let failed: string | undefined
+    const running = run()
+    this.#underWay.add(running)
     try {
-      await run()
+      await running
     } catch (error) {
       const { message, code } = error as Error & { code?: string }
       failed = message === '' ? String(code) : message
+    } finally {
+      this.#underWay.delete(running)
     }
     this.attempts.push({ kind, start, end: performance.now(), failed })
     return failed === undefined

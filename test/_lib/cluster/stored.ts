@@ -41,6 +41,21 @@ export function readStoredV2(value: Buffer): StoredV2 {
   }
 }
 
+export interface StoredV1 {
+  readonly provider: string
+  readonly wrappedKey: Buffer
+}
+
+/** @throws Error where the value is not of KMS v1 */
+export function readStoredV1(value: Buffer): StoredV1 {
+  const [prefix, provider] = /^k8s:enc:kms:v1:([^:]+):/.exec(value.toString('latin1', 0, 300)) ?? []
+  if (prefix === undefined || provider === undefined) {
+    throw new Error(`Not of KMS v1: begins with ${JSON.stringify(value.toString('latin1', 0, 24))}`)
+  }
+  const at = prefix.length + 2
+  return { provider, wrappedKey: value.subarray(at, at + value.readUInt16BE(prefix.length)) }
+}
+
 /** The number of distinct seeds: what a restart of the API server asks Decrypt for. */
 export function seedsOf(values: Iterable<Buffer>): number {
   const seeds = [...values]
