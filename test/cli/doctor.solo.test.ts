@@ -216,7 +216,7 @@ const FAULTS: Readonly<Record<string, readonly [id: string, spoil: Spoil]>> = {
       provider['tls'] = { caFile: cert }
     },
   ],
-  'the key service is away': ['provider-unusable', async ({ bao }) => bao.stop()],
+  'the key service is away': ['provider-unusable', ({ bao }) => bao.stop()],
   'the secret id was destroyed': ['provider-denied', ({ transit }) => transit.destroySecretId()],
   'the key may be deleted': [
     'key-deletable',

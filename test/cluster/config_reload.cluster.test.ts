@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
 import { encryptionBy, encryptionOf } from '../_lib/cluster/api_server.ts'
 import { type Cluster, type ClusterNode, startCluster } from '../_lib/cluster/cluster.ts'

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Buffer } from 'node:buffer'
 import { execFile } from 'node:child_process'
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
