@@ -146,7 +146,7 @@ function told({ form: { name, secrets }, restarts }: Bed, beds: readonly Bed[]):
   const ratio = listed / median(other?.restarts ?? [], ({ listedMs }) => listedMs)
   const seconds = (ms: number) => (ms / 1_000).toFixed(1)
   const asked = restarts.map(({ decrypts, seeds }) =>
-    seeds === 0 ? `${decrypts}` : `${decrypts} for ${seeds} seeds`,
+    seeds === 0 ? `${decrypts}` : `${decrypts} for ${seeds} seed${seeds === 1 ? '' : 's'}`,
   )
   return `restart with ${secrets} Secrets, ${name}: ready after ${seconds(ready)} s, all listed after ${seconds(listed)} s (${ratio.toFixed(2)} times as long as without encryption); Decrypts: ${asked.join(', ')}`
 }

@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import * as assert from 'uvu/assert'
 import { type ClusterNode, startCluster } from '../_lib/cluster/cluster.ts'
 import { type Fault, FaultDeck, Faults } from '../_lib/cluster/faults.ts'
+import { ReadinessWatch } from '../_lib/cluster/readiness.ts'
 import { PLANTED, SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { readStoredV2, seedsOf } from '../_lib/cluster/stored.ts'
 import { figure } from '../_lib/figure.ts'
@@ -21,6 +22,7 @@ import { until } from '../_lib/wait.ts'
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '3' } } })
 const LENGTH_MS = Number(values.minutes) * 60_000
+if (!(LENGTH_MS > 0)) throw new Error('Wanted --minutes and a number above 0')
 const AROUND_MS = 240_000
 const RECOVERY_MS = 120_000
 /** Between and within rounds, at most. */
@@ -40,6 +42,8 @@ test('random faults: every acknowledged write is read back equal, nothing fails 
   await node.healthyPlugin()
   const { api } = await node.startServer()
   await using load = new SecretLoad({ apis: [api], pauseMs: 15 })
+  // Whoever asks makes the API server ask for Status three times as often.
+  await using _probes = new ReadinessWatch(api)
   await load.goesOn()
   const deck = new FaultDeck(faults.all(), random)
   const rounds: Round[] = []
