@@ -145,6 +145,7 @@ async function* livePages(
     bytes = 0
   }
   if (page.length > 0) yield page
+  if (next < live.length) throw refuse('it changed while it was read')
 }
 
 function changesOf(entries: readonly Leaf[], refuse: Refuse): Change[] {

@@ -77,9 +77,12 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
     /alert.*certificate|alert number (?:42|46|48|116)|alert unknown ca/i,
     'it wants a client certificate of an authority that it knows, --cert and --key',
   ],
-  [/Deadline exceeded/i, 'no answer in time'],
+  [/no leader|leader changed/, 'too few members are up, so there is no leader'],
+  [/Deadline exceeded|timed out/i, 'no answer in time'],
 ]
-const CLOSED = {
+const CLOSED =
+  /ECONNRESET|EPROTO|Failed to connect|wrong version|dropped|hang up|disconnected|closed/i
+const CLOSED_REASONS = {
   'https:': 'it closed the connection: perhaps it speaks no TLS, then use http://',
   'http:': 'it closed the connection: perhaps it speaks TLS, then use https://',
 } as const
@@ -189,5 +192,7 @@ function refusalOf({ code, details }: ServiceError): Refusal {
 
 function reasonOf(endpoint: string, details: string): string {
   const known = REASONS.find(([pattern]) => pattern.test(details))?.[1]
-  return known ?? CLOSED[endpoint.startsWith('https:') ? 'https:' : 'http:']
+  if (known !== undefined) return known
+  if (!CLOSED.test(details)) return 'no connection'
+  return CLOSED_REASONS[endpoint.startsWith('https:') ? 'https:' : 'http:']
 }
