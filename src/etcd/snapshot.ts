@@ -127,16 +127,13 @@ async function* livePages(
   live: Uint32Array,
   refuse: Refuse,
 ): AsyncGenerator<readonly StoredObject[]> {
+  const cursor = { at: 0, next: 0 }
   let page: StoredObject[] = []
   let bytes = 0
-  let at = 0
-  let next = 0
   for (const entries of database.bucket('key')) {
-    for (const { key, value, revision } of changesOf(entries, refuse)) {
-      if (at++ !== live[next]) continue
-      next += 1
-      page.push({ key, value, modRevision: revision })
-      bytes += value.length
+    for (const object of liveOf(changesOf(entries, refuse), live, cursor)) {
+      page.push(object)
+      bytes += object.value.length
     }
     if (page.length < PAGE_OBJECTS && bytes < PAGE_BYTES) continue
     yield page
@@ -144,8 +141,24 @@ async function* livePages(
     page = []
     bytes = 0
   }
+  if (cursor.next < live.length) throw refuse('it changed while it was read')
   if (page.length > 0) yield page
-  if (next < live.length) throw refuse('it changed while it was read')
+}
+
+/** Moves the cursor: how many changes were seen, and how many of them are live. */
+function liveOf(
+  changes: readonly Change[],
+  live: Uint32Array,
+  cursor: { at: number; next: number },
+): StoredObject[] {
+  return changes
+    .filter(() => {
+      const found = cursor.at === live[cursor.next]
+      cursor.at += 1
+      cursor.next += found ? 1 : 0
+      return found
+    })
+    .map(({ key, value, revision }) => ({ key, value, modRevision: revision }))
 }
 
 function changesOf(entries: readonly Leaf[], refuse: Refuse): Change[] {
