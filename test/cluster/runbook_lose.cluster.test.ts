@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { figure } from '../_lib/figure.ts'
-import { startNodeOfTwo, startSecondKeyService } from '../_lib/runbook/encrypted_node.ts'
+import { startOpenBao } from '../_lib/openbao.ts'
+import { startNodeOfTwo } from '../_lib/runbook/encrypted_node.ts'
 import { enterPrivateMounts } from '../_lib/runbook/private_root.ts'
 import { runPage } from '../_lib/runbook/run_page.ts'
 import { wrappedBy } from '../_lib/runbook/wrapped_by.ts'
@@ -12,7 +13,7 @@ const test = suite('cluster/runbook_lose', () => ({}), 600_000)
 const PLANTED = { password: 'written-with-both' }
 
 test('lose-a-key-service.md: writes go on, what one alone wrapped is made whole, and what is lost for ever is let go', async () => {
-  await using second = await startSecondKeyService()
+  await using second = await startOpenBao({ tls: true })
   await using node = await startNodeOfTwo(second)
   const { api } = node
   const both = 'vault-second 1 and vault:transit/k8s-etcd 1'

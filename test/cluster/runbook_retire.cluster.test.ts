@@ -27,9 +27,10 @@ test('retire-a-key.md: what the old version wrapped is found and rewritten, and 
 
   await runPage(node, 'retire-a-key', {
     'the nodes change to the new version': (shell) =>
-      shell.run(
-        'api_server_writes_version_2() { key_id | grep -q any-v2- && api_server_follows; }\nwithin 120 api_server_writes_version_2',
-      ),
+      shell.run(`
+        . /etc/trousseau/runbook.sh
+        writes_version_2() { key_id | grep -q any-v2- && api_server_follows; }
+        within 120 writes_version_2`),
     'some weeks pass': async () => {
       assert.equal(await wrappedBy(node), ['vault:transit/k8s-etcd 2'])
       assert.equal(await api.readSecret('one'), PLANTED)

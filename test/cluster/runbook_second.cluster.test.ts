@@ -1,10 +1,7 @@
 import * as assert from 'uvu/assert'
 import { figure } from '../_lib/figure.ts'
-import {
-  offerSecond,
-  startEncryptedNode,
-  startSecondKeyService,
-} from '../_lib/runbook/encrypted_node.ts'
+import { startOpenBao } from '../_lib/openbao.ts'
+import { offerSecond, startEncryptedNode } from '../_lib/runbook/encrypted_node.ts'
 import { enterPrivateMounts } from '../_lib/runbook/private_root.ts'
 import { runPage } from '../_lib/runbook/run_page.ts'
 import { wrappedBy } from '../_lib/runbook/wrapped_by.ts'
@@ -16,7 +13,7 @@ const test = suite('cluster/runbook_second', () => ({}), 600_000)
 const PLANTED = { password: 'written-with-one' }
 
 test('add-a-second-key-service.md: both wrap everything, and the first one is not needed any more', async () => {
-  await using second = await startSecondKeyService()
+  await using second = await startOpenBao({ tls: true })
   await using node = await startEncryptedNode()
   const { api, bao } = node
   await offerSecond(second, `${node.home}/second-token`)

@@ -9,13 +9,12 @@
 import { Buffer } from 'node:buffer'
 import { execFile } from 'node:child_process'
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
 import { stringify } from 'yaml'
-import { makeAuthority, makeCertificate } from '../certificates.ts'
 import { etcdBinaries, kubernetesBinaries } from '../cluster/binaries.ts'
 import { KubeApi } from '../cluster/kube_api.ts'
 import { BAO_BINARY, freePort, install, type OpenBao, startOpenBao } from '../openbao.ts'
@@ -23,22 +22,23 @@ import { BUNDLE, NODE, NODE_FLAGS } from '../plugin_process.ts'
 import { tempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
 import { Kubelet, MANIFESTS } from './kubelet.ts'
+import {
+  API_CERTIFICATE,
+  apiServerManifest,
+  ENCRYPTION,
+  ETCD_CLIENT,
+  etcdManifest,
+  TOKEN,
+  writePki,
+} from './node_files.ts'
 import type { OldPlugin } from './old_plugin.ts'
 import { mountPrivateRoot } from './private_root.ts'
 
 export const CONFIG = '/etc/trousseau/trousseau.yaml'
 export const SOCKET = '/run/trousseau/kms.sock'
 export const CA = '/etc/trousseau/ca.pem'
-const ENCRYPTION = '/etc/kubernetes/encryption.yaml'
-const PKI = '/etc/kubernetes/pki'
 const OLD_PLUGIN = fileURLToPath(new URL('old_plugin.ts', import.meta.url))
-const ETCD_PKI = `${PKI}/etcd`
-const ETCD_CLIENT = {
-  ca: `${ETCD_PKI}/ca.crt`,
-  cert: `${ETCD_PKI}/healthcheck-client.crt`,
-  key: `${ETCD_PKI}/healthcheck-client.key`,
-}
-const TOKEN = 'trousseau-test-admin'
+const OUTPUT_BYTES = 256 * 1024 * 1024
 const START_MS = 120_000
 
 export interface ControlPlane extends AsyncDisposable {
@@ -111,10 +111,8 @@ async function started(
 
   const ports = { etcd: await freePort(), peer: await freePort(), api: await freePort() }
   const etcd = `https://127.0.0.1:${ports.etcd}`
+  const sockets = await writeEncryption(options.encryption)
   await writePki(ports.api)
-  const encryption = JSON.stringify(options.encryption ?? null)
-  if (options.encryption !== undefined) await writeFile(ENCRYPTION, encryption, { mode: 0o600 })
-  const sockets = [...encryption.matchAll(/unix:\/\/([^"]+)/g)].map(([, path]) => path ?? '')
   const kubelet = stack.use(
     new Kubelet({ 'kube-apiserver': kubernetes.apiServer, etcd: etcdTools.etcd }),
   )
@@ -127,16 +125,9 @@ async function started(
     join(MANIFESTS, 'kube-apiserver.yaml'),
     apiServerManifest(etcd, ports.api, options.flags ?? [], sockets),
   )
-  const api = stack.use(
-    new KubeApi(`https://127.0.0.1:${ports.api}`, TOKEN, `${PKI}/apiserver.crt`),
-  )
+  const api = stack.use(new KubeApi(`https://127.0.0.1:${ports.api}`, TOKEN, API_CERTIFICATE))
   await untilReady(api, kubelet)
-  const etcdctl = async (...args: string[]) => {
-    const { ca, cert, key } = ETCD_CLIENT
-    const how = ['--endpoints', etcd, '--cacert', ca, '--cert', cert, '--key', key]
-    return (await promisify(execFile)(etcdTools.etcdctl, [...how, ...args], { maxBuffer: 2 ** 28 }))
-      .stdout
-  }
+  const etcdctl = etcdctlOf(etcdTools.etcdctl, etcd)
   const all = stack.move()
   return {
     bao,
@@ -148,24 +139,9 @@ async function started(
       BAO_TOKEN: bao.rootToken,
     },
     stored: async (prefix) => {
-      const trust = [
-        '--cacert',
-        ETCD_CLIENT.ca,
-        '--cert',
-        ETCD_CLIENT.cert,
-        '--key',
-        ETCD_CLIENT.key,
-      ]
-      const args = ['--endpoints', etcd, ...trust, 'get', '--prefix', prefix, '-w', 'json']
-      const { stdout } = await promisify(execFile)(etcdTools.etcdctl, args, { maxBuffer: 2 ** 28 })
-      return new Map(
-        v
-          .parse(range, JSON.parse(stdout))
-          .kvs.map(({ key, value }) => [
-            Buffer.from(key, 'base64').toString(),
-            Buffer.from(value, 'base64'),
-          ]),
-      )
+      const answer = JSON.parse(await etcdctl('get', '--prefix', prefix, '-w', 'json'))
+      const { kvs } = v.parse(range, answer)
+      return new Map(kvs.map(({ key, value }) => [fromBase64(key).toString(), fromBase64(value)]))
     },
     snapshot: async (file) => {
       await etcdctl('snapshot', 'save', file)
@@ -177,6 +153,26 @@ async function started(
     output: () => kubelet.output(),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
+}
+
+function etcdctlOf(binary: string, endpoint: string) {
+  const { ca, cert, key } = ETCD_CLIENT
+  const how = ['--endpoints', endpoint, '--cacert', ca, '--cert', cert, '--key', key]
+  const limits = { maxBuffer: OUTPUT_BYTES }
+  return async (...args: string[]) =>
+    (await promisify(execFile)(binary, [...how, ...args], limits)).stdout
+}
+
+function fromBase64(text: string): Buffer {
+  return Buffer.from(text, 'base64')
+}
+
+/** Resolves to the sockets that it names. */
+async function writeEncryption(encryption: object | undefined): Promise<string[]> {
+  if (encryption === undefined) return []
+  const text = JSON.stringify(encryption)
+  await writeFile(ENCRYPTION, text, { mode: 0o600 })
+  return [...text.matchAll(/unix:\/\/([^"]+)/g)].map(([, path]) => path ?? '')
 }
 
 async function program(path: string, command: readonly string[]): Promise<string> {
@@ -218,126 +214,6 @@ async function endUnits(): Promise<void> {
       // It has ended.
     }
   }
-}
-
-async function writePki(port: number): Promise<void> {
-  await mkdir(PKI, { recursive: true })
-  await writeEtcdPki()
-  const key = ['-name', 'prime256v1', '-genkey', '-noout', '-out', `${PKI}/sa.key`]
-  await promisify(execFile)('openssl', ['ecparam', ...key])
-  await writeFile(`${PKI}/tokens.csv`, `${TOKEN},admin,1,system:masters\n`, { mode: 0o600 })
-  const server = `https://127.0.0.1:${port}`
-  await writeFile(
-    '/etc/kubernetes/admin.conf',
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'it',
-      clusters: [
-        { name: 'it', cluster: { server, 'certificate-authority': `${PKI}/apiserver.crt` } },
-      ],
-      users: [{ name: 'it', user: { token: TOKEN } }],
-      contexts: [{ name: 'it', context: { cluster: 'it', user: 'it' } }],
-    }),
-    { mode: 0o600 },
-  )
-}
-
-async function writeEtcdPki(): Promise<void> {
-  await mkdir(ETCD_PKI)
-  const authority = await makeAuthority(ETCD_PKI, 'authority')
-  await copyFile(authority.cert, ETCD_CLIENT.ca)
-  for (const name of ['server', 'healthcheck-client']) {
-    const made = await makeCertificate(ETCD_PKI, name, authority)
-    await copyFile(made.cert, join(ETCD_PKI, `${name}.crt`))
-    await copyFile(made.key, join(ETCD_PKI, `${name}.key`))
-  }
-}
-
-function etcdManifest(url: string, peer: string): string {
-  return manifest(
-    [
-      'etcd',
-      '--name=one',
-      '--data-dir=/var/lib/etcd',
-      `--listen-client-urls=${url}`,
-      `--advertise-client-urls=${url}`,
-      `--listen-peer-urls=${peer}`,
-      `--initial-advertise-peer-urls=${peer}`,
-      `--initial-cluster=one=${peer}`,
-      `--trusted-ca-file=${ETCD_CLIENT.ca}`,
-      `--cert-file=${ETCD_PKI}/server.crt`,
-      `--key-file=${ETCD_PKI}/server.key`,
-      '--client-cert-auth=true',
-      '--log-level=warn',
-      '--unsafe-no-fsync',
-    ],
-    { 'etcd-data': '/var/lib/etcd', 'etcd-certs': ETCD_PKI },
-  )
-}
-
-function apiServerManifest(
-  etcd: string,
-  port: number,
-  flags: readonly string[],
-  sockets: readonly string[],
-): string {
-  return manifest(
-    [
-      'kube-apiserver',
-      `--etcd-servers=${etcd}`,
-      `--etcd-cafile=${ETCD_CLIENT.ca}`,
-      `--etcd-certfile=${ETCD_CLIENT.cert}`,
-      `--etcd-keyfile=${ETCD_CLIENT.key}`,
-      '--bind-address=127.0.0.1',
-      '--advertise-address=127.0.0.1',
-      `--secure-port=${port}`,
-      `--cert-dir=${PKI}`,
-      '--service-cluster-ip-range=10.0.0.0/24',
-      '--service-account-issuer=https://kubernetes.default.svc',
-      `--service-account-key-file=${PKI}/sa.key`,
-      `--service-account-signing-key-file=${PKI}/sa.key`,
-      `--token-auth-file=${PKI}/tokens.csv`,
-      '--authorization-mode=RBAC',
-      '--endpoint-reconciler-type=none',
-      ...(sockets.length > 0 ? [`--encryption-provider-config=${ENCRYPTION}`] : []),
-      ...flags,
-    ],
-    {
-      'k8s-certs': PKI,
-      ...(sockets.length > 0 ? { encryption: ENCRYPTION } : {}),
-      ...Object.fromEntries(sockets.map((path, at) => [`kms-${at}`, dirname(path)])),
-    },
-  )
-}
-
-/** In the form that kubeadm writes, which the pages edit. */
-function manifest(command: readonly string[], mounts: Readonly<Record<string, string>>): string {
-  return [
-    'apiVersion: v1',
-    'kind: Pod',
-    'metadata:',
-    `  name: ${command[0]}`,
-    '  namespace: kube-system',
-    'spec:',
-    '  containers:',
-    '  - command:',
-    ...command.map((word) => `    - ${word}`),
-    `    name: ${command[0]}`,
-    '    volumeMounts:',
-    ...Object.entries(mounts).flatMap(([name, path]) => [
-      `    - mountPath: ${path}`,
-      `      name: ${name}`,
-    ]),
-    '  hostNetwork: true',
-    '  volumes:',
-    ...Object.entries(mounts).flatMap(([name, path]) => [
-      '  - hostPath:',
-      `      path: ${path}`,
-      `    name: ${name}`,
-    ]),
-    '',
-  ].join('\n')
 }
 
 async function untilReady(api: KubeApi, kubelet: Kubelet): Promise<void> {

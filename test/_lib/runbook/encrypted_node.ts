@@ -4,9 +4,12 @@ import { execFile } from 'node:child_process'
 import { copyFile, rename, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { encryptionOf } from '../cluster/api_server.ts'
-import { type OpenBao, startOpenBao } from '../openbao.ts'
+import type { OpenBao } from '../openbao.ts'
 import { CA, type ControlPlane, SOCKET, startControlPlane } from './control_plane.ts'
 
+/** What the harness calls the credential files of the key. */
+const TRANSIT = 'trousseau-transit-k8s-etcd'
+const SECOND_CA = '/etc/trousseau/second-ca.pem'
 /** Times are short, so that what a page waits for comes soon. */
 const SOON = {
   rotation: { activationDelay: '3s' },
@@ -44,8 +47,8 @@ export async function startNodeOfTwo(second: OpenBao): Promise<ControlPlane> {
         secretIdFile: '/etc/trousseau/first-secret-id',
       }
       const other = { ...(await providerOf(second)), name: 'vault-second', id: 'vault-second' }
-      await copyFile(second.caFile, '/etc/trousseau/second-ca.pem')
-      const tls = { caFile: '/etc/trousseau/second-ca.pem' }
+      await copyFile(second.caFile, SECOND_CA)
+      const tls = { caFile: SECOND_CA }
       return {
         providers: [
           { ...one, auth },
@@ -59,17 +62,11 @@ export async function startNodeOfTwo(second: OpenBao): Promise<ControlPlane> {
   })
 }
 
-/** Its files are where the pages look for them. */
-export async function startSecondKeyService(): Promise<OpenBao> {
-  return await startOpenBao({ tls: true })
-}
-
+/** What the page about it needs: its authority, and an administrator's token. */
 export async function offerSecond(second: OpenBao, tokenFile: string): Promise<void> {
-  await copyFile(second.caFile, '/etc/trousseau/second-ca.pem')
+  await copyFile(second.caFile, SECOND_CA)
   await writeFile(tokenFile, second.rootToken, { mode: 0o600 })
 }
-
-const TRANSIT = 'trousseau-transit-k8s-etcd'
 
 async function providerOf(bao: OpenBao): Promise<Readonly<Record<string, unknown>>> {
   const { provider } = await bao.setupTransit({ folder: '/etc/trousseau' })

@@ -29,7 +29,7 @@ export class OperatorShell implements AsyncDisposable {
   async run(block: string): Promise<string> {
     const mark = `done-${randomUUID()}`
     this.#output = ''
-    // As a function, so that no command of the block reads the blocks behind it.
+    // Standard input is the shell's own script: no command of the block may read on in it.
     this.#child.stdin?.write(
       `eval "$(cat <<'${mark}'\n${block}\n${mark}\n)" </dev/null\necho ${mark}\n`,
     )
