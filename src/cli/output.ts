@@ -8,6 +8,7 @@
 
 import { inspect, styleText } from 'node:util'
 import { ConfigError } from '../config/load.ts'
+import { RpcError } from '../grpc/client.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 
@@ -47,6 +48,10 @@ export function reportError(error: unknown, io: Io): number {
     for (const problem of error.problems) io.err(`trousseau: ${problem}\n`)
     io.err('hint: "trousseau config schema" says what each key may be\n')
     return EXIT.usage
+  }
+  if (error instanceof RpcError) {
+    io.err(`trousseau: The plugin answered ${error.status}: ${printable(error.message)}\n`)
+    return EXIT.failure
   }
   if (error instanceof KmsError && error.code !== 'internal') {
     io.err(`trousseau: ${error.message}\n`)

@@ -18,10 +18,11 @@ import { RECOVERY_ANNOTATION } from '../kms/recovery.ts'
 import { openRecoveryAnnotation, recipientsOf } from '../recovery/annotation.ts'
 import { generateRecoveryKey, type RecoveryCurve, thumbprintOf } from '../recovery/jwk.ts'
 import {
+  checkAbsent,
   isEncrypted,
+  publicPathOf,
   readPrivateKey,
-  writePrivateKey,
-  writePublicKey,
+  writeKeyPair,
 } from '../recovery/key_file.ts'
 import type { Io } from './io.ts'
 import { EXIT } from './output.ts'
@@ -40,11 +41,11 @@ export interface RecoveryKeygenOptions {
 /** @throws KmsError when a file is there already, cannot be written, or no passphrase can be had */
 export async function recoveryKeygen(options: RecoveryKeygenOptions, io: Io): Promise<number> {
   const path = resolve(options.file)
-  const publicPath = `${path}.pub.json`
+  const publicPath = publicPathOf(path)
+  await checkAbsent([path, publicPath])
   const passphrase = options.passphrase ? await newPassphrase(options, io) : undefined
-  const { publicJwk, privateJwk, thumbprint } = await generateRecoveryKey(options.curve)
-  await writePrivateKey(path, privateJwk, passphrase)
-  await writePublicKey(publicPath, publicJwk)
+  const { thumbprint, ...pair } = await generateRecoveryKey(options.curve)
+  await writeKeyPair(path, pair, passphrase)
   const form = passphrase === undefined ? 'in the clear' : 'encrypted with your passphrase'
   io.out(
     `Made ${path} (${options.curve}, mode 0600, ${form})\n` +

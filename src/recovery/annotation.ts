@@ -10,7 +10,7 @@
 import { base64url, GeneralEncrypt, generalDecrypt, importJWK, type JWK } from 'jose'
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
-import { MAX_ANNOTATION_BYTES } from '../kms/limits.ts'
+import { MAX_ANNOTATION_BYTES, SEED_BYTES } from '../kms/limits.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { KEY_ALGORITHM, type PrivateJwk, type PublicJwk, thumbprintOf } from './jwk.ts'
 
@@ -44,7 +44,7 @@ export async function createRecoverySealer(
   const keys = await Promise.all(
     recipients.map(async (jwk) => ({
       thumbprint: await thumbprintOf(jwk),
-      key: await imported(jwk),
+      key: await importJWK(jwk as JWK, KEY_ALGORITHM),
     })),
   )
   keys.sort((a, b) => (a.thumbprint < b.thumbprint ? -1 : 1))
@@ -68,14 +68,22 @@ export async function createRecoverySealer(
   }
 }
 
-async function imported(jwk: PublicJwk) {
+/**
+ * Some runtimes take any numbers for a point of a curve and fail at the first use, which
+ * would be the first Encrypt.
+ *
+ * @param where what the key was read from
+ * @throws KmsError `request_invalid` where nothing can be encrypted to the key
+ */
+export async function checkSeals(jwk: PublicJwk, where: string): Promise<void> {
   try {
-    return await importJWK(jwk as JWK, KEY_ALGORITHM)
+    const sealer = await createRecoverySealer([jwk])
+    await sealer.seal(new Uint8Array(SEED_BYTES), new Uint8Array())
   } catch (cause) {
-    throw new KmsError('recovery.recipients has a key that is not a point of its curve', {
-      code: 'request_invalid',
-      cause,
-    })
+    throw new KmsError(
+      `${where} has a key that nothing can be encrypted to: it is not a usable point of its curve; make one with "trousseau recovery keygen"`,
+      { code: 'request_invalid', cause },
+    )
   }
 }
 

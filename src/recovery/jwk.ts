@@ -8,6 +8,7 @@
 
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import * as v from 'valibot'
+import { decodeBase64 } from '../kms/base64.ts'
 import { KmsError } from '../kms/errors.ts'
 
 export const RECOVERY_CURVES = ['P-256', 'X25519'] as const
@@ -17,9 +18,13 @@ export type RecoveryCurve = (typeof RECOVERY_CURVES)[number]
 export const KEY_ALGORITHM = 'ECDH-ES+A256KW'
 const KEY_BYTES = 32
 
+/** In the one spelling that an encoder makes: another one would be another recipient with the same key. */
 const coordinate = v.pipe(
   v.string(),
-  v.regex(/^[\w-]{43}$/, `${KEY_BYTES} bytes in base64url without padding`),
+  v.check(
+    (text) => bytesOf(text)?.length === KEY_BYTES,
+    `${KEY_BYTES} bytes in base64url without padding`,
+  ),
 )
 const facts = {
   alg: v.optional(v.literal(KEY_ALGORITHM)),
@@ -34,7 +39,16 @@ const p256 = {
   x: coordinate,
   y: coordinate,
 }
-const x25519 = { ...facts, kty: v.literal('OKP'), crv: v.literal('X25519'), x: coordinate }
+const x25519 = {
+  ...facts,
+  kty: v.literal('OKP'),
+  crv: v.literal('X25519'),
+  // The curve does not look at the highest bit (RFC 7748 §5), so it would be a second spelling.
+  x: v.pipe(
+    coordinate,
+    v.check((text) => (bytesOf(text)?.at(-1) ?? 0) < 0x80, 'a number of 255 bits'),
+  ),
+}
 
 const publicKey = v.variant('crv', [v.strictObject(p256), v.strictObject(x25519)])
 const privateKey = v.variant('crv', [
@@ -93,6 +107,10 @@ export async function generateRecoveryKey(crv: RecoveryCurve): Promise<RecoveryK
     privateJwk: v.parse(privateKey, { ...secret, ...named }),
     thumbprint,
   }
+}
+
+function bytesOf(text: string): Uint8Array | undefined {
+  return decodeBase64(new TextEncoder().encode(text), 'url')
 }
 
 /** Without the parser's own error, which quotes the text. */

@@ -5,12 +5,18 @@
  * @module
  */
 
-import { open, readFile, stat } from 'node:fs/promises'
+import { lstat, open, readFile, rm, stat } from 'node:fs/promises'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import { KmsError } from '../kms/errors.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
-import { createRecoverySealer } from './annotation.ts'
-import { type PrivateJwk, type PublicJwk, parsePrivateJwk, parsePublicJwk } from './jwk.ts'
+import { checkSeals, createRecoverySealer } from './annotation.ts'
+import {
+  type PrivateJwk,
+  type PublicJwk,
+  parsePrivateJwk,
+  parsePublicJwk,
+  type RecoveryKeyPair,
+} from './jwk.ts'
 
 const KEY_ALGORITHM = 'PBES2-HS512+A256KW'
 const CONTENT_ALGORITHM = 'A256GCM'
@@ -22,6 +28,7 @@ const SALT_BYTES = 16
 const PRIVATE_MODE = 0o600
 const PUBLIC_MODE = 0o644
 const MAX_FILE_BYTES = 16_384
+const PRESENT = 'is there already, and nothing is overwritten'
 
 /**
  * The sealer for the recipients of a config.
@@ -31,9 +38,12 @@ const MAX_FILE_BYTES = 16_384
  */
 export async function loadRecoverySealer(paths: readonly string[]): Promise<RecoverySealer> {
   const keys = await Promise.all(
-    paths.map(async (path) =>
-      parsePublicJwk(await textOf(path), `File "${path}" of recovery.recipients`),
-    ),
+    paths.map(async (path) => {
+      const where = `File "${path}" of recovery.recipients`
+      const key = parsePublicJwk(await textOf(path), where)
+      await checkSeals(key, where)
+      return key
+    }),
   )
   return await createRecoverySealer(keys)
 }
@@ -69,6 +79,44 @@ export async function readPrivateKey(
       'does not open: the passphrase is another one, or the file is damaged',
       cause,
     )
+  }
+}
+
+/** Where the public half of a private key's file stands. */
+export function publicPathOf(path: string): string {
+  return `${path}.pub.json`
+}
+
+/**
+ * Said before anything is asked or made.
+ *
+ * @throws KmsError `request_invalid` where one of the files is there
+ */
+export async function checkAbsent(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const found = await lstat(path).catch(() => undefined)
+    if (found !== undefined) throw refused(path, PRESENT)
+  }
+}
+
+/**
+ * Both halves or nothing; nothing is ever overwritten.
+ *
+ * @param passphrase undefined leaves the private key in the clear
+ * @throws KmsError `request_invalid`
+ */
+export async function writeKeyPair(
+  path: string,
+  { privateJwk, publicJwk }: Pick<RecoveryKeyPair, 'privateJwk' | 'publicJwk'>,
+  passphrase: string | undefined,
+): Promise<void> {
+  await writePrivateKey(path, privateJwk, passphrase)
+  try {
+    await writePublicKey(publicPathOf(path), publicJwk)
+  } catch (error) {
+    // Half a pair is a key that nobody uses and somebody finds.
+    await rm(path, { force: true })
+    throw error
   }
 }
 
@@ -126,11 +174,7 @@ async function write(path: string, text: string, mode: number): Promise<void> {
     }
   } catch (cause) {
     const code = codeOf(cause)
-    const why =
-      code === 'EEXIST'
-        ? 'is there already, and nothing is overwritten'
-        : `cannot be made (${code})`
-    throw refused(path, why, cause)
+    throw refused(path, code === 'EEXIST' ? PRESENT : `cannot be made (${code})`, cause)
   }
 }
 

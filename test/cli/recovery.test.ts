@@ -1,11 +1,12 @@
 /** `trousseau recovery …` against the plugin itself. */
 
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { startPlugin } from '../../src/cli/plugin.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
+import { Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -92,6 +93,40 @@ test('verify says why a key does not open', async () => {
     assert.is(code, 1)
     assert.match(said, /The plugin seals to nobody: its config has no recovery.recipients/)
   })
+})
+
+test('verify says what the plugin said when it refuses to encrypt', async () => {
+  await using folder = await tempFolder()
+  const { path } = await keygen(folder, 'key', '--no-passphrase')
+  await using plugin = await startFakePlugin({
+    encrypt() {
+      throw new Refusal('Key "k8s"\u001b[31m is disabled', { code: 9 })
+    },
+  })
+  const io = memoryIo()
+  const args = ['recovery', 'verify', '--socket', plugin.path, '--key', path]
+
+  assert.is(await runProgram(args, io), 1)
+
+  assert.is(
+    io.complained(),
+    'trousseau: The plugin answered FAILED_PRECONDITION: Key "k8s"?[31m is disabled\n',
+  )
+})
+
+test('keygen asks nothing and leaves nothing where one of its files is there', async () => {
+  for (const present of ['key', 'key.pub.json']) {
+    await using folder = await tempFolder()
+    await writeFile(folder.at(present), 'kept')
+    // No answers: a question would fail.
+    const io = memoryIo()
+
+    assert.is(await runProgram(['recovery', 'keygen', folder.at('key')], io), 1)
+
+    assert.match(io.complained(), /is there already, and nothing is overwritten\n$/)
+    assert.equal(await readdir(folder.path), [present])
+    assert.is(await readFile(folder.at(present), 'utf8'), 'kept')
+  }
 })
 
 test('keygen refuses passphrases that differ or are short, and leaves no file', async () => {

@@ -1,4 +1,5 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { Buffer } from 'node:buffer'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/kms/errors.ts'
 import { generateRecoveryKey, thumbprintOf } from '../../src/recovery/jwk.ts'
@@ -6,6 +7,7 @@ import {
   isEncrypted,
   loadRecoverySealer,
   readPrivateKey,
+  writeKeyPair,
   writePrivateKey,
   writePublicKey,
 } from '../../src/recovery/key_file.ts'
@@ -113,7 +115,73 @@ test('a point that is not on the curve is refused', async () => {
   const path = folder.at('key')
   await writeFile(path, JSON.stringify({ ...publicJwk, y: publicJwk.x }))
 
-  assert.match(await problemOf(loadRecoverySealer([path])), /is not a point of its curve/)
+  const message = await problemOf(loadRecoverySealer([path]))
+  assert.match(message, /has a key that nothing can be encrypted to/)
+  assert.ok(message.includes(path))
+})
+
+test('a point that shares a secret with everybody is refused, and its file named', async () => {
+  await using folder = await tempFolder()
+  const good = await generateRecoveryKey('X25519')
+  await writePublicKey(folder.at('good'), good.publicJwk)
+  const path = folder.at('low')
+  // The points of low order that RFC 7748 §6.1 is about: 0, 1, and two of order 8.
+  for (const hex of [
+    '00'.repeat(32),
+    `01${'00'.repeat(31)}`,
+    'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+    '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+  ]) {
+    const x = Buffer.from(hex, 'hex').toString('base64url')
+    await writeFile(path, JSON.stringify({ kty: 'OKP', crv: 'X25519', x }))
+
+    const message = await problemOf(loadRecoverySealer([folder.at('good'), path]))
+
+    assert.match(message, /has a key that nothing can be encrypted to/)
+    assert.ok(message.includes(path))
+  }
+})
+
+test('a second spelling of a key is no second recipient', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('key')
+  const x25519 = (await generateRecoveryKey('X25519')).publicJwk
+  const p256 = (await generateRecoveryKey('P-256')).publicJwk
+  // 43 characters hold two bits more than 32 bytes.
+  const spelled = (text: string) => `${text.slice(0, -1)}${nextCharacter(text.slice(-1))}`
+  const highBit = Buffer.from(x25519.x, 'base64url')
+  highBit[31] = (highBit[31] ?? 0) | 0x80
+
+  for (const other of [
+    { ...x25519, x: spelled(x25519.x) },
+    { ...x25519, x: highBit.toString('base64url') },
+    { ...x25519, x: `${x25519.x}=` },
+    { ...p256, x: spelled(p256.x) },
+    { ...p256, y: spelled('y' in p256 ? p256.y : '') },
+  ]) {
+    await writeFile(path, JSON.stringify(other))
+    assert.match(await problemOf(loadRecoverySealer([path])), /is not a public JWK/)
+  }
+})
+
+/** One that decodes to the same bytes at the end of 32. */
+function nextCharacter(last: string): string {
+  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  return digits[digits.indexOf(last) + 1] ?? '-'
+}
+
+test('a pair is written whole or not at all', async () => {
+  await using folder = await tempFolder()
+  const pair = await generateRecoveryKey('P-256')
+  await writeFile(folder.at('key.pub.json'), 'kept')
+
+  assert.match(
+    await problemOf(writeKeyPair(folder.at('key'), pair, undefined)),
+    /key\.pub\.json" is there already, and nothing is overwritten$/,
+  )
+
+  assert.equal(await readdir(folder.path), ['key.pub.json'])
+  assert.is(await readFile(folder.at('key.pub.json'), 'utf8'), 'kept')
 })
 
 test.run()
