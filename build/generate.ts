@@ -19,6 +19,7 @@ const GENERATED_FROM_PROTO = {
   'trousseau/v1/envelope_pb.ts': 'src/kms/envelope_pb.ts',
   'apiserver/encrypted_object_pb.ts': 'src/etcd/encrypted_object_pb.ts',
   'etcd/range_pb.ts': 'src/etcd/range_pb.ts',
+  'kubernetes/core_pb.ts': 'src/etcd/core_pb.ts',
 } as const
 
 const files = new Map<string, string>([

@@ -93,6 +93,15 @@ export function recipientsOf(annotation: Uint8Array): readonly string[] {
 }
 
 /**
+ * Digest of the header of the envelope that an annotation was made for.
+ *
+ * @throws KmsError `ciphertext_invalid`
+ */
+export function envelopeOf(annotation: Uint8Array): Uint8Array {
+  return base64url.decode(parse(annotation).aad)
+}
+
+/**
  * The seed, opened without any key service.
  *
  * @param boundTo digest of the header of the envelope that the annotation came with
