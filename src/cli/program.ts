@@ -25,6 +25,7 @@ import { addManifests } from './manifests.ts'
 import { addMigrate } from './migrate.ts'
 import { EXIT, json, reportError } from './output.ts'
 import type { ProviderOptions } from './provider_configs.ts'
+import { addRecover } from './recover_command.ts'
 import {
   type RecoveryKeygenOptions,
   type RecoveryVerifyOptions,
@@ -44,7 +45,7 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, or a config that cannot be used
-  3    the plugin that was asked is not healthy or breaks a rule, or a scan found something
+  3    the plugin that was asked is not healthy or breaks a rule, or scan or recover found something
   130  stopped by a signal before it was done`
 
 /** Runs one command line (without the program's name) and returns the exit code. */
@@ -95,6 +96,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addAwskms(program, io, short)
   addLogin(program, io, short)
   addRecovery(program, io, short)
+  addRecover(program, io, short)
   addDoctor(program, io, short)
   addMigrate(program, io, done)
   addManifests(program, io, short)

@@ -16,7 +16,12 @@ import { KmsError } from '../kms/errors.ts'
 import { SEED_BYTES } from '../kms/limits.ts'
 import { RECOVERY_ANNOTATION } from '../kms/recovery.ts'
 import { openRecoveryAnnotation, recipientsOf } from '../recovery/annotation.ts'
-import { generateRecoveryKey, type RecoveryCurve, thumbprintOf } from '../recovery/jwk.ts'
+import {
+  generateRecoveryKey,
+  type PrivateJwk,
+  type RecoveryCurve,
+  thumbprintOf,
+} from '../recovery/jwk.ts'
 import {
   checkAbsent,
   isEncrypted,
@@ -69,9 +74,7 @@ export interface RecoveryVerifyOptions {
 
 /** @throws KmsError where the key does not open what the plugin makes, with the reason */
 export async function recoveryVerify(options: RecoveryVerifyOptions, io: Io): Promise<number> {
-  const path = resolve(options.key)
-  const needed = await isEncrypted(path)
-  const key = await readPrivateKey(path, needed ? await knownPassphrase(options, io) : undefined)
+  const key = await readRecoveryKey(options.key, options, io)
   const seed = randomBytes(SEED_BYTES)
   await reach(options.socketPath, options.timeoutMs)
   const client = connectKms(options.socketPath, options)
@@ -106,7 +109,7 @@ export async function recoveryVerify(options: RecoveryVerifyOptions, io: Io): Pr
   }
 }
 
-interface PassphraseSource {
+export interface PassphraseSource {
   readonly passphraseFile?: string
 }
 
@@ -127,7 +130,21 @@ async function typedTwice(io: Io): Promise<string> {
   throw new KmsError('The two passphrases differ', { code: 'request_invalid' })
 }
 
-async function knownPassphrase({ passphraseFile }: PassphraseSource, io: Io): Promise<string> {
-  if (passphraseFile === undefined) return await io.ask('Passphrase: ')
-  return await readSecretLine(resolve(passphraseFile), '--passphrase-file')
+/**
+ * Asks for the passphrase where the key has one and no file holds it.
+ *
+ * @throws KmsError `request_invalid`
+ */
+export async function readRecoveryKey(
+  file: string,
+  { passphraseFile }: PassphraseSource,
+  io: Io,
+): Promise<PrivateJwk> {
+  const path = resolve(file)
+  if (!(await isEncrypted(path))) return await readPrivateKey(path, undefined)
+  const passphrase =
+    passphraseFile === undefined
+      ? await io.ask(`Passphrase of ${path}: `)
+      : await readSecretLine(resolve(passphraseFile), '--passphrase-file')
+  return await readPrivateKey(path, passphrase)
 }

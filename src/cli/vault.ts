@@ -9,7 +9,6 @@ import { resolve } from 'node:path'
 import { readSecretFile } from '../auth/secret_file.ts'
 import { ConfigError } from '../config/load.ts'
 import { systemClock } from '../kms/clock.ts'
-import type { EventSink } from '../kms/events.ts'
 import { createVaultAdmin } from '../providers/vault_setup_admin.ts'
 import {
   decideNames,
@@ -28,6 +27,7 @@ import {
 } from '../providers/vault_setup_step.ts'
 import { setupSteps } from '../providers/vault_setup_steps.ts'
 import type { Io } from './io.ts'
+import { noticesTo } from './notices.ts'
 import { type Color, EXIT, paint, printable, table } from './output.ts'
 import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
@@ -95,16 +95,6 @@ async function overApi(
     return EXIT.ok
   } finally {
     await admin.close()
-  }
-}
-
-/** Warnings, such as of a certificate that is not verified. */
-function noticesTo(io: Io): EventSink {
-  return {
-    emit(event) {
-      if (event.type !== 'notice' || event.level === 'debug' || event.level === 'info') return
-      io.err(`trousseau: ${event.message}\n`)
-    },
   }
 }
 

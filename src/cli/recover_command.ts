@@ -1,0 +1,69 @@
+/** `trousseau recover …` and its options. @module */
+
+import { type Command, InvalidArgumentError } from 'commander'
+import type { Short } from './flags.ts'
+import type { Io } from './io.ts'
+import { type RecoverExportOptions, recoverExport } from './recover_export.ts'
+import { type RecoverListOptions, recoverList } from './recover_list.ts'
+import { type RecoverVerifyOptions, recoverVerify } from './recover_verify.ts'
+import { addStorageOptions, checkStorageFlags, type StorageFlags } from './storage_options.ts'
+
+export function addRecover(program: Command, io: Io, short: Short): void {
+  const recover = program
+    .command('recover')
+    .description('open the objects of a snapshot of etcd, without an API server')
+  addStorage(addSelection(recover.command('list')))
+    .description('show what is there and whose keys open it; nothing is opened')
+    .option('--resource <names>', 'only these, by commas; also where in the clear', names)
+    .action(({ resource, ...options }: ListFlags) =>
+      short(recoverList({ ...options, resources: resource }, io)),
+    )
+  addKeys(addStorage(recover.command('verify')))
+    .description('the disaster drill: open everything that is encrypted, and show nothing of it')
+    .action((options: RecoverVerifyOptions) => short(recoverVerify(options, io)))
+  addKeys(addStorage(addSelection(recover.command('export'))))
+    .description('write Secrets, ConfigMaps or custom resources as manifests, in the clear')
+    .option('--resource <names>', 'these, by commas, such as widgets.example.org', names, [
+      'secrets',
+    ])
+    .requiredOption('--out <file>', 'a new file, of mode 0600; - for standard output')
+    .action(({ resource, ...options }: ExportFlags) =>
+      short(recoverExport({ ...options, resources: resource }, io)),
+    )
+}
+
+type ListFlags = Omit<RecoverListOptions, 'resources'> & { readonly resource?: readonly string[] }
+type ExportFlags = Omit<RecoverExportOptions, 'resources'> & {
+  readonly resource: readonly string[]
+}
+
+function addStorage(command: Command): Command {
+  return addStorageOptions(command)
+    .hook('preAction', (_, called) => checkStorageFlags(called.opts<StorageFlags>(), called))
+    .option('--json', 'print JSON', false)
+}
+
+function addKeys(command: Command): Command {
+  return command
+    .option('--recovery-key <file>', 'a private recovery key; again for another one', more)
+    .option('--passphrase-file <file>', 'file with its passphrase (default: asked for)')
+    .option('--config <file>', 'config file whose providers are asked, after the recovery keys')
+}
+
+function addSelection(command: Command): Command {
+  return command
+    .option('--namespace <name>', 'only objects of this namespace')
+    .option('--name <name>', 'only objects of this name')
+}
+
+function more(file: string, before: readonly string[] = []): readonly string[] {
+  return [...before, file]
+}
+
+function names(text: string): readonly string[] {
+  const all = text.split(',')
+  if (all.every((name) => /^[a-z0-9.-]+$/.test(name))) return all
+  throw new InvalidArgumentError(
+    'Wanted names of resources in the plural, such as secrets,configmaps',
+  )
+}

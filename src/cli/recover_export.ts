@@ -1,0 +1,115 @@
+/** `trousseau recover export`: Secrets and other objects as manifests for another cluster. @module */
+
+import { resolve } from 'node:path'
+import { type Found, isSelected, pagesOf, type Selection } from '../etcd/found.ts'
+import { type Manifest, manifestOf } from '../etcd/manifest.ts'
+import { manifestJson, manifestYaml } from '../etcd/manifest_text.ts'
+import { type Outcome, outcomesOf } from '../etcd/outcome.ts'
+import { KmsError, toKmsError } from '../kms/errors.ts'
+import type { Io } from './io.ts'
+import { OutFile } from './out_file.ts'
+import { EXIT } from './output.ts'
+import { Progress } from './progress.ts'
+import { type KeyOptions, openKeys } from './recover_keys.ts'
+import { nothingFound } from './recover_list.ts'
+import { counted, differing, whole } from './recover_tally.ts'
+import { openStorage, type StorageFlags } from './storage_options.ts'
+
+export interface RecoverExportOptions extends StorageFlags, KeyOptions, Selection {
+  /** A new file, or `-` for standard output. */
+  readonly out: string
+  readonly json: boolean
+}
+
+interface Form {
+  readonly start: string
+  readonly between: string
+  readonly end: string
+  readonly text: (manifest: Manifest) => string
+}
+
+const YAML: Form = { start: '', between: '', end: '', text: manifestYaml }
+const JSON_LIST: Form = {
+  start: '{"apiVersion":"v1","kind":"List","items":[\n',
+  between: ',\n',
+  end: '\n]}\n',
+  text: manifestJson,
+}
+
+/** @throws ConfigError, or KmsError where the storage or a key cannot be read, or the file is there already */
+export async function recoverExport(options: RecoverExportOptions, io: Io): Promise<number> {
+  await using file =
+    options.out === '-' ? undefined : await OutFile.make(resolve(options.out), io.stop)
+  await using keys = await openKeys(options, io)
+  const storage = await openStorage(options, io)
+  try {
+    const { source } = storage
+    const progress = new Progress(io, source.count)
+    const toStdout = { write: (text: string) => io.out(text) }
+    const out = new Manifests(options.json ? JSON_LIST : YAML, file ?? toStdout)
+    const selected = (found: Found) => isSelected(found, options)
+    const wanted = pagesOf(source, options.prefix, selected, progress)
+    for await (const outcome of outcomesOf(wanted, keys.opener)) {
+      const problem = await out.add(outcome)
+      if (problem === undefined) continue
+      progress.clear()
+      io.err(`trousseau: ${whole(outcome.found.name)}: ${whole(problem)}\n`)
+    }
+    progress.clear()
+    if (out.exported + out.left === 0) throw nothingFound(options)
+    await out.end()
+    if (out.exported > 0) await file?.keep()
+    tell(out, file?.path, source.revision, io)
+    return out.left + out.differing === 0 ? EXIT.ok : EXIT.unhealthy
+  } finally {
+    await storage.close()
+  }
+}
+
+function tell({ exported, left }: Manifests, path: string | undefined, revision: bigint, io: Io) {
+  const what = `Exported ${counted(exported, 'object')} of revision ${revision} of etcd`
+  // Standard output is the manifests' own.
+  if (path === undefined) io.err(`${what}\n`)
+  else io.out(exported === 0 ? '' : `${what} to ${path} (mode 0600), in the clear\n`)
+  if (left > 0) io.err(`trousseau: Not exported, and named above: ${counted(left, 'object')}\n`)
+}
+
+class Manifests {
+  exported = 0
+  left = 0
+  /** Exported, but not readable for an API server. */
+  differing = 0
+  readonly #form: Form
+  readonly #out: { write(text: string): Promise<void> | void }
+
+  constructor(form: Form, out: { write(text: string): Promise<void> | void }) {
+    this.#form = form
+    this.#out = out
+  }
+
+  /** Returns what is wrong with the object. */
+  async add(outcome: Outcome): Promise<string | undefined> {
+    const text = 'error' in outcome ? outcome.error : this.#textOf(outcome.plaintext)
+    if (text instanceof KmsError) {
+      this.left += 1
+      return text.message
+    }
+    await this.#out.write((this.exported === 0 ? this.#form.start : this.#form.between) + text)
+    this.exported += 1
+    if ('error' in outcome || outcome.differs === undefined) return undefined
+    this.differing += 1
+    return differing(outcome.differs)
+  }
+
+  async end(): Promise<void> {
+    if (this.exported > 0) await this.#out.write(this.#form.end)
+  }
+
+  #textOf(plaintext: Uint8Array): string | KmsError {
+    try {
+      return this.#form.text(manifestOf(plaintext))
+    } catch (error) {
+      return toKmsError(error)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/** `trousseau recover list`: what a source holds, and with whose keys it could be opened. @module */
+
+import { Buffer } from 'node:buffer'
+import { type Found, isEncrypted, isSelected, pagesOf, type Selection } from '../etcd/found.ts'
+import { protectionNote } from '../etcd/protection_note.ts'
+import { KmsError } from '../kms/errors.ts'
+import type { Io } from './io.ts'
+import { EXIT } from './output.ts'
+import { Progress } from './progress.ts'
+import { counted, whole } from './recover_tally.ts'
+import { openStorage, type StorageFlags } from './storage_options.ts'
+
+export interface RecoverListOptions extends StorageFlags, Selection {
+  readonly json: boolean
+}
+
+/**
+ * What is in the clear is listed only where its resource is asked for.
+ *
+ * @throws KmsError where the storage cannot be read
+ */
+export async function recoverList(options: RecoverListOptions, io: Io): Promise<number> {
+  const storage = await openStorage(options, io)
+  try {
+    const { source } = storage
+    const listing = options.json ? new JsonListing(io) : new Listing(io)
+    const progress = new Progress(io, source.count)
+    const listed = (found: Found) => isListed(found, options)
+    listing.begin(source.revision)
+    for await (const page of pagesOf(source, options.prefix, listed, progress)) {
+      progress.clear()
+      listing.add(page)
+    }
+    progress.clear()
+    if (listing.count === 0 && !options.json) throw nothingFound(options)
+    listing.end()
+    return EXIT.ok
+  } finally {
+    await storage.close()
+  }
+}
+
+class Listing {
+  count = 0
+  protected readonly io: Io
+  /** What opens an object is a long text, and the same for most: it is shown once. */
+  protected readonly notes = new Map<string, { readonly number: number; objects: number }>()
+  #revision = 0n
+
+  constructor(io: Io) {
+    this.io = io
+  }
+
+  begin(revision: bigint): void {
+    this.#revision = revision
+  }
+
+  add(page: readonly Found[]): void {
+    this.io.out(page.map((found) => this.line(found, this.#noteOf(found))).join(''))
+  }
+
+  end(): void {
+    const { io, count, notes } = this
+    io.out(`\n${counted(count, 'object')} at revision ${this.#revision}. What opens them:\n\n`)
+    for (const [text, { number, objects }] of notes) {
+      io.out(`  ${number}  (${counted(objects, 'object')}) ${whole(text)}\n`)
+    }
+  }
+
+  protected line({ name }: Found, note: number): string {
+    return `${note}  ${whole(name)}\n`
+  }
+
+  #noteOf({ record }: Found): number {
+    const text = protectionNote(record)
+    const note = this.notes.get(text) ?? { number: this.notes.size + 1, objects: 0 }
+    this.notes.set(text, note)
+    note.objects += 1
+    this.count += 1
+    return note.number
+  }
+}
+
+class JsonListing extends Listing {
+  override begin(revision: bigint): void {
+    this.io.out(`{\n  "revision": "${revision}",\n  "objects": [`)
+  }
+
+  override end(): void {
+    const protections = [...this.notes].map(([openedBy, note]) => ({ ...note, openedBy }))
+    this.io.out(`\n  ],\n  "protections": ${JSON.stringify(protections)}\n}\n`)
+  }
+
+  protected override line({ object, key }: Found, protection: number): string {
+    const entry = { ...object, key: Buffer.from(key).toString('utf8'), protection }
+    return `${this.count === 1 ? '' : ','}\n    ${JSON.stringify(entry)}`
+  }
+}
+
+function isListed(found: Found, selection: Selection): boolean {
+  if (!isSelected(found, selection)) return false
+  return selection.resources === undefined ? isEncrypted(found) : found.record.form !== 'foreign'
+}
+
+/** @throws KmsError `request_invalid` */
+export function nothingFound({ resources }: Selection): KmsError {
+  const what = resources === undefined ? 'is encrypted' : 'is of that resource, namespace and name'
+  return new KmsError(
+    `Nothing there ${what}; "trousseau recover list" shows what is, and --prefix says where to look`,
+    { code: 'request_invalid' },
+  )
+}
