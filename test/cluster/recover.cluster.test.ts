@@ -12,7 +12,12 @@ import process from 'node:process'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import { type ApiServer, encryptionOf, startApiServer } from '../_lib/cluster/api_server.ts'
+import {
+  type ApiServer,
+  encryptionBy,
+  encryptionOf,
+  startApiServer,
+} from '../_lib/cluster/api_server.ts'
 import { kubernetesBinaries } from '../_lib/cluster/binaries.ts'
 import { type Etcd, startEtcd } from '../_lib/cluster/etcd.ts'
 import type { KubeApi } from '../_lib/cluster/kube_api.ts'
@@ -292,11 +297,15 @@ test('a running etcd and the key service that is left open what KMS v1 and v2 wr
     const protection = { mode: 'threshold', k: 2 }
     const config = { providers, protection, rotation: { activationDelay: '0s' } }
     await using plugin = await startPluginProcess({ folder: folder.path, config })
-    for (const apiVersion of ['v1', 'v2'] as const) {
-      const encryption = encryptionOf(plugin.socketPath, {
-        name: `trousseau-${apiVersion}`,
-        apiVersion,
-      })
+    const kms = (apiVersion: string) => {
+      const endpoint = `unix://${plugin.socketPath}`
+      return { kms: { apiVersion, name: `trousseau-${apiVersion}`, endpoint, timeout: '3s' } }
+    }
+    for (const [apiVersion, others] of [
+      ['v1', []],
+      ['v2', [kms('v1')]],
+    ] as const) {
+      const encryption = encryptionBy([kms(apiVersion), ...others, { identity: {} }])
       await using server = await startApiServer({
         folder: folder.path,
         name: apiVersion,
@@ -319,11 +328,18 @@ test('a running etcd and the key service that is left open what KMS v1 and v2 wr
   const exported = await trousseau(folder, ['recover', 'export', '--json', '--out', '-', ...from])
 
   assert.is(verified.code, 0, verified.out + verified.err)
-  assert.match(verified.out, new RegExp(`, ${MANY + 1} wrapped keys\n`))
-  const { items } = JSON.parse(exported.out)
-  const passwords = items.map(({ data }: { data: { password: string } }) => atob(data.password))
-  const wanted = Array.from({ length: MANY }, (_, at) => `${PLANTED}-${at}`)
-  assert.equal(passwords.sort(), [...wanted, ...wanted].sort())
+  assert.match(verified.out, new RegExp(`secrets +${2 * MANY} of ${2 * MANY} open`))
+  assert.is(exported.code, 0, exported.err)
+  const passwords = JSON.parse(exported.out).items.map(
+    ({ metadata, data }: { metadata: { name: string }; data: { password: string } }) => [
+      metadata.name,
+      atob(data.password),
+    ],
+  )
+  const wanted = ['v1', 'v2'].flatMap((api) =>
+    Array.from({ length: MANY }, (_, at) => [`${api}-${at}`, `${PLANTED}-${at}`]),
+  )
+  assert.equal(new Map(passwords), new Map(wanted as [string, string][]))
 })
 
 async function assertAbsent(path: string): Promise<void> {
