@@ -77,7 +77,7 @@ export class Keyring implements KmsService {
 
   async encrypt({ api, plaintext }: EncryptRequest, call: Call): Promise<EncryptReply> {
     // Taken once, so that key id, header and wraps are of one moment (rule E3).
-    const active = this.#options.health.active(api)
+    const active = await this.#active(api)
     checkPlaintext(plaintext, active, MAX_CIPHERTEXT_BYTES[api])
     const { ciphertext, annotations } =
       api === 'v2'
@@ -105,6 +105,22 @@ export class Keyring implements KmsService {
     if (envelope.scheme === 'any') return answers[0] ?? new Uint8Array()
     const { sealed, digest: associatedData } = envelope
     return await joinPlaintext({ sealed, shares: answers, associatedData })
+  }
+
+  /**
+   * Just after a start it is as the first looks say: under v1beta1 API servers have writes
+   * wait for the socket, which come before those.
+   */
+  async #active(api: KmsApi): Promise<ActiveKeys> {
+    const { health, watches } = this.#options
+    try {
+      return health.active(api)
+    } catch (error) {
+      const first = watches.filter(({ writes, lookingFirst }) => writes && lookingFirst)
+      if (first.length === 0) throw error
+      await Promise.all(first.map((watch) => watch.look()))
+    }
+    return health.active(api)
   }
 
   async #encryptV2(active: ActiveKeys, plaintext: Uint8Array, call: Call) {

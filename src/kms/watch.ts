@@ -114,6 +114,11 @@ export class Watch {
     return this.#probing !== undefined || this.#lastProbeEnd !== Number.NEGATIVE_INFINITY
   }
 
+  /** True from the start until the first answer. */
+  get lookingFirst(): boolean {
+    return this.#probing !== undefined && this.#lastProbeEnd === Number.NEGATIVE_INFINITY
+  }
+
   /** True where its key itself is the trouble: denied, disabled, gone. */
   get lost(): boolean {
     const { error } = this.#sight

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { decodeEnvelope } from '../../src/kms/envelope.ts'
 import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
 import { RecordedEvents } from '../_lib/events.ts'
-import { FakeClock } from '../_lib/fake_clock.ts'
+import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/fake_provider.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { VirtualRing } from '../_lib/virtual_ring.ts'
@@ -51,6 +51,31 @@ test('encrypt() answers the key id of status() and names the version inside [E3 
   assert.is(reply.keyId, keyring.status())
   assert.is(decodeEnvelope(reply.ciphertext).keyId, reply.keyId)
 })
+
+for (const failure of [undefined, new KmsError('Seeded', { code: 'denied' })]) {
+  const what = failure === undefined ? 'encrypts' : 'is refused'
+  test(`encrypt() that comes before the first answer of a key service waits for it and ${what} [F2]`, async ({
+    clock,
+    events,
+    provider,
+    call,
+  }) => {
+    const later = new VirtualRing({ clock, events, providers: [provider] })
+    const { promise: looked, resolve: look } = Promise.withResolvers<void>()
+    provider.pause = () => looked
+    const started = later.start()
+    await settle()
+    const encrypted = later.keyring.encrypt({ api: 'v1beta1', plaintext: SEED }, call)
+    assert.throws(() => later.keyring.status(), /^Not ready yet/)
+    if (failure !== undefined) provider.failure = failure
+    look()
+
+    if (failure === undefined) assert.ok((await encrypted).ciphertext.length > 0)
+    else assert.match(String(await rejection(encrypted)), /Not ready yet: Seeded/)
+    await started
+    later.stop()
+  })
+}
 
 test('encrypt() makes another ciphertext each time [E9]', async ({ keyring, call }) => {
   const made = await Promise.all(
