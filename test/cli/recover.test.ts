@@ -182,10 +182,7 @@ test('a recovery key opens all that was written while it was a recipient, each w
   const json = await here.run(['verify', '--json', '--recovery-key', folder.at('other')])
   assert.is(json.code, 0)
   const { opened, failed, wrappedKeys, revision, problems } = JSON.parse(json.out)
-  assert.equal(
-    [opened, failed, wrappedKeys, revision, problems],
-    [5, 0, 3, '1234', []],
-  )
+  assert.equal([opened, failed, wrappedKeys, revision, problems], [5, 0, 3, '1234', []])
 })
 
 test('a key that is no recipient opens nothing, says who could, and helps beside the right one', async () => {

@@ -226,7 +226,7 @@ if (chosenVersion() === NEWEST) {
     await using cluster = await setup()
     const { server, etcd } = cluster
     const { controllerManager } = await kubernetesBinaries()
-    await using manager = new ServerProcess({
+    await using manager: ServerProcess = new ServerProcess({
       name: 'kube-controller-manager',
       program: controllerManager,
       args: () => [

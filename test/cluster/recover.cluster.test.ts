@@ -242,7 +242,7 @@ test('a snapshot and a recovery key bring everything back into another cluster, 
   for (const { out, err } of ran) assert.not.ok(`${out}${err}`.includes(PLANTED))
   for (const { out, err } of ran) assert.not.ok(`${out}${err}`.includes(btoa(PLANTED).slice(0, -3)))
 
-  await restored(folder, before, async (out, json) =>
+  await restored(folder, before, (out, json) =>
     run([
       'export',
       '--snapshot',
