@@ -15,10 +15,15 @@ const answer = v.object({
   data: v.object({ ciphertext: v.optional(v.string()), plaintext: v.optional(v.string()) }),
 })
 
+export interface Trousseau1 extends AsyncDisposable {
+  /** Puts a new token into its config, which nothing else does. */
+  login(): Promise<void>
+}
+
 /** @param path of its socket */
-export async function startTrousseau1(path: string, transit: Transit): Promise<AsyncDisposable> {
+export async function startTrousseau1(path: string, transit: Transit): Promise<Trousseau1> {
   const { address } = transit.provider
-  const token = await transit.login()
+  let token = await transit.login()
   /** An empty text where Vault refuses, as with `token:` in its config. */
   const ask = async (operation: 'encrypt' | 'decrypt', body: object) => {
     const url = `${String(address)}/v1/${transit.mount}/${operation}/${transit.key}`
@@ -31,11 +36,17 @@ export async function startTrousseau1(path: string, transit: Transit): Promise<A
     const { data } = v.parse(answer, await response.json())
     return data.ciphertext ?? data.plaintext ?? ''
   }
-  return await startFakePlugin({
+  const plugin = await startFakePlugin({
     path,
     v1Encrypt: async (plain) =>
       Buffer.from(await ask('encrypt', { plaintext: Buffer.from(plain).toString('base64') })),
     v1Decrypt: async (cipher) =>
       Buffer.from(await ask('decrypt', { ciphertext: Buffer.from(cipher).toString() }), 'base64'),
   })
+  return {
+    async login() {
+      token = await transit.login()
+    },
+    [Symbol.asyncDispose]: () => plugin[Symbol.asyncDispose](),
+  }
 }
