@@ -146,7 +146,7 @@ async function saveLost({ server, folder }: Bed, names: readonly string[]) {
   for (const name of names.filter((each) => each !== OVERLOOKED)) {
     const secret = await server.kubectl('get', '--raw', `${SECRETS}/${name}?resourceVersion=0`)
     const { metadata, ...rest } = v.parse(anObject, JSON.parse(secret))
-    const { uid, resourceVersion, ...kept } = metadata
+    const { uid: _uid, resourceVersion: _resourceVersion, ...kept } = metadata
     const file = folder.at(`${name}.json`)
     await writeFile(file, JSON.stringify({ ...rest, metadata: kept }), { mode: 0o600 })
     files.set(name, file)
