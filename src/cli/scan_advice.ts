@@ -9,7 +9,7 @@ type Finding = (typeof FINDINGS)[number]
 
 const SENTENCES: Readonly<Record<Finding, (objects: string) => string>> = {
   'empty-key': (objects) =>
-    `${objects} lost: stored with an empty key by Trousseau 1.x with a static token, and nobody can open that any more. Delete, and make anew:`,
+    `${objects} lost: stored with an empty key by Trousseau 1.x with a static token, and nobody can open that any more. An API server that restarts now does not get ready: first see docs/takeover.md, "Lost keys":`,
   damaged: (objects) =>
     `${objects} damaged: kube-apiserver cannot read what is stored. Restore from a backup:`,
   unknown: (objects) =>

@@ -102,7 +102,7 @@ test('every EncryptionConfiguration has names that differ and sockets of a confi
 })
 
 test('every link on the page leads to one of its headings', ({ text }) => {
-  const headings = [...text.matchAll(/^## (.*)$/gm)].map(([, title = '']) =>
+  const headings = [...text.matchAll(/^##+ (.*)$/gm)].map(([, title = '']) =>
     title
       .toLowerCase()
       .replaceAll(/[^\w -]/g, '')
