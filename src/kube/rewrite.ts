@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
 import { pathOf, type Resource } from './discovery.ts'
-import { refusalOf, succeeded } from './status.ts'
+import { readAnswer, refusalOf } from './status.ts'
 
 export interface ObjectName {
   /** Empty where the resource has no namespaces. */
@@ -45,6 +45,7 @@ export interface Rewritten {
 }
 
 const PAGE = 250
+const GONE = 410
 /** Lists of names and versions alone. */
 const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
 const MERGE_PATCH = 'application/merge-patch+json'
@@ -55,7 +56,6 @@ const FIRST_PAUSE_MS = 100
 const metadataList = v.object({
   metadata: v.object({
     continue: v.optional(v.string(), ''),
-    remainingItemCount: v.optional(v.number(), 0),
   }),
   items: v.array(
     v.object({
@@ -84,6 +84,12 @@ export async function rewrite(
     : await run.rewriteAll(names)
 }
 
+interface Page {
+  readonly names: readonly ObjectName[]
+  /** Where the list goes on. */
+  readonly next: string | undefined
+}
+
 class Run {
   readonly #kube: KubeClient
   readonly #resource: Resource
@@ -104,23 +110,30 @@ class Run {
   /** What is made after this is encrypted with the new key anyhow. */
   async list(): Promise<ObjectName[]> {
     const { after } = this.#options
-    const names: ObjectName[] = []
-    let next = ''
-    do {
-      const query = new URLSearchParams({ limit: String(PAGE) })
-      if (next !== '') query.set('continue', next)
-      const path = `${pathOf(this.#resource)}?${query}`
-      const request: KubeRequest = {
-        method: 'GET',
-        path,
-        accept: METADATA,
-        signal: this.#options.stop,
-      }
-      const page = await succeeded(this.#kube, request, metadataList)
-      names.push(...page.items.map(({ metadata: { namespace, name } }) => ({ namespace, name })))
-      next = page.metadata.continue
-    } while (next !== '')
+    let names: ObjectName[] = []
+    for (let next: string | undefined = ''; next !== undefined; ) {
+      const page: Page | undefined = await this.#page(next)
+      // The API server has forgotten where the list was: from the start again.
+      names = page === undefined ? [] : [...names, ...page.names]
+      next = page === undefined ? '' : page.next
+    }
     return after === undefined ? names : names.filter((each) => isAfter(each, after))
+  }
+
+  /** Undefined where the list cannot go on from there. */
+  async #page(from: string): Promise<Page | undefined> {
+    const query = new URLSearchParams({ limit: String(PAGE) })
+    if (from !== '') query.set('continue', from)
+    const path = `${pathOf(this.#resource)}?${query}`
+    const { stop } = this.#options
+    const request: KubeRequest = { method: 'GET', path, accept: METADATA, signal: stop }
+    const answer = await this.#kube.send(request)
+    if (answer.status === GONE && from !== '') return undefined
+    const { items, metadata } = readAnswer(this.#kube, request, answer, metadataList)
+    return {
+      names: items.map(({ metadata: { namespace, name } }) => ({ namespace, name })),
+      next: metadata.continue === '' ? undefined : metadata.continue,
+    }
   }
 
   async rewriteAll(names: readonly ObjectName[]): Promise<Rewritten> {

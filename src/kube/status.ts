@@ -24,7 +24,16 @@ export async function succeeded<T extends v.GenericSchema>(
   request: KubeRequest,
   schema: T,
 ): Promise<v.InferOutput<T>> {
-  const answer = await kube.send(request)
+  return readAnswer(kube, request, await kube.send(request), schema)
+}
+
+/** @throws KmsError for any status but one of success */
+export function readAnswer<T extends v.GenericSchema>(
+  kube: KubeClient,
+  request: KubeRequest,
+  answer: KubeAnswer,
+  schema: T,
+): v.InferOutput<T> {
   if (answer.status >= 300) throw refusalOf(kube, request, answer)
   const result = v.safeParse(schema, answer.body)
   if (result.success) return result.output
