@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
 import type { SavedState, StateStore } from '../kms/state.ts'
 
 const FILE_NAME = 'state.json'
@@ -57,10 +58,9 @@ export function createStateFile(folder: string): StateStore {
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600)
+  const file = await open(path, NEW_ON_DISK, 0o600)
   try {
     await file.writeFile(text)
-    await file.sync()
   } finally {
     await file.close()
   }

@@ -12,6 +12,7 @@ import { link, open, readFile, realpath, rename, rm, stat } from 'node:fs/promis
 import { dirname } from 'node:path'
 import process from 'node:process'
 import * as v from 'valibot'
+import { NEW_ON_DISK, nameOnDisk } from '../auth/file_on_disk.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 
 export const KEY_BYTES = 32
@@ -67,7 +68,7 @@ export async function createKeyFile(path: string, now: () => number): Promise<Lo
   try {
     // A link, unlike a rename, fails where a file stands already.
     await link(draft, path)
-    await syncFolder(path)
+    await nameOnDisk(path)
   } catch (cause) {
     if (systemCodeOf(cause) !== 'EEXIST') throw cannot('create', path, cause)
     throw new KmsError(`Key file "${path}" exists already: nothing was changed`, {
@@ -88,7 +89,7 @@ export async function addKeyVersion(path: string, now: () => number): Promise<Lo
   const draft = await writeDraft(target, next)
   try {
     await rename(draft, target)
-    await syncFolder(target)
+    await nameOnDisk(target)
   } catch (cause) {
     await rm(draft, { force: true })
     throw cannot('replace', path, cause)
@@ -167,10 +168,9 @@ async function writeDraft(path: string, { id, keys }: LocalKeys): Promise<string
   const checksum = checksumOf(content).toString('hex')
   const draft = `${path}.${randomBytes(6).toString('hex')}.new`
   try {
-    const file = await open(draft, 'wx', FILE_MODE)
+    const file = await open(draft, NEW_ON_DISK, FILE_MODE)
     try {
       await file.writeFile(`${JSON.stringify({ ...content, checksum }, null, 2)}\n`)
-      await file.sync()
     } finally {
       await file.close()
     }
@@ -178,16 +178,6 @@ async function writeDraft(path: string, { id, keys }: LocalKeys): Promise<string
     throw cannot('write into the folder of', path, cause)
   }
   return draft
-}
-
-/** Until the folder is on disk, a power failure may take the file back. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(dirname(path), 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }
 
 function newKey(version: number, now: () => number): LocalKey {

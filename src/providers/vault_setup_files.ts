@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, lstat, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import type { Finding } from './vault_setup_step.ts'
 
@@ -31,10 +32,9 @@ export function fileFinding(place: Place, content: string): Finding {
 export async function writeNewSecret(path: string, secret: () => Promise<string>): Promise<void> {
   const draft = `${path}.${randomBytes(6).toString('hex')}.new`
   try {
-    const file = await open(draft, 'wx', FILE_MODE)
+    const file = await open(draft, NEW_ON_DISK, FILE_MODE)
     try {
       await file.writeFile(`${await secret()}\n`)
-      await file.sync()
     } finally {
       await file.close()
     }

@@ -7,6 +7,7 @@
 
 import { lstat, open, readFile, rm, stat } from 'node:fs/promises'
 import { CompactEncrypt, compactDecrypt } from 'jose'
+import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { checkSeals, createRecoverySealer } from './annotation.ts'
@@ -164,11 +165,10 @@ async function textOf(path: string): Promise<string> {
 
 async function write(path: string, text: string, mode: number): Promise<void> {
   try {
-    const file = await open(path, 'wx', mode)
+    const file = await open(path, NEW_ON_DISK, mode)
     try {
-      await file.chmod(mode)
+      await chmod(path, mode)
       await file.writeFile(text)
-      await file.sync()
     } finally {
       await file.close()
     }
