@@ -1,0 +1,16 @@
+/**
+ * `npm run build:binary`: the bundle inside Node, for each architecture. The same
+ * sources and lock file give the same bytes.
+ *
+ * @module
+ */
+
+import process from 'node:process'
+import { buildBinary } from './binary_file.ts'
+import { ARCHITECTURES } from './runtime.ts'
+
+for (const architecture of ARCHITECTURES) {
+  const output = `dist/trousseau-linux-${architecture}`
+  await buildBinary({ architecture, main: 'dist/trousseau.mjs', output })
+  process.stdout.write(`${output}\n`)
+}
