@@ -1,0 +1,159 @@
+/**
+ * `npm run build:image`: an OCI image for both architectures, without a container
+ * engine, from the binaries and Debian's packages. `dist/image` and
+ * `dist/trousseau-image.tar` hold it with gzip layers, which everything reads;
+ * `dist/image-zstd` and its tar with smaller ones. The same sources and lock files
+ * give the same bytes. `--refresh-lock` takes Debian's newest packages first.
+ *
+ * @module
+ */
+
+import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { promisify } from 'node:util'
+import { constants, gzip, zstdCompress } from 'node:zlib'
+import manifest from '../package.json' with { type: 'json' }
+import { attest, revision } from './attestation.ts'
+import { ROOT } from './cache.ts'
+import { lockedPackages, refreshLock } from './debian.ts'
+import { type Descriptor, digestOf, Layout, MEDIA, plainTar } from './oci.ts'
+import { debianName, fillRootfs, USER } from './rootfs.ts'
+import { ARCHITECTURES, type Architecture, runtime } from './runtime.ts'
+
+const { version, description, license } = manifest
+const NAME = `localhost/trousseau:${version}`
+const LICENCES = 'usr/share/doc/trousseau'
+
+const COMPRESSIONS = [
+  { kind: 'gzip', folder: 'image', compress: (tar: Buffer) => promisify(gzip)(tar, { level: 9 }) },
+  {
+    kind: 'zstd',
+    folder: 'image-zstd',
+    compress: (tar: Buffer) =>
+      promisify(zstdCompress)(tar, {
+        params: {
+          [constants.ZSTD_c_compressionLevel]: 12,
+          [constants.ZSTD_c_enableLongDistanceMatching]: 1,
+        },
+      }),
+  },
+] as const
+type Compression = (typeof COMPRESSIONS)[number]
+
+interface Content {
+  readonly architecture: Architecture
+  /** The libraries, which seldom change, below the binary. */
+  readonly tars: readonly Buffer[]
+}
+
+if (process.argv.includes('--refresh-lock')) await refreshLock()
+const contents = await Promise.all(ARCHITECTURES.map(contentOf))
+for (const compression of COMPRESSIONS) await writeImage(compression, contents)
+
+async function contentOf(architecture: Architecture): Promise<Content> {
+  const folder = await mkdtemp(join(tmpdir(), 'trousseau-image-'))
+  try {
+    await fillRootfs(join(folder, 'base'), architecture)
+    await fillProgram(join(folder, 'program'), architecture)
+    const tars: Buffer[] = []
+    for (const layer of ['base', 'program']) {
+      const tar = join(folder, `${layer}.tar`)
+      await plainTar(join(folder, layer), tar)
+      tars.push(await readFile(tar))
+    }
+    return { architecture, tars }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function fillProgram(root: string, architecture: Architecture): Promise<void> {
+  const { licence } = await runtime(architecture)
+  const files = {
+    [join(ROOT, 'dist', `trousseau-linux-${architecture}`)]: 'usr/bin/trousseau',
+    [join(ROOT, 'LICENSE')]: `${LICENCES}/LICENSE`,
+    [join(ROOT, 'dist', 'trousseau.mjs.LEGAL.txt')]: `${LICENCES}/packages.txt`,
+    [licence]: `${LICENCES}/node.txt`,
+  }
+  for (const folder of ['usr/bin', LICENCES]) await mkdir(join(root, folder), { recursive: true })
+  for (const [from, to] of Object.entries(files)) await copyFile(from, join(root, to))
+}
+
+async function writeImage(compression: Compression, contents: readonly Content[]): Promise<void> {
+  const layout = await Layout.create(join(ROOT, 'dist', compression.folder))
+  const images: Descriptor[] = []
+  const attestations: Descriptor[] = []
+  for (const content of contents) {
+    const image = await addImage(layout, compression, content)
+    images.push(image)
+    attestations.push(await addAttestation(layout, content.architecture, image))
+  }
+  const index = await layout.addJson(MEDIA.index, { manifests: [...images, ...attestations] })
+  const annotations = {
+    'io.containerd.image.name': NAME,
+    'org.opencontainers.image.ref.name': version,
+  }
+  await layout.finish(
+    { ...index, annotations },
+    join(ROOT, 'dist', `trousseau-${compression.folder}.tar`),
+  )
+}
+
+async function addImage(
+  layout: Layout,
+  { kind, compress, folder }: Compression,
+  { architecture, tars }: Content,
+): Promise<Descriptor> {
+  const layers: Descriptor[] = []
+  for (const tar of tars) {
+    layers.push(
+      await layout.add(`application/vnd.oci.image.layer.v1.tar+${kind}`, await compress(tar)),
+    )
+  }
+  const platform = { architecture: debianName(architecture), os: 'linux' }
+  const config = await layout.add(
+    MEDIA.config,
+    JSON.stringify({
+      ...platform,
+      config: await runConfig(),
+      rootfs: { type: 'layers', diff_ids: tars.map((tar) => digestOf(tar)) },
+    }),
+  )
+  const image = await layout.addJson(MEDIA.manifest, { config, layers })
+  const bytes = [image, config, ...layers].reduce((sum, { size }) => sum + size, 0)
+  const mib = (bytes / 2 ** 20).toFixed(1)
+  process.stdout.write(`dist/${folder}: ${platform.architecture}, ${kind}, ${mib} MiB\n`)
+  return { ...image, platform }
+}
+
+async function runConfig(): Promise<object> {
+  return {
+    User: `${USER}:${USER}`,
+    Env: ['PATH=/usr/bin'],
+    Entrypoint: ['/usr/bin/trousseau'],
+    Cmd: ['serve', '--config', '/etc/trousseau/trousseau.yaml'],
+    WorkingDir: '/',
+    Labels: {
+      'org.opencontainers.image.title': 'trousseau',
+      'org.opencontainers.image.description': description,
+      'org.opencontainers.image.version': version,
+      'org.opencontainers.image.revision': await revision(),
+      'org.opencontainers.image.licenses': license,
+    },
+  }
+}
+
+async function addAttestation(
+  layout: Layout,
+  architecture: Architecture,
+  image: Descriptor,
+): Promise<Descriptor> {
+  const node = {
+    name: `node-linux-${architecture}`,
+    version: (await runtime(architecture)).version,
+  }
+  const debian = await lockedPackages(debianName(architecture))
+  return attest(layout, { name: NAME, version, architecture, image, node, debian })
+}
