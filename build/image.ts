@@ -10,9 +10,9 @@
 
 import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
-import { promisify } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import { constants, gzip, zstdCompress } from 'node:zlib'
 import manifest from '../package.json' with { type: 'json' }
 import { attest, revision } from './attestation.ts'
@@ -23,6 +23,10 @@ import { debianName, fillRootfs, USER } from './rootfs.ts'
 import { ARCHITECTURES, type Architecture, runtime } from './runtime.ts'
 
 const { version, description, license } = manifest
+const { values } = parseArgs({
+  options: { out: { type: 'string', default: 'dist' }, 'refresh-lock': { type: 'boolean' } },
+})
+const OUT = resolve(ROOT, values.out)
 const NAME = `localhost/trousseau:${version}`
 const LICENCES = 'usr/share/doc/trousseau'
 
@@ -48,7 +52,7 @@ interface Content {
   readonly tars: readonly Buffer[]
 }
 
-if (process.argv.includes('--refresh-lock')) await refreshLock()
+if (values['refresh-lock'] === true) await refreshLock()
 const contents = await Promise.all(ARCHITECTURES.map(contentOf))
 for (const compression of COMPRESSIONS) await writeImage(compression, contents)
 
@@ -82,7 +86,7 @@ async function fillProgram(root: string, architecture: Architecture): Promise<vo
 }
 
 async function writeImage(compression: Compression, contents: readonly Content[]): Promise<void> {
-  const layout = await Layout.create(join(ROOT, 'dist', compression.folder))
+  const layout = await Layout.create(join(OUT, compression.folder))
   const images: Descriptor[] = []
   const attestations: Descriptor[] = []
   for (const content of contents) {
@@ -95,10 +99,7 @@ async function writeImage(compression: Compression, contents: readonly Content[]
     'io.containerd.image.name': NAME,
     'org.opencontainers.image.ref.name': version,
   }
-  await layout.finish(
-    { ...index, annotations },
-    join(ROOT, 'dist', `trousseau-${compression.folder}.tar`),
-  )
+  await layout.finish({ ...index, annotations }, join(OUT, `trousseau-${compression.folder}.tar`))
 }
 
 async function addImage(
@@ -124,7 +125,7 @@ async function addImage(
   const image = await layout.addJson(MEDIA.manifest, { config, layers })
   const bytes = [image, config, ...layers].reduce((sum, { size }) => sum + size, 0)
   const mib = (bytes / 2 ** 20).toFixed(1)
-  process.stdout.write(`dist/${folder}: ${platform.architecture}, ${kind}, ${mib} MiB\n`)
+  process.stdout.write(`${folder}: ${platform.architecture}, ${kind}, ${mib} MiB\n`)
   return { ...image, platform }
 }
 

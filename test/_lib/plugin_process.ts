@@ -17,6 +17,8 @@ import { until } from './wait.ts'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
 export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
+/** The built binary, to have what runs the bundle on Node run that instead. */
+const BINARY = process.env['TEST_BINARY']
 /** Node's flags as they ship. */
 export const NODE_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']
 /** The program itself: the one in `.bin` is a script around it that passes no signals on. */
@@ -41,6 +43,8 @@ export interface PluginProcessOptions {
   readonly hosts?: readonly string[]
   /** Of Node, besides those that ship. */
   readonly nodeFlags?: readonly string[]
+  /** What runs the program in place of a runtime and the bundle. */
+  readonly command?: readonly string[]
   /** Takes the socket of the process that runs in the same folder. */
   readonly takeOver?: boolean
 }
@@ -119,6 +123,7 @@ export function bundleCommand(
   }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts' | 'nodeFlags'>,
   args: readonly string[],
 ): [command: string, args: string[]] {
+  if (runtime === 'node' && BINARY !== undefined) return [join(ROOT, BINARY), [...args]]
   if (runtime === 'node') return [NODE, [...NODE_FLAGS, ...nodeFlags, BUNDLE, ...args]]
   const socket = `unix:${join(folder, 'kms.sock')}`
   const net = ['127.0.0.1:0', socket, `${socket}.new`, ...hosts].join(',')
@@ -134,7 +139,10 @@ export function bundleCommand(
 }
 
 function run(options: PluginProcessOptions, args: readonly string[]): ChildProcess {
-  const [command, all] = bundleCommand(options, args)
+  const [command = '', ...all] = [
+    ...(options.command ?? bundleCommand(options, []).flat()),
+    ...args,
+  ]
   return spawn(command, all, {
     cwd: options.folder,
     stdio: ['ignore', 'pipe', 'pipe'],

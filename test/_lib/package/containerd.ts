@@ -1,0 +1,48 @@
+/** A containerd of the test's own: its socket, its data and its state in a folder. @module */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import type { TempFolder } from '../temp_folder.ts'
+import { until } from '../wait.ts'
+import { run } from './shipped.ts'
+import { debianTool } from './tools.ts'
+
+export interface Containerd extends AsyncDisposable {
+  /** The start of every command line of its client. */
+  readonly ctr: readonly string[]
+}
+
+export async function startContainerd(folder: TempFolder): Promise<Containerd> {
+  await debianTool('runc')
+  const program = await debianTool('containerd')
+  const address = folder.at('containerd.sock')
+  const config = [
+    'version = 2',
+    `root = "${folder.at('containerd')}"`,
+    `state = "${folder.at('state')}"`,
+    // The part that a kubelet talks to wants a network for its pods.
+    'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+    `[grpc]\naddress = "${address}"`,
+  ]
+  await writeFile(folder.at('containerd.toml'), config.join('\n'))
+  const child = spawn(program, ['--config', folder.at('containerd.toml')], { stdio: 'ignore' })
+  const closed = once(child, 'close')
+  const ctr = ['ctr', '--address', address]
+  await until(
+    'containerd answers',
+    () =>
+      run('ctr', ['--address', address, 'version']).then(
+        () => true,
+        () => false,
+      ),
+    { everyMs: 200, limitMs: 60_000 },
+  )
+  return {
+    ctr,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      await closed
+    },
+  }
+}

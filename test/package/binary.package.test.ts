@@ -1,0 +1,113 @@
+/** The binaries: they answer, they are hardened, and they come out the same each time. @module */
+
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import process from 'node:process'
+import { pipeline } from 'node:stream/promises'
+import * as assert from 'uvu/assert'
+import { buildBinary } from '../../build/binary_file.ts'
+import { binary, localConfig, ROOT, run, unpackImage } from '../_lib/package/shipped.ts'
+import { debianTool } from '../_lib/package/tools.ts'
+import { startPluginProcess } from '../_lib/plugin_process.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
+
+const OWN = binary(process.arch === 'arm64' ? 'arm64' : 'x64')
+const PLAINTEXT = new TextEncoder().encode('0123456789abcdef0123456789abcdef')
+
+const test = suite('package/binary', () => ({}), 300_000)
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path), hash)
+  return hash.digest('hex')
+}
+
+test('serve makes its key and state, keeps the contract, and stops', async () => {
+  await using folder = await tempFolder()
+  const keyFile = folder.at('keys')
+  await run(OWN, ['keygen', keyFile])
+  await using plugin = await startPluginProcess({
+    folder: folder.path,
+    command: [OWN],
+    config: {
+      providers: [{ name: 'keys', type: 'local', keyFile }],
+      stateDir: folder.at('state'),
+    },
+  })
+
+  const { stdout } = await run(OWN, ['check', '--socket', plugin.socketPath])
+  assert.not.match(stdout, /fail/i)
+  await until('the state is saved', () =>
+    readFile(folder.at('state/state.json')).then(
+      () => true,
+      () => false,
+    ),
+  ).catch(() => undefined)
+  assert.is(await plugin.stop(), 0, plugin.output())
+  assert.not.match(plugin.output(), /ERR_ACCESS_DENIED|Warning/)
+})
+
+test('SIGUSR1 opens no inspector, and NODE_OPTIONS adds no flag', async () => {
+  await using folder = await tempFolder()
+  const command = ['env', 'NODE_OPTIONS=--inspect=127.0.0.1:0', OWN]
+  const config = await localConfig(folder)
+  await using plugin = await startPluginProcess({ folder: folder.path, command, config })
+
+  process.kill(plugin.pid, 'SIGUSR1')
+  await plugin.client.v2.status()
+  await plugin.stop()
+  assert.not.match(plugin.output(), /Debugger|inspector/i)
+})
+
+test('code from strings, child processes, threads, native code, WASI and the inspector are denied', async () => {
+  await using folder = await tempFolder()
+  const output = folder.at('probe')
+  const architecture = process.arch === 'arm64' ? 'arm64' : 'x64'
+  await buildBinary({ architecture, main: 'test/package/probe.mjs', output })
+
+  const { stdout, stderr } = await run(output)
+  assert.equal(JSON.parse(stdout), {
+    code: 'EvalError',
+    child: 'ERR_ACCESS_DENIED',
+    thread: 'ERR_ACCESS_DENIED',
+    inspector: 'ERR_ACCESS_DENIED',
+    native: 'ERR_DLOPEN_DISABLED',
+    wasi: 'ERR_ACCESS_DENIED',
+  })
+  assert.is(stderr, '')
+})
+
+for (const architecture of ['x64', 'arm64'] as const) {
+  test(`the binary for ${architecture} comes out the same again, and names no path of this machine`, async () => {
+    await using folder = await tempFolder()
+    const output = folder.at('again')
+    await buildBinary({ architecture, main: 'dist/trousseau.mjs', output })
+
+    assert.is(await sha256(output), await sha256(binary(architecture)))
+    assert.not.ok((await readFile(output)).includes(ROOT))
+  })
+}
+
+test('the binary for arm64 answers Status and a round trip on the libraries of its image', async () => {
+  const qemu = await debianTool('qemu-user-static')
+  await using folder = await tempFolder()
+  const root = await unpackImage(folder, 'arm64')
+  await using plugin = await startPluginProcess({
+    folder: folder.path,
+    command: [qemu, '-L', root, `${root}/usr/bin/trousseau`],
+    config: await localConfig(folder),
+  })
+
+  const { v2 } = plugin.client
+  const { keyId, healthz } = await until('Status is ok', () => v2.status().catch(() => undefined))
+  assert.is(healthz, 'ok')
+  const { ciphertext, annotations } = await v2.encrypt({ plaintext: PLAINTEXT, uid: 'one' })
+  const { plaintext } = await v2.decrypt({ ciphertext, annotations, keyId, uid: 'two' })
+  assert.equal(plaintext, PLAINTEXT)
+  assert.is(await plugin.stop(), 0, plugin.output())
+})
+
+test.run()
