@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { figure } from '../_lib/figure.ts'
-import { startContainerd } from '../_lib/package/containerd.ts'
+import { CONTAINER, startContainerd } from '../_lib/package/containerd.ts'
 import {
   binary,
   DIST,
@@ -129,9 +129,9 @@ test('containerd runs it with a read-only root, as nobody, without capabilities,
   const hardened = [
     ...['--snapshotter', 'native', '--rm', '--read-only', '--seccomp'],
     ...DEFAULT_CAPABILITIES.flatMap((name) => ['--cap-drop', `CAP_${name}`]),
-    ...['--mount', mount],
+    ...['--mount', mount, '--runc-root', folder.at('runc')],
   ]
-  const container = [`localhost/trousseau:${version}`, 'plugin', '/usr/bin/trousseau']
+  const container = [`localhost/trousseau:${version}`, CONTAINER, '/usr/bin/trousseau']
   const owned = `chown -R ${USER}:${USER} ${shared.path} && exec "$@"`
   await using plugin = await startPluginProcess({
     folder: shared.path,
@@ -140,14 +140,13 @@ test('containerd runs it with a read-only root, as nobody, without capabilities,
   })
 
   const { stdout: tasks } = await run(ctr, [...address, 'tasks', 'ls', '-q'])
-  assert.is(tasks.trim(), 'plugin')
+  assert.is(tasks.trim(), CONTAINER)
   const status = await statusOfContainer(ctr, address)
   assert.match(status, new RegExp(`^Uid:(\\t${USER}){4}$`, 'm'))
   assert.match(status, /^CapBnd:\t0{16}$/m)
   assert.match(status, /^NoNewPrivs:\t1$/m)
   assert.match(status, /^Seccomp:\t2$/m)
-  const { stdout } = await run(binary('x64'), ['check', '--socket', plugin.socketPath])
-  assert.not.match(stdout, /fail/i)
+  await run(binary('x64'), ['check', '--socket', plugin.socketPath])
   assert.is(await plugin.stop(), 0, plugin.output())
 })
 

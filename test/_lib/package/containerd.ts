@@ -8,6 +8,8 @@ import { until } from '../wait.ts'
 import { run } from './shipped.ts'
 import { debianTool } from './tools.ts'
 
+export const CONTAINER = 'plugin'
+
 export interface Containerd extends AsyncDisposable {
   /** The start of every command line of its client. */
   readonly ctr: readonly string[]
@@ -41,6 +43,10 @@ export async function startContainerd(folder: TempFolder): Promise<Containerd> {
   return {
     ctr,
     async [Symbol.asyncDispose]() {
+      // With --rm the one that is attached to the container removes it once this is done.
+      await run('ctr', ['--address', address, 'tasks', 'rm', '--force', CONTAINER]).catch(() => {
+        // It ended by itself.
+      })
       child.kill('SIGTERM')
       await closed
     },
