@@ -5,7 +5,7 @@
  * @module
  */
 
-import { lstat, open, readFile, rm, stat } from 'node:fs/promises'
+import { chmod, lstat, open, readFile, rm, stat } from 'node:fs/promises'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
