@@ -8,6 +8,7 @@
  * @module
  */
 
+import type { Buffer } from 'node:buffer'
 import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
