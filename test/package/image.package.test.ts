@@ -1,6 +1,7 @@
 /** The image: other people's tools read it, containerd runs it, and it comes out the same each time. @module */
 
 import { readFile } from 'node:fs/promises'
+import process from 'node:process'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { figure } from '../_lib/figure.ts'
