@@ -1,7 +1,7 @@
 /** A new file for what must not be seen by others: complete, or not there. @module */
 
 import { rmSync } from 'node:fs'
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { chmod, type FileHandle, open, rm } from 'node:fs/promises'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 
 const MODE = 0o600
@@ -28,7 +28,7 @@ export class OutFile implements AsyncDisposable {
   static async make(path: string, stop: AbortSignal): Promise<OutFile> {
     try {
       const file = await open(path, 'wx', MODE)
-      await file.chmod(MODE)
+      await chmod(path, MODE)
       return new OutFile(path, file, stop)
     } catch (cause) {
       throw failed(path, cause)

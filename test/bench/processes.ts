@@ -23,6 +23,8 @@ export interface ServerOptions {
   /** Of Node, besides those that ship. */
   readonly nodeFlags?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** A binary, in place of Node and the bundle. */
+  readonly binary?: string
 }
 
 export interface PluginOptions extends ServerOptions {
@@ -52,16 +54,16 @@ export class Processes implements AsyncDisposable {
 
   /** Bundled as the plugin is: Node's own reading of TypeScript takes 25 MB. */
   async floor(options: ServerOptions): Promise<ServerProcess> {
-    const { folder, nodeFlags = [] } = options
+    const { folder, nodeFlags = [], binary } = options
     await mkdir(folder, { mode: 0o700 })
-    const outfile = join(folder, 'floor.mjs')
-    await build({ ...BUNDLE_OPTIONS, absWorkingDir: ROOT, entryPoints: [FLOOR], outfile })
-    const args = [...NODE_FLAGS, ...nodeFlags, outfile, join(folder, SOCKET)]
+    const socketPath = join(folder, SOCKET)
+    if (binary !== undefined) return await this.#start([binary, [socketPath]], options)
+    const args = [...NODE_FLAGS, ...nodeFlags, await floorBundle(folder), socketPath]
     return await this.#start([NODE, args], options)
   }
 
   async plugin(options: PluginOptions): Promise<ServerProcess> {
-    const { folder, nodeFlags = [], provider, config = {} } = options
+    const { folder, nodeFlags = [], provider, config = {}, binary } = options
     await mkdir(folder, { mode: 0o700 })
     const configPath = join(folder, 'config.json')
     const content = {
@@ -72,8 +74,9 @@ export class Processes implements AsyncDisposable {
       ...config,
     }
     await writeFile(configPath, JSON.stringify(content), { mode: 0o600 })
-    const command = bundleCommand({ folder, nodeFlags }, ['serve', '--config', configPath])
-    return await this.#start(command, options)
+    const args = ['serve', '--config', configPath]
+    if (binary !== undefined) return await this.#start([binary, args], options)
+    return await this.#start(bundleCommand({ folder, nodeFlags }, args), options)
   }
 
   async #start(
@@ -100,6 +103,13 @@ export class Processes implements AsyncDisposable {
     for (const child of this.#children) await end(child, 'SIGKILL')
     for (const log of this.#logs) await log.close()
   }
+}
+
+/** The empty service as one file, in the folder. */
+export async function floorBundle(folder: string): Promise<string> {
+  const outfile = join(folder, 'floor.mjs')
+  await build({ ...BUNDLE_OPTIONS, absWorkingDir: ROOT, entryPoints: [FLOOR], outfile })
+  return outfile
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
