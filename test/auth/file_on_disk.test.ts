@@ -1,12 +1,16 @@
 /** Files that are on disk as soon as they are written. @module */
 
+import { execFile } from 'node:child_process'
 import { constants, open, readFile, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
-import { NEW_ON_DISK, nameOnDisk } from '../../src/auth/file_on_disk.ts'
+import { NEW_ON_DISK } from '../../src/auth/file_on_disk.ts'
 import { systemCodeOf } from '../../src/kms/errors.ts'
+import { NODE } from '../_lib/plugin_process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
+const run = promisify(execFile)
 const test = suite('auth/file_on_disk', () => ({}))
 
 test('NEW_ON_DISK: what is written is on disk at once, and a file that is there stays', async () => {
@@ -23,14 +27,23 @@ test('NEW_ON_DISK: what is written is on disk at once, and a file that is there 
   assert.is(await readFile(folder.at('new'), 'utf8'), 'first')
 })
 
-test('nameOnDisk leaves the content as it is, and makes no file', async () => {
-  await using folder = await tempFolder()
-  for (const content of ['', '{"a":1}']) {
-    await writeFile(folder.at('file'), content)
-    await nameOnDisk(folder.at('file'))
-    assert.is(await readFile(folder.at('file'), 'utf8'), content)
-  }
-  assert.is(systemCodeOf(await rejection(nameOnDisk(folder.at('none')))), 'ENOENT')
-})
+const MODULE = new URL('../../src/auth/file_on_disk.ts', import.meta.url).href
+const PERMISSION = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*']
+
+for (const [where, flags] of [
+  ['where folders may be flushed', []],
+  ["under Node's permission model", PERMISSION],
+] as const) {
+  test(`nameOnDisk leaves the content as it is ${where}`, async () => {
+    await using folder = await tempFolder()
+    const path = folder.at('file')
+    for (const content of ['', '{"a":1}']) {
+      await writeFile(path, content)
+      const script = `await (await import('${MODULE}')).nameOnDisk(${JSON.stringify(path)})`
+      await run(NODE, [...flags, '--input-type=module', '--eval', script])
+      assert.is(await readFile(path, 'utf8'), content)
+    }
+  })
+}
 
 test.run()
