@@ -1,7 +1,7 @@
 /**
  * `npm run footprint`: what the binary and the image take: bytes, memory, and the
  * time to the first answer beside an empty grpc-js service built the same way. Each
- * `--v8 FLAG` is measured too, as a binary of its own that bakes it in.
+ * `--v8=FLAG` is measured too, as a binary of its own that bakes it in.
  *
  * @module
  */
