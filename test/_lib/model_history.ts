@@ -43,6 +43,8 @@ export async function histories(seed: number, count: number): Promise<string | u
 }
 
 if (import.meta.main) {
+  // Outages make many errors, whose stacks nobody reads.
+  Error.stackTraceLimit = 0
   const [seed = 0, count = 0] = process.argv.slice(2).map(Number)
   process.stdout.write((await histories(seed, count)) ?? '')
 }

@@ -36,7 +36,7 @@ const OUTAGES: readonly Partial<Record<ServiceName, Outage>>[] = [
   { b: 'killed', local: 'stopped' },
 ]
 
-const test = suite('e2e/keyring_any', () => ({}), 110_000)
+const test = suite('e2e/keyring_any', () => ({}), 280_000)
 
 function start(services: KeyServices) {
   const { folder, a, b, local } = services

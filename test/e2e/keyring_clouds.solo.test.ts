@@ -27,7 +27,7 @@ const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
 const ANY: Protection = { ...ANY_PROTECTION, holdMs: 1_000, returnMs: 2_000 }
 const TIMEOUT_MS = 2_500
 
-const test = suite('e2e/keyring_clouds', () => ({}), 100_000)
+const test = suite('e2e/keyring_clouds', () => ({}), 280_000)
 
 function ringOf(providers: readonly Provider[], protection: Protection): VirtualRing {
   return new VirtualRing({

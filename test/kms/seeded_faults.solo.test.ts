@@ -15,7 +15,7 @@ import * as assert from 'uvu/assert'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const LIMIT_MS = 110_000
+const LIMIT_MS = 280_000
 const RUN_LIMIT_MS = 30_000
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** What each run needs of the project. */
