@@ -1,14 +1,15 @@
 /**
  * The built bundle as a child process, on Node with the flags it ships with or on
- * Deno with the narrow permissions, and everything it ever printed.
+ * Deno with the narrow permissions, and everything it ever printed. With TEST_BINARY,
+ * a path from the project's root, the built binary runs in place of Node and bundle.
  *
  * @module
  */
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { connectKms, type KmsClient } from '../../src/grpc/client.ts'
@@ -17,7 +18,6 @@ import { until } from './wait.ts'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
 export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
-/** The built binary, to have what runs the bundle on Node run that instead. */
 const BINARY = process.env['TEST_BINARY']
 /** Node's flags as they ship. */
 export const NODE_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']
@@ -30,6 +30,8 @@ const DENO = join(
   'deno',
 )
 
+const OUTPUT_BYTES = 64 * 1024 * 1024
+
 export type Runtime = 'node' | 'deno'
 export const RUNTIMES: readonly Runtime[] = ['node', 'deno']
 
@@ -41,7 +43,7 @@ export interface PluginProcessOptions {
   readonly config: Readonly<Record<string, unknown>>
   /** Hosts that Deno may speak to, such as `127.0.0.1:8200`. */
   readonly hosts?: readonly string[]
-  /** Of Node, besides those that ship. */
+  /** Of Node, besides those that ship: they want the bundle, since the binary takes none. */
   readonly nodeFlags?: readonly string[]
   /** What runs the program in place of a runtime and the bundle. */
   readonly command?: readonly string[]
@@ -113,7 +115,7 @@ export function configText(socketPath: string, config: Readonly<Record<string, u
   return JSON.stringify({ ...head, socket: { path: socketPath }, ...config })
 }
 
-/** The command line that runs the bundle, with the flags and permissions it ships with. */
+/** The command line that runs the program, with the flags and permissions it ships with. */
 export function bundleCommand(
   {
     runtime = 'node',
@@ -123,7 +125,9 @@ export function bundleCommand(
   }: Pick<PluginProcessOptions, 'runtime' | 'folder' | 'hosts' | 'nodeFlags'>,
   args: readonly string[],
 ): [command: string, args: string[]] {
-  if (runtime === 'node' && BINARY !== undefined) return [join(ROOT, BINARY), [...args]]
+  if (runtime === 'node' && nodeFlags.length === 0 && BINARY !== undefined) {
+    return [resolve(ROOT, BINARY), [...args]]
+  }
   if (runtime === 'node') return [NODE, [...NODE_FLAGS, ...nodeFlags, BUNDLE, ...args]]
   const socket = `unix:${join(folder, 'kms.sock')}`
   const net = ['127.0.0.1:0', socket, `${socket}.new`, ...hosts].join(',')
@@ -136,6 +140,18 @@ export function bundleCommand(
     '--allow-sys',
   ]
   return [DENO, ['run', ...permissions, BUNDLE, ...args]]
+}
+
+/** One command of the program, until it ends. */
+export function runCommand(
+  args: readonly string[],
+): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
+  const [command, all] = bundleCommand({ folder: '' }, args)
+  return new Promise((settle) => {
+    const child = execFile(command, all, { maxBuffer: OUTPUT_BYTES }, (_error, out, err) => {
+      settle({ code: child.exitCode, out, err })
+    })
+  })
 }
 
 function run(options: PluginProcessOptions, args: readonly string[]): ChildProcess {

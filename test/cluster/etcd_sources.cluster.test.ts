@@ -163,7 +163,7 @@ test('a snapshot far larger than the memory allowed is scanned all the same', as
 const scanReport = v.object({ objects: v.number() })
 const TELL_PEAK = `process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS))`
 
-/** Of the bundle, as a process. */
+/** Of the bundle, as a process; never of the binary, which takes no flags of Node. */
 async function scanned(args: readonly string[], flags: readonly string[] = []) {
   const hook = `data:text/javascript,${encodeURIComponent(TELL_PEAK)}`
   const start = performance.now()

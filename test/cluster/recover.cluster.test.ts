@@ -40,7 +40,7 @@ interface Ran {
   readonly err: string
 }
 
-/** The bundle, on Deno without any permission for the network, or on Node. */
+/** On Deno the bundle, whatever the other tests run, without any permission for the network. */
 function trousseau(folder: TempFolder, args: readonly string[], runtime: 'node' | 'deno' = 'node') {
   const [command, all] = bundleCommand({ runtime, folder: folder.path }, args)
   const offline = all.filter((each) => !each.startsWith('--allow-net'))

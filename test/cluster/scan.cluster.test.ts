@@ -6,16 +6,14 @@ import { writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import { runProgram } from '../../src/cli/program.ts'
 import { keyIdHash } from '../../src/kms/key_id_hash.ts'
 import { makeAuthority, makeCertificate } from '../_lib/certificates.ts'
 import { encryptionOf, startApiServer } from '../_lib/cluster/api_server.ts'
 import { startEtcd } from '../_lib/cluster/etcd.ts'
 import { readStoredV2, seedsOf } from '../_lib/cluster/stored.ts'
 import { etcdWriter } from '../_lib/etcd_writer.ts'
-import { memoryIo } from '../_lib/memory_io.ts'
 import { freePort } from '../_lib/openbao.ts'
-import { startPluginProcess } from '../_lib/plugin_process.ts'
+import { runCommand, startPluginProcess } from '../_lib/plugin_process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -44,24 +42,23 @@ const report = v.object({
 })
 
 async function scan(...args: string[]) {
-  const io = memoryIo()
-  const code = await runProgram(['scan', '--json', ...args], io)
-  assert.is(io.complained(), '')
-  assert.not.match(io.printed(), PLANTED)
-  return { code, ...v.parse(report, JSON.parse(io.printed())) }
+  const { code, out, err } = await runCommand(['scan', '--json', ...args])
+  assert.is(err, '')
+  assert.not.match(out, PLANTED)
+  return { code, ...v.parse(report, JSON.parse(out)) }
 }
 
 async function complaint(...args: string[]): Promise<string> {
-  const io = memoryIo()
-  assert.is(await runProgram(['scan', ...args], io), 1, io.complained())
-  assert.is(io.printed(), '')
-  return io.complained()
+  const { code, out, err } = await runCommand(['scan', ...args])
+  assert.is(code, 1, err)
+  assert.is(out, '')
+  return err
 }
 
 test('scan agrees with a decoder of its own and with the metrics of the API server, before and after a new key version, and finds what is wrong', async () => {
   await using folder = await tempFolder()
   const keyFile = folder.at('keys')
-  assert.is(await runProgram(['keygen', keyFile], memoryIo()), 0)
+  assert.is((await runCommand(['keygen', keyFile])).code, 0)
   await using plugin = await startPluginProcess({
     folder: folder.path,
     config: {
@@ -84,7 +81,7 @@ test('scan agrees with a decoder of its own and with the metrics of the API serv
   assert.is(first.code, 0)
   assert.ok(first.ok)
 
-  assert.is(await runProgram(['keygen', keyFile, '--add-version'], memoryIo()), 0)
+  assert.is((await runCommand(['keygen', keyFile, '--add-version'])).code, 0)
   const after = await until('another key id', async () => {
     const { keyId } = await plugin.client.v2.status()
     return keyId === before ? undefined : keyId

@@ -8,7 +8,6 @@
 import { writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import { runProgram } from '../../src/cli/program.ts'
 import { decodeEnvelope, startsAsEnvelope } from '../../src/kms/envelope.ts'
 import {
   type ApiServer,
@@ -23,9 +22,8 @@ import { SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { readStoredV1, readStoredV2 } from '../_lib/cluster/stored.ts'
 import { startTrousseau1, type Trousseau1 } from '../_lib/cluster/trousseau_1.ts'
 import { figure } from '../_lib/figure.ts'
-import { memoryIo } from '../_lib/memory_io.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
-import { type PluginProcess, startWellPlugin } from '../_lib/plugin_process.ts'
+import { type PluginProcess, runCommand, startWellPlugin } from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -133,9 +131,9 @@ async function writeAsTrousseau1({ server, bao, transit, etcd }: Bed): Promise<S
 
 /** Names of those that nobody can open. */
 async function scanLost({ etcd }: Bed): Promise<string[]> {
-  const io = memoryIo()
-  assert.is(await runProgram(['scan', '--endpoints', etcd.endpoint, '--json'], io), 3)
-  const { rows } = v.parse(scanReport, JSON.parse(io.printed()))
+  const { code, out, err } = await runCommand(['scan', '--endpoints', etcd.endpoint, '--json'])
+  assert.is(code, 3, err)
+  const { rows } = v.parse(scanReport, JSON.parse(out))
   const keys = rows.filter(({ verdict }) => verdict === 'empty-key').flatMap((row) => row.examples)
   return keys.map((key) => key.slice(STORED.length))
 }

@@ -18,7 +18,7 @@ import { stringify } from 'yaml'
 import { etcdBinaries, kubernetesBinaries } from '../cluster/binaries.ts'
 import { KubeApi } from '../cluster/kube_api.ts'
 import { BAO_BINARY, freePort, install, type OpenBao, startOpenBao } from '../openbao.ts'
-import { BUNDLE, NODE, NODE_FLAGS } from '../plugin_process.ts'
+import { bundleCommand, NODE } from '../plugin_process.ts'
 import { tempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
 import { Kubelet, MANIFESTS } from './kubelet.ts'
@@ -92,7 +92,7 @@ async function started(
   await mkdir(home)
   stack.use(
     await mountPrivateRoot(folder.path, {
-      trousseau: await program(folder.at('trousseau'), [NODE, ...NODE_FLAGS, BUNDLE]),
+      trousseau: await program(folder.at('trousseau'), bundleCommand({ folder: home }, []).flat()),
       systemctl: fileURLToPath(new URL('bin/systemctl', import.meta.url)),
       kubectl: kubernetes.kubectl,
       etcdctl: etcdTools.etcdctl,
