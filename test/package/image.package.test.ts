@@ -1,11 +1,11 @@
 /** The image: other people's tools read it, containerd runs it, and it comes out the same each time. @module */
 
-import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { figure } from '../_lib/figure.ts'
-import { CONTAINER, startContainerd } from '../_lib/package/containerd.ts'
+import { startContainerd } from '../_lib/package/containerd.ts'
+import { assertHardened, containerCommand, importImage } from '../_lib/package/plugin_container.ts'
 import {
   binary,
   DIST,
@@ -26,24 +26,6 @@ const MIB = 2 ** 20
 const LIMITS_MIB: Readonly<Record<LayoutName, number>> = { image: 46, 'image-zstd': 36 }
 const LAYOUTS: readonly LayoutName[] = ['image', 'image-zstd']
 const ARCHITECTURES = ['amd64', 'arm64'] as const
-const USER = 65_532
-/** What containerd gives a container that asks for nothing. */
-const DEFAULT_CAPABILITIES = [
-  'CHOWN',
-  'DAC_OVERRIDE',
-  'FSETID',
-  'FOWNER',
-  'MKNOD',
-  'NET_RAW',
-  'SETGID',
-  'SETUID',
-  'SETFCAP',
-  'SETPCAP',
-  'NET_BIND_SERVICE',
-  'SYS_CHROOT',
-  'KILL',
-  'AUDIT_WRITE',
-]
 
 const test = suite('package/image', () => ({}), 400_000)
 
@@ -121,42 +103,17 @@ test('containerd runs it with a read-only root, as nobody, without capabilities,
   await using folder = await tempFolder()
   await using shared = await tempFolder()
   await using containerd = await startContainerd(folder)
-  const [ctr = '', ...address] = containerd.ctr
-  for (const layout of ['image-zstd', 'image']) {
-    await run(ctr, [...address, 'images', 'import', `${DIST}/trousseau-${layout}.tar`])
-  }
-  const { version } = JSON.parse(await readFile(`${ROOT}/package.json`, 'utf8'))
-  const mount = `type=bind,src=${shared.path},dst=${shared.path},options=rbind:rw`
-  const hardened = [
-    ...['--snapshotter', 'native', '--rm', '--read-only', '--seccomp'],
-    ...DEFAULT_CAPABILITIES.flatMap((name) => ['--cap-drop', `CAP_${name}`]),
-    ...['--mount', mount, '--runc-root', folder.at('runc')],
-  ]
-  const container = [`localhost/trousseau:${version}`, CONTAINER, '/usr/bin/trousseau']
-  const owned = `chown -R ${USER}:${USER} ${shared.path} && exec "$@"`
+  for (const layout of ['image-zstd', 'image'] as const) await importImage(containerd, layout)
   await using plugin = await startPluginProcess({
     folder: shared.path,
-    command: ['sh', '-c', owned, 'sh', ctr, ...address, 'run', ...hardened, ...container],
+    command: containerCommand(containerd, shared.path),
     config: await localConfig(shared),
   })
 
-  const { stdout: tasks } = await run(ctr, [...address, 'tasks', 'ls', '-q'])
-  assert.is(tasks.trim(), CONTAINER)
-  const status = await statusOfContainer(ctr, address)
-  assert.match(status, new RegExp(`^Uid:(\\t${USER}){4}$`, 'm'))
-  assert.match(status, /^CapBnd:\t0{16}$/m)
-  assert.match(status, /^NoNewPrivs:\t1$/m)
-  assert.match(status, /^Seccomp:\t2$/m)
+  await assertHardened(containerd)
   await run(binary('x64'), ['check', '--socket', plugin.socketPath])
   assert.is(await plugin.stop(), 0, plugin.output())
 })
-
-/** What the kernel says of the process in the container. */
-async function statusOfContainer(ctr: string, address: readonly string[]): Promise<string> {
-  const { stdout } = await run(ctr, [...address, 'tasks', 'ls'])
-  const pid = /^plugin\s+(\d+)\s/m.exec(stdout)?.[1] ?? ''
-  return readFile(`/proc/${pid}/status`, 'utf8')
-}
 
 test('it comes out the same again, byte for byte', async () => {
   await using folder = await tempFolder()

@@ -1,6 +1,7 @@
 /** A containerd of the test's own: its socket, its data and its state in a folder. @module */
 
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import type { TempFolder } from '../temp_folder.ts'
@@ -8,11 +9,15 @@ import { until } from '../wait.ts'
 import { run } from './shipped.ts'
 import { debianTool } from './tools.ts'
 
-export const CONTAINER = 'plugin'
-
 export interface Containerd extends AsyncDisposable {
+  /** The one container's name: runc's control groups are those of the machine, where another test may run one too. */
+  readonly container: string
   /** The start of every command line of its client. */
-  readonly ctr: readonly string[]
+  readonly ctr: readonly [program: string, ...args: string[]]
+  /** Where runc keeps its state. */
+  readonly runcRoot: string
+  /** Runs its client; resolves to what it printed. */
+  ask(...args: string[]): Promise<string>
 }
 
 export async function startContainerd(folder: TempFolder): Promise<Containerd> {
@@ -30,21 +35,26 @@ export async function startContainerd(folder: TempFolder): Promise<Containerd> {
   await writeFile(folder.at('containerd.toml'), config.join('\n'))
   const child = spawn(program, ['--config', folder.at('containerd.toml')], { stdio: 'ignore' })
   const closed = once(child, 'close')
-  const ctr = ['ctr', '--address', address]
+  const ask = async (...args: string[]) =>
+    (await run('ctr', ['--address', address, ...args])).stdout
   await until(
     'containerd answers',
     () =>
-      run('ctr', ['--address', address, 'version']).then(
+      ask('version').then(
         () => true,
         () => false,
       ),
     { everyMs: 200, limitMs: 60_000 },
   )
+  const container = `plugin-${randomUUID()}`
   return {
-    ctr,
+    container,
+    ctr: ['ctr', '--address', address],
+    runcRoot: folder.at('runc'),
+    ask,
     async [Symbol.asyncDispose]() {
       // With --rm the one that is attached to the container removes it once this is done.
-      await run('ctr', ['--address', address, 'tasks', 'rm', '--force', CONTAINER]).catch(() => {
+      await ask('tasks', 'rm', '--force', container).catch(() => {
         // It ended by itself.
       })
       child.kill('SIGTERM')
