@@ -2,6 +2,7 @@
 
 import { rmSync } from 'node:fs'
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises'
+import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 
 const MODE = 0o600
@@ -27,7 +28,7 @@ export class OutFile implements AsyncDisposable {
   /** @throws KmsError `request_invalid` where the path is taken or cannot be written */
   static async make(path: string, stop: AbortSignal): Promise<OutFile> {
     try {
-      const file = await open(path, 'wx', MODE)
+      const file = await open(path, NEW_ON_DISK, MODE)
       await chmod(path, MODE)
       return new OutFile(path, file, stop)
     } catch (cause) {
@@ -55,7 +56,6 @@ export class OutFile implements AsyncDisposable {
   async #flush(): Promise<void> {
     try {
       await this.#file.writeFile(this.#pending)
-      await this.#file.datasync()
       this.#pending = ''
     } catch (cause) {
       throw failed(this.path, cause)
