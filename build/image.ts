@@ -2,14 +2,15 @@
  * `npm run build:image`: an OCI image for both architectures, without a container
  * engine, from the binaries and Debian's packages. `dist/image` and
  * `dist/trousseau-image.tar` hold it with gzip layers, which everything reads;
- * `dist/image-zstd` and its tar with smaller ones. The same sources and lock files
- * give the same bytes. `--refresh-lock` takes Debian's newest packages first.
+ * `dist/image-zstd` and its tar with smaller ones; what is in them stands in
+ * `dist/trousseau-image-*.spdx.json`. The same sources and lock files give the same
+ * bytes. `--refresh-lock` takes Debian's newest packages first.
  *
  * @module
  */
 
 import type { Buffer } from 'node:buffer'
-import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
@@ -22,6 +23,7 @@ import { lockedPackages, refreshLock } from './debian.ts'
 import { type Descriptor, digestOf, Layout, MEDIA, plainTar } from './oci.ts'
 import { debianName, fillRootfs, USER } from './rootfs.ts'
 import { ARCHITECTURES, type Architecture, runtime } from './runtime.ts'
+import { type SbomParts, sbom } from './sbom.ts'
 
 const { version, description, license } = manifest
 const { values } = parseArgs({
@@ -56,6 +58,7 @@ interface Content {
 if (values['refresh-lock'] === true) await refreshLock()
 const contents = await Promise.all(ARCHITECTURES.map(contentOf))
 for (const compression of COMPRESSIONS) await writeImage(compression, contents)
+for (const architecture of ARCHITECTURES) await writeSbom(architecture)
 
 async function contentOf(architecture: Architecture): Promise<Content> {
   const folder = await mkdtemp(join(tmpdir(), 'trousseau-image-'))
@@ -152,10 +155,21 @@ async function addAttestation(
   architecture: Architecture,
   image: Descriptor,
 ): Promise<Descriptor> {
+  const parts = await partsOf(architecture)
+  return attest(layout, { name: NAME, architecture, image, ...parts })
+}
+
+/** What the image carries too, for those who have only the file. */
+async function writeSbom(architecture: Architecture): Promise<void> {
+  const content = await sbom(await partsOf(architecture))
+  const path = join(OUT, `trousseau-image-${debianName(architecture)}.spdx.json`)
+  await writeFile(path, `${JSON.stringify(content, null, 2)}\n`)
+}
+
+async function partsOf(architecture: Architecture): Promise<SbomParts> {
   const node = {
     name: `node-linux-${architecture}`,
     version: (await runtime(architecture)).version,
   }
-  const debian = await lockedPackages(debianName(architecture))
-  return attest(layout, { name: NAME, version, architecture, image, node, debian })
+  return { version, node, debian: await lockedPackages(debianName(architecture)) }
 }
