@@ -34,7 +34,7 @@ async function objectsOf(kind: string, config: object, ...flags: string[]): Prom
 }
 
 for (const kind of KIND_NAMES.filter(
-  (name) => !['systemd', 'vault', 'vault-agent'].includes(name),
+  (name) => !['tmpfiles', 'systemd', 'vault', 'vault-agent'].includes(name),
 )) {
   test(`manifests ${kind} prints YAML with comments that explain it`, async () => {
     await using folder = await tempFolder()
@@ -75,6 +75,22 @@ test('the pod mounts what the config names and nothing more, asks /livez alone, 
   })
   assert.is(pod.spec.hostNetwork, true)
   assert.is(pod.spec.automountServiceAccountToken, false)
+})
+
+test('every folder that the pod writes to, and the one of the config, is made for its user', async () => {
+  await using folder = await tempFolder()
+  const { out } = await made(folder, 'tmpfiles', MANIFEST_CONFIG, '--user', '1234')
+
+  assert.equal(
+    out.split('\n').filter((line) => line !== '' && !line.startsWith('#')),
+    [
+      'd /etc/trousseau 0750 root 1234',
+      'd /run/trousseau 0700 1234 1234',
+      'd /var/lib/trousseau/state 0700 1234 1234',
+    ],
+  )
+  const { out: pod } = await made(folder, 'static-pod', MANIFEST_CONFIG)
+  assert.match(pod, /^# {3}d \/run\/trousseau 0700 65532 65532$/m)
 })
 
 test('without an admin server on a port there is no probe, and the manifest says so', async () => {

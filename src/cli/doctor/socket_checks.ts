@@ -52,7 +52,7 @@ async function folderFindings(path: string): Promise<Finding[]> {
         level: 'error',
         what: `${dirname(path)} is not there (${systemCodeOf(cause) ?? 'unknown error'})`,
         why: 'A pod that mounts it does not start, and /run is empty after every boot.',
-        todo: `Let systemd-tmpfiles make it: "trousseau manifests static-pod" shows the line for /etc/tmpfiles.d.`,
+        todo: `Let systemd-tmpfiles make it: "trousseau manifests tmpfiles" prints the file for /etc/tmpfiles.d.`,
       },
     ]
   }

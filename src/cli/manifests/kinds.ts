@@ -9,6 +9,7 @@ import { daemonSet, kustomize, staticPod, vaultAgent } from './cluster.ts'
 import { helmValues } from './helm.ts'
 import { systemd } from './node.ts'
 import type { Plan } from './plan.ts'
+import { tmpfiles } from './pod.ts'
 import type { ManifestFile } from './text.ts'
 
 export interface Kind {
@@ -19,6 +20,7 @@ export interface Kind {
 
 export const KINDS = {
   'static-pod': { about: 'a pod that the kubelet runs without an API server', make: staticPod },
+  tmpfiles: { about: 'the folders that a pod needs on its node', make: tmpfiles },
   systemd: { about: 'a hardened unit, and its user', make: systemd },
   'encryption-config': {
     about: 'the EncryptionConfiguration of kube-apiserver',

@@ -1,7 +1,8 @@
 /** The pod that a static pod, a DaemonSet and a Vault agent's sidecar have in common. @module */
 
+import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
-import { indent, quoted } from './text.ts'
+import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 /** docs/footprint.md has the measurements: idle, and under the load of a restarting API server. */
 export const RESOURCES = {
@@ -97,20 +98,29 @@ function volumes({ written, read }: Plan): string {
 }
 
 /** What must be on a node before the pod may start, as comments. */
-export function nodePreparation({ written, user, configPath }: Plan): string {
-  const volatile = written.filter((path) => path.startsWith('/run/'))
-  const lasting = written.filter((path) => !path.startsWith('/run/'))
-  return `Once on every control-plane node, as root:
+export function nodePreparation(plan: Plan): string {
+  return `Once on every control-plane node, as root ("trousseau manifests tmpfiles" prints the file):
 
-  install -d -m 0750 -o root -g ${user} ${configPath.replace(/\/[^/]*$/, '')}    # config and credentials: mode 0640, group ${user}
-${lasting.map((path) => `  install -d -m 0700 -o ${user} -g ${user} ${path}\n`).join('')}${volatile
-  .map(
-    (path) =>
-      `  echo 'd ${path} 0700 ${user} ${user}' >> /etc/tmpfiles.d/trousseau.conf    # /run is empty after a boot\n`,
-  )
-  .join(
-    '',
-  )}${volatile.length > 0 ? '  systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf\n' : ''}
+${indent(tmpfilesLines(plan), 2)}
+in /etc/tmpfiles.d/trousseau.conf, then: systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf
+Config and credentials: mode 0640, group ${plan.user}.
+
 kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket. Where it has a user of its
 own, give socket.group and socket.mode "0660" in the config, and the folder the same group and mode 0750.`
+}
+
+/** The folders that the pod mounts: none of them may be missing when it starts. */
+export function tmpfiles(plan: Plan): ManifestFile[] {
+  const head = `/etc/tmpfiles.d/trousseau.conf: the folders that the pod mounts, made at every boot before the kubelet, since /run
+is empty then. Now, as root:
+
+  systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf`
+  return [{ path: 'trousseau.tmpfiles.conf', text: `${comment(head)}\n${tmpfilesLines(plan)}` }]
+}
+
+function tmpfilesLines({ written, configPath, user }: Plan): string {
+  return [
+    `d ${dirname(configPath)} 0750 root ${user}\n`,
+    ...written.map((path) => `d ${path} 0700 ${user} ${user}\n`),
+  ].join('')
 }
