@@ -36,6 +36,7 @@ import { addScan } from './scan.ts'
 import { serve, stopped } from './serve.ts'
 import { status, statusOfConfig } from './status.ts'
 import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
+import { addVerifyBundle } from './verify_bundle.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 const HELP_WIDTH = 100
@@ -100,6 +101,7 @@ function createProgram(io: Io, done: (code: number) => void): Command {
   addDoctor(program, io, short)
   addMigrate(program, io, done)
   addManifests(program, io, short)
+  addVerifyBundle(program, io, short)
   addAbout(program, io, short)
   return program
 }
