@@ -15,12 +15,10 @@ import { run } from './cache.ts'
 import { planRelease, type ReleaseOptions, type ReleasePlan } from './release_plan.ts'
 import { signature } from './sign.ts'
 
-/** What is built, in this order. */
-const SCRIPTS = ['build:image']
 const NOTES = 'RELEASE_NOTES.md'
 const SUMS = 'SHA256SUMS'
 
-/** Names in `dist/` once all scripts have run, and in the release. */
+/** Names in `dist/` after a build, and in the release. */
 export const ARTEFACTS: readonly string[] = [
   'trousseau.mjs',
   'trousseau.mjs.LEGAL.txt',
@@ -30,6 +28,8 @@ export const ARTEFACTS: readonly string[] = [
   'trousseau-image-zstd.tar',
   'trousseau-image-amd64.spdx.json',
   'trousseau-image-arm64.spdx.json',
+  'trousseau-airgap.tar.zst',
+  'trousseau-airgap.tar.zst.sig',
 ]
 
 export interface Release extends ReleasePlan {
@@ -37,7 +37,7 @@ export interface Release extends ReleasePlan {
   readonly files: readonly string[]
 }
 
-type Build = (clone: string) => Promise<void>
+type Build = (clone: string, keyFile: string) => Promise<void>
 
 /**
  * Writes the release into its folder, and publishes nothing.
@@ -56,7 +56,7 @@ export async function makeRelease(
     const clone = join(folder, name)
     await run('git', ['clone', '--quiet', '--no-checkout', options.root, clone])
     await run('git', ['checkout', '--quiet', '--detach', plan.commit], { cwd: clone })
-    await build(clone)
+    await build(clone, options.keyFile)
     return join(clone, 'dist')
   }
   try {
@@ -85,9 +85,11 @@ async function vouch(
   return [...sums.keys(), ...Object.keys(added)]
 }
 
-async function buildAll(clone: string): Promise<void> {
+/** The bundle for the air gap, and all that is in it. */
+async function buildAll(clone: string, keyFile: string): Promise<void> {
   await run('npm', ['ci', '--ignore-scripts'], { cwd: clone })
-  for (const script of SCRIPTS) await run('npm', ['run', '--silent', script], { cwd: clone })
+  const script = ['run', '--silent', 'build:airgap', '--', '--key', keyFile]
+  await run('npm', script, { cwd: clone })
 }
 
 /** The SHA-256 of each artefact, once both folders are known to hold the same ones. */
