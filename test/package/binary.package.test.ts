@@ -1,10 +1,7 @@
-/** The binaries: they answer, they are hardened, and they come out the same each time. @module */
+/** The binaries: they answer, they are hardened, and they name nothing of this machine. @module */
 
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import process from 'node:process'
-import { pipeline } from 'node:stream/promises'
 import * as assert from 'uvu/assert'
 import { buildBinary } from '../../build/binary_file.ts'
 import { binary, localConfig, ROOT, run, unpackImage } from '../_lib/package/shipped.ts'
@@ -18,12 +15,6 @@ const OWN = binary(process.arch === 'arm64' ? 'arm64' : 'x64')
 const PLAINTEXT = new TextEncoder().encode('0123456789abcdef0123456789abcdef')
 
 const test = suite('package/binary', () => ({}), 300_000)
-
-async function sha256(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash)
-  return hash.digest('hex')
-}
 
 test('serve makes its key and state, keeps the contract, and stops', async () => {
   await using folder = await tempFolder()
@@ -75,16 +66,11 @@ test('code from strings, child processes, threads, native code, WASI and the ins
   assert.is(stderr, '')
 })
 
-for (const architecture of ['x64', 'arm64'] as const) {
-  test(`the binary for ${architecture} comes out the same again, and names no path of this machine`, async () => {
-    await using folder = await tempFolder()
-    const output = folder.at('again')
-    await buildBinary({ architecture, main: 'dist/trousseau.mjs', output })
-
-    assert.is(await sha256(output), await sha256(binary(architecture)))
-    assert.not.ok((await readFile(output)).includes(ROOT))
-  })
-}
+test('neither binary names a path of this machine', async () => {
+  for (const architecture of ['x64', 'arm64'] as const) {
+    assert.not.ok((await readFile(binary(architecture))).includes(ROOT), architecture)
+  }
+})
 
 test('the binary for arm64 answers Status and a round trip on the libraries of its image', async () => {
   const qemu = await debianTool('qemu-user-static')

@@ -10,6 +10,7 @@ import { run } from './shipped.ts'
 import { debianTool } from './tools.ts'
 
 export interface Containerd extends AsyncDisposable {
+  readonly address: string
   /** The one container's name: runc's control groups are those of the machine, where another test may run one too. */
   readonly container: string
   /** The start of every command line of its client. */
@@ -20,7 +21,11 @@ export interface Containerd extends AsyncDisposable {
   ask(...args: string[]): Promise<string>
 }
 
-export async function startContainerd(folder: TempFolder): Promise<Containerd> {
+/** @param within a command line that ends in the program, such as one that has no network */
+export async function startContainerd(
+  folder: TempFolder,
+  within: readonly string[] = [],
+): Promise<Containerd> {
   await debianTool('runc')
   const program = await debianTool('containerd')
   const address = folder.at('containerd.sock')
@@ -33,7 +38,8 @@ export async function startContainerd(folder: TempFolder): Promise<Containerd> {
     `[grpc]\naddress = "${address}"`,
   ]
   await writeFile(folder.at('containerd.toml'), config.join('\n'))
-  const child = spawn(program, ['--config', folder.at('containerd.toml')], { stdio: 'ignore' })
+  const [command = '', ...args] = [...within, program, '--config', folder.at('containerd.toml')]
+  const child = spawn(command, args, { stdio: 'ignore' })
   const closed = once(child, 'close')
   const ask = async (...args: string[]) =>
     (await run('ctr', ['--address', address, ...args])).stdout
@@ -48,6 +54,7 @@ export async function startContainerd(folder: TempFolder): Promise<Containerd> {
   )
   const container = `plugin-${randomUUID()}`
   return {
+    address,
     container,
     ctr: ['ctr', '--address', address],
     runcRoot: folder.at('runc'),

@@ -8,9 +8,11 @@ import { promisify } from 'node:util'
 /** The program of each package. */
 const PACKAGES = {
   containerd: '/usr/bin/containerd',
+  iproute2: '/usr/sbin/ip',
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
   runc: '/usr/sbin/runc',
   skopeo: '/usr/bin/skopeo',
+  zstd: '/usr/bin/zstd',
 } as const
 type Package = keyof typeof PACKAGES
 
