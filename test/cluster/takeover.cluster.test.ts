@@ -89,6 +89,7 @@ test('what Trousseau 1.x stored is read at its socket, rewritten and moved on to
   const saved = await saveLost(bed, lost)
 
   const { plugin, load } = await swap(bed)
+  await using _taken = plugin
   for (const [name, file] of saved) {
     await bed.etcd.ctl('del', STORED + name)
     await server.kubectl('create', '-f', file)
@@ -189,7 +190,7 @@ async function restartWithLost(bed: Bed, plugin: PluginProcess): Promise<void> {
     { limitMs: 60_000 },
   )
   assert.match(reply.body.message, /Ciphertext is empty: .* fault of Trousseau 1\.x/)
-  assert.ok(plugin.output().includes('"code":"ciphertext_empty"'))
+  await until('its log says so', () => plugin.output().includes('"code":"ciphertext_empty"'))
   const { ok, text } = await server.api.health('/readyz')
   assert.not.ok(ok)
   assert.match(text, /kms-provider-0 ok/)
