@@ -99,7 +99,7 @@ async function checkSignature(path: string, signaturePath: string, key: KeyObjec
 async function checkFiles(folder: string): Promise<number> {
   const listed = listedIn(await readFile(join(folder, SUMS), 'utf8'))
   const present = await filesBelow(folder)
-  const problems = [
+  const problems: string[] = [
     ...[...present]
       .filter(([path, isFile]) => !isFile || !(listed.has(path) || isOwn(path)))
       .map(([path, isFile]) => `${path} ${isFile ? 'is not listed' : 'is no plain file'}`),
