@@ -113,7 +113,7 @@ async function checkFiles(folder: string): Promise<number> {
   }
   if (problems.length === 0) return listed.size
   const shown = problems
-    .toSorted()
+    .toSorted((a, b) => (a < b ? -1 : 1))
     .slice(0, SHOWN)
     .map((problem) => `\n  ${printable(problem)}`)
   const more = problems.length > SHOWN ? `\n  and ${problems.length - SHOWN} more` : ''
