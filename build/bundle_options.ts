@@ -1,11 +1,13 @@
 /** How the bundle is made. The bench makes its empty service the same way. @module */
 
+import process from 'node:process'
 import type { BuildOptions, Plugin } from 'esbuild'
 
 /**
- * An `import` of one of Node's own modules reads every export of it, getters too:
- * that of `node:http` alone loads a whole HTTP client of Node's, which nothing here
- * uses. Asked for as an object, a module loads what is used.
+ * An `import` of one of Node's own modules reads every export of it, and some of them
+ * load much more: those of `node:util` a differ and the console's stream, those of
+ * `node:http` a whole HTTP client of Node's. So each module is bundled as one that
+ * reads the exports that are used, since esbuild drops the others.
  */
 const LAZY_BUILTINS: Plugin = {
   name: 'lazy-builtins',
@@ -13,10 +15,18 @@ const LAZY_BUILTINS: Plugin = {
     onResolve({ filter: /^node:/ }, ({ path, kind }) =>
       kind === 'import-statement' ? { path, namespace: 'builtin' } : undefined,
     )
-    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule('${path}')`,
-    }))
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({ contents: contentsOf(path) }))
   },
+}
+
+function contentsOf(path: string): string {
+  const exported = Object.keys(process.getBuiltinModule(path) ?? {}).map(
+    (name) => `const $${name} = /* @__PURE__ */ read('${name}')\nexport { $${name} as ${name} }`,
+  )
+  return `const builtin = process.getBuiltinModule('${path}')
+const read = (name) => builtin[name]
+export default builtin
+${exported.join('\n')}`
 }
 
 export const BUNDLE_OPTIONS = {
