@@ -1,13 +1,14 @@
 /**
  * Connections to one key service: TLS, proxy, and how many are kept open. Made when
  * first needed, so that a CA file that comes late is no reason to exit, and made
- * anew when a file changes; what is under way ends on the old ones.
+ * anew when a file changes; what is under way ends on the old ones. undici is loaded
+ * with the first of them: it takes longer than all else, and the sockets answer first.
  *
  * @module
  */
 
 import { TLSSocket } from 'node:tls'
-import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici'
+import type { buildConnector, Dispatcher } from 'undici'
 import type { Clock } from '../kms/clock.ts'
 import { toKmsError } from '../kms/errors.ts'
 import type { EventSink, KmsEvent } from '../kms/events.ts'
@@ -44,6 +45,7 @@ const FAREWELL_MS = 10_000
 
 /** Connections under one state of the files. */
 interface Generation {
+  readonly undici: typeof import('undici')
   readonly material: TlsMaterial
   readonly proxyToken: string | undefined
   readonly dispatchers: Map<string, Dispatcher>
@@ -113,7 +115,8 @@ export class Transport {
     this.#lookedAt = clock.monotonic()
     const material = await readTlsMaterial(tls)
     const token = proxy === undefined ? undefined : await proxyToken(proxy)
-    return { material, proxyToken: token, dispatchers: new Map() }
+    const undici = await import('undici')
+    return { undici, material, proxyToken: token, dispatchers: new Map() }
   }
 
   async #look(): Promise<boolean> {
@@ -159,7 +162,7 @@ export class Transport {
     return goesThroughProxy(new URL(address).hostname, proxy.except) ? 'proxy' : 'direct'
   }
 
-  #connect(kind: string, { material, proxyToken: token }: Generation): Dispatcher {
+  #connect(kind: string, { undici, material, proxyToken: token }: Generation): Dispatcher {
     const { proxy } = this.#options
     const pool = {
       connections: CONNECTIONS,
@@ -172,11 +175,19 @@ export class Transport {
     if (kind === 'proxy' && proxy !== undefined) {
       const proxyTls = material.ca === undefined ? {} : { ca: [...material.ca] }
       const secret = token === undefined ? {} : { token }
-      return new ProxyAgent({ ...pool, ...secret, uri: proxy.url, requestTls: tls, proxyTls })
+      return new undici.ProxyAgent({
+        ...pool,
+        ...secret,
+        uri: proxy.url,
+        requestTls: tls,
+        proxyTls,
+      })
     }
-    if (kind === 'direct') return new Agent({ ...pool, connect: this.#watched(tls) })
+    if (kind === 'direct') {
+      return new undici.Agent({ ...pool, connect: this.#watched(undici.buildConnector(tls)) })
+    }
     const socketPath = kind.slice('unix://'.length)
-    return new Agent({ ...pool, connect: { socketPath, timeout: CONNECT_TIMEOUT_MS } })
+    return new undici.Agent({ ...pool, connect: { socketPath, timeout: CONNECT_TIMEOUT_MS } })
   }
 
   #tlsOf({ ca, cert, key }: TlsMaterial): buildConnector.BuildOptions {
@@ -194,8 +205,7 @@ export class Transport {
   }
 
   /** Connects, and looks at how long the service's certificate is good for. */
-  #watched(tls: buildConnector.BuildOptions): buildConnector.connector {
-    const connect = buildConnector(tls)
+  #watched(connect: buildConnector.connector): buildConnector.connector {
     return (options, callback) => {
       connect(options, (...answer) => {
         const [, socket] = answer
