@@ -16,10 +16,7 @@ import type { EventSink } from '../kms/events.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import type { KmsService } from '../kms/service.ts'
 import { noStateStore, StateBook } from '../kms/state.ts'
-import { startAdmin } from '../observe/admin.ts'
 import type { Logger } from '../observe/log.ts'
-import { createMetrics } from '../observe/metrics.ts'
-import { createStatusz } from '../observe/statusz.ts'
 import type { FollowedSettings, ProviderDeps } from '../providers/registry.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
@@ -67,27 +64,29 @@ export async function startPlugin(
   log: FollowingLog,
   { environment = {}, takeOver = false }: StartOptions = {},
 ): Promise<Plugin> {
-  const about = { version: VERSION, runtime: RUNTIME, now: systemClock.now }
-  const endpoints = endpointsOf(config).map(({ name }) => name)
-  const metrics = createMetrics({ ...about, endpoints })
-  const statusz = createStatusz({ ...about, endpoints })
-  const events = fanOut([log, metrics.sink, statusz.sink])
+  const { admin } = config
+  const watch = admin && (await import('../observe/watch.ts')).createWatch(aboutOf(config))
+  const events = fanOut([log, ...(watch?.sinks ?? [])])
   const store = config.stateDir === undefined ? noStateStore : createStateFile(config.stateDir)
   const book = new StateBook(store, events)
   const plugin = new RunningPlugin(log, { clock: systemClock, events, book, environment }, takeOver)
   try {
     await book.load()
     await plugin.start(config)
-    if (config.admin !== undefined) {
-      const { listen } = config.admin
+    if (admin !== undefined && watch !== undefined) {
       const problem = () => plugin.problem()
-      await plugin.admit(() => startAdmin({ listen, events, metrics, statusz, problem }))
+      await plugin.admit(() => watch.start({ listen: admin.listen, events, problem }))
     }
     return plugin
   } catch (error) {
     await plugin.close()
     throw error
   }
+}
+
+function aboutOf(config: Config) {
+  const endpoints = endpointsOf(config).map(({ name }) => name)
+  return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints }
 }
 
 class RunningPlugin implements Plugin {

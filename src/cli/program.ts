@@ -1,43 +1,14 @@
 /**
- * All commands and their options; what they do stands in a file of its own for
- * each. Nothing here ends the process or reads its environment.
+ * The program: one command line in, one exit code out. Nothing here ends the process
+ * or reads its environment.
  *
  * @module
  */
 
-import { hostname } from 'node:os'
-import { Argument, Command, CommanderError, Option } from 'commander'
-import { RECOVERY_CURVES } from '../recovery/jwk.ts'
-import { awskmsPolicy } from './awskms.ts'
-import { azurePolicy } from './azurekms.ts'
-import { addBench } from './bench.ts'
-import { check } from './check.ts'
-import { completionScript, SHELLS, type Shell } from './completion.ts'
-import { printConfigSchema, validateConfig } from './config.ts'
-import { demo } from './demo.ts'
-import { addDoctor } from './doctor.ts'
-import { claimOf, milliseconds, policyName, roleName, type Short, socketPath } from './flags.ts'
-import { gcpkmsPolicy } from './gcpkms.ts'
+import { Command, CommanderError } from 'commander'
 import type { Io } from './io.ts'
-import { keygen } from './keygen.ts'
-import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
-import { addManifests } from './manifests.ts'
-import { addMigrate } from './migrate.ts'
-import { EXIT, json, reportError } from './output.ts'
-import type { ProviderOptions } from './provider_configs.ts'
-import { addRecover } from './recover_command.ts'
-import {
-  type RecoveryKeygenOptions,
-  type RecoveryVerifyOptions,
-  recoveryKeygen,
-  recoveryVerify,
-} from './recovery.ts'
-import { addScan } from './scan.ts'
-import { serve, stopped } from './serve.ts'
-import { status, statusOfConfig } from './status.ts'
-import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
-import { addVerifyBundle } from './verify_bundle.ts'
-import { RUNTIME, VERSION } from './version.ts'
+import { EXIT, reportError } from './output.ts'
+import { serve } from './serve.ts'
 
 const HELP_WIDTH = 100
 
@@ -52,9 +23,12 @@ Exit codes:
 /** Runs one command line (without the program's name) and returns the exit code. */
 export async function runProgram(argv: readonly string[], io: Io): Promise<number> {
   let code: number = EXIT.ok
-  const program = createProgram(io, (result) => {
+  const done = (result: number) => {
     code = result
-  })
+  }
+  const program = createProgram(io, done)
+  // An API server may be waiting: a plugin that starts does not load the other commands first.
+  if (argv[0] !== 'serve') (await import('./commands.ts')).addCommands(program, io, done)
   try {
     await program.parseAsync(argv, { from: 'user' })
     return code
@@ -81,32 +55,11 @@ function createProgram(io: Io, done: (code: number) => void): Command {
     })
     .showHelpAfterError('hint: "trousseau help" lists commands, "trousseau help COMMAND" options')
     .addHelpText('after', EXIT_CODES)
-  addServing(program, io, done)
-  /** A command that ends by itself, or when it is stopped. */
-  const short = async (work: number | Promise<number>) => {
-    const interrupted = stopped(io.stop).then(() => EXIT.interrupted)
-    done(await Promise.race([work, interrupted]))
-  }
-  addAsking(program, io, short)
-  addScan(program, io, short)
-  addBench(program, io, done)
-  addFiles(program, io, short)
-  addVault(program, io, short)
-  addAzure(program, io, short)
-  addGcpkms(program, io, short)
-  addAwskms(program, io, short)
-  addLogin(program, io, short)
-  addRecovery(program, io, short)
-  addRecover(program, io, short)
-  addDoctor(program, io, short)
-  addMigrate(program, io, done)
-  addManifests(program, io, short)
-  addVerifyBundle(program, io, short)
-  addAbout(program, io, short)
+  addServe(program, io, done)
   return program
 }
 
-function addServing(program: Command, io: Io, done: (code: number) => void): void {
+function addServe(program: Command, io: Io, done: (code: number) => void): void {
   program
     .command('serve')
     .description('run the plugin until SIGTERM or SIGINT')
@@ -119,229 +72,6 @@ function addServing(program: Command, io: Io, done: (code: number) => void): voi
     .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
       done(await serve({ configPath: config, takeOver }, io)),
     )
-  program
-    .command('demo')
-    .description('show the plugin at work with a local key, and keep serving')
-    .option(
-      '--dir <folder>',
-      'keep key and socket here (default: a folder that goes with the demo)',
-    )
-    .action(async (options: { dir?: string }) => done(await demo(options, io)))
-}
-
-function addAsking(program: Command, io: Io, short: Short): void {
-  program
-    .command('status')
-    .description("ask any plugin's socket as kube-apiserver does, and this one about its providers")
-    .option('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
-    .option('--config <file>', 'config file: all its sockets, and its admin server')
-    .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
-    .option('--json', 'print JSON', false)
-    .action((flags: StatusFlags, command: Command) => {
-      const { socket, config, timeout: timeoutMs, json } = flags
-      if (socket !== undefined && config === undefined) {
-        return short(status({ socketPath: socket, timeoutMs, json }, io))
-      }
-      if (config !== undefined && socket === undefined) {
-        return short(statusOfConfig({ configPath: config, timeoutMs, json }, io))
-      }
-      return command.error('Option --socket or --config is needed, and not both')
-    })
-  program
-    .command('check')
-    .description(
-      "probe any plugin's socket by the rules of the KMS contract; it encrypts and decrypts",
-    )
-    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
-    .option('--json', 'print JSON', false)
-    .action(({ socket, json }: { socket: string; json: boolean }) =>
-      short(check({ socketPath: socket, json }, io)),
-    )
-}
-
-interface StatusFlags {
-  readonly socket?: string
-  readonly config?: string
-  readonly timeout: number
-  readonly json: boolean
-}
-
-function addFiles(program: Command, io: Io, short: Short): void {
-  program
-    .command('keygen')
-    .description('make a key file for the local provider; nothing is ever overwritten')
-    .argument('<file>', 'the key file')
-    .option('--add-version', 'add a key version to a file that exists', false)
-    .action((file: string, options: { addVersion: boolean }) =>
-      short(keygen({ file, ...options }, io)),
-    )
-  const config = program.command('config').description('look at config files')
-  config
-    .command('validate')
-    .description('list everything that is wrong with a config file')
-    .argument('<file>', 'YAML or JSON config file')
-    .action((file: string) => short(validateConfig(file, io)))
-  config
-    .command('schema')
-    .description('print the JSON Schema of config files, for editors')
-    .action(() => short(printConfigSchema(io)))
-}
-
-type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims'> & {
-  readonly claim: Readonly<Record<string, string>>
-}
-
-function addLogin(program: Command, io: Io, short: Short): void {
-  program
-    .command('login')
-    .description('keys with which a node signs its own logins')
-    .command('keygen')
-    .description(
-      'make a key for auth.method jwt with selfSigned, and print what its public half goes into',
-    )
-    .argument('<file>', 'the private key; nothing is ever overwritten')
-    .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
-    .option('--audience <text>', 'claim aud', 'vault')
-    .option('--subject <text>', 'claim sub, which tells nodes apart', `trousseau:${hostname()}`)
-    .option('--claim <name=value>', 'one more claim, which the role binds', claimOf, {})
-    .option('--mount <path>', 'mount of the login', 'jwt')
-    .option('--role <name>', 'name of the role', roleName, 'trousseau')
-    .option('--policy <name>', 'policy of its tokens', policyName, 'trousseau')
-    .action((file: string, { claim, ...options }: LoginFlags) =>
-      short(loginKeygen({ ...options, file, claims: claim }, io)),
-    )
-}
-
-function addRecovery(program: Command, io: Io, short: Short): void {
-  const recovery = program
-    .command('recovery')
-    .description('keys that open Secrets after all key services are gone')
-  recovery
-    .command('keygen')
-    .description('make such a key, and print what its public half goes into')
-    .argument('<file>', 'the private key; nothing is ever overwritten')
-    .addOption(
-      new Option('--curve <curve>', 'of the key').choices(RECOVERY_CURVES).default('P-256'),
-    )
-    .option('--passphrase-file <file>', 'file with the passphrase (default: asked for)')
-    .option('--no-passphrase', 'leave the private key in the clear')
-    .action((file: string, options: Omit<RecoveryKeygenOptions, 'file'>) =>
-      short(recoveryKeygen({ ...options, file }, io)),
-    )
-  recovery
-    .command('verify')
-    .description('prove that a key opens what a running plugin encrypts')
-    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
-    .requiredOption('--key <file>', 'the private key')
-    .option('--passphrase-file <file>', 'file with its passphrase (default: asked for)')
-    .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
-    .action(({ socket, timeout, ...options }: VerifyFlags) =>
-      short(recoveryVerify({ ...options, socketPath: socket, timeoutMs: timeout }, io)),
-    )
-}
-
-type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
-  readonly socket: string
-  readonly timeout: number
-}
-
-function addVault(program: Command, io: Io, short: Short): void {
-  const vault = program
-    .command('vault')
-    .description('what Vault or OpenBao must be told before the plugin may use it')
-  const sub = (name: string) =>
-    vault
-      .command(name)
-      .requiredOption('--config <file>', 'YAML or JSON config file')
-      .option('--provider <name>', 'name of the provider, where the config has several')
-  sub('policy')
-    .description('print the policy that the plugin needs, and nothing more')
-    .action((options: ProviderOptions) => short(vaultPolicy(options, io)))
-  sub('setup')
-    .description('print the commands that set everything up, or do it over the API')
-    .addOption(new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault'))
-    .option('--policy-name <name>', 'name of the policy (default: trousseau-KEY)', policyName)
-    .option('--role <name>', 'name of the role (default: that of the policy)', roleName)
-    .option('--apply', 'show the plan, and do it; nothing is ever deleted', false)
-    .option('--dry-run', 'show the plan only', false)
-    .option('--token-file <file>', "file with an administrator's token, for --apply and --dry-run")
-    .option('--replace-policy', 'let --apply replace a policy that says something else', false)
-    .action((options: SetupFlags, command: Command) =>
-      short(vaultSetup({ ...options, api: apiOf(options, command) }, io)),
-    )
-}
-
-function addAzure(program: Command, io: Io, short: Short): void {
-  program
-    .command('azurekms')
-    .description('what Azure must be told before the plugin may use a key of Key Vault')
-    .command('policy')
-    .description('print the commands that make the role which the plugin needs, and nothing more')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
-    .action((options: ProviderOptions) => short(azurePolicy(options, io)))
-}
-
-function addGcpkms(program: Command, io: Io, short: Short): void {
-  program
-    .command('gcpkms')
-    .description('what Google Cloud must be told before the plugin may use a key')
-    .command('policy')
-    .description('print the IAM bindings that the plugin needs, as gcloud commands')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
-    .action((options: ProviderOptions) => short(gcpkmsPolicy(options, io)))
-}
-
-function addAwskms(program: Command, io: Io, short: Short): void {
-  program
-    .command('awskms')
-    .description('what AWS must be told before the plugin may use a key')
-    .command('policy')
-    .description('print the IAM policy that the plugin needs, and nothing more')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
-    .action((options: ProviderOptions) => short(awskmsPolicy(options, io)))
-}
-
-interface SetupFlags extends SetupOptions {
-  readonly apply: boolean
-  readonly dryRun: boolean
-  readonly tokenFile?: string
-}
-
-function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
-  const { apply, dryRun, tokenFile } = flags
-  const asks = apply || dryRun
-  if (asks && tokenFile !== undefined) return { tokenFile, dryRun }
-  if (asks)
-    command.error("Options --apply and --dry-run need --token-file, an administrator's token")
-  if (tokenFile !== undefined || flags.replacePolicy) {
-    command.error('Options --token-file and --replace-policy need --apply or --dry-run')
-  }
-  return undefined
-}
-
-function addAbout(program: Command, io: Io, short: Short): void {
-  const version = (asJson: boolean) => {
-    io.out(
-      asJson ? json({ version: VERSION, runtime: RUNTIME }) : `trousseau ${VERSION} (${RUNTIME})\n`,
-    )
-    return EXIT.ok
-  }
-  program
-    .command('version')
-    .description('print the version of this program and of its runtime')
-    .option('--json', 'print JSON', false)
-    .action((options: { json: boolean }) => short(version(options.json)))
-  program
-    .command('completion')
-    .description('print a completion script; the docs say where to put it')
-    .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
-    .action((shell: Shell) => {
-      io.out(completionScript(program, shell))
-      return short(EXIT.ok)
-    })
 }
 
 /** Commander's errors in the form of ours. */

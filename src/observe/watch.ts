@@ -1,0 +1,25 @@
+/**
+ * What an admin server shows, counted from the first event on. Loaded only where a
+ * config wants one: prom-client and its view of the runtime are a tenth of a start.
+ *
+ * @module
+ */
+
+import type { EventSink } from '../kms/events.ts'
+import { type AdminOptions, type AdminServer, startAdmin } from './admin.ts'
+import { createMetrics, type MetricsOptions } from './metrics.ts'
+import { createStatusz } from './statusz.ts'
+
+export interface Watch {
+  readonly sinks: readonly EventSink[]
+  start(options: Omit<AdminOptions, 'metrics' | 'statusz'>): Promise<AdminServer>
+}
+
+export function createWatch(options: MetricsOptions): Watch {
+  const metrics = createMetrics(options)
+  const statusz = createStatusz(options)
+  return {
+    sinks: [metrics.sink, statusz.sink],
+    start: (admin) => startAdmin({ ...admin, metrics, statusz }),
+  }
+}
