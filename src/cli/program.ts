@@ -6,6 +6,7 @@
  */
 
 import { Command, CommanderError } from 'commander'
+import { addCommands } from './commands.ts'
 import type { Io } from './io.ts'
 import { EXIT, reportError } from './output.ts'
 import { serve } from './serve.ts'
@@ -26,9 +27,9 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   const done = (result: number) => {
     code = result
   }
-  const program = createProgram(io, done)
-  // An API server may be waiting: a plugin that starts does not load the other commands first.
-  if (argv[0] !== 'serve') (await import('./commands.ts')).addCommands(program, io, done)
+  const program = createProgram(io)
+  addServe(program, io, done)
+  addCommands(program, io, done)
   try {
     await program.parseAsync(argv, { from: 'user' })
     return code
@@ -38,8 +39,8 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   }
 }
 
-function createProgram(io: Io, done: (code: number) => void): Command {
-  const program = new Command('trousseau')
+function createProgram(io: Io): Command {
+  return new Command('trousseau')
     .description(
       'Kubernetes KMS provider plugin for Vault, OpenBao, AWS, Azure, Google Cloud and local keys',
     )
@@ -55,8 +56,6 @@ function createProgram(io: Io, done: (code: number) => void): Command {
     })
     .showHelpAfterError('hint: "trousseau help" lists commands, "trousseau help COMMAND" options')
     .addHelpText('after', EXIT_CODES)
-  addServe(program, io, done)
-  return program
 }
 
 function addServe(program: Command, io: Io, done: (code: number) => void): void {

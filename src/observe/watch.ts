@@ -1,6 +1,7 @@
 /**
  * What an admin server shows, counted from the first event on. Loaded only where a
- * config wants one: prom-client and its view of the runtime are a tenth of a start.
+ * config wants one: prom-client, and what it watches of the runtime, take time and
+ * memory.
  *
  * @module
  */
