@@ -51,9 +51,7 @@ export function addCommands(program: Command, io: Io, done: (code: number) => vo
   addBench(program, io, done)
   addFiles(program, io, short)
   addVault(program, io, short)
-  addAzure(program, io, short)
-  addGcpkms(program, io, short)
-  addAwskms(program, io, short)
+  addClouds(program, io, short)
   addLogin(program, io, short)
   addRecovery(program, io, short)
   addRecover(program, io, short)
@@ -191,19 +189,22 @@ type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
   readonly timeout: number
 }
 
+/** A command below another that is about one provider of a config. */
+function ofProvider(parent: Command, name: string): Command {
+  return parent
+    .command(name)
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .option('--provider <name>', 'name of the provider, where the config has several')
+}
+
 function addVault(program: Command, io: Io, short: Short): void {
   const vault = program
     .command('vault')
     .description('what Vault or OpenBao must be told before the plugin may use it')
-  const sub = (name: string) =>
-    vault
-      .command(name)
-      .requiredOption('--config <file>', 'YAML or JSON config file')
-      .option('--provider <name>', 'name of the provider, where the config has several')
-  sub('policy')
+  ofProvider(vault, 'policy')
     .description('print the policy that the plugin needs, and nothing more')
     .action((options: ProviderOptions) => short(vaultPolicy(options, io)))
-  sub('setup')
+  ofProvider(vault, 'setup')
     .description('print the commands that set everything up, or do it over the API')
     .addOption(new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault'))
     .option('--policy-name <name>', 'name of the policy (default: trousseau-KEY)', policyName)
@@ -217,36 +218,24 @@ function addVault(program: Command, io: Io, short: Short): void {
     )
 }
 
-function addAzure(program: Command, io: Io, short: Short): void {
-  program
+function addClouds(program: Command, io: Io, short: Short): void {
+  const azure = program
     .command('azurekms')
     .description('what Azure must be told before the plugin may use a key of Key Vault')
-    .command('policy')
+  ofProvider(azure, 'policy')
     .description('print the commands that make the role which the plugin needs, and nothing more')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
     .action((options: ProviderOptions) => short(azurePolicy(options, io)))
-}
-
-function addGcpkms(program: Command, io: Io, short: Short): void {
-  program
+  const gcp = program
     .command('gcpkms')
     .description('what Google Cloud must be told before the plugin may use a key')
-    .command('policy')
+  ofProvider(gcp, 'policy')
     .description('print the IAM bindings that the plugin needs, as gcloud commands')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
     .action((options: ProviderOptions) => short(gcpkmsPolicy(options, io)))
-}
-
-function addAwskms(program: Command, io: Io, short: Short): void {
-  program
+  const aws = program
     .command('awskms')
     .description('what AWS must be told before the plugin may use a key')
-    .command('policy')
+  ofProvider(aws, 'policy')
     .description('print the IAM policy that the plugin needs, and nothing more')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
     .action((options: ProviderOptions) => short(awskmsPolicy(options, io)))
 }
 
