@@ -58,8 +58,10 @@ export interface PluginProcess extends AsyncDisposable {
   readonly pid: number
   /** Standard output and error so far. */
   output(): string
-  /** Log lines whose `event` is this. */
+  /** Log lines whose `event` is this, of those that have come so far. */
   events(name: string): Record<string, unknown>[]
+  /** The same as soon as there is one: the log comes behind the answers that it is about. */
+  told(name: string): Promise<Record<string, unknown>[]>
   /** SIGTERM, or another signal; resolves to the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>
 }
@@ -173,6 +175,14 @@ function handle(
   output: () => string,
 ): PluginProcess {
   const exited = once(child, 'close')
+  const events = (name: string) =>
+    output()
+      .split('\n')
+      // What stands behind the last line end may be half a line.
+      .slice(0, -1)
+      .filter((line) => line.startsWith('{'))
+      .map((line): Record<string, unknown> => JSON.parse(line))
+      .filter(({ event }) => event === name)
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal)
     await exited
@@ -183,12 +193,12 @@ function handle(
     ...paths,
     pid: child.pid ?? 0,
     output,
-    events: (name) =>
-      output()
-        .split('\n')
-        .filter((line) => line.startsWith('{'))
-        .map((line): Record<string, unknown> => JSON.parse(line))
-        .filter(({ event }) => event === name),
+    events,
+    told: (name) =>
+      until(`the log tells of ${name}`, () => {
+        const lines = events(name)
+        return lines.length > 0 && lines
+      }),
     stop,
     async [Symbol.asyncDispose]() {
       client.close()

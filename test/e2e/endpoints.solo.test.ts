@@ -146,7 +146,7 @@ test('an endpoint whose socket another process has leaves the other one serving,
   await healthy(plugin.client)
   await using load = new KmsLoad(plugin.socketPath)
 
-  const [said] = plugin.events('endpoint_failed')
+  const [said] = await plugin.told('endpoint_failed')
   assert.match(String(said?.['message']), /^Endpoint "others" cannot have its socket/)
   const ready = await until('/readyz tells of nothing else', async () => {
     const text = await adminPage(folder.at('admin.sock'), '/readyz')

@@ -87,7 +87,7 @@ for (const { skewMs, rotations, limitMs } of CLOCKS) {
   test(`two nodes with ${how} change their key id within ${limitMs / 1_000} s of each other, with no word between them`, async () => {
     await using bed = await setup(skewMs)
     const { nodes } = bed
-    checkSkew(nodes[1], skewMs)
+    await checkSkew(nodes[1], skewMs)
     const made = await Promise.all(nodes.map(encrypt))
     const apartMs: number[] = []
 
@@ -149,8 +149,8 @@ async function checkOpensAll({ client }: PluginProcess, made: readonly Made[]): 
 }
 
 /** The log's own times show that the clock is off, as it is meant to be. */
-function checkSkew(node: PluginProcess, skewMs: number): void {
-  const [line] = node.events('socket_listening')
+async function checkSkew(node: PluginProcess, skewMs: number): Promise<void> {
+  const [line] = await node.told('socket_listening')
   const off = Date.parse(String(line?.['time'])) - Date.now()
   assert.ok(Math.abs(off - skewMs) < 10_000, `its clock is off by ${off} ms`)
 }
