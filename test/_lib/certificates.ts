@@ -5,11 +5,18 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
+const TWO_DAYS_MS = 172_800_000
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
 export interface CertificateFiles {
   readonly cert: string
   readonly key: string
+}
+
+/** In milliseconds since 1970; certificates know whole seconds. */
+export interface Validity {
+  readonly from: number
+  readonly to: number
 }
 
 /** Writes `<name>.pem` and `<name>-key.pem`. */
@@ -25,15 +32,43 @@ export async function makeCertificate(
   folder: string,
   name: string,
   authority: CertificateFiles,
+  validity: Validity = { from: Date.now(), to: Date.now() + TWO_DAYS_MS },
 ): Promise<CertificateFiles> {
   const files = filesOf(folder, name)
-  const [request, extensions] = [join(folder, `${name}.csr`), join(folder, `${name}.ext`)]
+  const [request, settings] = [join(folder, `${name}.csr`), join(folder, `${name}.cnf`)]
   await openssl(['req', ...NEW_KEY, '-subj', `/CN=${name}`, '-keyout', files.key, '-out', request])
-  await writeFile(extensions, 'subjectAltName=IP:127.0.0.1,DNS:localhost')
-  const signing = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial', '-days', '2']
-  const names = ['-in', request, '-extfile', extensions, '-out', files.cert]
-  await openssl(['x509', '-req', ...signing, ...names])
+  const index = join(folder, `${name}.index`)
+  await writeFile(index, '')
+  await writeFile(settings, authoritySettings(folder, index))
+  // Only this command of OpenSSL 3.0 takes the times.
+  const signing = ['-batch', '-notext', '-cert', authority.cert, '-keyfile', authority.key]
+  const times = ['-startdate', utcTime(validity.from), '-enddate', utcTime(validity.to)]
+  const names = ['-config', settings, '-in', request, '-out', files.cert]
+  await openssl(['ca', ...signing, ...times, ...names])
   return files
+}
+
+function authoritySettings(folder: string, index: string): string {
+  return `
+[ca]
+default_ca = settings
+[settings]
+database = ${index}
+new_certs_dir = ${folder}
+rand_serial = yes
+default_md = sha256
+policy = subject
+x509_extensions = extensions
+[subject]
+commonName = supplied
+[extensions]
+subjectAltName = IP:127.0.0.1,DNS:localhost
+`
+}
+
+/** As `openssl ca` wants it: `20261125213306Z`. */
+function utcTime(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '')}Z`
 }
 
 /** Certificate and key in one text, as the kubelet keeps them. */

