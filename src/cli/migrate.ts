@@ -7,6 +7,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { Wanted } from '../etcd/verdict.ts'
 import { systemClock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
@@ -109,14 +110,27 @@ export async function migrate(flags: MigrateFlags, io: Io): Promise<number> {
   if (wanted !== undefined && !flags.dryRun) {
     await usesKeyId(kube, [...wanted.keyIds].map(keyIdHash), flags.wait, io)
   }
-  const state = await MigrateState.open(flags.state, kube.server)
+  const state = await openState(flags.state, kube, wanted, io)
   const outcomes = await rewriteAll(kube, resources, state, flags, io)
   if (io.stop.aborted) return await stoppedAt(state, flags, io)
   const failed = outcomes.some((each) => each.failed > 0)
   const proof = flags.dryRun ? undefined : await proveMigrated(flags, resources, wanted, io)
-  if (!failed && !flags.dryRun) await state.remove()
+  if (!flags.dryRun) await state.end(failed)
   report({ outcomes, proof, begun: state.begun }, flags, io)
   return failed || proof?.clean === false ? EXIT.unhealthy : EXIT.ok
+}
+
+async function openState(
+  path: string | undefined,
+  { server }: KubeClient,
+  wanted: Wanted | undefined,
+  io: Io,
+): Promise<MigrateState> {
+  const state = await MigrateState.open(path, { server, keyIds: wanted?.keyIds ?? new Set() })
+  if (state.outdated) {
+    io.err(`trousseau: ${path} is of a rewrite to another key id: all begins anew\n`)
+  }
+  return state
 }
 
 async function stoppedAt(state: MigrateState, flags: MigrateFlags, io: Io): Promise<number> {
@@ -171,7 +185,8 @@ async function one(
     },
     onDone(object) {
       progress?.step(1)
-      state.at(name, object)
+      // What failed is tried again by whoever goes on, and so is all that comes after it.
+      if (failures === 0) state.at(name, object)
     },
     onFailed(object, error) {
       failures += 1

@@ -10,6 +10,8 @@ const stateSchema = v.strictObject({
   server: v.string(),
   /** When it was begun, ISO 8601. */
   begun: v.string(),
+  /** Those that objects were to be written with; none where nobody said. */
+  keyIds: v.array(v.string()),
   /** Resources that are done. */
   done: v.array(v.string()),
   /** Where the next one was stopped. */
@@ -19,24 +21,35 @@ const stateSchema = v.strictObject({
 })
 type State = v.InferOutput<typeof stateSchema>
 
+/** What a state is of: one of something else is no use. */
+export interface Migration {
+  readonly server: string
+  readonly keyIds: ReadonlySet<string>
+}
+
 const SAVE_MS = 1_000
 
 export class MigrateState {
   readonly begun: string
+  /** The file tells of another key id, so that all begins anew. */
+  readonly outdated: boolean
   readonly #path: string | undefined
   #state: State
   #savedAt = 0
   #saving: Promise<void> = Promise.resolve()
 
-  private constructor(path: string | undefined, state: State) {
+  private constructor(path: string | undefined, state: State, outdated = false) {
     this.#path = path
     this.#state = state
     this.begun = state.begun
+    this.outdated = outdated
   }
 
   /** @throws KmsError where the file is another cluster's, or cannot be read */
-  static async open(path: string | undefined, server: string): Promise<MigrateState> {
-    const fresh: State = { format: 1, server, begun: new Date().toISOString(), done: [] }
+  static async open(path: string | undefined, migration: Migration): Promise<MigrateState> {
+    const { server } = migration
+    const keyIds = [...migration.keyIds]
+    const fresh: State = { format: 1, server, begun: new Date().toISOString(), keyIds, done: [] }
     const text = path === undefined ? undefined : await read(path)
     if (path === undefined || text === undefined) return new MigrateState(path, fresh)
     const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), stateSchema), text)
@@ -44,7 +57,10 @@ export class MigrateState {
     if (parsed.output.server !== server) {
       throw refused(path, `belongs to ${parsed.output.server}, and this is ${server}`)
     }
-    return new MigrateState(path, parsed.output)
+    const before = new Set(parsed.output.keyIds)
+    return before.size === keyIds.length && keyIds.every((keyId) => before.has(keyId))
+      ? new MigrateState(path, parsed.output)
+      : new MigrateState(path, fresh, true)
   }
 
   isDone(resource: string): boolean {
@@ -82,8 +98,9 @@ export class MigrateState {
     }
   }
 
-  /** Nothing is left to go on with. */
-  async remove(): Promise<void> {
+  /** What `failed` is kept to go on with; otherwise nothing is left. */
+  async end(failed: boolean): Promise<void> {
+    if (failed) return await this.save()
     await this.#saving
     if (this.#path !== undefined) await rm(this.#path, { force: true })
   }

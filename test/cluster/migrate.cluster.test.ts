@@ -213,7 +213,7 @@ test('stopped by SIGINT it goes on where it was, and a state of another cluster 
 
   await writeFile(
     state,
-    JSON.stringify({ format: 1, server: 'https://other:6443', begun: '', done: [] }),
+    JSON.stringify({ format: 1, server: 'https://other:6443', begun: '', keyIds: [], done: [] }),
   )
   const refused = await cluster.migrate(...flags)
   assert.is(refused.code, 1)

@@ -1,0 +1,137 @@
+/** What a second `trousseau migrate` does with the state that the first one left. @module */
+
+import { once } from 'node:events'
+import { access, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import * as assert from 'uvu/assert'
+import { runProgram } from '../../src/cli/program.ts'
+import { makeAuthority, makeCertificate } from '../_lib/certificates.ts'
+import { memoryIo } from '../_lib/memory_io.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+const SECRET = /^\/api\/v1\/namespaces\/shop\/secrets\/(.+)$/
+const PAGES: ReadonlyMap<string, object> = new Map([
+  ['/apis', { groups: [] }],
+  ['/api/v1', { resources: [{ name: 'secrets', verbs: ['list', 'patch'] }] }],
+  [
+    '/api/v1/secrets',
+    { metadata: {}, items: NAMES.map((name) => ({ metadata: { name, namespace: 'shop' } })) },
+  ],
+])
+const test = suite('cli/migrate', setup, 60_000)
+
+/** An API server with Secrets and nothing else, and the command. */
+async function setup() {
+  const folder = await tempFolder()
+  const authority = await makeAuthority(folder.path, 'ca')
+  const files = await makeCertificate(folder.path, 'server', authority)
+  const [patched, refused] = [[] as string[], new Set<string>()]
+  const tls = { cert: await readFile(files.cert), key: await readFile(files.key) }
+  const patch = (name: string): number => {
+    if (refused.has(name)) return 403
+    patched.push(name)
+    return 200
+  }
+  const server = createServer(tls, ({ method, url = '' }, response) => {
+    const [path = ''] = url.split('?')
+    const [, name] = SECRET.exec(path) ?? []
+    const page = method === 'GET' ? PAGES.get(path) : undefined
+    const status = method === 'PATCH' && name !== undefined ? patch(name) : page ? 200 : 404
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(JSON.stringify(page ?? {}))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('No port')
+  const cluster = {
+    server: `https://127.0.0.1:${address.port}`,
+    'certificate-authority': authority.cert,
+  }
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'one',
+    contexts: [{ name: 'one', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster }],
+    users: [{ name: 'u', user: { token: 'of-an-operator' } }],
+  }
+  await writeFile(folder.at('kubeconfig'), JSON.stringify(config), { mode: 0o600 })
+  return {
+    patched,
+    refused,
+    statePath: folder.at('state.json'),
+    async migrate(...flags: string[]) {
+      patched.length = 0
+      const io = memoryIo()
+      const args = ['migrate', '--kubeconfig', folder.at('kubeconfig'), '--method', 'rewrite']
+      const state = ['--state', folder.at('state.json')]
+      const code = await runProgram([...args, '--rate', '10000', ...state, ...flags], io)
+      return { code, out: io.printed(), err: io.complained(), patched: [...patched] }
+    },
+    async [Symbol.asyncDispose]() {
+      server.close()
+      server.closeAllConnections()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+test('what failed is tried again by the same command, and then nothing is left to go on with', async (context) => {
+  await using all = context
+  all.refused.add('c')
+  const first = await all.migrate('--key-id', 'one')
+  assert.is(first.code, 3)
+  assert.match(first.out, /secrets: 7 objects written anew, 1 FAILED/)
+  assert.match(first.err, /shop\/c: .*403/)
+  assert.ok(await exists(all.statePath))
+
+  const still = await all.migrate('--key-id', 'one')
+  assert.is(still.code, 3)
+  assert.not.ok(still.patched.includes('a') && still.patched.includes('b'), 'it goes on')
+
+  all.refused.clear()
+  const { code, out, patched } = await all.migrate('--key-id', 'one')
+  assert.is(code, 0, out)
+  assert.equal(
+    ['c', 'd', 'e', 'f', 'g', 'h'].filter((name) => !patched.includes(name)),
+    [],
+  )
+  assert.not.ok(await exists(all.statePath))
+})
+
+test('a state of a rewrite to another key id is no use, and all begins anew', async (context) => {
+  await using all = context
+  all.refused.add('h')
+  assert.is((await all.migrate('--key-id', 'one')).code, 3)
+  all.refused.clear()
+
+  const { code, err, patched } = await all.migrate('--key-id', 'two')
+
+  assert.is(code, 0, err)
+  assert.match(err, /state\.json is of a rewrite to another key id: all begins anew/)
+  assert.equal(new Set(patched), new Set(NAMES))
+})
+
+test('a state that somebody else wrote is refused, and stays as it is', async (context) => {
+  await using all = context
+  await writeFile(all.statePath, '{"format":1}')
+
+  const { code, err, patched } = await all.migrate('--key-id', 'one')
+
+  assert.is(code, 1)
+  assert.match(err, /of --state is not what "trousseau migrate --state" wrote/)
+  assert.equal(patched, [])
+  assert.is(await readFile(all.statePath, 'utf8'), '{"format":1}')
+})
+
+test.run()
