@@ -9,7 +9,7 @@
 import { suite as uvuSuite } from 'uvu'
 import * as assert from 'uvu/assert'
 
-const LIMIT_MS = 30_000
+const LIMIT_MS = 60_000
 
 type Body<T> = (context: T) => void | Promise<void>
 

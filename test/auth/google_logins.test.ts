@@ -6,7 +6,7 @@ import { startPlainProxy } from '../_lib/plain_proxy.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('auth/google_logins', () => ({}), 20_000)
+const test = suite('auth/google_logins', () => ({}))
 
 for (const login of LOGINS) {
   test(`${login.name}: one login for all, and replaced ahead of its end`, async () => {

@@ -31,7 +31,7 @@ import { until } from '../_lib/wait.ts'
 const LIMIT_MS = 2_500
 const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
 const ENCRYPT = 'transit/encrypt'
-const test = suite('auth/vault_cluster', () => ({}), 30_000)
+const test = suite('auth/vault_cluster', () => ({}))
 
 async function setup(options: FakeVaultOptions = {}, change: object = {}) {
   const folder = await tempFolder()

@@ -16,7 +16,7 @@ import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
-const test = suite('auth/vault_login', () => ({}), 60_000)
+const test = suite('auth/vault_login', () => ({}))
 
 interface Setup {
   readonly transit?: Partial<TransitOptions>

@@ -15,7 +15,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
-const test = suite('auth/vault_logins', () => ({}), 60_000)
+const test = suite('auth/vault_logins', () => ({}))
 
 async function setup(name: string) {
   const folder = await tempFolder()

@@ -9,7 +9,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('cli/bench', () => ({ io: memoryIo() }), 30_000)
+const test = suite('cli/bench', () => ({ io: memoryIo() }))
 
 const PHASES = ['status', 'encrypt-alone', 'decrypt-alone', 'encrypt', 'decrypt', 'restart']
 const SHORT = ['--duration', '200ms', '--concurrency', '7']

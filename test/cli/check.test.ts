@@ -9,7 +9,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('cli/check', () => ({}), 30_000)
+const test = suite('cli/check', () => ({}))
 
 /** All that this plugin gives no occasion to see. */
 const SKIPPED = ['E5', 'E6', 'D5']

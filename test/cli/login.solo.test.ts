@@ -16,7 +16,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const LIMIT_MS = 2_500
-const test = suite('cli/login', () => ({}), 60_000)
+const test = suite('cli/login', () => ({}))
 
 for (const type of ['ES256', 'EdDSA']) {
   test(`keygen --type ${type}: what it prints, put into OpenBao and the config, logs in`, async () => {

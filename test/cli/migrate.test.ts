@@ -20,7 +20,7 @@ const PAGES: ReadonlyMap<string, object> = new Map([
     { metadata: {}, items: NAMES.map((name) => ({ metadata: { name, namespace: 'shop' } })) },
   ],
 ])
-const test = suite('cli/migrate', setup, 60_000)
+const test = suite('cli/migrate', setup)
 
 /** An API server with Secrets and nothing else, and the command. */
 async function setup() {

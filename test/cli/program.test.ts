@@ -13,7 +13,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('cli/program', () => ({ io: memoryIo() }), 20_000)
+const test = suite('cli/program', () => ({ io: memoryIo() }))
 
 const COMMANDS = [
   'serve',

@@ -31,7 +31,7 @@ import { suite } from '../_lib/uvu.ts'
 const PLANTED = 'planted-77ab'
 const PASSPHRASE = 'correct horse battery staple'
 
-const test = suite('cli/recover', () => ({}), 60_000)
+const test = suite('cli/recover', () => ({}))
 
 interface World extends AsyncDisposable {
   readonly folder: TempFolder

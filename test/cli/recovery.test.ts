@@ -13,7 +13,7 @@ import { suite } from '../_lib/uvu.ts'
 
 const PASSPHRASE = 'correct horse battery staple'
 
-const test = suite('cli/recovery', () => ({}), 30_000)
+const test = suite('cli/recovery', () => ({}))
 
 async function keygen(folder: TempFolder, name: string, ...flags: string[]) {
   const io = memoryIo({ answers: [PASSPHRASE, PASSPHRASE] })

@@ -14,7 +14,7 @@ import { memoryIo } from '../_lib/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const test = suite('cli/scan', () => ({}), 20_000)
+const test = suite('cli/scan', () => ({}))
 
 const SECRET = 'hunter2-in-the-clear'
 const CIPHERTEXT = 'vault:v3:ciphertext-of-the-plugin'

@@ -10,7 +10,7 @@ import { memoryIo } from '../_lib/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const test = suite('cli/status --config', () => ({}), 30_000)
+const test = suite('cli/status --config', () => ({}))
 
 async function withPlugin(
   change: object,

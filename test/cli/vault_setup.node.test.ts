@@ -15,7 +15,7 @@ const answer = v.object({ data: v.record(v.string(), v.unknown()) })
 const loginAnswer = v.object({
   auth: v.object({ client_token: v.string(), policies: v.array(v.string()) }),
 })
-const test = suite('cli/vault_setup', () => ({}), 60_000)
+const test = suite('cli/vault_setup', () => ({}))
 
 async function approle(change: object = {}): Promise<VaultSetup> {
   const one = await vaultSetup({})

@@ -18,7 +18,7 @@ const SEED = Buffer.from('planted-seed-of-32-bytes-exactly')
 /** A seed in a real cluster: KMS v2 takes 1024 bytes. */
 const COMFORTABLE_BYTES = 400
 
-const test = suite('e2e/awskms', () => ({}), 60_000)
+const test = suite('e2e/awskms', () => ({}))
 
 async function setup(runtime: 'node' | 'deno') {
   const [folder, fake] = [await tempFolder(), await FakeAws.start()]

@@ -12,7 +12,7 @@ import { until } from '../_lib/wait.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
 
-const test = suite('e2e/azurekms', () => ({}), 60_000)
+const test = suite('e2e/azurekms', () => ({}))
 
 for (const runtime of RUNTIMES) {
   for (const [what, options] of [

@@ -11,7 +11,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/cli', () => ({}), 60_000)
+const test = suite('e2e/cli', () => ({}))
 
 function start(folder: TempFolder, args: readonly string[]) {
   const [command, all] = bundleCommand({ folder: folder.path }, args)

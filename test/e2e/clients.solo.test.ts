@@ -20,7 +20,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/clients', () => ({}), 30_000)
+const test = suite('e2e/clients', () => ({}))
 
 /** Config of one provider, the hosts it speaks to, and how to end what it needs. */
 interface Backend extends AsyncDisposable {

@@ -25,7 +25,7 @@ const MEASURED = 150
 /** A neighbour whose key service hangs may cost at most so much, in times of the median. */
 const MAX_RATIO = 3
 
-const test = suite('e2e/endpoints', () => ({}), 60_000)
+const test = suite('e2e/endpoints', () => ({}))
 
 function start(services: KeyServices): Promise<PluginProcess> {
   const { folder, a, b, local } = services

@@ -14,7 +14,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/hand_over', () => ({}), 60_000)
+const test = suite('e2e/hand_over', () => ({}))
 const KINDS = ['status', 'encrypt_v2', 'encrypt_v1', 'decrypt_v2', 'decrypt_v1'] as const
 
 async function optionsFor(bao: OpenBao, folder: string): Promise<PluginProcessOptions> {

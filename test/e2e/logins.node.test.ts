@@ -18,7 +18,7 @@ import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const PAUSE_MS = 20
-const test = suite('e2e/logins', () => ({}), 60_000)
+const test = suite('e2e/logins', () => ({}))
 
 /** Round trips without end; what failed is remembered. */
 class Traffic implements AsyncDisposable {

@@ -20,7 +20,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/peers', setup, 60_000)
+const test = suite('e2e/peers', setup)
 
 async function setup() {
   const folder = await tempFolder()

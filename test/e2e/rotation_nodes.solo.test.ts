@@ -27,7 +27,7 @@ const CLOCKS = [
   { skewMs: -40_000, rotations: 2, limitMs: 2_000 },
 ]
 
-const test = suite('e2e/rotation_nodes', () => ({}), 60_000)
+const test = suite('e2e/rotation_nodes', () => ({}))
 
 interface Made {
   readonly plaintext: Uint8Array

@@ -172,7 +172,7 @@ takeoverContract<CloudService>(
   },
 )
 
-const test = suite('takeover with AWS KMS on moto', () => ({}), 60_000)
+const test = suite('takeover with AWS KMS on moto', () => ({}))
 
 test('what aws-encryption-provider stored opens, with the encryption context that it was given too', async () => {
   await using moto = await startMoto()

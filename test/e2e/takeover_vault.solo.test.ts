@@ -112,7 +112,7 @@ async function setup(): Promise<TransitService> {
   }
 }
 
-const test = suite('e2e/takeover_vault', () => ({}), 60_000)
+const test = suite('e2e/takeover_vault', () => ({}))
 const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY }
 
 async function codeOf(promise: Promise<unknown>): Promise<KmsErrorCode> {

@@ -18,7 +18,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/vault_settings', () => ({}), 60_000)
+const test = suite('e2e/vault_settings', () => ({}))
 
 async function roundTrip({ client }: PluginProcess): Promise<void> {
   const plaintext = randomBytes(32)

@@ -19,7 +19,7 @@ const DATABASE = SNAPSHOT.subarray(0, -CHECKSUM_BYTES)
 const PAGE_BYTES = 4096
 const DAMAGED_FILES = 200
 
-const test = suite('etcd/snapshot', () => ({}), 60_000)
+const test = suite('etcd/snapshot', () => ({}))
 
 async function read(file: string, prefix = '/registry') {
   await using snapshot = await openSnapshot(file, prefix)

@@ -67,7 +67,7 @@ async function failureOf(promise: Promise<unknown>): Promise<RpcError> {
   return error as RpcError
 }
 
-const test = suite('grpc/server', () => ({}), 15_000)
+const test = suite('grpc/server', () => ({}))
 
 test('Status answers v2, ok and the key id of the service [S1 S2 S4 S8]', async () => {
   await using folder = await tempFolder()

@@ -18,7 +18,7 @@ import { RecordedEvents } from '../_lib/events.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
-const test = suite('http/transport', () => ({}), 30_000)
+const test = suite('http/transport', () => ({}))
 
 class Closers implements AsyncDisposable {
   readonly #all: (() => Promise<unknown>)[] = []

@@ -7,7 +7,7 @@ import { isAfter, type ObjectName, rewrite } from '../../src/kube/rewrite.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const SECRETS = { group: '', version: 'v1', name: 'secrets' }
-const test = suite('kube/rewrite', () => ({}), 30_000)
+const test = suite('kube/rewrite', () => ({}))
 
 type Answer = Partial<KubeAnswer> | Error
 

@@ -66,7 +66,7 @@ providerContract(
   { selectable: false },
 )
 
-const test = suite('awskms on moto', () => ({}), 60_000)
+const test = suite('awskms on moto', () => ({}))
 
 /** A round trip, which shows that moto took the signatures. */
 async function roundTrip(provider: ReturnType<typeof providerOn>): Promise<string> {

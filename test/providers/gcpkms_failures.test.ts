@@ -24,7 +24,7 @@ import { rejection, suite } from '../_lib/uvu.ts'
 
 const ENCRYPT = /:encrypt$/
 const DECRYPT = /:decrypt$/
-const SHORT_MS = 700
+const SHORT_MS = 1_500
 
 const test = suite('providers/gcpkms_failures', () => ({}))
 

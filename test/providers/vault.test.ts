@@ -19,7 +19,7 @@ import { rejection, suite } from '../_lib/uvu.ts'
 
 const PLANTED = 'planted-secret'
 const ITEM = { plaintext: Buffer.from(`${PLANTED}-plaintext`), associatedData: Buffer.alloc(32, 9) }
-const LIMIT_MS = 400
+const LIMIT_MS = 1_500
 
 interface Received {
   readonly method: string

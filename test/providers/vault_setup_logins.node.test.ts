@@ -32,7 +32,7 @@ const loginAnswer = v.object({
   auth: v.object({ policies: v.array(v.string()), lease_duration: v.number() }),
 })
 const answer = v.object({ data: v.record(v.string(), v.unknown()) })
-const test = suite('providers/vault_setup_logins', () => ({}), 60_000)
+const test = suite('providers/vault_setup_logins', () => ({}))
 
 async function server(authIn: (at: (name: string) => string) => SetupAuth) {
   const folder = await tempFolder()
