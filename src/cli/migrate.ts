@@ -242,11 +242,13 @@ async function usesKeyId(
       )
       return
     }
-    const other = [...latest].find(([, hash]) => !hashes.includes(hash))
-    if (other === undefined) return
+    const others = [...latest].filter(([, hash]) => !hashes.includes(hash))
+    // Another entry of its configuration may be another plugin's, or taken out since it started.
+    const used = new Set(latest.values())
+    if (others.length === 0 || hashes.every((hash) => used.has(hash))) return
     if (performance.now() > end || io.stop.aborted) {
       throw new KmsError(
-        `${kube.server} still uses another key id (provider ${printable(other[0])}, ${printable(other[1])}): it notices a new one within a minute, so try again, or wait longer with --wait`,
+        `${kube.server} still uses another key id (${others.map(([name, hash]) => `provider ${printable(name)}: ${printable(hash)}`).join(', ')}): it notices a new one within a minute, so try again, or wait longer with --wait`,
         { code: 'unavailable' },
       )
     }

@@ -5,6 +5,7 @@ import { access, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
+import { keyIdHash } from '../../src/kms/key_id_hash.ts'
 import { makeAuthority, makeCertificate } from '../_lib/certificates.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -12,7 +13,7 @@ import { suite } from '../_lib/uvu.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
 const SECRET = /^\/api\/v1\/namespaces\/shop\/secrets\/(.+)$/
-const PAGES: ReadonlyMap<string, object> = new Map([
+const PAGES: ReadonlyMap<string, unknown> = new Map([
   ['/apis', { groups: [] }],
   ['/api/v1', { resources: [{ name: 'secrets', verbs: ['list', 'patch'] }] }],
   [
@@ -28,19 +29,25 @@ async function setup() {
   const authority = await makeAuthority(folder.path, 'ca')
   const files = await makeCertificate(folder.path, 'server', authority)
   const [patched, refused] = [[] as string[], new Set<string>()]
+  /** Key ids by the names of the API server's KMS providers. */
+  const keyIds = new Map<string, string>()
   const tls = { cert: await readFile(files.cert), key: await readFile(files.key) }
-  const patch = (name: string): number => {
+  const patch = (path: string): number => {
+    const [, name] = SECRET.exec(path) ?? []
+    if (name === undefined) return 404
     if (refused.has(name)) return 403
     patched.push(name)
     return 200
   }
+  const read = (path: string): [status: number, text: string] => {
+    const text = path === '/metrics' ? metricsOf(keyIds) : JSON.stringify(PAGES.get(path))
+    return text === undefined ? [404, '{}'] : [200, text]
+  }
   const server = createServer(tls, ({ method, url = '' }, response) => {
     const [path = ''] = url.split('?')
-    const [, name] = SECRET.exec(path) ?? []
-    const page = method === 'GET' ? PAGES.get(path) : undefined
-    const status = method === 'PATCH' && name !== undefined ? patch(name) : page ? 200 : 404
-    response.writeHead(status, { 'content-type': 'application/json' })
-    response.end(JSON.stringify(page ?? {}))
+    const [status, text] = method === 'GET' ? read(path) : [patch(path), '{}']
+    response.writeHead(status)
+    response.end(text)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -60,7 +67,7 @@ async function setup() {
   }
   await writeFile(folder.at('kubeconfig'), JSON.stringify(config), { mode: 0o600 })
   return {
-    patched,
+    keyIds,
     refused,
     statePath: folder.at('state.json'),
     async migrate(...flags: string[]) {
@@ -77,6 +84,16 @@ async function setup() {
       await folder[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Undefined, as to somebody who may not see them, where there are none. */
+function metricsOf(keyIds: ReadonlyMap<string, string>): string | undefined {
+  const name = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds'
+  const lines = [...keyIds].map(([provider, keyId]) => {
+    const labels = `apiserver_id_hash="",key_id_hash="${keyIdHash(keyId)}",provider_name="${provider}"`
+    return `${name}{${labels}} 1.7e+09\n`
+  })
+  return lines.length === 0 ? undefined : lines.join('')
 }
 
 function exists(path: string): Promise<boolean> {
@@ -120,6 +137,27 @@ test('a state of a rewrite to another key id is no use, and all begins anew', as
   assert.is(code, 0, err)
   assert.match(err, /state\.json is of a rewrite to another key id: all begins anew/)
   assert.equal(new Set(patched), new Set(NAMES))
+})
+
+test('another plugin of the same API server may have a key id of its own', async (context) => {
+  await using all = context
+  all.keyIds.set('old', 'of another plugin').set('new', 'two')
+
+  const { code, err, patched } = await all.migrate('--key-id', 'two')
+
+  assert.is(code, 0, err)
+  assert.equal(new Set(patched), new Set(NAMES))
+})
+
+test('while the API server does not use the key id, nothing is rewritten', async (context) => {
+  await using all = context
+  all.keyIds.set('trousseau', 'one')
+
+  const { code, err, patched } = await all.migrate('--key-id', 'two', '--wait', '1s')
+
+  assert.is(code, 1)
+  assert.match(err, /still uses another key id \(provider trousseau: sha256:[0-9a-f]+\)/)
+  assert.equal(patched, [])
 })
 
 test('a state that somebody else wrote is refused, and stays as it is', async (context) => {
