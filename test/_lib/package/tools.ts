@@ -16,15 +16,24 @@ const PACKAGES = {
 } as const
 type Package = keyof typeof PACKAGES
 
+const APT = 'apt-get -o DPkg::Lock::Timeout=300'
+const INSTALL = `test -x "$1" || { ${APT} update && ${APT} install --yes --no-install-recommends "$2"; }`
+
 const run = promisify(execFile)
 
+/**
+ * Test files run side by side, and apt-get fails where it finds another one's locks: one at a time
+ * looks and installs, so that nobody takes a package that is half there for a whole one.
+ */
 export async function debianTool(name: Package): Promise<string> {
   const path = PACKAGES[name]
-  if (await runs(path)) return path
-  if (process.getuid?.() !== 0) throw new Error(`${path} is missing: apt-get install ${name}`)
-  const options = ['install', '--yes', '--no-install-recommends', name]
-  await run('apt-get', ['update'])
-  await run('env', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', ...options])
+  if (process.getuid?.() === 0) {
+    const alone = ['flock', '--timeout', '300', '/var/lib/apt']
+    const install = ['sh', '-c', INSTALL, 'sh', path, name]
+    await run('env', ['DEBIAN_FRONTEND=noninteractive', ...alone, ...install])
+  } else if (!(await runs(path))) {
+    throw new Error(`${path} is missing: apt-get install ${name}`)
+  }
   return path
 }
 
