@@ -28,7 +28,7 @@ const run = promisify(execFile)
 export async function debianTool(name: Package): Promise<string> {
   const path = PACKAGES[name]
   if (process.getuid?.() === 0) {
-    const alone = ['flock', '--timeout', '300', '/var/lib/apt']
+    const alone = ['flock', '--verbose', '--timeout', '300', '/var/lib/apt']
     const install = ['sh', '-c', INSTALL, 'sh', path, name]
     await run('env', ['DEBIAN_FRONTEND=noninteractive', ...alone, ...install])
   } else if (!(await runs(path))) {
