@@ -43,6 +43,7 @@ const document = v.object({
       pendingVersion: v.optional(v.string()),
       switchAt: v.optional(v.string()),
       material: v.optional(v.string()),
+      note: v.optional(v.string()),
       keyVersions: v.optional(
         v.array(v.object({ label: v.string(), createdAt: v.pipe(v.string(), v.isoTimestamp()) })),
         [],
@@ -143,7 +144,8 @@ function providerRows(
   now: number,
   io: Io,
 ): Rows {
-  const { name, type, ok, error, since, latencyMs, switchAt, pendingVersion, material } = provider
+  const { name, type, ok, error, since, latencyMs, switchAt, pendingVersion, material, note } =
+    provider
   const health = ok ? paint(io, 'green', 'ok') : paint(io, 'red', 'not ok')
   const forMs = since === undefined ? '' : `, for ${spanOf(now - Date.parse(since))}`
   return present([
@@ -154,6 +156,7 @@ function providerRows(
     ['unwrap takes', latencyMs === undefined ? undefined : `${latencyMs} ms`],
     ['key versions', versionsOf(provider, now)],
     ['material', material && printable(material)],
+    ['note', note && printable(note)],
     [
       'next version',
       pendingVersion && switchAt && `${printable(pendingVersion)}, from ${printable(switchAt)} on`,

@@ -9,6 +9,7 @@ const STATUS_OF = {
   ciphertext_empty: status.INVALID_ARGUMENT,
   key_unknown: status.NOT_FOUND,
   key_unavailable: status.FAILED_PRECONDITION,
+  unbound: status.FAILED_PRECONDITION,
   denied: status.PERMISSION_DENIED,
   policy_denied: status.PERMISSION_DENIED,
   throttled: status.RESOURCE_EXHAUSTED,

@@ -15,6 +15,7 @@ export const KMS_ERROR_CODES = [
   'ciphertext_empty',
   'key_unknown',
   'key_unavailable',
+  'unbound',
   'denied',
   'policy_denied',
   'throttled',

@@ -116,6 +116,8 @@ export interface ProviderHealth {
   readonly keyVersions?: readonly { readonly label: string; readonly createdAt: number }[]
   /** Which key material encrypts now, where the service picks it itself and tells. */
   readonly material?: string | undefined
+  /** What an operator should know of how the key is used now, in a sentence. */
+  readonly note?: string | undefined
   /** Its part in what is written now. */
   readonly role?: ProviderRole
   /** When it is taken back at the earliest, where it was left out and is well, or when the config lets it write. */

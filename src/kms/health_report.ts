@@ -44,6 +44,7 @@ export function providerHealth(
     versions: known?.seen.length ?? 0,
     keyVersions: known?.seen ?? [],
     material: known?.material,
+    note: known?.note,
     role,
     joinsAt: joinsAt(watch, role, { returnMs, shift }),
     since: since + shift,

@@ -1,7 +1,7 @@
 /**
- * One look at one provider: the key's versions, which of them encrypts now, and an
- * encrypt→decrypt round trip under it (rule S14: the API server itself never tests
- * Decrypt while it runs). A provider that is only read is asked for its key alone:
+ * One look at one provider: the key's versions, which of them encrypts now, and a
+ * round trip under it that proves that wraps open and are bound (rule S14: the API
+ * server itself never tests Decrypt while it runs). A provider that is only read is asked for its key alone:
  * its credentials need not be good for more.
  *
  * @module
@@ -11,10 +11,10 @@ import type { Clock } from './clock.ts'
 import { KmsError } from './errors.ts'
 import type { EventSink } from './events.ts'
 import type { Member } from './key_id.ts'
-import { SEED_BYTES } from './limits.ts'
 import type { Call, KeyState, KeyVersion } from './provider.ts'
 import type { RingMember } from './ring_member.ts'
 import { activation, fromTheFuture, type SeenVersion, succession } from './rotation.ts'
+import { onceMoreIfUnbound, roundTrip } from './round_trip.ts'
 import type { ServiceClock } from './service_clock.ts'
 
 export interface ProbeDeps {
@@ -35,6 +35,7 @@ export interface ProbeResult {
   /** Labels of the versions that may encrypt. */
   readonly usable: ReadonlySet<string>
   readonly material: string | undefined
+  readonly note: string | undefined
   /** How much later it is by the service's clock than by this node's, in milliseconds. */
   readonly clockAheadMs: number
   readonly pendingVersion: string | undefined
@@ -45,7 +46,16 @@ export interface ProbeResult {
 const CLOCK_TOLERANCE_MS = 2_000
 
 /** @throws KmsError when the key cannot be used to its full extent now */
-export async function probe(
+export function probe(
+  ring: RingMember,
+  seen: readonly SeenVersion[],
+  deps: ProbeDeps,
+  call: Call,
+): Promise<ProbeResult> {
+  return onceMoreIfUnbound(() => look(ring, seen, deps, call))
+}
+
+async function look(
   ring: RingMember,
   seen: readonly SeenVersion[],
   deps: ProbeDeps,
@@ -74,6 +84,7 @@ export async function probe(
     seen: state.versions.map(({ label, createdAt }) => ({ label, createdAt })),
     usable: new Set(state.versions.flatMap(({ label, mayEncrypt }) => (mayEncrypt ? label : []))),
     material: state.material,
+    note: state.note,
     clockAheadMs: now - clock.now(),
     pendingVersion: pending?.label,
     switchInMs,
@@ -86,7 +97,7 @@ async function checkActive(
   deps: ProbeDeps,
   call: Call,
 ): Promise<void> {
-  if (active !== undefined) return await roundTrip(ring, active, deps, call)
+  if (active !== undefined) return await roundTrip(ring, active.label, deps.random, call)
   throw new KmsError(
     `Key of provider "${ring.name}" has no version that may both encrypt and decrypt`,
     { code: 'key_unavailable' },
@@ -118,24 +129,5 @@ function checkSuccession(
     if (!fromTheFuture(version, now, CLOCK_TOLERANCE_MS)) continue
     const message = `Version ${version.label} of provider "${ring.name}" claims to be made in the future: it waits for that time`
     events.emit({ type: 'notice', level: 'warn', what: 'version_from_the_future', message })
-  }
-}
-
-async function roundTrip(
-  ring: RingMember,
-  { label }: KeyVersion,
-  { random }: ProbeDeps,
-  call: Call,
-): Promise<void> {
-  const plaintext = random(SEED_BYTES)
-  const associatedData = random(SEED_BYTES)
-  const bytes = await ring.wrap(label, { plaintext, associatedData }, call)
-  const opened = await ring.unwrap({ version: label, bytes, associatedData }, call)
-  const equal =
-    opened.length === plaintext.length && opened.every((byte, index) => byte === plaintext[index])
-  if (!equal) {
-    throw new KmsError(`Provider "${ring.name}" opened its own wrap to something else`, {
-      code: 'key_unavailable',
-    })
   }
 }

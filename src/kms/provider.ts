@@ -85,6 +85,8 @@ export interface KeyState {
   readonly serviceTime: number | undefined
   /** Which key material encrypts now, where the service picks it itself and tells; for people only. */
   readonly material?: string | undefined
+  /** What an operator should know of how the key is used now, in a sentence; for people only. */
+  readonly note?: string | undefined
 }
 
 export interface KeyVersion {

@@ -58,13 +58,23 @@ export class RingMember {
     return this.#wraps.items.submit(item, call)
   }
 
-  async unwrap(item: Wrapped, call: Call): Promise<Uint8Array> {
+  unwrap(item: Wrapped, call: Call): Promise<Uint8Array> {
+    return this.#observed(() => this.#unwraps.submit(item, call), call)
+  }
+
+  /** All at once and apart from everybody else's, with each item's own outcome: for trials. */
+  unwrapTogether(items: readonly Wrapped[], call: Call): Promise<Outcomes> {
+    const run = () => this.provider.unwrap(items, call)
+    return this.#observed(() => this.#batch('unwrap', items.length, run), call)
+  }
+
+  async #observed<T>(unwrap: () => Promise<T>, call: Call): Promise<T> {
     const { clock } = this.#deps
     const start = clock.monotonic()
     try {
-      const plaintext = await this.#unwraps.submit(item, call)
+      const opened = await unwrap()
       this.latency.observe(clock.monotonic() - start)
-      return plaintext
+      return opened
     } catch (error) {
       // It tells something too, or one that became slow would never be found out.
       if (call.signal.aborted) this.latency.observeNone(clock.monotonic() - start)

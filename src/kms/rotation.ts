@@ -66,7 +66,10 @@ export function succession(seen: readonly SeenVersion[], next: readonly SeenVers
   const newestSeen = seen.at(-1)
   const newest = next.at(-1)
   if (newest === undefined || newestSeen === undefined) return seen.length > 0 ? 'lagging' : 'newer'
-  const kept = next.some(({ label }) => label === newestSeen.label)
+  // A provider may call a version otherwise once its service binds in another way.
+  const kept = next.some(
+    ({ label, createdAt }) => label === newestSeen.label || createdAt === newestSeen.createdAt,
+  )
   if (!kept && newest.createdAt <= newestSeen.createdAt) return 'lagging'
   return newest.label === newestSeen.label ? 'same' : 'newer'
 }

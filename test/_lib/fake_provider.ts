@@ -31,6 +31,8 @@ export class FakeProvider implements Provider {
   serviceTime: number | undefined
   versions: KeyVersion[] = []
   calls = { keyState: 0, wrap: 0, unwrap: 0 }
+  /** As a service does that never read the field: wraps are bound to nothing, and open under anything. */
+  ignoresAssociatedData = false
   /** Changes what unwrap answers. */
   distort: (plaintext: Uint8Array) => Uint8Array = (plaintext) => plaintext
   readonly #keys = new Map<string, Buffer>()
@@ -60,14 +62,16 @@ export class FakeProvider implements Provider {
   async wrap(version: string, items: readonly Plain[], call: Call) {
     this.calls.wrap += 1
     await this.#gate(call)
-    return items.map((item) => this.#each(version, 'mayEncrypt', (key) => seal(key, item)))
+    return items.map((item) =>
+      this.#each(version, 'mayEncrypt', (key) => seal(key, this.#taken(item))),
+    )
   }
 
   async unwrap(items: readonly Wrapped[], call: Call) {
     this.calls.unwrap += 1
     await this.#gate(call)
     return items.map((item) =>
-      this.#each(item.version, 'mayDecrypt', (key) => this.distort(open(key, item))),
+      this.#each(item.version, 'mayDecrypt', (key) => this.distort(open(key, this.#taken(item)))),
     )
   }
 
@@ -77,6 +81,10 @@ export class FakeProvider implements Provider {
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  #taken<T extends object>(item: T): T {
+    return this.ignoresAssociatedData ? { ...item, associatedData: new Uint8Array() } : item
   }
 
   async #gate({ signal }: Call): Promise<void> {

@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/kms/errors.ts'
 import type { Call, Outcome, Provider } from '../../src/kms/provider.ts'
+import { alone, roundTrip } from '../../src/kms/round_trip.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 export interface ProviderUnderTest extends AsyncDisposable {
@@ -116,6 +117,15 @@ export function providerContract(
       const [outcome] = await provider.unwrap([{ version, bytes, associatedData }], call)
       assert.is(codeOf(outcome), 'ciphertext_invalid')
     }
+  })
+
+  test('roundTrip() proves that a wrap opens, and under other associated data does not [S14 E10]', async () => {
+    await using under = await setup()
+    const { provider } = under
+    const version = await newest(provider)
+
+    // Each turn changes another bit of the associated data.
+    for (const _ of [1, 2, 3]) await roundTrip(alone(name, provider), version, randomBytes, call)
   })
 
   test('a wrap with any byte changed, cut or added is refused as such [E10]', async () => {

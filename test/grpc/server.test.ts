@@ -149,6 +149,7 @@ const CODES: Readonly<Record<KmsErrorCode, string>> = {
   ciphertext_empty: 'INVALID_ARGUMENT',
   key_unknown: 'NOT_FOUND',
   key_unavailable: 'FAILED_PRECONDITION',
+  unbound: 'FAILED_PRECONDITION',
   denied: 'PERMISSION_DENIED',
   policy_denied: 'PERMISSION_DENIED',
   throttled: 'RESOURCE_EXHAUSTED',

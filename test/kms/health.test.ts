@@ -239,6 +239,56 @@ test('a wrong round trip stops writes at once [S14]', async ({ clock, provider, 
   assert.is(refusal(health), 'key_unavailable')
 })
 
+test('a service that ignores associated data never gets ready, and one that begins to stops writes at once [S14]', async ({
+  clock,
+  provider,
+  build,
+}) => {
+  provider.ignoresAssociatedData = true
+  const ring = build()
+  const { health } = ring
+  await ring.start()
+  await clock.advance(60_000)
+  assert.throws(() => health.active(), /ignores associated data/)
+
+  provider.ignoresAssociatedData = false
+  await clock.advance(5_000)
+  assert.is(refusal(health), 'none')
+  const { unwrap } = provider.calls
+  await clock.advance(INTERVAL_MS)
+  assert.is(provider.calls.unwrap - unwrap, 1, 'and the proof costs no request of its own')
+
+  provider.ignoresAssociatedData = true
+  await clock.advance(INTERVAL_MS)
+  assert.is(refusal(health), 'unbound')
+})
+
+test('a provider that then has versions which bind in another way is asked again in the same look', async ({
+  provider,
+  build,
+}) => {
+  const [version] = provider.versions
+  assert.ok(version !== undefined)
+  provider.addVersion('1.inside', version.createdAt)
+  provider.change('1.inside', { mayEncrypt: false })
+  const wrap = provider.wrap.bind(provider)
+  provider.wrap = (label, items, call) => {
+    if (label === '1.inside') return wrap(label, items, call)
+    provider.change('1', { mayEncrypt: false })
+    provider.change('1.inside', { mayEncrypt: true })
+    return Promise.reject(failure('unbound'))
+  }
+  const ring = build()
+  const { health } = ring
+
+  await ring.start()
+
+  assert.equal(
+    health.active().inputs.members.map(({ version: label }) => label),
+    ['1.inside'],
+  )
+})
+
 test('a new version becomes active at its time, in one switch [S8 E3]', async ({
   clock,
   events,

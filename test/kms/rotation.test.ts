@@ -69,6 +69,11 @@ const CASES: readonly [string, typeof SEEN, string][] = [
   ['old versions hidden', SEEN.slice(1), 'same'],
   ['the newest gone', SEEN.slice(0, 1), 'lagging'],
   ['none left', [], 'lagging'],
+  [
+    'the same versions under other labels',
+    SEEN.map(({ label, createdAt }) => ({ label: `${label}.inside`, createdAt })),
+    'newer',
+  ],
   ['another time under a known label', [{ label: '1', createdAt: 500 }], 'recreated'],
 ]
 for (const [what, next, expected] of CASES) {

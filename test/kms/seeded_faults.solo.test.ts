@@ -46,6 +46,13 @@ const FAULTS: readonly Fault[] = [
     by: 'health',
   },
   {
+    title: 'a service that binds nothing is believed',
+    file: 'round_trip.ts',
+    from: '  if (unbound?.ok === true) {\n',
+    to: '  if (unbound === undefined) {\n',
+    by: 'health',
+  },
+  {
     title: 'two shares change places',
     file: 'shares.ts',
     from: 'const shares = await split(key, count, k)',

@@ -6,8 +6,8 @@ import { withinLimit } from '../../kms/call.ts'
 import { systemClock } from '../../kms/clock.ts'
 import { KmsError, toKmsError } from '../../kms/errors.ts'
 import type { EventSink, KmsEvent } from '../../kms/events.ts'
-import { SEED_BYTES } from '../../kms/limits.ts'
 import type { Call, Provider } from '../../kms/provider.ts'
+import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
 import { createProvider } from '../../providers/registry.ts'
 import { isWrapped } from './config_checks.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
@@ -15,7 +15,6 @@ import { type Finding, found, ok, skipped } from './finding.ts'
 const LIMIT_MS = 10_000
 const SKEW_MS = 5_000
 const DAY_MS = 86_400_000
-const DIGEST_BYTES = 32
 
 export async function providerFindings(
   config: Config,
@@ -53,7 +52,7 @@ async function oneProvider(
     const made = await createProvider(config, deps)
     provider = made
     const findings = await withinLimit(systemClock, LIMIT_MS, (call) =>
-      looked(config.name, made, call),
+      onceMoreIfUnbound(() => looked(config.name, made, call)),
     )
     return [...findings, ...heardFindings(config.name, heard)]
   } catch (error) {
@@ -71,7 +70,7 @@ async function looked(name: string, provider: Provider, call: Call): Promise<Fin
   if (newest === undefined) {
     throw new KmsError('no version of the key may encrypt and decrypt', { code: 'key_unavailable' })
   }
-  await roundTrip(provider, newest.label, call)
+  await roundTrip(alone(name, provider), newest.label, randomBytes, call)
   const remarks = (await provider.examine?.(call)) ?? []
   const skew = serviceTime === undefined ? 0 : serviceTime - before
   return [
@@ -88,18 +87,6 @@ async function looked(name: string, provider: Provider, call: Call): Promise<Fin
       todo: 'See that the time service of the node works (chronyc tracking, timedatectl).',
     }),
   ]
-}
-
-async function roundTrip(provider: Provider, version: string, call: Call): Promise<void> {
-  const plaintext = randomBytes(SEED_BYTES)
-  const associatedData = randomBytes(DIGEST_BYTES)
-  const [wrapped] = await provider.wrap(version, [{ plaintext, associatedData }], call)
-  if (wrapped?.ok !== true) throw wrapped?.error ?? new KmsError('no answer', { code: 'protocol' })
-  const [opened] = await provider.unwrap([{ version, bytes: wrapped.value, associatedData }], call)
-  if (opened?.ok !== true) throw opened?.error ?? new KmsError('no answer', { code: 'protocol' })
-  if (!plaintext.equals(opened.value)) {
-    throw new KmsError('what it opens is not what it was given', { code: 'protocol' })
-  }
 }
 
 function unusable(name: string, { code, message }: KmsError): Finding {
