@@ -22,8 +22,17 @@ import { Transport } from '../http/transport.ts'
 import type { Clock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
-import type { Call, KeyState, Outcome, Plain, Provider, Remark, Wrapped } from '../kms/provider.ts'
+import type { Call, KeyState, Plain, Provider, Remark, Wrapped } from '../kms/provider.ts'
 import { BatchSizes } from './vault_batches.ts'
+import {
+  bindingRemarks,
+  DIGEST_BYTES,
+  noSuchVersion,
+  readLabel,
+  trialItem,
+  VaultBinding,
+  wrapItem,
+} from './vault_binding.ts'
 import { addressesOf, type VaultConfig } from './vault_config.ts'
 import { transitError } from './vault_errors.ts'
 import { examineTransit } from './vault_examine.ts'
@@ -38,13 +47,11 @@ import {
   type BatchResult,
   batchAnswer,
   checkKey,
-  decryptItem,
-  encryptItem,
   keyAnswer,
-  plaintextOf,
   versionsOf,
   wrapOf,
 } from './vault_transit.ts'
+import { unwrapAll } from './vault_unwrapping.ts'
 
 export interface VaultDeps {
   readonly clock: Clock
@@ -64,11 +71,6 @@ export function createVaultProvider(config: VaultConfig, deps: VaultDeps): Provi
 
 class VaultProvider implements Provider {
   readonly id: string
-  readonly limits = {
-    plaintextBytes: MAX_PLAINTEXT_BYTES,
-    overheadBytes: OVERHEAD_BYTES,
-    batchItems: BatchSizes.MAX_ITEMS,
-  }
   readonly #config: VaultConfig
   readonly #transport: Transport
   readonly #cluster: VaultCluster
@@ -76,6 +78,7 @@ class VaultProvider implements Provider {
   readonly #tokens: TokenSource
   readonly #settings: VaultSettings
   readonly #sizes: BatchSizes
+  readonly #binding: VaultBinding
 
   constructor(config: VaultConfig, { clock, events, requestTimeoutMs, onSettings }: VaultDeps) {
     const { namespace, mount = 'transit', key, tls, proxy, auth, name } = config
@@ -95,11 +98,20 @@ class VaultProvider implements Provider {
     })
     this.#tokens = new TokenSource(login, { ...deps, requestTimeoutMs })
     this.#sizes = new BatchSizes(name, events)
+    this.#binding = new VaultBinding({ name, clock, events })
     this.#settings = new VaultSettings(config, {
       events,
       read: (call) => this.#readSettings(call),
       onChange: (settings) => onSettings?.(settings),
     })
+  }
+
+  get limits() {
+    return {
+      plaintextBytes: MAX_PLAINTEXT_BYTES,
+      overheadBytes: OVERHEAD_BYTES + (this.#binding.inside ? DIGEST_BYTES : 0),
+      batchItems: BatchSizes.MAX_ITEMS,
+    }
   }
 
   async keyState(call: Call): Promise<KeyState> {
@@ -111,16 +123,32 @@ class VaultProvider implements Provider {
       this.#settings.refresh(call),
     ])
     checkKey(body.data, key)
-    return { selectable: true, serviceTime, versions: versionsOf(body.data) }
+    const { note } = this.#binding
+    const versions = this.#binding.labelled(versionsOf(body.data))
+    return { selectable: true, serviceTime, versions, note }
   }
 
-  wrap(version: string, items: readonly Plain[], call: Call) {
-    const input = items.map((item) => encryptItem(version, item))
-    return this.#batches('encrypt', input, call, (result) => wrapOf(result, version))
+  async wrap(name: string, items: readonly Plain[], call: Call) {
+    const label = readLabel(name)
+    if (label === undefined) throw noSuchVersion()
+    const input = items.map((item) => wrapItem(label, item))
+    const place = await this.#settings.place(call)
+    const results = await this.#sizes.run(input, async (chunk) => {
+      const all = await this.#batch('encrypt', place, [...chunk, trialItem(label.version)], call)
+      return this.#binding.withoutTrial(all, label)
+    })
+    return results.map((result) => wrapOf(result, label.version))
   }
 
-  unwrap(items: readonly Wrapped[], call: Call) {
-    return this.#batches('decrypt', items.map(decryptItem), call, plaintextOf)
+  async unwrap(items: readonly Wrapped[], call: Call) {
+    const place = await this.#settings.place(call)
+    return await unwrapAll(items, {
+      name: this.#config.name,
+      binding: this.#binding,
+      allowUnbound: this.#config.allowUnboundDecrypt,
+      decrypt: (input) =>
+        this.#sizes.run(input, (chunk) => this.#batch('decrypt', place, chunk, call)),
+    })
   }
 
   describe() {
@@ -135,7 +163,9 @@ class VaultProvider implements Provider {
 
   async examine(call: Call): Promise<readonly Remark[]> {
     const place = await this.#settings.place(call)
-    return await examineTransit(place, {
+    const { inside } = this.#binding
+    const allowUnbound = this.#config.allowUnboundDecrypt
+    const remarks = await examineTransit(place, {
       read: (request) => this.#withToken(request, call),
       // A refusal is an answer here, and no reason to log in again.
       statusOf: (path) =>
@@ -144,22 +174,12 @@ class VaultProvider implements Provider {
           return await this.#api.request(request, call).then(() => 200, statusIn)
         }, call),
     })
+    return [...bindingRemarks({ inside, allowUnbound }), ...remarks]
   }
 
   async close(): Promise<void> {
     this.#tokens.close()
     await this.#transport.close()
-  }
-
-  async #batches(
-    action: 'encrypt' | 'decrypt',
-    input: readonly object[],
-    call: Call,
-    read: (result: BatchResult) => Outcome<Uint8Array>,
-  ): Promise<readonly Outcome<Uint8Array>[]> {
-    const place = await this.#settings.place(call)
-    const results = await this.#sizes.run(input, (chunk) => this.#batch(action, place, chunk, call))
-    return results.map(read)
   }
 
   async #batch(
@@ -171,7 +191,8 @@ class VaultProvider implements Provider {
     const request = {
       method: 'POST',
       path: `${mount}/${action}/${key}`,
-      body: { batch_input: chunk },
+      // A bad item, which a trial always is, is no failure of the service: proxies in between need not see one.
+      body: { batch_input: chunk, partial_failure_response_code: 200 },
       schema: batchAnswer,
       accept: [200, 400, 500],
     } as const

@@ -47,6 +47,15 @@ export const vaultConfig = v.pipe(
       ),
       false,
     ),
+    allowUnboundDecrypt: v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description(
+          'Opens wraps that nothing was bound to, as versions before this option made them on Vault before 1.13',
+        ),
+      ),
+      false,
+    ),
     namespace: v.optional(
       v.pipe(vaultPath, v.description('Namespace of the key, and of the login')),
     ),

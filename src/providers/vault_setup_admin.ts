@@ -10,7 +10,9 @@ import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { SetupInput } from './vault_setup_input.ts'
 
-export type Body = Readonly<Record<string, string | boolean | readonly string[]>>
+export type Body = Readonly<
+  Record<string, string | number | boolean | readonly (string | object)[]>
+>
 
 export interface VaultAdmin {
   /** The `data` of an answer; nothing where there is no such thing. */

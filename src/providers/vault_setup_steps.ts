@@ -1,14 +1,22 @@
 /** The steps of setting up a key service that all logins share, in their order. @module */
 
 import * as v from 'valibot'
-import type { Body } from './vault_setup_admin.ts'
+import { succeeded, trialItem } from './vault_binding.ts'
+import type { Body, VaultAdmin } from './vault_setup_admin.ts'
 import { authSteps } from './vault_setup_auth.ts'
 import type { Setup } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
 import { policyText, samePolicy } from './vault_setup_policy.ts'
 import { commandLine, word, writeCommand } from './vault_setup_shell.ts'
 import type { SetupStep } from './vault_setup_step.ts'
-import { faultOf, keyAnswer } from './vault_transit.ts'
+import {
+  batchAnswer,
+  encryptItem,
+  faultOf,
+  keyAnswer,
+  type TransitKey,
+  versionsOf,
+} from './vault_transit.ts'
 
 const KEY: Body = {
   type: 'aes256-gcm96',
@@ -51,14 +59,33 @@ function keyStep({ cli, input: { mount, key } }: Setup): SetupStep {
       const found = await admin.read(path, existingKey)
       if (found === undefined) return { state: 'make', detail: String(KEY['type']) }
       const fault = faultOf(found)
-      if (fault === undefined)
-        return { state: 'ok', detail: [found.type, ...risksOf(found)].join(', ') }
+      if (fault === undefined) {
+        const heeds = await heedsAssociatedData(admin, `${mount}/encrypt/${key}`, found)
+        return { state: 'ok', detail: [found.type, ...risksOf(found), ...heeds].join(', ') }
+      }
       return { state: 'refused', detail: `it ${fault}: name another key in the config` }
     },
     async apply(admin) {
       await admin.write(path, KEY, v.unknown())
     },
   }
+}
+
+/** Seen by encrypting a zero byte, which changes nothing; nothing where all is well. */
+async function heedsAssociatedData(
+  admin: VaultAdmin,
+  path: string,
+  key: TransitKey,
+): Promise<string[]> {
+  const version = Number(versionsOf(key).at(-1)?.label)
+  const items = [encryptItem(version, Uint8Array.of(0), undefined), trialItem(version)]
+  const body = { batch_input: items, partial_failure_response_code: 200 }
+  const [, trial = {}] = (await admin.write(path, body, batchAnswer)).data.batch_results
+  return succeeded(trial)
+    ? [
+        'but the service ignores associated data, as Vault before 1.13 does: wraps will be bound inside their plaintext',
+      ]
+    : []
 }
 
 /** What nobody but the operator may decide, and two of which cannot be undone. */

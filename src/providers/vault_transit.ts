@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
-import type { KeyState, Outcome, Plain, Wrapped } from '../kms/provider.ts'
+import type { KeyVersion, Outcome } from '../kms/provider.ts'
 import { transitError } from './vault_errors.ts'
 
 /** The types that bind associated data. */
@@ -48,22 +48,30 @@ export const keyAnswer = v.object({
 })
 export type TransitKey = v.InferOutput<typeof keyAnswer>['data']
 
-export function encryptItem(version: string, { plaintext, associatedData }: Plain): object {
-  return {
-    plaintext: base64(plaintext),
-    associated_data: base64(associatedData),
-    key_version: Number(version),
-  }
+/** @param associatedData undefined where the service is to bind nothing */
+export function encryptItem(
+  version: number,
+  plaintext: Uint8Array,
+  associatedData: Uint8Array | undefined,
+): object {
+  const item = { plaintext: base64(plaintext), key_version: version }
+  if (associatedData === undefined) return item
+  return { ...item, associated_data: base64(associatedData) }
 }
 
-export function decryptItem({ version, bytes, associatedData }: Wrapped): object {
+/** @param associatedData undefined for what the service bound nothing to */
+export function decryptItem(
+  version: number | string,
+  bytes: Uint8Array,
+  associatedData: Uint8Array | undefined,
+): object {
   const ciphertext = `vault:v${version}:${base64(bytes)}`
   if (associatedData === undefined) return { ciphertext }
   return { ciphertext, associated_data: base64(associatedData) }
 }
 
 /** The ciphertext of a result, without what stands before its bytes. */
-export function wrapOf({ ciphertext, error }: BatchResult, version: string): Outcome<Uint8Array> {
+export function wrapOf({ ciphertext, error }: BatchResult, version: number): Outcome<Uint8Array> {
   if (error !== undefined && error !== '') return refused(error)
   const prefix = `vault:v${version}:`
   if (ciphertext?.startsWith(prefix) !== true) {
@@ -86,7 +94,7 @@ export function checkKey(data: TransitKey, key: string): void {
   throw new KmsError(`Transit key "${key}" ${wrong}`, { code: 'key_unavailable' })
 }
 
-export function versionsOf(data: TransitKey): KeyState['versions'] {
+export function versionsOf(data: TransitKey): KeyVersion[] {
   const { keys, min_encryption_version, min_decryption_version } = data
   // 0 means that only the newest version encrypts by default; any usable one may be named.
   const lowest = Math.max(min_encryption_version, min_decryption_version)

@@ -81,6 +81,11 @@ function json(response: ServerResponse, status: number, body: unknown, headers =
   response.end(JSON.stringify(body))
 }
 
+/** What a service that heeds associated data answers: it refuses the trial. */
+function encrypted(...results: readonly object[]) {
+  return { data: { batch_results: [...results, { error: 'illegal base64 data' }] } }
+}
+
 function codeOf(outcome: Outcome<Uint8Array> | undefined): string {
   if (outcome === undefined) return 'missing'
   return outcome.ok ? 'ok' : outcome.error.code
@@ -90,7 +95,7 @@ test('wrap() names the version, binds the digest, keeps only the raw bytes, and 
   const raw = Buffer.from('what the service made')
   const ciphertext = `vault:v3:${raw.toString('base64')}`
   await using one = await setup(
-    (_request, response) => json(response, 200, { data: { batch_results: [{ ciphertext }] } }),
+    (_request, response) => json(response, 200, encrypted({ ciphertext })),
     { namespace: 'admin/team', mount: 'kv/transit' },
   )
 
@@ -110,7 +115,10 @@ test('wrap() names the version, binds the digest, keeps only the raw bytes, and 
         associated_data: ITEM.associatedData.toString('base64'),
         key_version: 3,
       },
+      // The trial: only who reads associated data finds it wrong.
+      { plaintext: 'AA==', key_version: 3, associated_data: '!' },
     ],
+    partial_failure_response_code: 200,
   })
 })
 
@@ -213,9 +221,7 @@ const RESULTS: readonly [string, object, string][] = [
 ]
 for (const [what, result, code] of RESULTS) {
   test(`a wrap that came back with ${what} is ${code}`, async () => {
-    await using one = await setup((_request, response) =>
-      json(response, 200, { data: { batch_results: [result] } }),
-    )
+    await using one = await setup((_request, response) => json(response, 200, encrypted(result)))
 
     const [outcome] = await one.limited((call) => one.provider.wrap('1', [ITEM], call))
 
@@ -231,8 +237,12 @@ test('unwrap() lets the error decide, whatever the plaintext beside it says', as
     { plaintext: '', error: 'ciphertext or signature version is disallowed by policy (too old)' },
     { plaintext: '', error: "missing 'context' for key derivation; the key was created so" },
   ]
+  const refused = { plaintext: '', error: 'cipher: message authentication failed' }
   await using one = await setup((_request, response) =>
-    json(response, 400, { data: { batch_results } }),
+    // Each is also tried under other associated data, as long as the service was not seen to heed them.
+    json(response, 400, {
+      data: { batch_results: batch_results.flatMap((one) => [one, refused]) },
+    }),
   )
   const item = { version: '1', bytes: Buffer.from('x'), associatedData: ITEM.associatedData }
 
@@ -247,11 +257,11 @@ test('unwrap() lets the error decide, whatever the plaintext beside it says', as
   ])
 })
 
-test('300 items leave as batches of 128', async () => {
+test('300 items leave as batches of 128, with the trial in each', async () => {
   await using one = await setup(({ body }, response) => {
     const { length } = body['batch_input'] as unknown[]
-    const batch_results = Array.from({ length }, () => ({ ciphertext: 'vault:v1:AAAA' }))
-    json(response, 200, { data: { batch_results } })
+    const results = Array.from({ length: length - 1 }, () => ({ ciphertext: 'vault:v1:AAAA' }))
+    json(response, 200, encrypted(...results))
   })
 
   const outcomes = await one.limited((call) =>
@@ -268,7 +278,7 @@ test('300 items leave as batches of 128', async () => {
     .map(({ body }) => (body['batch_input'] as unknown[]).length)
   assert.equal(
     sizes.sort((a, b) => a - b),
-    [44, 128, 128],
+    [45, 129, 129],
   )
 })
 
@@ -302,7 +312,7 @@ test('a connection that dies under a request is tried once more', async () => {
     if (deaths > 0) {
       deaths -= 1
       socket.destroy()
-    } else json(response, 200, { data: { batch_results: [{ ciphertext: 'vault:v1:AAAA' }] } })
+    } else json(response, 200, encrypted({ ciphertext: 'vault:v1:AAAA' }))
   })
 
   const [outcome] = await one.limited((call) => one.provider.wrap('1', [ITEM], call))
