@@ -6,9 +6,10 @@
  */
 
 import process from 'node:process'
+import { setImmediate } from 'node:timers'
 import { inspect } from 'node:util'
 import type { Io } from './cli/io.ts'
-import { EXIT } from './cli/output.ts'
+import { EXIT, reasonOf } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
 import { askHidden } from './cli/terminal.ts'
 
@@ -29,14 +30,20 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   })
 }
 
-// Whoever reads the output may have seen enough, such as head.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit(EXIT.ok)
+  // Whoever reads the output may have seen enough, such as head.
+  if (error.code === 'EPIPE') process.exit(EXIT.ok)
+  process.stderr.write(`trousseau: Cannot write standard output: ${reasonOf(error)}\n`)
+  process.exit(EXIT.failure)
 })
+
+/** Settles after the error, if there was one: it comes before the turn is over. */
+const outTaken = () =>
+  new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)))
 
 const io: Io = {
   out: (text) => process.stdout.write(text),
+  outTaken,
   err: (text) => process.stderr.write(text),
   color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
   showsProgress: process.stderr.isTTY === true,
@@ -47,4 +54,5 @@ const io: Io = {
   environment: process.env,
 }
 const code = await runProgram(process.argv.slice(2), io)
-process.stdout.write('', () => process.exit(code))
+await outTaken()
+process.exit(code)

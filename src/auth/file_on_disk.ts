@@ -6,7 +6,7 @@
  * @module
  */
 
-import { constants, open } from 'node:fs/promises'
+import { chmod, constants, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { systemCodeOf } from '../kms/errors.ts'
 
@@ -15,6 +15,21 @@ const REFUSED = 'ERR_ACCESS_DENIED'
 
 /** Opens a file that must not be there yet. */
 export const NEW_ON_DISK: number = O_WRONLY | O_CREAT | O_EXCL | O_SYNC
+
+/** A new file with the whole text, or none: what cannot be written whole leaves nothing behind. */
+export async function writeNewFile(path: string, text: string, mode: number): Promise<void> {
+  const file = await open(path, NEW_ON_DISK, mode)
+  try {
+    // Whatever the umask took away.
+    await chmod(path, mode)
+    await file.writeFile(text)
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
+  } finally {
+    await file.close()
+  }
+}
 
 /** Until a name that came by a link or a rename is on disk, a power failure may take it back. */
 export async function nameOnDisk(path: string): Promise<void> {

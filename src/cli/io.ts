@@ -3,6 +3,8 @@
 export interface Io {
   /** Standard output. */
   out(text: string): void
+  /** Settles when standard output has taken all of it; where it cannot, the process has ended with an error. */
+  outTaken(): Promise<void>
   /** Standard error. */
   err(text: string): void
   /** Whether standard output is a terminal that shows colours. */

@@ -6,9 +6,8 @@
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
+import { writeNewFile } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 import { EXIT } from './output.ts'
@@ -53,12 +52,7 @@ function newKey(type: LoginKeyType): KeyObject {
 
 async function write(path: string, pem: string): Promise<void> {
   try {
-    const file = await open(path, NEW_ON_DISK, MODE)
-    try {
-      await file.writeFile(pem)
-    } finally {
-      await file.close()
-    }
+    await writeNewFile(path, pem, MODE)
   } catch (cause) {
     const { code = 'unknown error' } = cause as NodeJS.ErrnoException
     const why =

@@ -94,6 +94,7 @@ export class MigrateState {
       await writeFile(`${path}.new`, `${JSON.stringify(this.#state)}\n`, { mode: 0o600 })
       await rename(`${path}.new`, path)
     } catch (cause) {
+      await rm(`${path}.new`, { force: true })
       throw refused(path, `cannot be written (${systemCodeOf(cause) ?? 'unknown error'})`, cause)
     }
   }

@@ -21,6 +21,12 @@ export interface RecoverExportOptions extends StorageFlags, KeyOptions, Selectio
   readonly json: boolean
 }
 
+interface Sink {
+  write(text: string): Promise<void> | void
+  /** Settles when all of it is kept. */
+  keep(): Promise<void>
+}
+
 interface Form {
   readonly start: string
   readonly between: string
@@ -45,8 +51,8 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
   try {
     const { source } = storage
     const progress = new Progress(io, source.count)
-    const toStdout = { write: (text: string) => io.out(text) }
-    const out = new Manifests(options.json ? JSON_LIST : YAML, file ?? toStdout)
+    const sink: Sink = file ?? { write: (text) => io.out(text), keep: () => io.outTaken() }
+    const out = new Manifests(options.json ? JSON_LIST : YAML, sink)
     const selected = (found: Found) => isSelected(found, options)
     const wanted = pagesOf(source, options.prefix, selected, progress)
     for await (const outcome of outcomesOf(wanted, keys.opener)) {
@@ -58,7 +64,7 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
     progress.clear()
     if (out.exported + out.left === 0) throw nothingFound(options)
     await out.end()
-    if (out.exported > 0) await file?.keep()
+    if (out.exported > 0) await sink.keep()
     tell(out, file?.path, source.revision, io)
     return out.left + out.differing === 0 ? EXIT.ok : EXIT.unhealthy
   } finally {
@@ -80,9 +86,9 @@ class Manifests {
   /** Exported, but not readable for an API server. */
   differing = 0
   readonly #form: Form
-  readonly #out: { write(text: string): Promise<void> | void }
+  readonly #out: Sink
 
-  constructor(form: Form, out: { write(text: string): Promise<void> | void }) {
+  constructor(form: Form, out: Sink) {
     this.#form = form
     this.#out = out
   }

@@ -6,10 +6,10 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
+import { writeNewFile } from '../auth/file_on_disk.ts'
 import type { SavedState, StateStore } from '../kms/state.ts'
 
 const FILE_NAME = 'state.json'
@@ -47,21 +47,12 @@ export function createStateFile(folder: string): StateStore {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       const draft = `${path}.${randomBytes(6).toString('hex')}.new`
       try {
-        await writeWhole(draft, `${JSON.stringify({ format: 2, ...state })}\n`)
+        await writeNewFile(draft, `${JSON.stringify({ format: 2, ...state })}\n`, 0o600)
         await rename(draft, path)
       } catch (error) {
         await rm(draft, { force: true })
         throw error
       }
     },
-  }
-}
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  const file = await open(path, NEW_ON_DISK, 0o600)
-  try {
-    await file.writeFile(text)
-  } finally {
-    await file.close()
   }
 }

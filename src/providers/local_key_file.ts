@@ -8,11 +8,11 @@
 
 import { Buffer } from 'node:buffer'
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { link, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { link, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import * as v from 'valibot'
-import { NEW_ON_DISK, nameOnDisk } from '../auth/file_on_disk.ts'
+import { nameOnDisk, writeNewFile } from '../auth/file_on_disk.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 
 export const KEY_BYTES = 32
@@ -168,12 +168,7 @@ async function writeDraft(path: string, { id, keys }: LocalKeys): Promise<string
   const checksum = checksumOf(content).toString('hex')
   const draft = `${path}.${randomBytes(6).toString('hex')}.new`
   try {
-    const file = await open(draft, NEW_ON_DISK, FILE_MODE)
-    try {
-      await file.writeFile(`${JSON.stringify({ ...content, checksum }, null, 2)}\n`)
-    } finally {
-      await file.close()
-    }
+    await writeNewFile(draft, `${JSON.stringify({ ...content, checksum }, null, 2)}\n`, FILE_MODE)
   } catch (cause) {
     throw cannot('write into the folder of', path, cause)
   }

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { chmod, lstat, open, readFile, rm, stat } from 'node:fs/promises'
+import { lstat, readFile, rm, stat } from 'node:fs/promises'
 import { CompactEncrypt, compactDecrypt } from 'jose'
-import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
+import { writeNewFile } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { checkSeals, createRecoverySealer } from './annotation.ts'
@@ -165,13 +165,7 @@ async function textOf(path: string): Promise<string> {
 
 async function write(path: string, text: string, mode: number): Promise<void> {
   try {
-    const file = await open(path, NEW_ON_DISK, mode)
-    try {
-      await chmod(path, mode)
-      await file.writeFile(text)
-    } finally {
-      await file.close()
-    }
+    await writeNewFile(path, text, mode)
   } catch (cause) {
     const code = codeOf(cause)
     throw refused(path, code === 'EEXIST' ? PRESENT : `cannot be made (${code})`, cause)

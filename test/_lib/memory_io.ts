@@ -26,6 +26,7 @@ export function memoryIo({
     out(text) {
       out += text
     },
+    outTaken: () => Promise.resolve(),
     err(text) {
       err += text
     },
