@@ -2,8 +2,12 @@
 
 import * as v from 'valibot'
 
-/** A mount or key path: words joined by `/`. */
-export const vaultPath = v.pipe(v.string(), v.regex(/^[\w.-]+(?:\/[\w.-]+)*$/))
+/** A mount, namespace or key path: words joined by `/`, with or without the slash that the service prints at the end. */
+export const vaultPath = v.pipe(
+  v.string(),
+  v.regex(/^[\w.-]+(?:\/[\w.-]+)*\/?$/),
+  v.transform((path) => path.replace(/\/$/, '')),
+)
 
 export const absolutePath = v.pipe(v.string(), v.startsWith('/'))
 

@@ -40,8 +40,8 @@ export const keyAnswer = v.object({
     soft_deleted: v.optional(v.boolean(), false),
     supports_encryption: v.boolean(),
     supports_decryption: v.boolean(),
-    // Objects for asymmetric keys, which are refused by their type.
-    keys: v.record(v.pipe(v.string(), v.digits()), v.unknown()),
+    // Objects for asymmetric keys, and none for hmac: both are refused by their type.
+    keys: v.optional(v.record(v.pipe(v.string(), v.digits()), v.unknown()), {}),
     min_decryption_version: count,
     min_encryption_version: count,
   }),

@@ -126,8 +126,11 @@ test('the id is of namespace, mount and key, never of the address or the name [R
   await using one = await setup(() => undefined, { namespace: 'a/b' })
   await using two = await setup(() => undefined, { id: 'chosen' })
 
+  await using three = await setup(() => undefined, { namespace: 'a/b/', mount: 'transit/' })
+
   assert.is(one.provider.id, 'vault:a/b/transit/k8s-etcd')
   assert.is(two.provider.id, 'chosen')
+  assert.is(three.provider.id, one.provider.id, 'as the service prints them')
 })
 
 const STATUSES: readonly [status: number, code: string][] = [
@@ -373,6 +376,11 @@ test("keyState() sorts versions by number, says what each may do, and gives the 
 
 const WRONG_KEYS: readonly [string, object, RegExp][] = [
   ['of type rsa-4096', { type: 'rsa-4096', keys: { '1': { public_key: 'x' } } }, /rsa-4096/],
+  [
+    'of type hmac, which lists no versions',
+    { type: 'hmac', keys: undefined, supports_encryption: false },
+    /has type hmac.*wanted aes256-gcm96/,
+  ],
   ['derived', { derived: true }, /derived/],
   ['soft-deleted', { soft_deleted: true }, /deleted/],
   ['without encryption', { supports_encryption: false }, /encrypt/],
