@@ -142,7 +142,8 @@ function plainStatus(status: number, text: string): number {
 
 function meaningOf(status: number, text: string): Meaning {
   if (OF_THE_SERVICE.has(status) && !v.is(vaultErrors, text)) {
-    const why = 'not in the words of Vault or OpenBao: is it a proxy or load balancer in between?'
+    const why =
+      'not in the words of Vault or OpenBao: is it a proxy or load balancer in between, or is the path in its address wrong?'
     return { code: 'unavailable', why }
   }
   const known = MEANINGS[plainStatus(status, text)]

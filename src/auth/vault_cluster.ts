@@ -17,6 +17,7 @@ import type { Call } from '../kms/provider.ts'
 import { FirstGood } from './first_good.ts'
 import { pause } from './pause.ts'
 import { isDrSecondary, isLagging, NODE_RANKS, type NodeRole, roleOf } from './vault_node.ts'
+import { isRedirect, redirectedAway, redirectTarget } from './vault_redirect.ts'
 
 export interface VaultClusterDeps {
   readonly clock: Clock
@@ -55,7 +56,6 @@ const NOT_CONNECTED = new Set([
   'EAI_AGAIN',
   'UND_ERR_CONNECT_TIMEOUT',
 ])
-const REDIRECTS = new Set([301, 302, 307, 308])
 
 export class VaultCluster {
   readonly #nodes: readonly Node[]
@@ -154,13 +154,13 @@ export class VaultCluster {
   /** One node, with the waiting that its answer asks for. */
   async #ask(node: Node, request: ClusterRequest, call: Call): Promise<HttpAnswer> {
     const answer = await this.#patiently(node, request, call)
-    if (!REDIRECTS.has(answer.status)) return answer
-    const active = this.#redirected(node, answer)
-    if (active === undefined) throw redirectedAway(answer)
+    if (!isRedirect(answer)) return answer
+    const active = this.#redirected(node, answer, request)
+    if (active === undefined) throw redirectedAway(answer, request.path)
     this.#see(node, 'standby')
     this.#see(active, 'active')
     const next = await this.#patiently(active, request, call)
-    if (REDIRECTS.has(next.status)) throw redirectedAway(next)
+    if (isRedirect(next)) throw redirectedAway(next, request.path)
     return next
   }
 
@@ -208,11 +208,10 @@ export class VaultCluster {
     return this.#deps.clock.monotonic() + ms + RETRY_PAUSE_MS < deadline
   }
 
-  /** Never anybody whom the operator did not name, and never from https to http. */
-  #redirected(from: Node, { header }: HttpAnswer): Node | undefined {
-    const { origin = '' } = locationOf(header('location')) ?? {}
-    if (from.client.address.startsWith('https:') && !origin.startsWith('https:')) return undefined
-    return this.#nodes.find((node) => node !== from && node.client.address === origin)
+  #redirected(from: Node, answer: HttpAnswer, { path }: ClusterRequest): Node | undefined {
+    const addresses = this.#nodes.map(({ client }) => client.address)
+    const target = redirectTarget(answer, path, addresses)
+    return this.#nodes.find((node) => node !== from && node.client.address === target)
   }
 
   #see(node: Node, role: NodeRole): void {
@@ -276,16 +275,4 @@ function neverSent(outcome: Outcome): boolean {
 function consistency(index: string, turn: number): Record<string, string> {
   const forward = turn === 2 ? { 'x-vault-inconsistent': 'forward-active-node' } : {}
   return { 'x-vault-index': index, ...forward }
-}
-
-function locationOf(location: string | undefined): URL | undefined {
-  return location !== undefined && URL.canParse(location) ? new URL(location) : undefined
-}
-
-function redirectedAway({ address, header }: HttpAnswer): KmsError {
-  const host = locationOf(header('location'))?.host.replaceAll(/[^\w.:[\]-]/g, '?') ?? 'nowhere'
-  return new KmsError(
-    `${address} is a standby that redirects to ${host}, which addresses does not name: name every node, by the address that the service itself gives as api_addr`,
-    { code: 'unavailable' },
-  )
 }

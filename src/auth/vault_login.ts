@@ -69,7 +69,8 @@ function endOfRenewal(error: unknown): unknown {
 
 /** Refused credentials come as 400 or 403, a missing mount as 404. */
 function refusedLogin(error: unknown, path: string): unknown {
-  if (!(error instanceof VaultStatusError)) return error
+  // Not the service but something before it spoke: that says nothing of the credentials.
+  if (!(error instanceof VaultStatusError) || error.code === 'unavailable') return error
   const { status } = error
   if (status === 400 || status === 403) {
     return new KmsError(

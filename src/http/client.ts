@@ -8,11 +8,13 @@
 
 import * as v from 'valibot'
 import { KmsError, type KmsErrorCode, systemCodeOf } from '../kms/errors.ts'
+import { partsOfAddress } from './address.ts'
 import { type Exchange, exchange } from './exchange.ts'
 import type { Transport } from './transport.ts'
 
 export interface HttpRequest {
   readonly method: Exchange['method']
+  /** Below the path of the address, where that has one. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   /** JSON, where the headers name no other `content-type`. */
@@ -49,14 +51,17 @@ const STALE = new Set([
 const TLS_FAULT = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|^ERR_(?:TLS|SSL)|^EPROTO$/
 
 export class HttpClient {
-  /** `https://host:port`, `http://host:port` or `unix:///path`. */
+  /** `https://host:port`, `http://host:port`, each maybe with a path, or `unix:///path`. */
   readonly address: string
   readonly #origin: string
+  readonly #base: string
   readonly #transport: Transport
 
   constructor(address: string, transport: Transport) {
+    const { origin, base } = partsOfAddress(address)
     this.address = address
-    this.#origin = address.startsWith('unix://') ? 'http://localhost' : address
+    this.#origin = origin
+    this.#base = base
     this.#transport = transport
   }
 
@@ -90,7 +95,7 @@ export class HttpClient {
     const dispatcher = await this.#transport.dispatcher(this.address)
     const { status, header, text } = await exchange(dispatcher, {
       origin: this.#origin,
-      path,
+      path: `${this.#base}${path}`,
       method,
       headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
       body,

@@ -6,6 +6,7 @@
  */
 
 import { readSecretFile } from '../auth/secret_file.ts'
+import { normalAddress } from '../http/address.ts'
 import { type HttpAnswer, HttpClient } from '../http/client.ts'
 import { Transport } from '../http/transport.ts'
 import type { Clock } from '../kms/clock.ts'
@@ -49,15 +50,14 @@ export function connectKube(
 ): KubeClient {
   const { server, tls } = access
   const transport = new Transport({ provider: 'kube-apiserver', tls, clock, events })
-  const http = new HttpClient(new URL(server).origin, transport)
-  const base = new URL(server).pathname.replace(/\/$/, '')
+  const http = new HttpClient(normalAddress(server), transport)
   return {
     server,
     async send({ method, path, body, contentType = 'application/json', accept, signal }) {
       const limit = AbortSignal.timeout(LIMIT_MS)
       const answer = await http.send({
         method,
-        path: `${base}${path}`,
+        path,
         headers: {
           'content-type': contentType,
           accept: accept ?? 'application/json',

@@ -19,7 +19,10 @@ export const gcpKmsConfig = v.pipe(
     ),
     endpoint: v.optional(
       v.pipe(
-        v.union([v.picklist(['global', 'locational', 'regional']), googleEndpoint]),
+        v.union(
+          [v.picklist(['global', 'locational', 'regional']), googleEndpoint],
+          'global, locational, regional, or https://host without a path',
+        ),
         v.description(
           'global: cloudkms.googleapis.com; locational: L-cloudkms.googleapis.com; regional: cloudkms.L.rep.googleapis.com; or https://host',
         ),

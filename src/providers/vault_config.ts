@@ -3,17 +3,15 @@
 import * as v from 'valibot'
 import { vaultPath } from '../auth/login_fields.ts'
 import { vaultAuth } from '../auth/vault_auth.ts'
+import { normalAddress, SERVICE_ADDRESS, wantedOfAddress } from '../http/address.ts'
 import { proxyConfig, tlsConfig } from './http_fields.ts'
 import { providerFields } from './provider_fields.ts'
 
 const address = v.pipe(
   v.string(),
-  v.regex(
-    /^(?:https?:\/\/[^/?#@\s]+\/?|unix:\/\/\/\S+)$/,
-    'https://host:port without a path, or unix:///path of an agent',
-  ),
-  v.check((text) => text.startsWith('unix:') || URL.canParse(text), 'https://host:port'),
-  v.transform((text) => (text.startsWith('unix:') ? text : new URL(text).origin)),
+  v.regex(SERVICE_ADDRESS, ({ input }) => wantedOfAddress(input)),
+  v.check((text) => !SERVICE_ADDRESS.test(text) || URL.canParse(text), 'https://host:port'),
+  v.transform(normalAddress),
 )
 
 const settingsFrom = v.strictObject({
@@ -31,7 +29,14 @@ export const vaultConfig = v.pipe(
   v.strictObject({
     ...providerFields,
     type: v.literal('vault'),
-    address: v.optional(v.pipe(address, v.description('https://host:port of Vault or OpenBao'))),
+    address: v.optional(
+      v.pipe(
+        address,
+        v.description(
+          'https://host:port of Vault or OpenBao, and the path that it is served under',
+        ),
+      ),
+    ),
     addresses: v.optional(
       v.pipe(
         v.array(address),

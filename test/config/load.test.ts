@@ -357,6 +357,72 @@ for (const [what, text, problem] of [
   })
 }
 
+for (const [address, wanted] of [
+  ['https://gate.example.org/a//vault', /a path without empty parts/],
+  ['https://gate.example.org/a/../vault', /a path without "\." and "\.\."/],
+  ['https://gate.example.org/vault/..', /a path without "\." and "\.\."/],
+  ['https://gate.example.org/%2e%2e/vault', /a path of letters, digits/],
+  ['https://gate.example.org/vault?planted', /without "\?" and "#"/],
+  ['https://gate.example.org/vault#planted', /without "\?" and "#"/],
+  ['https://root:planted@gate.example.org/vault', /without user and password/],
+  ['gate.example.org/vault', /https:\/\/host:port, maybe with a path, or unix:/],
+] as const) {
+  test(`an address such as ${address} is refused, with words that do not quote it`, () => {
+    const [problem = '', ...more] = problems({ ...GOOD, providers: [{ ...VAULT, address }] })
+
+    assert.equal(more, [])
+    assert.match(problem, /^c: providers\.0\.address: wanted /)
+    assert.match(problem, wanted)
+    assert.not.match(problem, /planted|gate/)
+  })
+}
+
+test('an address with a path is taken, with and without a slash at its end, and so is a socket', () => {
+  const addresses = ['https://Gate.example.org:443/eu/vault/', 'unix:///run/agent.sock']
+
+  const { providers } = parseConfig(
+    { ...GOOD, providers: [{ ...VAULT, address: undefined, addresses }] },
+    'c',
+  )
+
+  assert.equal(Object(providers[0]).addresses, [
+    'https://gate.example.org/eu/vault',
+    'unix:///run/agent.sock',
+  ])
+})
+
+for (const [what, change, at] of [
+  ['AWS KMS', { type: 'awskms', key: 'alias/k', region: 'eu-west-1', endpoint: 1 }, 'endpoint'],
+  [
+    'AWS STS',
+    { type: 'awskms', key: 'alias/k', region: 'eu-west-1', stsEndpoint: 1 },
+    'stsEndpoint',
+  ],
+  ['a proxy', { ...VAULT, proxy: { url: 1 } }, 'proxy.url'],
+  [
+    'Google KMS',
+    { type: 'gcpkms', key: 'k', endpoint: 1, auth: { method: 'metadata' } },
+    'endpoint',
+  ],
+  [
+    'a vault of Azure',
+    { type: 'azurekms', vault: 'kv1', key: 'k', endpoints: { vault: 1 }, login: {} },
+    'endpoints.vault',
+  ],
+] as const) {
+  test(`a path in the address of ${what} is refused with words`, () => {
+    const text = JSON.stringify({ name: 'p', ...change }).replace(
+      /:1\b/,
+      ':"https://gate.example.org/kms"',
+    )
+    const content = { ...GOOD, providers: [JSON.parse(text)] }
+
+    const problem = problems(content).find((line) => line.startsWith(`c: providers.0.${at}:`))
+
+    assert.match(problem ?? '', /without (?:a path|credentials or path)/)
+  })
+}
+
 test('loadConfig() says why a file cannot be read', async () => {
   await using folder = await tempFolder()
   const error = await rejection(loadConfig(folder.at('none.yaml')))
