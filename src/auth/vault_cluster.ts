@@ -48,6 +48,8 @@ const MIN_RETRY_AFTER_MS = 50
 const LAGGING_TURNS = 5
 /** A node that answers so cannot serve; another may. */
 const ELSEWHERE = new Set([472, 474, 500, 501, 502, 503, 504, 530])
+/** Standby without an active node, not initialised, removed. */
+const USELESS = new Set([474, 501, 530])
 const NOT_CONNECTED = new Set([
   'ECONNREFUSED',
   'EHOSTUNREACH',
@@ -153,7 +155,7 @@ export class VaultCluster {
 
   /** One node, with the waiting that its answer asks for. */
   async #ask(node: Node, request: ClusterRequest, call: Call): Promise<HttpAnswer> {
-    const answer = await this.#patiently(node, request, call)
+    const answer = await this.#anew(node, request, call)
     if (!isRedirect(answer)) return answer
     const active = this.#redirected(node, answer, request)
     if (active === undefined) throw redirectedAway(answer, request.path)
@@ -162,6 +164,18 @@ export class VaultCluster {
     const next = await this.#patiently(active, request, call)
     if (isRedirect(next)) throw redirectedAway(next, request.path)
     return next
+  }
+
+  /**
+   * Behind one address there may be many nodes, of which a kept connection stays with the one
+   * that was there first: where that serves nothing the request goes over a new connection,
+   * once. Where it is sealed for everybody none is kept, so no request is sent twice.
+   */
+  async #anew(node: Node, request: ClusterRequest, call: Call): Promise<HttpAnswer> {
+    const answer = await this.#patiently(node, request, call)
+    const alone = this.#nodes.length === 1 && request.repeatable !== false
+    if (!alone || !answer.kept || !isElsewhere(answer)) return answer
+    return await this.#patiently(node, request, call)
   }
 
   async #patiently(node: Node, request: ClusterRequest, call: Call): Promise<HttpAnswer> {
@@ -183,7 +197,7 @@ export class VaultCluster {
       this.#index === undefined
         ? request.headers
         : { ...request.headers, ...consistency(this.#index, turn) }
-    const answer = await client.send({ ...request, headers, signal })
+    const answer = await client.send({ ...request, headers, signal, isElsewhere })
     this.#index = answer.header('x-vault-index') ?? this.#index
     return answer
   }
@@ -265,6 +279,13 @@ function isPassing(outcome: Outcome): boolean {
   if (!outcome.ok) return false
   const { status, text } = outcome.answer
   return [500, 502, 503, 504].includes(status) && !text.includes('sealed')
+}
+
+/** This node serves nothing, and says so; waiting does not help. */
+function isElsewhere(answer: HttpAnswer): boolean {
+  const { status, text } = answer
+  if (isRedirect(answer) || isDrSecondary(answer)) return true
+  return USELESS.has(status) || (status === 503 && text.includes('sealed'))
 }
 
 /** There was no connection to send anything on. */

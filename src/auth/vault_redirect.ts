@@ -42,11 +42,17 @@ export function redirectedAway(answer: HttpAnswer, path: string): KmsError {
   const { address, status } = answer
   const to = placeOf(answer)
   const host = to?.host.replaceAll(/[^\w.:[\]-]/g, '?') ?? 'nowhere'
-  const message =
-    to === undefined || isOfVault(to, path)
-      ? `${address} is a standby that redirects to ${host}, which addresses does not name: name every node, by the address that the service itself gives as api_addr`
-      : `${address} answered ${status} with a redirect to ${host}, as a login page or a gateway does and Vault or OpenBao never: see that the address is right, with its path, and that nothing in between wants a login`
-  return new KmsError(message, { code: 'unavailable' })
+  return new KmsError(`${address} ${sayRedirect()}`, { code: 'unavailable' })
+
+  function sayRedirect(): string {
+    if (to !== undefined && !isOfVault(to, path)) {
+      return `answered ${status} with a redirect to ${host}, as a login page or a gateway does and Vault or OpenBao never: see that the address is right, with its path, and that nothing in between wants a login`
+    }
+    if (to?.origin === partsOfAddress(address).origin) {
+      return 'is a standby that redirects to this same address, behind which no active node answers'
+    }
+    return `is a standby that redirects to ${host}, which addresses does not name: name every node, by the address that the service itself gives as api_addr`
+  }
 }
 
 /** Where the redirect leads, without its query. */

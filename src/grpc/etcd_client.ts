@@ -7,7 +7,7 @@
 
 import { Buffer } from 'node:buffer'
 import { isIP } from 'node:net'
-import { checkServerIdentity, type PeerCertificate } from 'node:tls'
+import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls'
 import {
   type ChannelCredentials,
   Client,
@@ -16,6 +16,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
+import { presentedAt } from '../http/presented.ts'
 import { KmsError } from '../kms/errors.ts'
 
 /** PEM each. */
@@ -60,15 +61,14 @@ interface Member {
 
 const AWAY: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED]
 
+const UNTRUSTED = 'its certificate is signed by none of the authorities in --cacert'
+
 /** What OpenSSL, Node and grpc-js say, and what an operator does about it. The first that fits. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, 'nobody listens there'],
   [/ENOTFOUND|EAI_AGAIN|resolution failed/, 'there is no such host'],
   [/has expired|CERT_HAS_EXPIRED|not yet valid/, 'its certificate is not valid at this time'],
-  [
-    /self-signed|unable to (?:get|verify)|UNABLE_TO|SELF_SIGNED/,
-    'its certificate is signed by none of the authorities in --cacert',
-  ],
+  [/self-signed|unable to (?:get|verify)|UNABLE_TO|SELF_SIGNED/, UNTRUSTED],
   [
     /does not match certificate|altnames|ALTNAME/,
     'its certificate is for another name; --server-name says for which',
@@ -102,7 +102,7 @@ export function connectEtcd(options: EtcdClientOptions): EtcdClient {
           return answer instanceof Uint8Array ? answer : refusalOf(answer)
         }
         away.push(member)
-        reasons.push(`${member.endpoint}: ${reasonOf(member.endpoint, answer.details)}`)
+        reasons.push(`${member.endpoint}: ${await reasonAt(member.endpoint, answer.details)}`)
       }
       throw new KmsError(`etcd does not answer: ${reasons.join('; ')}`, { code: 'unavailable' })
     },
@@ -114,11 +114,8 @@ export function connectEtcd(options: EtcdClientOptions): EtcdClient {
 }
 
 function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions): Member {
-  const { protocol, hostname, port } = new URL(endpoint)
-  const secure = protocol === 'https:'
-  // A URL does not keep the port that its scheme has by default.
-  const standard = secure ? '443' : '80'
-  const target = `${hostname}:${port === '' ? standard : port}`
+  const { secure, host, port } = placeOf(endpoint)
+  const target = `${host}:${port}`
   const channel: ClientOptions = {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.enable_http_proxy': 0,
@@ -126,7 +123,7 @@ function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions)
   }
   if (!secure)
     return { endpoint, client: new Client(target, credentials.createInsecure(), channel) }
-  const { name, verify } = identityOf(hostname, tls.serverName)
+  const { name, verify } = identityOf(host, tls.serverName)
   return {
     endpoint,
     client: new Client(target, trusted(tls, verify), {
@@ -134,6 +131,15 @@ function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions)
       ...(name === undefined ? {} : { 'grpc.ssl_target_name_override': name }),
     }),
   }
+}
+
+/** @returns the host as it stands there, with its brackets */
+function placeOf(endpoint: string) {
+  const { protocol, hostname, port } = new URL(endpoint)
+  const secure = protocol === 'https:'
+  // A URL does not keep the port that its scheme has by default.
+  const standard = secure ? 443 : 80
+  return { secure, host: hostname, port: port === '' ? standard : Number(port) }
 }
 
 /** Sent where grpc-js has to send some name, and never compared with anything. */
@@ -158,7 +164,12 @@ function identityOf(
 /** @throws KmsError `request_invalid` where a file is not what it ought to be */
 function trusted({ ca, client }: EtcdTls, verify: VerifyOptions): ChannelCredentials {
   try {
-    return credentials.createSsl(ca ?? null, client?.key ?? null, client?.cert ?? null, verify)
+    if (ca === undefined) {
+      return credentials.createSsl(null, client?.key ?? null, client?.cert ?? null, verify)
+    }
+    // As everywhere else, an issuing authority alone is trusted, which grpc-js has no option for.
+    const context = createSecureContext({ ca, allowPartialTrustChain: true, ...client })
+    return credentials.createFromSecureContext(context, verify)
   } catch (cause) {
     throw new KmsError(
       'Cannot use the certificates for etcd: --cacert and --cert are PEM files of certificates, and --key of the key of the first one in --cert',
@@ -188,6 +199,14 @@ function ask(
 
 function refusalOf({ code, details }: ServiceError): Refusal {
   return { status: status[code] ?? String(code), details }
+}
+
+async function reasonAt(endpoint: string, details: string): Promise<string> {
+  const reason = reasonOf(endpoint, details)
+  if (reason !== UNTRUSTED) return reason
+  const { host, port } = placeOf(endpoint)
+  const names = await presentedAt(host.replace(/^\[(.*)\]$/, '$1'), port)
+  return names === undefined ? reason : `${reason}; it shows ${names}`
 }
 
 function reasonOf(endpoint: string, details: string): string {

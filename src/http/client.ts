@@ -6,10 +6,14 @@
  * @module
  */
 
+import type { Dispatcher } from 'undici'
 import * as v from 'valibot'
-import { KmsError, type KmsErrorCode, systemCodeOf } from '../kms/errors.ts'
+import type { Clock } from '../kms/clock.ts'
+import { KmsError } from '../kms/errors.ts'
 import { partsOfAddress } from './address.ts'
+import type { Connections } from './connections.ts'
 import { type Exchange, exchange } from './exchange.ts'
+import { isStale, isTlsFault, reasonOf } from './reasons.ts'
 import type { Transport } from './transport.ts'
 
 export interface HttpRequest {
@@ -23,6 +27,8 @@ export interface HttpRequest {
   readonly signal: AbortSignal
   /** False where the service must not see it twice. */
   readonly repeatable?: boolean
+  /** Whether an answer says that somebody else serves, beside its status. */
+  readonly isElsewhere?: (answer: HttpAnswer) => boolean
   /** What messages say in place of a path that is nobody's business. */
   readonly shownPath?: string
 }
@@ -31,6 +37,8 @@ export interface HttpAnswer {
   readonly status: number
   /** Who answered. */
   readonly address: string
+  /** It came over a connection that was good before: over a new one somebody else may answer. */
+  readonly kept: boolean
   /** The service's clock in milliseconds since the epoch, by its `Date` header. */
   readonly serviceTime: number | undefined
   /** One header by its name in lower case. */
@@ -39,16 +47,12 @@ export interface HttpAnswer {
   readonly text: string
 }
 
-/** The connection went away under the request, as an idle one does when the service restarts. */
-const STALE = new Set([
-  'UND_ERR_SOCKET',
-  'ECONNRESET',
-  'EPIPE',
-  'UND_ERR_CLOSED',
-  'UND_ERR_DESTROYED',
-])
-/** What a certificate or an authority that was replaced looks like. */
-const TLS_FAULT = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|^ERR_(?:TLS|SSL)|^EPROTO$/
+/** Whoever answers so serves nothing, and somebody else behind the same address may. */
+const SERVES_NOTHING = new Set([472, 474])
+/** How long an answer may take until another connection is tried beside the kept one. */
+const SILENCE_MS = 1_000
+/** Who was waited for so long in vain may be gone. */
+const SUSPICIOUS_MS = 500
 
 export class HttpClient {
   /** `https://host:port`, `http://host:port`, each maybe with a path, or `unix:///path`. */
@@ -66,33 +70,81 @@ export class HttpClient {
   }
 
   /**
-   * A request that met a dying connection is sent once more; so is one that met a
-   * certificate it does not trust, where files have changed since they were read.
+   * The answer, whatever its status. A connection that was kept may lead to somebody who is
+   * gone: where it breaks or stays silent the request is sent once more over a new one, and
+   * so it is where a certificate is not trusted and files have changed since they were read.
+   * After an answer of somebody who serves nothing, too, the next request goes over a new one.
    *
    * @throws KmsError `unavailable`, `protocol`, or the reason of the signal
    */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     try {
-      return await this.#once(request)
-    } catch (error) {
-      if (!(await this.#mayHelp(request, error))) throw this.#translate(request, error)
-    }
-    try {
-      return await this.#once(request)
+      const kept = await this.#transport.connections(this.address)
+      const first = this.#once(request, kept)
+      const alone = request.repeatable === false || !kept.proven
+      if (alone || (await settlesWithin(this.#transport.clock, SILENCE_MS, first))) {
+        return await this.#orAgain(request, first)
+      }
+      kept.renew()
+      return await this.#beside(request, first)
     } catch (error) {
       throw this.#translate(request, error)
     }
   }
 
-  async #mayHelp({ signal, repeatable = true }: HttpRequest, error: unknown): Promise<boolean> {
-    if (signal.aborted) return false
-    const code = systemCodeOf(error) ?? ''
-    if (TLS_FAULT.test(code)) return await this.#transport.refresh()
-    return repeatable && STALE.has(code)
+  async #orAgain(request: HttpRequest, first: Promise<HttpAnswer>): Promise<HttpAnswer> {
+    try {
+      return await first
+    } catch (error) {
+      if (!(await this.#mayHelp(request, error))) throw error
+    }
+    return await this.#once(request, await this.#transport.connections(this.address))
   }
 
-  async #once({ method, path, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
-    const dispatcher = await this.#transport.dispatcher(this.address)
+  /** Over a new connection, while the kept one may still bring the first answer. */
+  async #beside(request: HttpRequest, first: Promise<HttpAnswer>): Promise<HttpAnswer> {
+    const late = new AbortController()
+    const signal = AbortSignal.any([request.signal, late.signal])
+    const second = this.#transport
+      .connections(this.address)
+      .then((connections) => this.#once({ ...request, signal }, connections))
+    try {
+      return await Promise.any([first, second])
+    } catch {
+      return await second
+    } finally {
+      late.abort(new KmsError('Another connection was faster', { code: 'cancelled' }))
+    }
+  }
+
+  async #mayHelp({ signal, repeatable = true }: HttpRequest, error: unknown): Promise<boolean> {
+    if (signal.aborted) return false
+    if (isTlsFault(error)) return await this.#transport.refresh()
+    return repeatable && isStale(error)
+  }
+
+  /** One exchange, and what it tells of the connections. */
+  async #once(request: HttpRequest, connections: Connections): Promise<HttpAnswer> {
+    const { clock } = this.#transport
+    const { proven: kept } = connections
+    const start = clock.monotonic()
+    try {
+      const answer = { ...(await this.#exchange(request, connections.dispatcher)), kept }
+      if (servesNothing(answer) || request.isElsewhere?.(answer) === true) connections.renew()
+      else if (clock.monotonic() - start < SILENCE_MS) connections.proven = true
+      return answer
+    } catch (error) {
+      const waited = clock.monotonic() - start
+      const silent = request.signal.aborted && (isTimeout(request) || waited >= SUSPICIOUS_MS)
+      if (silent || isStale(error)) connections.renew()
+      throw error
+    }
+  }
+
+  async #exchange(
+    { method, path, headers, body, signal }: HttpRequest,
+    dispatcher: Dispatcher,
+  ): Promise<Omit<HttpAnswer, 'kept'>> {
     const { status, header, text } = await exchange(dispatcher, {
       origin: this.#origin,
       path: `${this.#base}${path}`,
@@ -109,12 +161,30 @@ export class HttpClient {
   #translate({ method, path, shownPath, signal }: HttpRequest, error: unknown): KmsError {
     if (signal.aborted && signal.reason instanceof KmsError) return signal.reason
     if (error instanceof KmsError) return error
-    const { code, why } = sayTransport(systemCodeOf(error))
     // A query may hold what nobody else should see.
     const shown = shownPath ?? path.replace(/\?.*/s, '')
-    const message = `${method} ${shown} got no answer from ${this.address}: ${why}`
-    return new KmsError(message, { code, cause: error })
+    const message = `${method} ${shown} got no answer from ${this.address}: ${reasonOf(error)}`
+    return new KmsError(message, { code: 'unavailable', cause: error })
   }
+}
+
+function servesNothing({ status }: HttpAnswer): boolean {
+  return status >= 500 || SERVES_NOTHING.has(status)
+}
+
+function isTimeout({ signal: { reason } }: HttpRequest): boolean {
+  return reason instanceof KmsError && reason.code === 'timeout'
+}
+
+function settlesWithin(clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, () => resolve(false))
+    const settled = () => {
+      cancel()
+      resolve(true)
+    }
+    work.then(settled, settled)
+  })
 }
 
 const anyJson = v.pipe(v.string(), v.parseJson())
@@ -139,33 +209,4 @@ export function parseAnswer<TSchema extends v.GenericSchema>(
   // An issue's message quotes the value it received, so only its path may leave here.
   const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
   throw new KmsError(`${action} answered an unexpected body at ${at}`, { code: 'protocol' })
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connection refused, so nothing listens there',
-  ECONNRESET: 'connection reset',
-  EPIPE: 'connection reset',
-  UND_ERR_SOCKET: 'connection closed by the service',
-  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
-  ETIMEDOUT: 'no connection in time',
-  ENOENT: 'no such socket: is the agent running?',
-  EACCES: 'this process may not open the socket',
-  EHOSTUNREACH: 'no route to the host',
-  ENETUNREACH: 'no route to the network',
-  ENOTFOUND: 'the name does not resolve: check the address and the resolver of the node',
-  EAI_AGAIN: 'the name does not resolve now: check the resolver of the node',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name: check tls.serverName',
-  CERT_HAS_EXPIRED: 'its certificate has expired',
-}
-
-function sayTransport(errno: string | undefined): { code: KmsErrorCode; why: string } {
-  const known = REASONS[errno ?? '']
-  if (known !== undefined) return { code: 'unavailable', why: known }
-  if (TLS_FAULT.test(errno ?? '')) {
-    return {
-      code: 'unavailable',
-      why: 'its certificate is not trusted, or it does not trust ours: check tls.caFile and tls.certFile',
-    }
-  }
-  return { code: 'unavailable', why: errno ?? 'the connection failed; with https check tls.caFile' }
 }

@@ -1,5 +1,6 @@
 /** Which hosts are asked through the proxy. @module */
 
+import { Buffer } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import { BlockList, isIP } from 'node:net'
 import { KmsError } from '../kms/errors.ts'
@@ -35,12 +36,25 @@ function isInside(host: string, rule: string): boolean {
   return list.check(host, family)
 }
 
-/** The header that the proxy wants. */
+/**
+ * The header that the proxy wants, in UTF-8 (RFC 7617). Only the end of the line is no part of
+ * the password, which may have spaces.
+ *
+ * @throws KmsError `unavailable`; the file may be mended while the plugin runs
+ */
 export async function proxyToken({ credentialsFile }: ProxyOptions): Promise<string | undefined> {
   if (credentialsFile === undefined) return undefined
   const text = await readFile(credentialsFile, 'utf8').catch((cause: unknown) => {
     const message = `Cannot read file "${credentialsFile}": check proxy.credentialsFile and its permissions`
     throw new KmsError(message, { code: 'unavailable', cause })
   })
-  return `Basic ${btoa(text.trim())}`
+  const credentials = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '')
+  if (!CREDENTIALS.test(credentials)) {
+    const message = `File "${credentialsFile}" of proxy.credentialsFile cannot be used: wanted one line, user:password`
+    throw new KmsError(message, { code: 'unavailable' })
+  }
+  return `Basic ${Buffer.from(credentials, 'utf8').toString('base64')}`
 }
+
+/** Without control characters, which no proxy takes. */
+const CREDENTIALS = /^[^:\p{Cc}]+:\P{Cc}*$/u

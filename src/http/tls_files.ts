@@ -5,12 +5,11 @@
  * @module
  */
 
-import { createHash, X509Certificate } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
-import { KmsError } from '../kms/errors.ts'
-import type { CertificateKind } from '../kms/events.ts'
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { type Authorities, readAuthorities } from './authorities.ts'
 
 export interface TlsOptions {
   /** PEM of the authorities that may vouch for the service; the runtime's own where absent. */
@@ -31,95 +30,54 @@ export interface TlsOptions {
 export interface TlsMaterial {
   /** Digest of everything below. */
   readonly fingerprint: string
-  readonly ca: readonly string[] | undefined
+  /** Undefined where the runtime's own authorities count. */
+  readonly authorities: Authorities | undefined
   readonly cert: string | undefined
   readonly key: string | undefined
 }
 
-export interface Expiry {
-  readonly kind: CertificateKind
-  /** Milliseconds since the epoch. */
-  readonly notBefore: number
-  readonly notAfter: number
-}
-
-const PEM_NAME = /\.(?:pem|crt|cer)$/
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
-
 /** @throws KmsError `unavailable`; whatever is wrong may be mended while the plugin runs */
 export async function readTlsMaterial(options: TlsOptions): Promise<TlsMaterial> {
   const { caFile, caDir, certFile, keyFile, pem = {} } = options
-  const ca = [
-    ...(pem.ca === undefined ? [] : [pem.ca]),
-    ...(caFile === undefined ? [] : [await read(caFile, 'tls.caFile')]),
-    ...(caDir === undefined ? [] : await readFolder(caDir)),
-  ]
+  const own = caFile === undefined && caDir === undefined && pem.ca === undefined
+  const authorities = own ? undefined : await readAuthorities({ caFile, caDir, text: pem.ca })
   const cert = certFile === undefined ? pem.cert : await read(certFile, 'tls.certFile')
   const key = keyFile === undefined ? (pem.key ?? cert) : await read(keyFile, 'tls.keyFile')
-  const material = {
-    fingerprint: fingerprintOf([...ca, '', cert ?? '', key ?? '']),
-    ca: ca.length === 0 ? undefined : ca,
-    cert,
-    key,
-  }
+  const fingerprint = fingerprintOf([...(authorities?.pem ?? []), '', cert ?? '', key ?? ''])
+  const material = { fingerprint, authorities, cert, key }
   check(material)
   return material
 }
 
-/** The certificate of each kind that ends first, as far as the runtime can read them. */
-export function expiriesOf({ ca, cert }: TlsMaterial): Expiry[] {
-  const authorities = (ca ?? []).flatMap((pem) => expiriesIn(pem, 'authority'))
-  const [firstEnd] = authorities.toSorted((a, b) => a.notAfter - b.notAfter)
-  // What comes after the client's own certificate is its chain.
-  const [client] = expiriesIn(cert ?? '', 'client')
-  return [firstEnd, client].filter((expiry) => expiry !== undefined)
+/** What a connection trusts, without the client's own certificate. */
+export function trustOf({ authorities }: Pick<TlsMaterial, 'authorities'>): SecureContextOptions {
+  if (authorities === undefined) return {}
+  // Whom the operator names is trusted as he stands there, also one that another authority vouches
+  // for: Go's clients take it so, and organisations hand out their issuing authority alone.
+  return { ca: [...authorities.pem], allowPartialTrustChain: true }
 }
 
-function expiriesIn(pem: string, kind: CertificateKind): Expiry[] {
-  return (pem.match(CERTIFICATE) ?? []).flatMap((text) => {
-    try {
-      const { validFrom, validTo } = new X509Certificate(text)
-      return [{ kind, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) }]
-    } catch {
-      // Whether it can be used is judged by check(); this is for warnings alone.
-      return []
-    }
-  })
-}
-
-function check({ ca, cert, key }: TlsMaterial): void {
-  if (ca?.every(isWhole) === false) {
-    throw unusable(
-      'The authorities of tls.caFile or tls.caDir are no PEM certificates, or not whole',
-    )
+/** What a connection shows of itself. */
+export function identityOf({ cert, key }: TlsMaterial): SecureContextOptions {
+  return {
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   }
+}
+
+function check(material: TlsMaterial): void {
   try {
-    createSecureContext({
-      ...(ca === undefined ? {} : { ca: [...ca] }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    })
+    createSecureContext({ ...trustOf(material), ...identityOf(material) })
   } catch (cause) {
-    throw unusable(
-      'TLS files cannot be used: wanted PEM certificates in tls.caFile, and in tls.certFile a certificate whose unencrypted key is in tls.keyFile or in the same file',
-      cause,
-    )
+    throw unusable(`TLS files cannot be used: ${whyOf(systemCodeOf(cause) ?? '')}`, cause)
   }
 }
 
-/** The runtime leaves out what it cannot read, such as the end of a file that is being written. */
-function isWhole(pem: string): boolean {
-  const whole = pem.match(CERTIFICATE)?.length ?? 0
-  return whole > 0 && whole === pem.match(/-----BEGIN /g)?.length
-}
-
-async function readFolder(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((cause: unknown) => {
-    throw unusable(`Cannot read folder "${folder}": check tls.caDir and its permissions`, cause)
-  })
-  const files = names.filter((name) => PEM_NAME.test(name)).sort()
-  if (files.length === 0) throw unusable(`Folder "${folder}" of tls.caDir has no .pem or .crt file`)
-  return await Promise.all(files.map((name) => read(join(folder, name), 'tls.caDir')))
+function whyOf(code: string): string {
+  if (/KEY_TOO_SMALL|KEY_TOO_WEAK/.test(code)) {
+    return 'the key of tls.certFile is too short: wanted RSA of 2048 bits or more, or an elliptic curve'
+  }
+  return 'wanted PEM certificates in tls.caFile, and in tls.certFile a certificate whose unencrypted key is in tls.keyFile or in the same file'
 }
 
 async function read(path: string, what: string): Promise<string> {

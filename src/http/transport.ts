@@ -1,25 +1,23 @@
 /**
- * Connections to one key service: TLS, proxy, and how many are kept open. Made when
- * first needed, so that a CA file that comes late is no reason to exit, and made
- * anew when a file changes; what is under way ends on the old ones. undici is loaded
- * with the first of them: it takes longer than all else, and the sockets answer first.
+ * Connections to one key service, under the files as they are: made when first needed, so
+ * that a CA file that comes late is no reason to exit, and made anew when a file changes;
+ * what is under way ends on the old ones. undici is loaded with the first of them: it
+ * takes longer than all else, and the sockets answer first.
  *
  * @module
  */
 
-import { TLSSocket } from 'node:tls'
-import type { buildConnector, Dispatcher } from 'undici'
+import type { X509Certificate } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../kms/clock.ts'
-import { toKmsError } from '../kms/errors.ts'
+import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink, KmsEvent } from '../kms/events.ts'
-import { goesThroughProxy, type ProxyOptions, proxyToken } from './proxy.ts'
-import {
-  type Expiry,
-  expiriesOf,
-  readTlsMaterial,
-  type TlsMaterial,
-  type TlsOptions,
-} from './tls_files.ts'
+import { sayLeftOut } from './authorities.ts'
+import { poolFor } from './connect.ts'
+import { type Connections, ConnectionTable } from './connections.ts'
+import { authoritiesIn, clientExpiry, type Expiry, endedAmong, expiriesOf } from './expiry.ts'
+import { type ProxyOptions, proxyToken } from './proxy.ts'
+import { readTlsMaterial, type TlsMaterial, type TlsOptions } from './tls_files.ts'
 
 export interface TransportOptions {
   /** The provider's name, for events. */
@@ -30,28 +28,23 @@ export interface TransportOptions {
   readonly events: EventSink
 }
 
-const CONNECTIONS = 8
-/** Vault closes idle connections after five minutes. */
-const KEEP_ALIVE_MS = 60_000
-const CONNECT_TIMEOUT_MS = 2_000
 /** How often files are looked at, while there are requests. */
 const LOOK_MS = 1_000
 const DAY_MS = 86_400_000
 /** A certificate is near its end two weeks before, or in the last tenth of a short life. */
 const NEAR_MS = 14 * DAY_MS
 const NEAR_PART = 0.1
-/** What a dispatcher still has under way when it is replaced may take so long. */
-const FAREWELL_MS = 10_000
 
 /** Connections under one state of the files. */
 interface Generation {
-  readonly undici: typeof import('undici')
   readonly material: TlsMaterial
   readonly proxyToken: string | undefined
-  readonly dispatchers: Map<string, Dispatcher>
+  readonly authorities: readonly X509Certificate[]
+  readonly connections: ConnectionTable
 }
 
 export class Transport {
+  readonly clock: Clock
   readonly #options: TransportOptions
   #generation: Promise<Generation> | undefined
   #lookedAt = 0
@@ -59,8 +52,11 @@ export class Transport {
   #complained: string | undefined
   /** When an expiry was last told, by kind and time. */
   readonly #told = new Map<string, number>()
+  /** The authority that vouched for the last connection. */
+  #vouching: readonly Expiry[] = []
 
   constructor(options: TransportOptions) {
+    this.clock = options.clock
     this.#options = options
     if (options.tls.dangerouslySkipVerification !== true) return
     this.#say(
@@ -71,23 +67,17 @@ export class Transport {
   }
 
   /**
-   * @param address `https://host:port`, `http://host:port` or `unix:///path`
+   * @param address `https://host:port`, `http://host:port`, or `unix:///path`
    * @throws KmsError `unavailable` when a file cannot be used; the next call tries again
    */
-  async dispatcher(address: string): Promise<Dispatcher> {
+  async connections(address: string): Promise<Connections> {
     this.#generation ??= this.#start().catch((error: unknown) => {
       this.#generation = undefined
       throw error
     })
-    const generation = await this.#generation
-    if (this.#options.clock.monotonic() - this.#lookedAt >= LOOK_MS) void this.refresh()
-    const kind = this.#kindOf(address)
-    let dispatcher = generation.dispatchers.get(kind)
-    if (dispatcher === undefined) {
-      dispatcher = this.#connect(kind, generation)
-      generation.dispatchers.set(kind, dispatcher)
-    }
-    return dispatcher
+    const { connections } = await this.#generation
+    if (this.clock.monotonic() - this.#lookedAt >= LOOK_MS) void this.refresh()
+    return connections.to(address)
   }
 
   /** Looks at the files now; true when they changed and connections are made anew. */
@@ -101,22 +91,27 @@ export class Transport {
   async close(): Promise<void> {
     const generation = await this.#generation?.catch(() => undefined)
     this.#generation = undefined
-    for (const dispatcher of generation?.dispatchers.values() ?? []) await dispatcher.destroy()
+    await generation?.connections.destroy()
   }
 
   async #start(): Promise<Generation> {
     const generation = await this.#read()
-    this.#warnOfEnds(expiriesOf(generation.material))
+    this.#warnOfEnds(clientExpiry(generation.material))
+    this.#tellOf(generation)
     return generation
   }
 
   async #read(): Promise<Generation> {
-    const { tls, proxy, clock } = this.#options
-    this.#lookedAt = clock.monotonic()
+    const { tls, proxy } = this.#options
+    this.#lookedAt = this.clock.monotonic()
     const material = await readTlsMaterial(tls)
     const token = proxy === undefined ? undefined : await proxyToken(proxy)
     const undici = await import('undici')
-    return { undici, material, proxyToken: token, dispatchers: new Map() }
+    const authorities = authoritiesIn(material)
+    const onConnected = (socket: TLSSocket) => this.#lookAt(socket, authorities)
+    const way = { undici, tls, material, proxy, proxyToken: token, onConnected }
+    const connections = new ConnectionTable(this.clock, (address) => poolFor(address, way))
+    return { material, proxyToken: token, authorities, connections }
   }
 
   async #look(): Promise<boolean> {
@@ -124,12 +119,14 @@ export class Transport {
     if (current === undefined) return false
     try {
       const next = await this.#read()
+      refuseLoss(current.material, next.material)
       this.#complained = undefined
-      this.#warnOfEnds(expiriesOf(next.material))
+      this.#warnOfEnds([...this.#vouching, ...clientExpiry(next.material)])
       if (isSame(current, next)) return false
       this.#generation = Promise.resolve(next)
       this.#say('info', 'tls_files_changed', `TLS files changed: new connections use them`)
-      this.#retire(current)
+      this.#tellOf(next)
+      current.connections.retire()
       return true
     } catch (error) {
       const known = toKmsError(error)
@@ -146,73 +143,29 @@ export class Transport {
     }
   }
 
-  /** Requests under way end first; whatever hangs is cut. */
-  #retire({ dispatchers }: Generation): void {
-    for (const dispatcher of dispatchers.values()) {
-      const cancel = this.#options.clock.after(FAREWELL_MS, () => void dispatcher.destroy())
-      void dispatcher.close().then(cancel, cancel)
+  /** What is in the files and does not count. */
+  #tellOf({ material, authorities }: Generation): void {
+    const leftOut = material.authorities?.leftOut ?? new Map()
+    if (leftOut.size > 0) {
+      const message = `Not all files in the folder of tls.caDir can be used, and these are left out: ${sayLeftOut(leftOut)}`
+      this.#say('warn', 'authorities_left_out', message)
     }
+    const ended = endedAmong(authorities, this.clock.now())
+    if (ended.length === 0) return
+    const names = ended.map((name) => `"${name}"`).join(', ')
+    this.#say(
+      'info',
+      'authorities_ended',
+      `Authorities in tls.caFile or tls.caDir have ended and vouch for nobody any more: ${names}; take them out when it suits`,
+    )
   }
 
-  /** Addresses of one kind share a dispatcher. */
-  #kindOf(address: string): string {
-    if (address.startsWith('unix://')) return address
-    const { proxy } = this.#options
-    if (proxy === undefined) return 'direct'
-    return goesThroughProxy(new URL(address).hostname, proxy.except) ? 'proxy' : 'direct'
-  }
-
-  #connect(kind: string, { undici, material, proxyToken: token }: Generation): Dispatcher {
-    const { proxy } = this.#options
-    const pool = {
-      connections: CONNECTIONS,
-      pipelining: 1,
-      allowH2: false,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    }
-    const tls = this.#tlsOf(material)
-    if (kind === 'proxy' && proxy !== undefined) {
-      const proxyTls = material.ca === undefined ? {} : { ca: [...material.ca] }
-      const secret = token === undefined ? {} : { token }
-      return new undici.ProxyAgent({
-        ...pool,
-        ...secret,
-        uri: proxy.url,
-        requestTls: tls,
-        proxyTls,
-      })
-    }
-    if (kind === 'direct') {
-      return new undici.Agent({ ...pool, connect: this.#watched(undici.buildConnector(tls)) })
-    }
-    const socketPath = kind.slice('unix://'.length)
-    return new undici.Agent({ ...pool, connect: { socketPath, timeout: CONNECT_TIMEOUT_MS } })
-  }
-
-  #tlsOf({ ca, cert, key }: TlsMaterial): buildConnector.BuildOptions {
-    const { serverName, dangerouslySkipVerification = false } = this.#options.tls
-    return {
-      allowH2: false,
-      timeout: CONNECT_TIMEOUT_MS,
-      minVersion: 'TLSv1.2',
-      rejectUnauthorized: !dangerouslySkipVerification,
-      ...(ca === undefined ? {} : { ca: [...ca] }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-      ...(serverName === undefined ? {} : { servername: serverName }),
-    }
-  }
-
-  /** Connects, and looks at how long the service's certificate is good for. */
-  #watched(connect: buildConnector.connector): buildConnector.connector {
-    return (options, callback) => {
-      connect(options, (...answer) => {
-        const [, socket] = answer
-        if (socket instanceof TLSSocket) this.#warnOfEnds(expiryOf(socket))
-        callback(...answer)
-      })
-    }
+  /** How long the service's certificate and the authority that vouches for it are good for. */
+  #lookAt(socket: TLSSocket, authorities: readonly X509Certificate[]): void {
+    const expiries = expiriesOf(socket, authorities)
+    const vouching = expiries.filter(({ kind }) => kind === 'authority')
+    if (vouching.length > 0) this.#vouching = vouching
+    this.#warnOfEnds(expiries)
   }
 
   /** Tells of every certificate once a day, so that whoever watches sees it in time. */
@@ -246,10 +199,15 @@ function isSame(a: Generation, b: Generation): boolean {
   return a.material.fingerprint === b.material.fingerprint && a.proxyToken === b.proxyToken
 }
 
-/** A resumed session may not show it again. */
-function expiryOf(socket: TLSSocket): Expiry[] {
-  const { valid_from, valid_to } = socket.getPeerCertificate()
-  const notBefore = Date.parse(valid_from)
-  const notAfter = Date.parse(valid_to)
-  return Number.isNaN(notAfter) ? [] : [{ kind: 'server', notBefore, notAfter }]
+/**
+ * A file that counted and is of no use now may be half written.
+ *
+ * @throws KmsError `unavailable`
+ */
+function refuseLoss(before: TlsMaterial, after: TlsMaterial): void {
+  const { leftOut = new Map<string, string>() } = after.authorities ?? {}
+  const lost = (before.authorities?.used ?? []).filter((name) => leftOut.has(name))
+  if (lost.length === 0) return
+  const message = `Folder of tls.caDir: ${sayLeftOut(new Map(lost.map((name) => [name, leftOut.get(name) ?? ''])))}`
+  throw new KmsError(message, { code: 'unavailable' })
 }

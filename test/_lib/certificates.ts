@@ -19,6 +19,26 @@ export interface Validity {
   readonly to: number
 }
 
+export interface CertificateUse {
+  /** Arguments of `openssl req`; a key on a curve where absent. */
+  readonly key?: readonly string[]
+  readonly digest?: 'sha256' | 'sha1'
+  /** Lines as OpenSSL's settings have them; names of loopback where absent. */
+  readonly extensions?: string
+}
+
+const LOOPBACK = 'subjectAltName = IP:127.0.0.1,DNS:localhost'
+/** One that may sign others: an issuing authority below another. */
+export const ISSUING: CertificateUse = {
+  extensions: 'basicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign',
+}
+/** For logins alone, with the names of loopback. */
+export const CLIENT_ONLY: CertificateUse = {
+  extensions: `${LOOPBACK}\nextendedKeyUsage = clientAuth`,
+}
+export const SHORT_KEY: CertificateUse = { key: ['-newkey', 'rsa:1024', '-nodes'] }
+export const SHA1: CertificateUse = { digest: 'sha1' }
+
 /** Writes `<name>.pem` and `<name>-key.pem`. */
 export async function makeAuthority(folder: string, name: string): Promise<CertificateFiles> {
   const files = filesOf(folder, name)
@@ -33,13 +53,15 @@ export async function makeCertificate(
   name: string,
   authority: CertificateFiles,
   validity: Validity = { from: Date.now(), to: Date.now() + TWO_DAYS_MS },
+  use: CertificateUse = {},
 ): Promise<CertificateFiles> {
   const files = filesOf(folder, name)
   const [request, settings] = [join(folder, `${name}.csr`), join(folder, `${name}.cnf`)]
-  await openssl(['req', ...NEW_KEY, '-subj', `/CN=${name}`, '-keyout', files.key, '-out', request])
+  const key = use.key ?? NEW_KEY
+  await openssl(['req', ...key, '-subj', `/CN=${name}`, '-keyout', files.key, '-out', request])
   const index = join(folder, `${name}.index`)
   await writeFile(index, '')
-  await writeFile(settings, authoritySettings(folder, index))
+  await writeFile(settings, authoritySettings(folder, index, use))
   // Only this command of OpenSSL 3.0 takes the times.
   const signing = ['-batch', '-notext', '-cert', authority.cert, '-keyfile', authority.key]
   const times = ['-startdate', utcTime(validity.from), '-enddate', utcTime(validity.to)]
@@ -48,7 +70,11 @@ export async function makeCertificate(
   return files
 }
 
-function authoritySettings(folder: string, index: string): string {
+function authoritySettings(
+  folder: string,
+  index: string,
+  { digest = 'sha256', extensions = LOOPBACK }: CertificateUse,
+): string {
   return `
 [ca]
 default_ca = settings
@@ -56,13 +82,13 @@ default_ca = settings
 database = ${index}
 new_certs_dir = ${folder}
 rand_serial = yes
-default_md = sha256
+default_md = ${digest}
 policy = subject
 x509_extensions = extensions
 [subject]
 commonName = supplied
 [extensions]
-subjectAltName = IP:127.0.0.1,DNS:localhost
+${extensions}
 `
 }
 

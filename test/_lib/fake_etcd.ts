@@ -1,4 +1,4 @@
-/** As much of etcd as reading needs, over plain gRPC, and a memory of what was asked. @module */
+/** As much of etcd as reading needs, over gRPC with or without TLS, and a memory of what was asked. @module */
 
 import { Buffer } from 'node:buffer'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
@@ -17,7 +17,10 @@ export interface FakeEtcd extends AsyncDisposable {
 const PATH = '/etcdserverpb.KV/Range'
 const REVISION = 1_234n
 
-export async function startFakeEtcd(objects: ReadonlyMap<string, Uint8Array>): Promise<FakeEtcd> {
+export async function startFakeEtcd(
+  objects: ReadonlyMap<string, Uint8Array>,
+  tls?: { readonly cert: Buffer; readonly key: Buffer },
+): Promise<FakeEtcd> {
   const requests: RangeRequest[] = []
   const sorted = [...objects]
     .map(([key, value]) => ({ key: Buffer.from(key), value, modRevision: 1n }))
@@ -49,13 +52,17 @@ export async function startFakeEtcd(objects: ReadonlyMap<string, Uint8Array>): P
   } as const
   server.addService({ range: method }, { range })
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
+    const credentials =
+      tls === undefined
+        ? ServerCredentials.createInsecure()
+        : ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }])
+    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => {
       if (error === null) resolve(bound)
       else reject(error)
     })
   })
   return {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: `http${tls === undefined ? '' : 's'}://127.0.0.1:${port}`,
     requests,
     [Symbol.asyncDispose]() {
       server.forceShutdown()

@@ -44,7 +44,15 @@ const test = suite('auth/aws_api', () => {
     send(request: HttpRequest) {
       sent.push(request)
       const header = () => undefined
-      return Promise.resolve({ status: 200, address: '', serviceTime: undefined, header, text: '' })
+      const kept = false
+      return Promise.resolve({
+        status: 200,
+        address: '',
+        kept,
+        serviceTime: undefined,
+        header,
+        text: '',
+      })
     },
   }
   const awsClock = new AwsClock(clock, events, 'aws')
@@ -142,7 +150,8 @@ for (const [status, text, header, name, kind] of [
   [503, '<html>', '', '', 'passing'],
 ] as const) {
   test(`faultOf() reads ${status} ${text}${header} as ${kind}`, () => {
-    const answer = { status, text, address: '', serviceTime: undefined, header: () => header }
+    const about = { address: '', kept: false, serviceTime: undefined }
+    const answer = { status, text, ...about, header: () => header }
 
     assert.equal(faultOf(answer), { name, kind })
   })

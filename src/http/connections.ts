@@ -1,0 +1,73 @@
+/**
+ * The connections to each address, which are kept for a while and never for long: whoever
+ * stands behind an address or a name may change, and a kept connection would stay with
+ * the one that was there first. A name is looked up with each connection that is made.
+ *
+ * @module
+ */
+
+import type { Dispatcher } from 'undici'
+import type { Clock } from '../kms/clock.ts'
+
+export interface Connections {
+  readonly dispatcher: Dispatcher
+  /** Whether it has answered well and in time: a failure may then be of what was kept. */
+  proven: boolean
+  /** From now on new ones are made; what is under way ends on these. */
+  readonly renew: () => void
+}
+
+/** Somebody may have moved while the old place still answers. */
+const MAX_AGE_MS = 300_000
+/** What still is under way on connections that are replaced may take so long. */
+const FAREWELL_MS = 10_000
+
+interface Kept extends Connections {
+  readonly since: number
+}
+
+export class ConnectionTable {
+  readonly #clock: Clock
+  readonly #open: (address: string) => Dispatcher
+  readonly #kept = new Map<string, Kept>()
+
+  constructor(clock: Clock, open: (address: string) => Dispatcher) {
+    this.#clock = clock
+    this.#open = open
+  }
+
+  /** Those to use now. */
+  to(address: string): Connections {
+    const known = this.#kept.get(address)
+    if (known !== undefined && this.#clock.monotonic() - known.since < MAX_AGE_MS) return known
+    known?.renew()
+    const made: Kept = {
+      dispatcher: this.#open(address),
+      proven: false,
+      since: this.#clock.monotonic(),
+      renew: () => {
+        if (this.#kept.get(address) !== made) return
+        this.#kept.delete(address)
+        this.#retire(made)
+      },
+    }
+    this.#kept.set(address, made)
+    return made
+  }
+
+  /** Requests under way end first. */
+  retire(): void {
+    for (const { renew } of [...this.#kept.values()]) renew()
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([...this.#kept.values()].map(({ dispatcher }) => dispatcher.destroy()))
+    this.#kept.clear()
+  }
+
+  /** Whatever hangs is cut. */
+  #retire({ dispatcher }: Connections): void {
+    const cancel = this.#clock.after(FAREWELL_MS, () => void dispatcher.destroy())
+    void dispatcher.close().then(cancel, cancel)
+  }
+}
