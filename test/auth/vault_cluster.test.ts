@@ -14,6 +14,7 @@ import { systemClock } from '../../src/kms/clock.ts'
 import { type KmsErrorCode, toKmsError } from '../../src/kms/errors.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
+import { startBalancer } from '../_lib/balancer.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import {
   badGateway,
@@ -33,9 +34,11 @@ const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc
 const ENCRYPT = 'transit/encrypt'
 const test = suite('auth/vault_cluster', () => ({}))
 
-async function setup(options: FakeVaultOptions = {}, change: object = {}) {
+/** @param startFront starts what stands before the first node, and is the only address then */
+async function setup(options: FakeVaultOptions = {}, startFront?: typeof startBalancer) {
   const folder = await tempFolder()
   const cluster = await startFakeVault(options)
+  const front = await startFront?.(cluster.node(0).address)
   const approle = await cluster.setupApprole(folder.path)
   const { address: _, ...fields } = approle.provider
   const events = new RecordedEvents()
@@ -44,9 +47,8 @@ async function setup(options: FakeVaultOptions = {}, change: object = {}) {
     type: 'vault',
     ...fields,
     ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
-    addresses: cluster.addresses,
+    addresses: front === undefined ? cluster.addresses : [front.address],
     allowInsecureHttp: true,
-    ...change,
   })
   const deps = { clock: systemClock, events, requestTimeoutMs: LIMIT_MS }
   const provider = createVaultProvider(config, deps)
@@ -60,6 +62,7 @@ async function setup(options: FakeVaultOptions = {}, change: object = {}) {
     )
   return {
     cluster,
+    front,
     events,
     provider,
     logins: () => events.of('token').filter(({ action }) => action === 'login').length,
@@ -77,6 +80,7 @@ async function setup(options: FakeVaultOptions = {}, change: object = {}) {
     },
     async [Symbol.asyncDispose]() {
       await provider.close()
+      await front?.[Symbol.asyncDispose]()
       await cluster[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
@@ -99,7 +103,7 @@ interface Trouble {
   readonly times?: number
   readonly code: KmsErrorCode | 'ok'
   readonly says?: RegExp
-  /** How often the node is asked to encrypt. */
+  /** How often the node is asked to encrypt, by a request that has a connection which was good before. */
   readonly asked: number
 }
 
@@ -160,21 +164,21 @@ const TROUBLES: readonly Trouble[] = [
     fault: json(503, 'Vault is sealed'),
     code: 'unavailable',
     says: /sealed: unseal it/,
-    asked: 1,
+    asked: 2,
   },
   {
     what: '472 of a disaster recovery secondary',
     fault: json(472, 'this node is a DR secondary'),
     code: 'unavailable',
     says: /disaster recovery/,
-    asked: 1,
+    asked: 2,
   },
   {
     what: '400 of a disaster recovery secondary',
     fault: json(400, 'path disabled in replication DR secondary mode'),
     code: 'unavailable',
     says: /disaster recovery/,
-    asked: 1,
+    asked: 2,
   },
   { what: '404 of a proxy', fault: html(404), code: 'unavailable', says: /proxy/, asked: 1 },
   { what: '403 of a proxy', fault: html(403), code: 'unavailable', says: /proxy/, asked: 1 },
@@ -205,8 +209,13 @@ const TROUBLES: readonly Trouble[] = [
     says: /longer than/,
     asked: 1,
   },
-  { what: 'silence', fault: { kind: 'hang' }, code: 'timeout', asked: 1 },
-  { what: 'silence after half a body', fault: { kind: 'stalledBody' }, code: 'timeout', asked: 1 },
+  { what: 'silence', fault: { kind: 'hang' }, code: 'timeout', asked: 2 },
+  {
+    what: 'silence after half a body',
+    fault: { kind: 'stalledBody' },
+    code: 'timeout',
+    asked: 2,
+  },
   { what: 'a slow answer', fault: { kind: 'slow', ms: 300 }, code: 'ok', asked: 1 },
 ]
 
@@ -231,6 +240,52 @@ for (const { what, fault, times, code, says = /(?:)/, asked } of TROUBLES) {
     assert.is(encrypts(node).length, asked)
     assert.ok(elapsed < LIMIT_MS + 1_000, `inside the limit: ${elapsed} ms`)
     assert.is(one.logins(), 1)
+  })
+}
+
+for (const [what, fault] of [
+  ['sealed', json(503, 'Vault is sealed')],
+  ['a standby without an active node', json(474)],
+  ['removed from its cluster', json(530)],
+  ['a disaster recovery secondary', json(400, 'path disabled in replication DR secondary mode')],
+  ['silent', { kind: 'hang' }],
+] as const satisfies readonly (readonly [string, Fault])[]) {
+  test(`one node that stays ${what} is asked once by each request, but for the first`, async () => {
+    await using one = await setup()
+    await one.wrap()
+    const node = one.cluster.node(0)
+    const handle = node.fault(fault, { path: ENCRYPT })
+    node.forgetRequests()
+
+    await one.wrap()
+    assert.is(encrypts(node).length, 2)
+    for (let turn = 0; turn < 3; turn += 1) await one.wrap()
+    assert.is(encrypts(node).length, 5)
+
+    handle.release()
+    assert.is((await one.wrap()).code, 'ok')
+  })
+}
+
+for (const [what, fault] of [
+  ['sealed', json(503, 'Vault is sealed')],
+  ['removed from its cluster', json(530)],
+  ['a disaster recovery secondary', json(400, 'path disabled in replication DR secondary mode')],
+  ['silent', { kind: 'hang' }],
+  ['a standby that redirects elsewhere', 'redirect'],
+] as const satisfies readonly (readonly [string, Fault | 'redirect'])[]) {
+  test(`one address, behind which the node of the kept connections is ${what} and another serves: no request fails`, async () => {
+    await using one = await setup({ nodes: 2 }, startBalancer)
+    const [first, second] = [one.cluster.node(0), one.cluster.node(1)]
+    assert.is((await one.wrap()).code, 'ok')
+    one.cluster.elect(1)
+    if (fault === 'redirect') Object.assign(first, { role: 'standbyRedirect' })
+    else first.fault(fault)
+
+    if (one.front !== undefined) one.front.target = second.address
+    for (let turn = 0; turn < 3; turn += 1) assert.is((await one.wrap()).code, 'ok')
+
+    assert.is(encrypts(second).length, 3)
   })
 }
 
