@@ -67,8 +67,12 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
   ],
 ]
 
-/** OpenSSL's words for what has no code of its own. */
-const WEAK: readonly (readonly [RegExp, string])[] = [
+/** The words of OpenSSL and undici for what has no code of its own. */
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [
+    /Proxy Authentication Required/,
+    'the proxy wants credentials, or others: check proxy.credentialsFile',
+  ],
   [
     /digest algorithm too weak/,
     'its certificate, or one above it, is signed with SHA-1 or MD5: have it issued anew with SHA-256',
@@ -92,8 +96,8 @@ function plainReason(error: unknown): string {
   if (known !== undefined) return known
   const { name, message } = error instanceof Error ? error : new Error()
   if (name === 'HTTPParserError') return 'it speaks no HTTP there: is it https://, or another port?'
-  const weak = WEAK.find(([words]) => words.test(message))
-  const kind = weak ?? KINDS.find(([codes]) => codes.test(code ?? ''))
+  const said = WORDS.find(([words]) => words.test(message))
+  const kind = said ?? KINDS.find(([codes]) => codes.test(code ?? ''))
   if (kind !== undefined) return kind[1]
   if (isTlsFault(error)) {
     return 'its certificate is not trusted, or it does not trust ours: check tls.caFile and tls.certFile'

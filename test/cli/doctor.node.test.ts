@@ -1,12 +1,22 @@
 /** Faults that doctor must find, one at a time, and a setup in which it finds nothing to mend. @module */
 
-import { appendFile, chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  chmod,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { createServer } from 'node:net'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
 import { generateRecoveryKey } from '../../src/recovery/jwk.ts'
-import { makeAuthority } from '../_lib/certificates.ts'
+import { ISSUING, makeAuthority, makeCertificate } from '../_lib/certificates.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
@@ -229,6 +239,15 @@ const FAULTS: Readonly<Record<string, readonly [id: string, spoil: Spoil]>> = {
       await until('it is in use', async () => (await found(all)).ids.length > 0)
     },
   ],
+  'a folder of authorities with a link to nothing': [
+    'tls-authority-unusable',
+    async ({ bao, folder, provider }) => {
+      await mkdir(folder.at('authorities'))
+      await copyFile(bao.caFile, folder.at('authorities/ca.pem'))
+      await symlink('nowhere.pem', folder.at('authorities/old.pem'))
+      provider['tls'] = { caDir: folder.at('authorities') }
+    },
+  ],
   'the key service is away': ['provider-unusable', ({ bao }) => bao.stop()],
   'the secret id was destroyed': ['provider-denied', ({ transit }) => transit.destroySecretId()],
   'the key may be deleted': [
@@ -400,6 +419,21 @@ for (const [what, [id, spoil]] of Object.entries(FAULTS)) {
     assert.equal(new Set(ids), new Set([id, ...(ALSO[what] ?? [])]), seen)
   })
 }
+
+test('an authority that has ended beside the one that vouches is a notice, and nothing to mend', async () => {
+  await using all = await setup()
+  const root = await makeAuthority(all.folder.path, 'some-root')
+  const past = { from: Date.now() - 9 * HOUR_MS, to: Date.now() - HOUR_MS }
+  const ended = await makeCertificate(all.folder.path, 'Ended CA', root, past, ISSUING)
+  await appendFile(all.bao.caFile, await readFile(ended.cert))
+
+  const { ids, findings } = await found(all)
+
+  assert.equal(ids, [], JSON.stringify(findings, null, 1))
+  const notice = findings.find(({ id }) => id === 'tls-authority-ended')
+  assert.is(notice?.level, 'notice')
+  assert.match(notice?.what ?? '', /"Ended CA"/)
+})
 
 test('a plugin manifest that asks a registry at every start, and has no network of the node', async () => {
   await using all = await setup()

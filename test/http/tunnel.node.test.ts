@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import * as assert from 'uvu/assert'
 import { HttpClient } from '../../src/http/client.ts'
@@ -33,11 +34,14 @@ async function setup() {
     up,
     events,
     /** `ok`, or why there was no answer. */
-    async ask(proxy: Partial<TransportOptions['proxy']>, caFile = root.cert): Promise<string> {
+    async ask(
+      proxy: Partial<TransportOptions['proxy']>,
+      { caFile = root.cert, scheme = 'https' } = {},
+    ): Promise<string> {
       const options = { url: '', except: [], ...proxy }
       const about = { provider: 'v', tls: { caFile }, clock: systemClock, events }
       const transport = new Transport({ ...about, proxy: options })
-      const http = new HttpClient(`https://${up.host}`, transport)
+      const http = new HttpClient(`${scheme}://${up.host}`, transport)
       try {
         const signal = AbortSignal.timeout(8_000)
         const { status } = await http.send({ method: 'GET', path: '/v1/x', headers: {}, signal })
@@ -104,6 +108,19 @@ test('a proxy that is away, silent, or no proxy is named too', async () => {
   assert.not.match(strange, /planted/)
 })
 
+test('a proxy that wants credentials for http:// is told from the service too', async () => {
+  await using one = await setup()
+  const proxy = createHttpServer((_request, response) => response.writeHead(407).end('planted'))
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const { port } = proxy.address() as AddressInfo
+
+  const said = await one.ask({ url: `http://127.0.0.1:${port}` }, { scheme: 'http' })
+
+  proxy.close()
+  assert.match(said, /the proxy wants credentials, or others: check proxy\.credentialsFile/)
+})
+
 for (const [what, content, credentials] of [
   ['spaces', 'user:correct horse \n', 'user:correct horse '],
   ['letters beyond Latin-1', 'user:пароль-密\r\n', 'user:пароль-密'],
@@ -150,7 +167,7 @@ test('an issuing authority alone is trusted for the proxy too, and the service b
   await using one = await setup()
   await using proxy = await startTunnelProxy([one.server, one.issuing])
 
-  assert.is(await one.ask({ url: proxy.url }, one.issuing.cert), 'ok')
+  assert.is(await one.ask({ url: proxy.url }, { caFile: one.issuing.cert }), 'ok')
 
   const kinds = one.events.of('certificate').map(({ kind }) => kind)
   assert.equal(new Set(kinds), new Set(['server', 'authority']))
@@ -166,7 +183,7 @@ test('which of the two is not trusted is said: the proxy, or the service behind 
   const ofProxy = await one.ask({ url: strange.url })
   assert.match(ofProxy, `the proxy ${strange.url} cannot be used: its certificate is not trusted`)
 
-  const ofService = await one.ask({ url: plain.url }, other.cert)
+  const ofService = await one.ask({ url: plain.url }, { caFile: other.cert })
   assert.match(
     ofService,
     `got no answer from https://${one.up.host}: its certificate is not trusted`,

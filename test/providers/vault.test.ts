@@ -167,14 +167,29 @@ for (const [status, code] of STATUSES) {
 
 test('a redirect is not followed, so the token goes nowhere else', async () => {
   await using elsewhere = await setup((_request, response) => json(response, 200, {}))
-  const location = elsewhere.provider.describe().key.replace(/.* at /, '')
-  await using one = await setup((_request, response) => json(response, 307, {}, { location }))
+  const origin = elsewhere.provider.describe().key.replace(/.* at /, '')
+  await using one = await setup(({ url }, response) =>
+    json(response, 307, {}, { location: `${origin}${url}` }),
+  )
 
   const error = await rejection(one.limited((call) => one.provider.wrap('1', [ITEM], call)))
 
   assert.is((error as KmsError).code, 'unavailable')
   assert.match((error as KmsError).message, /standby that redirects/)
   assert.is(elsewhere.received.length, 0)
+})
+
+test('a redirect to a login page is not followed, and not taken for that of a standby', async () => {
+  const location = `/login?next=${PLANTED}`
+  await using one = await setup((_request, response) => json(response, 302, {}, { location }))
+
+  const error = (await rejection(
+    one.limited((call) => one.provider.wrap('1', [ITEM], call)),
+  )) as KmsError
+
+  assert.is(error.code, 'unavailable')
+  assert.match(error.message, /answered 302 with a redirect to \S+, as a login page/)
+  assert.not.match(error.message, PLANTED)
 })
 
 const BODIES: readonly [string, Answer][] = [

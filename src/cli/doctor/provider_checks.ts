@@ -117,15 +117,30 @@ function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
         todo: 'Renew it; the plugin follows changed files by itself.',
       })
     }
-    if (event.type !== 'notice' || event.what !== 'wraps_forgeable') return []
-    return [
-      {
-        id: 'wraps-forgeable',
-        level: 'warning',
-        what: `Provider "${name}": ${event.message}`,
-        why: 'Whoever has the public key and may write to etcd can plant keys of their own.',
-        todo: 'Use a key that binds associated data: AES-GCM.',
-      },
-    ]
+    const finding = event.type === 'notice' ? OF_NOTICES[event.what] : undefined
+    if (event.type !== 'notice' || finding === undefined) return []
+    return [{ ...finding, what: `Provider "${name}": ${event.message}` }]
   })
+}
+
+/** By the name of the notice. */
+const OF_NOTICES: Readonly<Record<string, Omit<Finding, 'what'>>> = {
+  wraps_forgeable: {
+    id: 'wraps-forgeable',
+    level: 'warning',
+    why: 'Whoever has the public key and may write to etcd can plant keys of their own.',
+    todo: 'Use a key that binds associated data: AES-GCM.',
+  },
+  authorities_ended: {
+    id: 'tls-authority-ended',
+    level: 'notice',
+    why: 'Nothing fails for it: another authority vouches for the key service.',
+    todo: 'Take them out of the file when it suits.',
+  },
+  authorities_left_out: {
+    id: 'tls-authority-unusable',
+    level: 'warning',
+    why: 'If one of them is to vouch for the key service, it will not be trusted.',
+    todo: 'Mend the files, or take them out of the folder.',
+  },
 }
