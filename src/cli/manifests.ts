@@ -14,6 +14,7 @@ import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { KIND_NAMES, KINDS, type Kind, type KindName } from './manifests/kinds.ts'
 import { type ManifestChoices, planOf } from './manifests/plan.ts'
+import { checkSelinuxKind, selinuxType } from './manifests/selinux.ts'
 import type { ManifestFile } from './manifests/text.ts'
 import { EXIT } from './output.ts'
 import { VERSION } from './version.ts'
@@ -51,12 +52,14 @@ export function addManifests(program: Command, io: Io, short: Short): void {
       'trousseau',
     )
     .option('--resources <list>', 'what is encrypted', resources, ['secrets'])
+    .option('--selinux-type <type>', 'that the pod runs with: docs/selinux.md', selinuxType)
     .addHelpText('after', `\nKinds:\n${kinds.join('\n')}`)
     .action((kind: KindName, flags: ManifestFlags) => short(manifests(kind, flags, io)))
 }
 
 /** @throws ConfigError, or KmsError where a file is there already or cannot be written */
 async function manifests(kind: KindName, flags: ManifestFlags, io: Io): Promise<number> {
+  checkSelinuxKind(kind, flags)
   const plan = planOf(await loadConfig(flags.config), flags)
   const maker: Kind = KINDS[kind]
   const files = maker.make(plan)

@@ -198,6 +198,124 @@ test('a kind that the config gives no occasion for is refused', async () => {
   assert.match(err, /has no provider that "manifests vault" is about/)
 })
 
+/** The pod that an object runs, whichever kind it is of. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
+function podOf(object: any): any {
+  const pod = object.machine?.pods[0] ?? object
+  return pod.spec.template?.spec ?? pod.spec
+}
+
+for (const kind of ['static-pod', 'daemonset', 'kustomize', 'vault-agent', 'talos'] as const) {
+  test(`manifests ${kind} gives the pod the SELinux type that was asked for, and otherwise none`, async () => {
+    await using folder = await tempFolder()
+    const plain = podsOf((await made(folder, kind, MANIFEST_CONFIG)).out)
+    const { out } = await made(folder, kind, MANIFEST_CONFIG, '--selinux-type', 'spc_t')
+    const typed = podsOf(out)
+
+    assert.equal(
+      plain.map(({ securityContext }) => securityContext.seLinuxOptions),
+      [undefined],
+    )
+    const seLinuxOptions = { type: 'spc_t', level: 's0' }
+    assert.equal(
+      typed.map(({ securityContext }) => securityContext),
+      plain.map(({ securityContext }) => ({ ...securityContext, seLinuxOptions })),
+    )
+  })
+}
+
+/** Every pod in what was printed, of several files too. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
+function podsOf(out: string): any[] {
+  const objects = out
+    .split(/^# ---- .*$/m)
+    .filter((text) => !text.includes('auto_auth'))
+    .flatMap((text) => parseAllDocuments(text).map((document) => document.toJS()))
+  return objects
+    .filter(
+      (object) => ['Pod', 'DaemonSet'].includes(object?.kind) || object?.machine !== undefined,
+    )
+    .map(podOf)
+}
+
+const UNLABELLED = [
+  'd /etc/trousseau 0750 root 65532',
+  'd /run/trousseau 0700 65532 65532',
+  'd /var/lib/trousseau/state 0700 65532 65532',
+]
+for (const [type, commands, relabelled] of [
+  [
+    'spc_t',
+    ["semanage fcontext -a -t container_file_t '/run/trousseau(/.*)?'"],
+    ['Z /run/trousseau - - - -'],
+  ],
+  [
+    'container_t',
+    [
+      "semanage fcontext -a -t container_file_t '/run/trousseau(/.*)?'",
+      "semanage fcontext -a -t container_file_t '/var/lib/trousseau/state(/.*)?'",
+      "semanage fcontext -a -t container_ro_file_t '/etc/trousseau(/.*)?'",
+    ],
+    ['Z /run/trousseau - - - -', 'Z /var/lib/trousseau/state - - - -', 'Z /etc/trousseau - - - -'],
+  ],
+] as const) {
+  test(`manifests tmpfiles for ${type} labels the plugin's own folders and none of the system's`, async () => {
+    await using folder = await tempFolder()
+
+    const { out } = await made(folder, 'tmpfiles', MANIFEST_CONFIG, '--selinux-type', type)
+
+    const lines = out.split('\n')
+    assert.equal(
+      lines.filter((line) => line !== '' && !line.startsWith('#')),
+      [...UNLABELLED, ...relabelled],
+    )
+    assert.equal(
+      lines.filter((line) => line.includes('semanage')).map((line) => line.replace(/^# +/, '')),
+      commands,
+    )
+  })
+}
+
+for (const [type, wanted] of [
+  ['system_u:system_r:spc_t:s0', /Wanted the type alone, such as spc_t/],
+  ['container_file_t', /That is a type of files/],
+  ['var_run_t', /That is a type of files/],
+  ['spc t', /Wanted the type of a process/],
+  ['', /Wanted the type of a process/],
+] as const) {
+  test(`--selinux-type "${type}" is refused in words`, async () => {
+    await using folder = await tempFolder()
+
+    const flags = ['--selinux-type', type]
+    const { code, out, err } = await made(folder, 'static-pod', MANIFEST_CONFIG, ...flags)
+
+    assert.equal([code, out], [2, ''])
+    assert.match(err, wanted)
+  })
+}
+
+test('--selinux-type is refused for a kind that makes no pod', async () => {
+  await using folder = await tempFolder()
+  const makesNone = ['systemd', 'encryption-config', 'vault', 'kubeadm', 'k3s', 'rke2', 'kubespray']
+
+  for (const kind of makesNone) {
+    const { code, err } = await made(folder, kind, MANIFEST_CONFIG, '--selinux-type', 'spc_t')
+
+    assert.is(code, 2, kind)
+    assert.match(err, new RegExp(`is for pods, and "manifests ${kind}" makes none`))
+  }
+})
+
+test('--selinux-type never gives a folder of the system another label', async () => {
+  await using folder = await tempFolder()
+  const config = { ...MANIFEST_CONFIG, socket: { path: '/run/kms.sock' } }
+
+  const { code, err } = await made(folder, 'tmpfiles', config, '--selinux-type', 'spc_t')
+
+  assert.is(code, 2)
+  assert.match(err, /\/run is a folder of the system, and must keep its SELinux label/)
+})
+
 for (const [flag, value, wanted] of [
   ['--image', undefined, /argument missing/],
   ['--user', 'root', /Wanted a numeric user id/],

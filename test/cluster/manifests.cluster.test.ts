@@ -12,7 +12,7 @@ import { startEtcd } from '../_lib/cluster/etcd.ts'
 import { MANIFEST_CONFIG } from '../_lib/manifest_config.ts'
 import { bundleCommand } from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
-import { suite } from '../_lib/uvu.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const CHART = fileURLToPath(new URL('../../deploy/chart/', import.meta.url))
@@ -33,9 +33,14 @@ const CONFIGS = {
 }
 
 /** Prints it with the bundle, into a file of that name. */
-async function printed(folder: TempFolder, kind: string, config: object): Promise<string> {
+async function printed(
+  folder: TempFolder,
+  kind: string,
+  config: object,
+  ...flags: string[]
+): Promise<string> {
   await writeFile(folder.at('config.json'), JSON.stringify(config))
-  const args = ['manifests', kind, '--config', folder.at('config.json')]
+  const args = ['manifests', kind, '--config', folder.at('config.json'), ...flags]
   const [command, all] = bundleCommand({ folder: folder.path }, args)
   const { stdout } = await run(command, all)
   await writeFile(folder.at(`${kind}.yaml`), stdout)
@@ -84,10 +89,15 @@ test('a real API server takes the objects in a dry run, and the EncryptionConfig
   assert.ok(encryption.includes(name) && resources.includes('secrets'))
 })
 
-for (const [what, config] of Object.entries(CONFIGS)) {
+const RENDERED: Readonly<Record<string, readonly [config: object, ...flags: string[]]>> = {
+  'a config with AppRole': [MANIFEST_CONFIG],
+  'a config with a ServiceAccount': [WITH_TOKEN],
+  'an SELinux type': [MANIFEST_CONFIG, '--selinux-type', 'spc_t'],
+}
+for (const [what, [config, ...flags]] of Object.entries(RENDERED)) {
   test(`the chart renders the objects of the DaemonSet, to the letter, for ${what}`, async () => {
     await using folder = await tempFolder()
-    await printed(folder, 'helm-values', config)
+    await printed(folder, 'helm-values', config, ...flags)
     const helm = await helmBinary()
 
     const args = ['template', 'trousseau', CHART, '--namespace', 'kube-system']
@@ -98,7 +108,11 @@ for (const [what, config] of Object.entries(CONFIGS)) {
         .map((document): { kind: string } => document.toJS())
         .filter((object) => object !== null)
         .toSorted((a, b) => (a.kind < b.kind ? -1 : 1))
-    assert.equal(byKind(rendered.stdout), byKind(await printed(folder, 'daemonset', config)))
+    assert.equal(
+      byKind(rendered.stdout),
+      byKind(await printed(folder, 'daemonset', config, ...flags)),
+    )
+    assert.is(/seLinuxOptions/.test(rendered.stdout), flags.length > 0)
   })
 }
 
@@ -112,6 +126,9 @@ test("the chart's own values render, pass its lint, and a wrong one is refused",
     (error: { stderr: string }) => error.stderr,
   )
   assert.match(String(refused), /user/)
+  const context = ['--set', 'selinuxType=system_u:system_r:spc_t:s0']
+  const wrong = await rejection(run(helm, ['template', 'trousseau', CHART, ...context]))
+  assert.match(String(wrong), /selinuxType/)
 })
 
 test('the unit passes systemd-analyze verify, and its exposure is below 2', async () => {

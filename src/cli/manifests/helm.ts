@@ -20,6 +20,6 @@ read:${list(plan.read)}
 ${admin}
 # The login method kubernetes: a token of the ServiceAccount, and the right to have it reviewed.
 serviceAccountToken: ${plan.serviceAccount}
-`
+${plan.selinuxType === undefined ? '' : `selinuxType: ${quoted(plan.selinuxType)}   # docs/selinux.md\n`}`
   return [{ path: 'values.yaml', text }]
 }

@@ -20,6 +20,8 @@ export interface ManifestChoices {
   readonly providerName: string
   /** What is encrypted, in the words of an EncryptionConfiguration. */
   readonly resources: readonly string[]
+  /** The SELinux type that the pod runs with; the runtime's choice without it. */
+  readonly selinuxType?: string
 }
 
 export interface Plan extends ManifestChoices {

@@ -2,6 +2,7 @@
 
 import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
+import { labelCommands, relabelLines, selinuxOptions } from './selinux.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 /** docs/footprint.md has the measurements: idle, and under the load of a restarting API server. */
@@ -41,7 +42,7 @@ securityContext:
   runAsUser: ${plan.user}
   runAsGroup: ${plan.user}
   seccompProfile: { type: RuntimeDefault }
-${init}containers:
+${selinuxOptions(plan)}${init}containers:
 ${indent(container(plan, parts.mounts ?? ''), 2)}${parts.containers ?? ''}volumes:
 ${indent(volumes(plan), 2)}${parts.volumes ?? ''}`
 }
@@ -102,7 +103,10 @@ export function nodePreparation(plan: Plan): string {
   return `Once on every control-plane node, as root ("trousseau manifests tmpfiles" prints the file):
 
 ${indent(tmpfilesLines(plan), 2)}
-in /etc/tmpfiles.d/trousseau.conf, then: systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf
+in /etc/tmpfiles.d/trousseau.conf, then:
+${labelling(plan)}
+  systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf
+
 Config and credentials: mode 0640, group ${plan.user}.
 
 kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket. Where it has a user of its
@@ -113,14 +117,23 @@ own, give socket.group and socket.mode "0660" in the config, and the folder the 
 export function tmpfiles(plan: Plan): ManifestFile[] {
   const head = `/etc/tmpfiles.d/trousseau.conf: the folders that the pod mounts, made at every boot before the kubelet, since /run
 is empty then. Now, as root:
-
+${labelling(plan)}
   systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf`
   return [{ path: 'trousseau.tmpfiles.conf', text: `${comment(head)}\n${tmpfilesLines(plan)}` }]
 }
 
-function tmpfilesLines({ written, configPath, user }: Plan): string {
+function tmpfilesLines(plan: Plan): string {
+  const { written, configPath, user } = plan
   return [
     `d ${dirname(configPath)} 0750 root ${user}\n`,
     ...written.map((path) => `d ${path} 0700 ${user} ${user}\n`),
+    relabelLines(plan),
   ].join('')
+}
+
+/** Comes first: what is made afterwards gets its label from the policy. */
+function labelling(plan: Plan): string {
+  return labelCommands(plan)
+    .map((command) => `\n  ${command}`)
+    .join('')
 }
