@@ -16,6 +16,7 @@ Usage: ./install.sh --key FILE --config FILE [options]
   --runtime NAME        containerd, crio, k3s or rke2 (default: the one that is found)
   --pod-manifests DIR   where the kubelet looks for static pods
   --user UID            numeric user and group of the plugin (default: 65532; 0 is root)
+  --selinux-type TYPE   SELinux type of the pod, such as spc_t: docs/selinux.md
   --root DIR            put the files below DIR and start nothing; containerd and CRI-O are asked as ever
   --dry-run             verify, say what would be done, and do nothing
   --undo                take back the newest installation; once more, the one before it
@@ -28,14 +29,14 @@ die() {
   exit 1
 }
 
-key='' config='' as='' runtime='' pods='' user=65532 root='' dry=false undo=false force=false
+key='' config='' as='' runtime='' pods='' user=65532 type='' root='' dry=false undo=false force=false
 while [ $# -gt 0 ]; do
   case $1 in
     --dry-run) dry=true ;;
     --undo) undo=true ;;
     --force) force=true ;;
     -h | --help) usage && exit 0 ;;
-    --key | --config | --as | --runtime | --pod-manifests | --user | --root)
+    --key | --config | --as | --runtime | --pod-manifests | --user | --selinux-type | --root)
       if [ $# -lt 2 ] || [ -z "$2" ]; then die "$1 wants a value; --help lists the options"; fi
       case $1 in
         --key) key=$2 ;;
@@ -44,6 +45,7 @@ while [ $# -gt 0 ]; do
         --runtime) runtime=$2 ;;
         --pod-manifests) pods=$2 ;;
         --user) user=$2 ;;
+        --selinux-type) type=$2 ;;
         --root) root=${2%/} ;;
       esac
       shift
@@ -218,6 +220,69 @@ has_systemd() {
   runs_here && [ -d /run/systemd/system ]
 }
 
+# ---- SELinux: a label can be put right at any time, so nothing here ends an installation
+
+has_selinux() {
+  [ -e /sys/fs/selinux/enforce ]
+}
+
+has() {
+  command -v "$1" >/dev/null
+}
+
+# mark TYPE PATTERN
+mark() {
+  if semanage fcontext -l -C 2>/dev/null | grep -F -- "$2 " | grep -qF -- ":$1:"; then
+    say same "SELinux type of $2"
+    return 0
+  fi
+  say label "$2 as $1"
+  $dry && return
+  note "fcontext $2"
+  # Where the policy calls /run an alias of /var/run, it wants the other name.
+  semanage fcontext -a -t "$1" "$2" 2>"$work/semanage" || semanage fcontext -a -t "$1" "/var$2" 2>/dev/null || {
+    cat "$work/semanage" >&2
+    say hint "The policy did not take it: docs/selinux.md"
+  }
+}
+
+# Before anything starts: the folders get their types, and what was put in place the label that the policy has for it.
+label_files() {
+  has_selinux || return 0
+  if [ -n "$root" ]; then
+    say hint "SELinux: nothing below $root was labelled; restorecon does it on the node"
+    return 0
+  fi
+  sed -n "s/^# *semanage fcontext -a -t \([^ ]*\) '\(.*\)'\$/\1 \2/p" "$work/tmpfiles/trousseau.tmpfiles.conf" >"$work/labels"
+  if [ ! -s "$work/labels" ]; then
+    [ "$as" = systemd ] || say hint "SELinux: without --selinux-type the runtime chooses the pod's type, which may be denied its folders: docs/selinux.md"
+  elif has semanage; then
+    while read -r label path; do mark "$label" "$path"; done <"$work/labels"
+  else
+    say hint "SELinux: semanage is not on the PATH (policycoreutils-python-utils). Run on every node, then restorecon -R:"
+    sed "s/^\([^ ]*\) \(.*\)/  semanage fcontext -a -t \1 '\2'/" "$work/labels"
+  fi
+  if ! has restorecon; then
+    say hint "SELinux: restorecon is not on the PATH: labels stay as they are"
+    return 0
+  fi
+  say label "what was put in place, as the policy says (restorecon)"
+  $dry && return
+  sed -n 's/^d \([^ ]*\) .*/\1/p' "$work/tmpfiles/trousseau.tmpfiles.conf" >"$work/labelled"
+  printf '%s\n' /usr/local/bin/trousseau /etc/sysusers.d/trousseau.conf /etc/systemd/system/trousseau.service \
+    /etc/tmpfiles.d/trousseau.conf >>"$work/labelled"
+  while read -r path; do
+    [ ! -e "$path" ] || restorecon -R "$path" || say hint "restorecon -R $path failed"
+  done <"$work/labelled"
+}
+
+undo_label() {
+  say remove "SELinux type of $1"
+  $dry && return
+  has semanage || return 0
+  semanage fcontext -d "$1" 2>/dev/null || semanage fcontext -d "/var$1" 2>/dev/null || say gone "SELinux type of $1"
+}
+
 start_unit() {
   has_systemd || return 0
   systemd-sysusers /etc/sysusers.d/trousseau.conf
@@ -269,6 +334,7 @@ read_plan() {
     as=static-pod
     [ "$runtime" != k3s ] || as=systemd
   fi
+  if [ "$as" = systemd ] && [ -n "$type" ]; then die "--selinux-type is for the pod: systemd starts the unit, and its policy gives the type"; fi
   case $runtime in
     k3s | rke2) : "${pods:=/var/lib/rancher/$runtime/agent/pod-manifests}" ;;
     *) : "${pods:=/etc/kubernetes/manifests}" ;;
@@ -283,7 +349,12 @@ read_plan() {
   [ -r "$config" ] || die "Cannot read the config $config: --config names it"
   "$binary" config validate "$config" || die "The config is not valid: nothing was installed"
   for kind in "$as" tmpfiles encryption-config; do
-    "$binary" manifests "$kind" --config "$config" --user "$user" --out "$work/$kind" >/dev/null
+    set -- manifests "$kind" --config "$config" --user "$user" --out "$work/$kind"
+    case $type,$kind in
+      ,*) ;;
+      *,static-pod | *,tmpfiles) set -- "$@" --selinux-type "$type" ;;
+    esac
+    "$binary" "$@" >/dev/null
   done
   socket=$(sed -n 's|^ *endpoint: "\{0,1\}unix://\([^"]*\)"\{0,1\}.*$|\1|p' "$work/encryption-config"/*.yaml | head -n 1)
   [ -n "$socket" ] || die "Fault of the bundle: its manifests name no socket"
@@ -303,10 +374,12 @@ install_all() {
   if [ "$as" = systemd ]; then
     put "$work/systemd/trousseau.sysusers.conf" /etc/sysusers.d/trousseau.conf 0644 0
     put "$work/systemd/trousseau.service" /etc/systemd/system/trousseau.service 0644 0
+    label_files
     start_unit
   else
     put "$work/tmpfiles/trousseau.tmpfiles.conf" /etc/tmpfiles.d/trousseau.conf 0644 0
     load_image
+    label_files
     # Last: from here on the kubelet starts it.
     put "$work/static-pod/trousseau.yaml" "$pods/trousseau.yaml" 0600 0
   fi
@@ -380,6 +453,7 @@ undo_newest() {
       folder)
         if $dry || rmdir "$root$rest" 2>/dev/null; then say remove "$rest/"; else say keep "$rest/: it is not empty"; fi
         ;;
+      fcontext) undo_label "$rest" ;;
       image) undo_image "${rest%% *}" "${rest#* }" ;;
       enabled) if has_systemd; then systemctl disable --quiet --now trousseau.service; fi ;;
     esac
