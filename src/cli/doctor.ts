@@ -86,6 +86,7 @@ async function examined(flags: DoctorFlags, io: Io): Promise<Finding[]> {
     ...(await encryption(config, flags)),
     ...(await manifest(config, flags)),
     ...(await pluginManifest(flags)),
+    ...(await selinux(config, flags, io)),
     ...(await cluster(config, keyId, flags, io)),
   ]
 }
@@ -176,6 +177,18 @@ async function pluginManifest({ pluginManifest: path }: DoctorFlags): Promise<Fi
       }),
     ]
   })
+}
+
+async function selinux(
+  config: Config,
+  { pluginManifest: path }: DoctorFlags,
+  { environment }: Io,
+): Promise<Finding[]> {
+  const { selinuxFindings } = await import('./doctor/selinux_checks.ts')
+  // What cannot be read is found above.
+  const pluginPod =
+    path === undefined ? undefined : await readStaticPod(path).catch(() => undefined)
+  return await selinuxFindings(config, { searchPath: environment['PATH'] ?? '', pluginPod })
 }
 
 async function cluster(

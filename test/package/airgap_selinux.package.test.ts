@@ -19,6 +19,7 @@ esac`
 const WITH_ALIAS = `case "$*" in *" -a "*" /run/"*) echo "conflicts with equivalency rule" >&2; exit 1 ;; esac
 ${SEMANAGE}`
 const RULE = 'semanage fcontext -a -t container_file_t /run/trousseau(/.*)?'
+const DOCTOR = ['doctor', '--config', '/etc/trousseau/trousseau.yaml', '--offline']
 const changes = (calls: readonly string[]) => calls.filter((call) => !call.includes(' -l '))
 
 test('install.sh labels the folders before the pod is put there, once, and --undo takes that back', async () => {
@@ -39,6 +40,7 @@ test('install.sh labels the folders before the pod is put there, once, and --und
     'restorecon -R /etc/tmpfiles.d/trousseau.conf',
   ])
   assert.ok(said.indexOf('label ') < said.indexOf('pod-manifests/trousseau.yaml'), said)
+  assert.match(await node.program(...DOCTOR), /SELinux enforces; not seen, and not compared/)
   assert.match(await node.install('--selinux-type', 'spc_t'), /Everything was as it should be/)
   assert.is((await node.calls()).filter((call) => call === RULE).length, 1)
 
@@ -110,6 +112,7 @@ test('install.sh says and asks nothing where the kernel has no SELinux', async (
 
   assert.not.match(said, /selinux|label|hint/i)
   assert.equal(await node.calls(), [])
+  assert.not.match(await node.program(...DOCTOR), /selinux/i)
 })
 
 test.run()

@@ -47,6 +47,8 @@ const run = promisify(execFile)
 export interface SelinuxNode extends TempFolder {
   /** The installer's output; it runs as the real root of its own mounts. */
   install(...flags: string[]): Promise<string>
+  /** Standard output of a command of the installed program there, whatever its exit code. */
+  program(...args: string[]): Promise<string>
   /** How the tools were called, one line each. */
   calls(): Promise<string[]>
   pod(): Promise<string>
@@ -78,15 +80,22 @@ export async function selinuxNode({
   await writeFile(folder.at('calls'), '')
   const key = await signedBundle(folder)
   const given = ['--config', folder.at('config.yaml'), '--runtime', 'rke2', '--user', '0']
+  const there = (...command: string[]) => {
+    const args = ['--mount', 'sh', '-ec', SCRIPT, 'sh', folder.path, ...command]
+    const env = { ...process.env, PATH: `${folder.at('tools')}:${process.env['PATH']}` }
+    return run('unshare', args, { env })
+  }
   return {
     ...folder,
     async install(...flags) {
-      const undo = flags.includes('--undo')
-      const installer = [folder.at('bundle/install.sh'), ...(undo ? [] : ['--key', key, ...given])]
-      const args = ['--mount', 'sh', '-ec', SCRIPT, 'sh', folder.path, ...installer, ...flags]
-      const env = { ...process.env, PATH: `${folder.at('tools')}:${process.env['PATH']}` }
-      return (await run('unshare', args, { env })).stdout
+      const asked = flags.includes('--undo') ? [] : ['--key', key, ...given]
+      return (await there(folder.at('bundle/install.sh'), ...asked, ...flags)).stdout
     },
+    program: (...args) =>
+      there('/usr/local/bin/trousseau', ...args).then(
+        ({ stdout }) => stdout,
+        ({ stdout }: { readonly stdout: string }) => stdout,
+      ),
     calls: async () =>
       (await readFile(folder.at('calls'), 'utf8')).split('\n').filter((line) => line !== ''),
     pod: () => readFile(folder.at(POD.slice(1)), 'utf8'),
