@@ -16,6 +16,7 @@ import { findKubeAccess } from '../kube/access.ts'
 import { connectKube } from '../kube/client.ts'
 import { readEncryptionConfig } from '../kube/encryption_config.ts'
 import { readStaticPod } from '../kube/static_pod.ts'
+import { adminFindings } from './doctor/admin_checks.ts'
 import { clusterFindings, manifestFindings } from './doctor/api_server_checks.ts'
 import { configFindings } from './doctor/config_checks.ts'
 import { encryptionFindings } from './doctor/encryption_checks.ts'
@@ -106,8 +107,11 @@ async function askedFindings(
     endpointsOf(config).map(({ socket }) => socketFindings(socket.path)),
   )
   const providers = await providerFindings(config, io.environment)
+  const answers = sights.some(({ keyId }) => keyId !== undefined)
+  const { admin } = config
+  const ofAdmin = admin === undefined ? [] : await adminFindings(admin.listen, answers)
   return {
-    findings: [...sights.flatMap(({ findings }) => findings), ...providers],
+    findings: [...sights.flatMap(({ findings }) => findings), ...ofAdmin, ...providers],
     keyId: sights[0]?.keyId,
   }
 }

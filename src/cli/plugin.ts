@@ -19,6 +19,7 @@ import { noStateStore, StateBook } from '../kms/state.ts'
 import type { Logger } from '../observe/log.ts'
 import type { FollowedSettings, ProviderDeps } from '../providers/registry.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
+import { AdminKeeper } from './admin_keeper.ts'
 import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
@@ -28,8 +29,6 @@ const DRAIN_MS = 5_000
 const RETIRE_MS = 1_000
 /** How often a socket that one of several endpoints cannot have is tried again. */
 const SOCKET_RETRY_MS = 5_000
-/** The same for the admin server's address after a hand-over. */
-const ADMIN_RETRY_MS = 1_000
 
 export interface Plugin {
   /** Where the sockets are. */
@@ -58,7 +57,7 @@ export interface StartOptions {
   readonly takeOver?: boolean
 }
 
-/** @throws KmsError when no socket, the admin address or a local key cannot be had */
+/** @throws KmsError when no socket or a local key cannot be had */
 export async function startPlugin(
   config: Config,
   log: FollowingLog,
@@ -75,7 +74,11 @@ export async function startPlugin(
     await plugin.start(config)
     if (admin !== undefined && watch !== undefined) {
       const problem = () => plugin.problem()
-      await plugin.admit(() => watch.start({ listen: admin.listen, events, problem }))
+      const start = () => watch.start({ listen: admin.listen, events, problem })
+      const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
+      plugin.atEnd(() => keeper.close())
+      // A name that nobody resolves holds up neither the start nor the end.
+      void keeper.open()
     }
     return plugin
   } catch (error) {
@@ -101,7 +104,6 @@ class RunningPlugin implements Plugin {
   /** Endpoints without their socket: why, and how to end trying. */
   readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
   #settings: FollowedSettings = {}
-  #cancelAdmin: () => void = () => undefined
   #generation: Generation | undefined
 
   constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>, takeOver: boolean) {
@@ -139,22 +141,6 @@ class RunningPlugin implements Plugin {
       `Took nothing over, the plugin that runs goes on: ${unready.join(', ')} could write nothing now: ${generation.trouble()}`,
       { code: 'unavailable' },
     )
-  }
-
-  /**
-   * Starts the admin server. After a hand-over its address is the other process's until
-   * that one stops.
-   */
-  async admit(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
-    try {
-      const admin = await start()
-      this.atEnd(() => admin.close())
-    } catch (error) {
-      if (!this.#takeOver) throw error
-      const message = 'The admin server waits for its address, which is still in use'
-      this.#deps.events.emit({ type: 'notice', level: 'info', what: 'admin_waits', message, error })
-      this.#cancelAdmin = this.#deps.clock.after(ADMIN_RETRY_MS, () => void this.admit(start))
-    }
   }
 
   async apply(config: Config): Promise<void> {
@@ -198,7 +184,6 @@ class RunningPlugin implements Plugin {
   }
 
   async close(): Promise<void> {
-    this.#cancelAdmin()
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }
 

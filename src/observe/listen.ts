@@ -16,6 +16,14 @@ export type AdminAddress =
   | { readonly path: string }
   | { readonly host: string; readonly port: number }
 
+const WHY: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there',
+  EADDRNOTAVAIL: 'this node does not have that address',
+  ENOTFOUND: 'the name cannot be resolved: there is no such host',
+  EAI_AGAIN: 'the name cannot be resolved: no name server answers',
+  EACCES: 'not allowed: a port below 1024, or a folder of somebody else',
+  ENOENT: 'its folder is not there',
+}
 /** Leaves 0600 of a socket's mode. */
 const UMASK = 0o177
 
@@ -33,7 +41,8 @@ export async function listen(server: Server, at: AdminAddress): Promise<string> 
     }
   } catch (cause) {
     if (cause instanceof KmsError) throw cause
-    throw unusable(at, systemCodeOf(cause) ?? 'unknown error', cause)
+    const code = systemCodeOf(cause) ?? 'unknown error'
+    throw unusable(at, WHY[code] ?? code, cause)
   }
   const bound = server.address()
   if (bound === null || typeof bound === 'string') return String(bound)
@@ -47,7 +56,8 @@ async function bindSocket(server: Server, path: string): Promise<void> {
   if (found?.isSocket() === true) {
     if (await answers(path)) throw unusable({ path }, 'another process answers there')
     await unlink(path)
-  }
+  } else if (found !== undefined)
+    throw unusable({ path }, 'something that is no socket stands there')
   const listening = once(server, 'listening')
   // Both runtimes bind before they return, so the mode is right from the start.
   const umask = process.umask(UMASK)
@@ -76,7 +86,7 @@ async function answers(path: string): Promise<boolean> {
 function unusable(at: AdminAddress, why: string, cause?: unknown): KmsError {
   const where = 'path' in at ? at.path : `${at.host}:${at.port}`
   return new KmsError(
-    `Admin server cannot listen on ${where} (${why}): choose another admin.listen, or stop what uses it`,
+    `Admin server cannot listen on ${where} (${why}): choose another admin.listen, or mend that`,
     { code: 'unavailable', cause },
   )
 }
