@@ -17,7 +17,7 @@ const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     // Asked twice: at once.
-    if (stop.signal.aborted) process.exit(EXIT.interrupted)
+    if (stop.signal.aborted) end(EXIT.interrupted)
     stop.abort()
   })
 }
@@ -41,6 +41,15 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const outTaken = () =>
   new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)))
 
+const holders: (() => boolean)[] = []
+
+/** The runtime waits for its threads before it exits, and a file system may hold one for ever. */
+function end(code: number): void {
+  if (!holders.some((stuck) => stuck())) process.exit(code)
+  process.removeAllListeners('SIGTERM')
+  process.kill(process.pid, 'SIGTERM')
+}
+
 const io: Io = {
   out: (text) => process.stdout.write(text),
   outTaken,
@@ -51,8 +60,9 @@ const io: Io = {
   ask: (question) =>
     askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),
   onReload: (run) => process.on('SIGHUP', run),
+  mayHang: (stuck) => holders.push(stuck),
   environment: process.env,
 }
 const code = await runProgram(process.argv.slice(2), io)
 await outTaken()
-process.exit(code)
+end(code)

@@ -6,9 +6,10 @@
  */
 
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { makeFolder } from '../auth/make_folder.ts'
 import { parseConfig } from '../config/load.ts'
 import { connectKms } from '../grpc/client.ts'
 import { systemClock } from '../kms/clock.ts'
@@ -65,7 +66,7 @@ To keep one, name a folder: trousseau demo --dir DIR
 
 async function ownFolder(dir: string): Promise<string> {
   const folder = resolve(dir)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   return folder
 }
 

@@ -24,6 +24,7 @@ import { type Finding, found, skipped } from './doctor/finding.ts'
 import { providerFindings } from './doctor/provider_checks.ts'
 import { isWell, readable } from './doctor/report.ts'
 import { socketFindings } from './doctor/socket_checks.ts'
+import { stateFindings } from './doctor/state_checks.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, printable } from './output.ts'
@@ -108,10 +109,11 @@ async function askedFindings(
   )
   const providers = await providerFindings(config, io.environment)
   const answers = sights.some(({ keyId }) => keyId !== undefined)
-  const { admin } = config
+  const { admin, stateDir } = config
   const ofAdmin = admin === undefined ? [] : await adminFindings(admin.listen, answers)
+  const ofState = stateDir === undefined ? [] : await stateFindings(stateDir, answers, io)
   return {
-    findings: [...sights.flatMap(({ findings }) => findings), ...ofAdmin, ...providers],
+    findings: [...sights.flatMap(({ findings }) => findings), ...ofAdmin, ...ofState, ...providers],
     keyId: sights[0]?.keyId,
   }
 }

@@ -21,6 +21,8 @@ export interface Io {
   ask(question: string): Promise<string>
   /** From now on SIGHUP calls `run` and ends nothing. */
   onReload(run: () => void): void
+  /** Has it asked at the end whether something may hold the process for ever. */
+  mayHang(stuck: () => boolean): void
   /** Variables of the environment. */
   readonly environment: Readonly<Record<string, string | undefined>>
 }

@@ -5,9 +5,10 @@
  * @module
  */
 
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError } from 'commander'
+import { makeFolder } from '../auth/make_folder.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import type { Short } from './flags.ts'
@@ -19,6 +20,7 @@ import type { ManifestFile } from './manifests/text.ts'
 import { EXIT } from './output.ts'
 import { VERSION } from './version.ts'
 
+const FOLDER_MODE = 0o777
 const MAX_UID = 2 ** 32 - 2
 
 interface ManifestFlags extends ManifestChoices {
@@ -88,7 +90,7 @@ function shown(files: readonly ManifestFile[]): string {
 async function write(folder: string, { path, text }: ManifestFile): Promise<void> {
   const file = join(folder, path)
   try {
-    await mkdir(dirname(file), { recursive: true })
+    await makeFolder(dirname(file), FOLDER_MODE)
     await writeFile(file, text, { flag: 'wx' })
   } catch (cause) {
     const code = systemCodeOf(cause)

@@ -55,19 +55,22 @@ export interface StartOptions {
    * one that cannot never does.
    */
   readonly takeOver?: boolean
+  /** Is told how to see whether the state's file system holds the process. */
+  readonly mayHang?: (stuck: () => boolean) => void
 }
 
 /** @throws KmsError when no socket or a local key cannot be had */
 export async function startPlugin(
   config: Config,
   log: FollowingLog,
-  { environment = {}, takeOver = false }: StartOptions = {},
+  { environment = {}, takeOver = false, mayHang }: StartOptions = {},
 ): Promise<Plugin> {
   const { admin } = config
   const watch = admin && (await import('../observe/watch.ts')).createWatch(aboutOf(config))
   const events = fanOut([log, ...(watch?.sinks ?? [])])
-  const store = config.stateDir === undefined ? noStateStore : createStateFile(config.stateDir)
-  const book = new StateBook(store, events)
+  const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
+  if (file !== undefined) mayHang?.(file.stuck)
+  const book = new StateBook(file ?? noStateStore, events)
   const plugin = new RunningPlugin(log, { clock: systemClock, events, book, environment }, takeOver)
   try {
     await book.load()

@@ -29,6 +29,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     const plugin = await startPlugin(config, log, {
       environment: io.environment,
       takeOver: options.takeOver,
+      mayHang: io.mayHang,
     })
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
     const follower = new ConfigFollower(options.configPath, config, plugin, {

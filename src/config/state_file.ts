@@ -6,13 +6,17 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { writeNewFile } from '../auth/file_on_disk.ts'
+import { makeFolder } from '../auth/make_folder.ts'
+import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import type { SavedState, StateStore } from '../kms/state.ts'
+import { PatientDisk } from './patient_disk.ts'
 
 const FILE_NAME = 'state.json'
+const FOLDER_MODE = 0o700
 const seconds = v.pipe(v.number(), v.integer(), v.minValue(0))
 const stateSchema = v.object({
   format: v.literal(2),
@@ -35,24 +39,65 @@ const stateSchema = v.object({
   ),
 })
 
-export function createStateFile(folder: string): StateStore {
+export interface StateFile extends StateStore {
+  /** Whether the file system still holds what was asked of it. */
+  stuck(): boolean
+}
+
+export interface StateFileOptions {
+  /** How long the file system may take for one answer. */
+  readonly limitMs?: number
+}
+
+export function createStateFile(folder: string, { limitMs }: StateFileOptions = {}): StateFile {
   const path = join(folder, FILE_NAME)
+  const disk = new PatientDisk(folder, limitMs)
   return {
-    async load() {
-      const text = await readFile(path, 'utf8').catch(() => undefined)
-      const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), stateSchema), text)
-      return parsed.success ? parsed.output : undefined
-    },
-    async save(state: SavedState) {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      const draft = `${path}.${randomBytes(6).toString('hex')}.new`
-      try {
-        await writeNewFile(draft, `${JSON.stringify({ format: 2, ...state })}\n`, 0o600)
-        await rename(draft, path)
-      } catch (error) {
-        await rm(draft, { force: true })
-        throw error
-      }
-    },
+    stuck: () => disk.stuck,
+    load: () =>
+      disk.ask(async () => {
+        await prepare(folder)
+        const text = await readFile(path, 'utf8').catch(() => undefined)
+        const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), stateSchema), text)
+        return parsed.success ? parsed.output : undefined
+      }),
+    save: (state: SavedState) =>
+      disk.ask(async () => {
+        await prepare(folder)
+        await replace(path, `${JSON.stringify({ format: 2, ...state })}\n`)
+      }),
   }
+}
+
+/** Says at the start already what would fail at the first save. */
+async function prepare(folder: string): Promise<void> {
+  try {
+    await makeFolder(folder, FOLDER_MODE)
+  } catch (cause) {
+    throw unusable(folder, 'made', cause)
+  }
+  try {
+    await access(folder, constants.W_OK)
+  } catch (cause) {
+    throw unusable(folder, 'written to', cause)
+  }
+}
+
+async function replace(path: string, text: string): Promise<void> {
+  const draft = `${path}.${randomBytes(6).toString('hex')}.new`
+  try {
+    await writeNewFile(draft, text, 0o600)
+    await rename(draft, path)
+  } catch (cause) {
+    await rm(draft, { force: true })
+    throw unusable(dirname(path), 'written to', cause)
+  }
+}
+
+function unusable(folder: string, what: string, cause: unknown): KmsError {
+  const why = systemCodeOf(cause) ?? 'unknown error'
+  return new KmsError(`stateDir ${folder} cannot be ${what} (${why})`, {
+    code: 'unavailable',
+    cause,
+  })
 }

@@ -9,9 +9,10 @@
  */
 
 import { once } from 'node:events'
-import { chmod, chown, lstat, mkdir, rm, unlink } from 'node:fs/promises'
+import { chmod, chown, lstat, rm, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import { makeFolder } from '../auth/make_folder.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import { DRAFT_SUFFIX } from '../kms/socket_path.ts'
 
@@ -35,7 +36,7 @@ const FOLDER_MODE = 0o700
 export async function draftFor(path: string, takeOver: boolean): Promise<string> {
   const draft = `${path}${DRAFT_SUFFIX}`
   try {
-    await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE })
+    await makeFolder(dirname(path), FOLDER_MODE)
     if ((await lives(path)) && !takeOver) {
       throw unusable(path, 'another process answers there: stop that one first')
     }

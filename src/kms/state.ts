@@ -6,6 +6,7 @@
  * @module
  */
 
+import { toKmsError } from './errors.ts'
 import type { EventSink } from './events.ts'
 import type { Member } from './key_id.ts'
 import type { SeenVersion } from './rotation.ts'
@@ -31,7 +32,11 @@ export interface SavedState {
 }
 
 export interface StateStore {
-  /** Undefined where nothing was saved, or nothing that can be used. */
+  /**
+   * Undefined where nothing was saved, or nothing that can be used.
+   *
+   * @throws KmsError where nothing can be saved either
+   */
   load(): Promise<SavedState | undefined>
   save(state: SavedState): Promise<void>
 }
@@ -58,7 +63,7 @@ export class StateBook {
   }
 
   async load(): Promise<void> {
-    const saved = await this.#store.load()
+    const saved = await this.#loaded()
     for (const endpoint of saved?.endpoints ?? []) this.#endpoints.set(endpoint.name, endpoint)
     for (const { providerId, versions } of saved?.seen ?? []) this.#seen.set(providerId, versions)
   }
@@ -111,11 +116,24 @@ export class StateBook {
       await this.#store.save(state)
       this.#saveFailed = false
     } catch (error) {
-      if (this.#saveFailed) return
-      this.#saveFailed = true
-      const message = 'Cannot save the state: a restart during an outage will not keep the key id'
-      const what = 'state_not_saved'
-      this.#events.emit({ type: 'notice', level: 'warn', what, message, error })
+      this.#tell(error)
     }
+  }
+
+  async #loaded(): Promise<SavedState | undefined> {
+    try {
+      return await this.#store.load()
+    } catch (error) {
+      this.#tell(error)
+      return undefined
+    }
+  }
+
+  #tell(error: unknown): void {
+    if (this.#saveFailed) return
+    this.#saveFailed = true
+    const message = `Cannot save the state, and a restart during an outage will not keep the key id: ${toKmsError(error).message}`
+    const what = 'state_not_saved'
+    this.#events.emit({ type: 'notice', level: 'warn', what, message, error })
   }
 }

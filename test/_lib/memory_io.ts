@@ -43,6 +43,7 @@ export function memoryIo({
       if (answer === undefined) throw new KmsError('No terminal', { code: 'request_invalid' })
       return Promise.resolve(answer)
     },
+    mayHang: () => undefined,
     onReload: (run) => reloads.push(run),
     hangUp() {
       for (const run of reloads) run()

@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { createStateFile } from '../../src/config/state_file.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
 
 const STATE = {
   endpoints: [
@@ -52,6 +54,35 @@ test('save() that fails leaves the state before it, and no draft', async () => {
   await rejection(store.save(STATE))
 
   assert.equal(await readdir(folder.path), ['state.json'])
+})
+
+test('load() says in words that the folder can never be made, and asks no more than once', async () => {
+  const store = createStateFile('/proc/no-such/state')
+
+  for (const refused of [() => store.load(), () => store.save(STATE)]) {
+    const { message } = (await rejection(refused())) as Error
+    assert.is(message, 'stateDir /proc/no-such/state cannot be made (ENOENT)')
+  }
+  assert.not.ok(store.stuck())
+})
+
+test('load() and save() end where the file system does not answer, wait for it once, and go on after it', async () => {
+  await using folder = await tempFolder()
+  execFileSync('mkfifo', [folder.at('state.json')])
+  const store = createStateFile(folder.path, { limitMs: 50 })
+
+  for (const refused of [() => store.load(), () => store.save(STATE), () => store.save(STATE)]) {
+    const error = await rejection(refused())
+    assert.match((error as Error).message, /cannot be used: the file system has not answered/)
+    assert.ok(store.stuck())
+  }
+  // None of the saves was begun, so that no more than one thread is held.
+  assert.equal(await readdir(folder.path), ['state.json'])
+
+  await writeFile(folder.at('state.json'), '')
+  await until('it is free again', () => !store.stuck())
+  await store.save(STATE)
+  assert.is((await store.load())?.endpoints[0]?.keyId, STATE.endpoints[0]?.keyId)
 })
 
 test.run()

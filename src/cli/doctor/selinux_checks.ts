@@ -149,7 +149,8 @@ function summary(sight: Sight, enforcing: boolean): Finding {
   const mode = enforcing ? 'SELinux enforces' : 'SELinux is permissive'
   const unseen = unseenIn(sight)
   if (unseen.length > 0) {
-    const how = 'run doctor as root on the node, with coreutils, while both run'
+    const how =
+      'run doctor as root on the node while both run; the binary starts no program that tells labels, so compare there with ls -dZ'
     return skipped('selinux', `${mode}; not seen, and not compared: ${unseen.join(', ')} (${how})`)
   }
   const { pluginType, socket, apiServer } = sight
