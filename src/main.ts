@@ -43,7 +43,7 @@ const outTaken = () =>
 
 const holders: (() => boolean)[] = []
 
-/** The runtime waits for its threads before it exits, and a file system may hold one for ever. */
+/** The runtime waits for its threads before it exits, and a file system may hold one for ever, the resolver for long. */
 function end(code: number): void {
   if (!holders.some((stuck) => stuck())) process.exit(code)
   process.removeAllListeners('SIGTERM')

@@ -13,6 +13,8 @@ import type { EventSink } from '../kms/events.ts'
 const RETRY_MS = 5_000
 /** The same after a hand-over: it is free as soon as the other process stops. */
 const HAND_OVER_RETRY_MS = 1_000
+/** After so many of them nobody is about to stop. */
+const HAND_OVER_TRIES = 30
 
 interface Closable {
   close(): Promise<void>
@@ -30,23 +32,33 @@ export class AdminKeeper {
   readonly #options: AdminKeeperOptions
   #server: Closable | undefined
   #closed = false
+  #trying = false
   #cancel: () => void = () => undefined
-  /** What was told already. */
-  #why = ''
+  #tries = 0
+  /** What was told last: each reason once, and again once it is none of a hand-over. */
+  #told = ''
 
   constructor(start: () => Promise<Closable>, options: AdminKeeperOptions) {
     this.#start = start
     this.#options = options
   }
 
+  /** Whether a try is under way: the resolver may take long, and holds one of the runtime's threads. */
+  get trying(): boolean {
+    return this.#trying
+  }
+
   /** Settles after the first try, whatever came of it. */
   async open(): Promise<void> {
+    this.#trying = true
     try {
       const server = await this.#start()
       if (this.#closed) await server.close()
       else this.#server = server
     } catch (error) {
       if (!this.#closed) this.#later(error)
+    } finally {
+      this.#trying = false
     }
   }
 
@@ -58,13 +70,13 @@ export class AdminKeeper {
 
   #later(error: unknown): void {
     const { clock, events, takeOver } = this.#options
-    const retryMs = takeOver ? HAND_OVER_RETRY_MS : RETRY_MS
-    const why = toKmsError(error).message
-    if (why !== this.#why) {
-      const message = `${why}. The plugin serves its sockets without an admin server, and tries again every ${retryMs / 1_000} s`
-      const level = takeOver ? 'info' : 'warn'
+    const handsOver = takeOver && ++this.#tries < HAND_OVER_TRIES
+    const level = handsOver ? 'info' : 'warn'
+    const retryMs = handsOver ? HAND_OVER_RETRY_MS : RETRY_MS
+    const message = `${toKmsError(error).message}. The plugin serves its sockets without an admin server, and tries again every ${retryMs / 1_000} s`
+    if (message !== this.#told) {
       events.emit({ type: 'notice', level, what: 'admin_waits', message, error })
-      this.#why = why
+      this.#told = message
     }
     this.#cancel = clock.after(retryMs, () => void this.open())
   }

@@ -55,7 +55,7 @@ export interface StartOptions {
    * one that cannot never does.
    */
   readonly takeOver?: boolean
-  /** Is told how to see whether the state's file system holds the process. */
+  /** Is told how to see whether a file system or the resolver holds the process. */
   readonly mayHang?: (stuck: () => boolean) => void
 }
 
@@ -80,6 +80,7 @@ export async function startPlugin(
       const start = () => watch.start({ listen: admin.listen, events, problem })
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
       plugin.atEnd(() => keeper.close())
+      mayHang?.(() => keeper.trying)
       // A name that nobody resolves holds up neither the start nor the end.
       void keeper.open()
     }

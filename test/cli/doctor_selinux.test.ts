@@ -152,7 +152,9 @@ test('selinuxFindings() finds nothing where an API server is confined by nothing
 
 test('selinuxFindings() takes the type of a plugin that does not run from its manifest', async () => {
   const { plugin: _, socket: __, ...stopped } = WELL
-  const pod = (securityContext: object) => ({ spec: { securityContext } })
+  const pod = (securityContext: object, container = {}) => ({
+    spec: { securityContext, containers: [{ securityContext: container }] },
+  })
   const folder = VAR_RUN
 
   const unsaid = await found({ ...stopped, folder, pluginPod: pod({ runAsUser: 65_532 }) })
@@ -166,6 +168,10 @@ test('selinuxFindings() takes the type of a plugin that does not run from its ma
   ])
   assert.match(String(unsaid[0]?.what), /run is labelled system_u:object_r:var_run_t:s0/)
   assert.equal(idsOf(free), ['selinux skipped'])
+  for (const container of [{ privileged: true }, { seLinuxOptions: { type: 'spc_t' } }]) {
+    const pluginPod = pod({ seLinuxOptions: {} }, container)
+    assert.equal(idsOf(await found({ ...stopped, folder, pluginPod })), ['selinux skipped'])
+  }
 })
 
 test('selinuxFindings() says what it could not see', async () => {

@@ -224,6 +224,13 @@ for (const kind of ['static-pod', 'daemonset', 'kustomize', 'vault-agent', 'talo
   })
 }
 
+test('manifests helm-values carries the SELinux type that was asked for, and otherwise none', async () => {
+  const [plain] = await objectsOf('helm-values', MANIFEST_CONFIG)
+  const [typed] = await objectsOf('helm-values', MANIFEST_CONFIG, '--selinux-type', 'spc_t')
+
+  assert.equal(typed, { ...plain, selinuxType: 'spc_t' })
+})
+
 /** Every pod in what was printed, of several files too. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
 function podsOf(out: string): any[] {

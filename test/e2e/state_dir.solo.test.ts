@@ -4,7 +4,13 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import { type PluginProcess, runCommand, startPluginProcess } from '../_lib/plugin_process.ts'
+import {
+  type PluginProcess,
+  RUNTIMES,
+  type Runtime,
+  runCommand,
+  startPluginProcess,
+} from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -14,10 +20,15 @@ const test = suite('e2e/state_dir', () => ({}), 60_000)
 const LOOK_MS = 500
 const RESTS_TICKS = 10
 
-async function start(folder: TempFolder, stateDir: string): Promise<PluginProcess> {
+async function start(
+  folder: TempFolder,
+  stateDir: string,
+  runtime: Runtime = 'node',
+): Promise<PluginProcess> {
   await createKeyFile(folder.at('keys'), Date.now)
   return await startPluginProcess({
     folder: folder.path,
+    runtime,
     config: { providers: [{ name: 'keys', type: 'local', keyFile: folder.at('keys') }], stateDir },
   })
 }
@@ -79,18 +90,23 @@ test('a stateDir that can never be made is told at the start, takes no core, and
   assert.is(await plugin.stop(), 0)
 })
 
-test('a stateDir whose file system never answers holds up neither the start nor the end, and is told', async () => {
-  await using folder = await tempFolder()
-  await using plugin = await start(folder, await hangingFolder(folder))
+for (const runtime of RUNTIMES) {
+  test(`a stateDir whose file system never answers holds up neither the start nor the end, and is told (${runtime})`, async () => {
+    await using folder = await tempFolder()
+    await using plugin = await start(folder, await hangingFolder(folder), runtime)
 
-  await serves(plugin)
-  const [told] = await plugin.told('state_not_saved')
-  assert.match(String(told?.['message']), /state cannot be used: the file system has not answered/)
-  await rests(plugin)
-  // By the signal itself, since the runtime would wait for the file system for ever.
-  assert.is(await plugin.stop(), null)
-  assert.is(plugin.events('stopped').length, 1)
-})
+    await serves(plugin)
+    const [told] = await plugin.told('state_not_saved')
+    assert.match(
+      String(told?.['message']),
+      /state cannot be used: the file system has not answered/,
+    )
+    await rests(plugin)
+    // By the signal itself, since the runtime would wait for the file system for ever.
+    assert.is(await plugin.stop(), null)
+    assert.is(plugin.events('stopped').length, 1)
+  })
+}
 
 test('a socket folder that can never be made is told at once, and ends the start', async () => {
   await using folder = await tempFolder()

@@ -31,7 +31,8 @@ const BY_DEFAULT = 'container_t'
 const REACHABLE = 'spc_t'
 const DENIALS = 'ausearch -m avc -ts recent'
 
-const podOptions = v.looseObject({
+const identity = v.looseObject({
+  privileged: v.optional(v.boolean()),
   seLinuxOptions: v.optional(v.looseObject({ type: v.optional(v.string()) })),
 })
 
@@ -71,7 +72,8 @@ async function sightOf(
 ): Promise<Sight> {
   const sockets = endpointsOf(config).map(({ socket }) => socket.path)
   const [socketPath = ''] = sockets
-  const written = [...sockets.map(dirname), ...[config.stateDir ?? []].flat()]
+  const { stateDir } = config
+  const written = [...sockets.map(dirname), ...(stateDir === undefined ? [] : [stateDir])]
   const processes = await processesOf(socketPath, roots)
   const folders = [...new Set(written)].map(async (path) => {
     return { path, label: await labelOfFile(path, searchPath) }
@@ -85,10 +87,15 @@ async function sightOf(
   }
 }
 
+/** What a container says goes before what its pod says, and a privileged one is not confined. */
 function typeOf(pod: StaticPod | undefined): string | undefined {
   if (pod === undefined) return undefined
-  const parsed = v.safeParse(podOptions, pod.spec.securityContext)
-  return (parsed.success ? parsed.output.seLinuxOptions?.type : undefined) ?? BY_DEFAULT
+  const { containers, securityContext } = pod.spec
+  const said = [...containers.map((each) => each.securityContext), securityContext]
+    .map((each) => v.safeParse(identity, each))
+    .flatMap(({ success, output }) => (success ? [output] : []))
+  const [type] = said.flatMap(({ seLinuxOptions }) => seLinuxOptions?.type ?? [])
+  return type ?? (said.some(({ privileged }) => privileged === true) ? REACHABLE : BY_DEFAULT)
 }
 
 function folderFindings({ pluginType = '', folders }: Sight): Finding[] {
