@@ -1,7 +1,7 @@
 /** What `trousseau manifests` prints and what the chart renders, before a real API server, Helm and systemd. @module */
 
 import { execFile } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
@@ -27,9 +27,10 @@ const WITH_TOKEN = {
     { ...MANIFEST_CONFIG.providers[0], auth: { method: 'kubernetes', role: 'trousseau' } },
   ],
 }
-const CONFIGS = {
-  'a config with AppRole': MANIFEST_CONFIG,
-  'a config with a ServiceAccount': WITH_TOKEN,
+const CASES: Readonly<Record<string, readonly [config: object, ...flags: string[]]>> = {
+  'a config with AppRole': [MANIFEST_CONFIG],
+  'a config with a ServiceAccount': [WITH_TOKEN],
+  'an SELinux type': [MANIFEST_CONFIG, '--selinux-type', 'spc_t'],
 }
 
 /** Prints it with the bundle, into a file of that name. */
@@ -57,9 +58,9 @@ test('a real API server takes the objects in a dry run, and the EncryptionConfig
   await server.kubectl('create', 'serviceaccount', 'default', '-n', 'kube-system')
   await server.kubectl('create', 'serviceaccount', 'trousseau', '-n', 'kube-system')
 
-  for (const config of Object.values(CONFIGS)) {
+  for (const [config, ...flags] of Object.values(CASES)) {
     for (const kind of ['static-pod', 'daemonset', 'vault-agent']) {
-      const text = await printed(folder, kind, config)
+      const text = await printed(folder, kind, config, ...flags)
       // Of several files the one with objects.
       const objects = text.slice(text.search(/^apiVersion:/m))
       await writeFile(folder.at('objects.yaml'), objects)
@@ -89,12 +90,7 @@ test('a real API server takes the objects in a dry run, and the EncryptionConfig
   assert.ok(encryption.includes(name) && resources.includes('secrets'))
 })
 
-const RENDERED: Readonly<Record<string, readonly [config: object, ...flags: string[]]>> = {
-  'a config with AppRole': [MANIFEST_CONFIG],
-  'a config with a ServiceAccount': [WITH_TOKEN],
-  'an SELinux type': [MANIFEST_CONFIG, '--selinux-type', 'spc_t'],
-}
-for (const [what, [config, ...flags]] of Object.entries(RENDERED)) {
+for (const [what, [config, ...flags]] of Object.entries(CASES)) {
   test(`the chart renders the objects of the DaemonSet, to the letter, for ${what}`, async () => {
     await using folder = await tempFolder()
     await printed(folder, 'helm-values', config, ...flags)
@@ -129,6 +125,22 @@ test("the chart's own values render, pass its lint, and a wrong one is refused",
   const context = ['--set', 'selinuxType=system_u:system_r:spc_t:s0']
   const wrong = await rejection(run(helm, ['template', 'trousseau', CHART, ...context]))
   assert.match(String(wrong), /selinuxType/)
+})
+
+test('systemd-tmpfiles takes the lines of --selinux-type, which change neither owner nor mode of what is there', async () => {
+  await using folder = await tempFolder()
+  await printed(folder, 'tmpfiles', MANIFEST_CONFIG, '--selinux-type', 'container_t')
+  await mkdir(folder.at('root/run/trousseau'), { recursive: true })
+  await writeFile(folder.at('root/run/trousseau/file'), '', { mode: 0o604 })
+  const before = await stat(folder.at('root/run/trousseau/file'))
+
+  const args = ['--create', `--root=${folder.at('root')}`, folder.at('tmpfiles.yaml')]
+  const { stderr } = await run('systemd-tmpfiles', args)
+
+  assert.is(stderr, '')
+  const after = await stat(folder.at('root/run/trousseau/file'))
+  assert.equal([after.mode, after.uid, after.gid], [before.mode, before.uid, before.gid])
+  assert.is((await stat(folder.at('root/var/lib/trousseau/state'))).mode & 0o777, 0o700)
 })
 
 test('the unit passes systemd-analyze verify, and its exposure is below 2', async () => {
