@@ -47,12 +47,12 @@ type AzureJson = v.InferOutput<typeof azureJson>
 export function createAzureJsonLogin({ file }: AzureJsonConfig, deps: AzureJsonDeps): LoginMethod {
   return {
     name: 'azureJson',
-    async prepare() {
+    async prepare(call) {
       const json = await readAzureJson(file)
       if (!AZURE_CLOUDS[deps.cloud].names.test(json.cloud)) {
         throw unusable(file, `is of another cloud: set cloud, which is "${deps.cloud}" now`)
       }
-      return await loginOf(json, file, deps).prepare()
+      return await loginOf(json, file, deps).prepare(call)
     },
   }
 }

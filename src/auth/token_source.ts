@@ -23,8 +23,8 @@ export interface Token {
 /** One way to log in. */
 export interface LoginMethod {
   readonly name: string
-  /** Reads the credentials as they are now. */
-  prepare(): Promise<PreparedLogin>
+  /** Gets the credentials as they are now. */
+  prepare(call: Call): Promise<PreparedLogin>
   /** A longer life for the same token; absent where tokens are only ever replaced. */
   renew?(token: Token, call: Call): Promise<Token>
 }
@@ -98,7 +98,7 @@ export class TokenSource {
     try {
       return await work(token.value)
     } catch (error) {
-      if (toKmsError(error).code !== 'denied' || !(await this.#mayReplace(token))) throw error
+      if (toKmsError(error).code !== 'denied' || !(await this.#mayReplace(token, call))) throw error
     }
     return await this.#runAgain(work, token, call)
   }
@@ -106,7 +106,7 @@ export class TokenSource {
   /** Logs in anew where the credentials have changed since the last login; a failure is told, and the token stays. */
   async follow(call: Call): Promise<void> {
     if (this.#current === undefined) return
-    const prepared = await this.#method.prepare().catch(() => undefined)
+    const prepared = await this.#method.prepare(call).catch(() => undefined)
     if (prepared === undefined || prepared.fingerprint === this.#fingerprint) return
     await this.#shared(call).catch(() => undefined)
   }
@@ -135,11 +135,11 @@ export class TokenSource {
   }
 
   /** Where a fresh token was denied a moment ago, another login helps only with other credentials. */
-  async #mayReplace(token: Token): Promise<boolean> {
+  async #mayReplace(token: Token, call: Call): Promise<boolean> {
     const denied = this.#denied
     if (denied === undefined || denied.token.value !== token.value) return true
     if (this.#deps.clock.monotonic() >= denied.until) return true
-    const prepared = await this.#method.prepare().catch(() => undefined)
+    const prepared = await this.#method.prepare(call).catch(() => undefined)
     return prepared !== undefined && prepared.fingerprint !== this.#fingerprint
   }
 
@@ -169,11 +169,14 @@ export class TokenSource {
 
   async #tryLogin(): Promise<Token> {
     const { clock, requestTimeoutMs } = this.#deps
-    const { fingerprint, login } = await this.#method.prepare()
+    const until = clock.monotonic() + requestTimeoutMs
+    const { fingerprint, login } = await withinLimit(clock, requestTimeoutMs, (call) =>
+      this.#method.prepare(call),
+    )
     const before = this.#refusal?.fingerprint === fingerprint ? this.#refusal : undefined
     if (before !== undefined && clock.monotonic() < before.until) throw before.error
     try {
-      const token = await withinLimit(clock, requestTimeoutMs, login)
+      const token = await withinLimit(clock, until - clock.monotonic(), login)
       this.#fingerprint = fingerprint
       return token
     } catch (error) {

@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
+import type { FetchSvids } from './jwt_svid.ts'
 import type { LoginMethod } from './token_source.ts'
 import { agentConfig, createAgentLogin } from './vault_agent.ts'
 import type { VaultApi } from './vault_api.ts'
@@ -29,6 +30,7 @@ export interface VaultLoginDeps extends CertLoginDeps {
   readonly api: VaultApi
   readonly events: EventSink
   readonly clock: Clock
+  readonly fetchSvids?: FetchSvids | undefined
 }
 
 export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): LoginMethod {
@@ -36,7 +38,7 @@ export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): Login
     case 'approle':
       return createApproleLogin(config, deps.api)
     case 'jwt':
-      return createJwtLogin(config, deps.api, () => deps.clock.now())
+      return createJwtLogin(config, deps)
     case 'cert':
       return createCertLogin(config, deps)
     case 'kubernetes':

@@ -1,12 +1,15 @@
 /**
- * Login with a JWT: one that somebody else puts into a file, or one that this node
- * signs itself with a key of its own, which works while every API server is down.
+ * Login with a JWT: one that somebody else puts into a file, one that a SPIFFE agent issues, or one
+ * that this node signs itself with a key of its own, which works while every API server is down.
  *
  * @module
  */
 
 import * as v from 'valibot'
+import type { Clock } from '../kms/clock.ts'
+import type { Call } from '../kms/provider.ts'
 import { assertionConfig, readAssertionKey, signAssertion } from './assertion.ts'
+import { type FetchSvids, fetchSvid, svidConfig } from './jwt_svid.ts'
 import { absolutePath, loginFields, roleName, vaultPath } from './login_fields.ts'
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { LoginMethod, PreparedLogin } from './token_source.ts'
@@ -24,45 +27,58 @@ export const jwtConfig = v.pipe(
     selfSigned: v.optional(
       v.pipe(assertionConfig, v.description('Signs JWTs with a private key of this node')),
     ),
+    spiffe: v.optional(
+      v.pipe(svidConfig, v.description('JWT-SVIDs that a SPIFFE agent on this node issues')),
+    ),
     ...loginFields,
   }),
   v.check(
-    ({ tokenFile, selfSigned }) => (tokenFile === undefined) !== (selfSigned === undefined),
-    'exactly one of tokenFile and selfSigned',
+    ({ tokenFile, selfSigned, spiffe }) =>
+      [tokenFile, selfSigned, spiffe].filter((each) => each !== undefined).length === 1,
+    'exactly one of tokenFile, selfSigned and spiffe',
   ),
 )
 export type JwtConfig = v.InferOutput<typeof jwtConfig>
 
-/** @param now milliseconds since the epoch */
-export function createJwtLogin(config: JwtConfig, api: VaultApi, now: () => number): LoginMethod {
+export interface JwtLoginDeps {
+  readonly api: VaultApi
+  readonly clock: Clock
+  /** Wanted where `spiffe` is configured. */
+  readonly fetchSvids?: FetchSvids | undefined
+}
+
+export function createJwtLogin(config: JwtConfig, deps: JwtLoginDeps): LoginMethod {
   return {
     name: 'jwt',
-    prepare: () => prepare(config, api, now),
-    renew: (token, call) => renewSelf(api, token, call),
+    prepare: (call) => prepare(config, deps, call),
+    renew: (token, call) => renewSelf(deps.api, token, call),
   }
 }
 
 async function prepare(
-  { mount, role, tokenFile, selfSigned }: JwtConfig,
-  api: VaultApi,
-  now: () => number,
+  { mount, role, tokenFile, selfSigned, spiffe }: JwtConfig,
+  { api, clock, fetchSvids }: JwtLoginDeps,
+  call: Call,
 ): Promise<PreparedLogin> {
   const path = `auth/${mount}/login`
   const named = role === undefined ? {} : { role }
-  if (selfSigned === undefined) {
-    const jwt = await readSecretFile(tokenFile ?? '', 'auth.tokenFile')
+  const logInWith = (jwt: string, own: Call) => logIn(api, { path, body: { ...named, jwt } }, own)
+  if (selfSigned !== undefined) {
+    const key = await readAssertionKey(selfSigned.keyFile)
     return {
-      fingerprint: fingerprintOf(role ?? '', jwt),
-      login: (call) => logIn(api, { path, body: { ...named, jwt } }, call),
+      // The key and not the JWT, which is another one every time.
+      fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(selfSigned)),
+      login: async (own) => logInWith(await signAssertion(key, selfSigned, clock.now()), own),
     }
   }
-  const key = await readAssertionKey(selfSigned.keyFile)
-  return {
-    // The key and not the JWT, which is another one every time.
-    fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(selfSigned)),
-    async login(call) {
-      const jwt = await signAssertion(key, selfSigned, now())
-      return await logIn(api, { path, body: { ...named, jwt } }, call)
-    },
+  if (spiffe !== undefined) {
+    if (fetchSvids === undefined) throw new TypeError('Wanted fetchSvids for auth.spiffe')
+    const { jwt, fingerprint } = await fetchSvid(spiffe, { clock, fetchSvids }, call)
+    return {
+      fingerprint: fingerprintOf(role ?? '', fingerprint),
+      login: (own) => logInWith(jwt, own),
+    }
   }
+  const jwt = await readSecretFile(tokenFile ?? '', 'auth.tokenFile')
+  return { fingerprint: fingerprintOf(role ?? '', jwt), login: (own) => logInWith(jwt, own) }
 }

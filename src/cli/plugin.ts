@@ -21,6 +21,7 @@ import type { FollowedSettings, ProviderDeps } from '../providers/registry.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import { AdminKeeper } from './admin_keeper.ts'
 import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
+import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
 /** How long requests under way may take once the plugin is told to stop. */
@@ -71,7 +72,8 @@ export async function startPlugin(
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
   if (file !== undefined) mayHang?.(file.stuck)
   const book = new StateBook(file ?? noStateStore, events)
-  const plugin = new RunningPlugin(log, { clock: systemClock, events, book, environment }, takeOver)
+  const deps = { clock: systemClock, events, book, environment, fetchSvids }
+  const plugin = new RunningPlugin(log, deps, takeOver)
   try {
     await book.load()
     await plugin.start(config)

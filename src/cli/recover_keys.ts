@@ -10,6 +10,7 @@ import { Generation } from './generation.ts'
 import type { Io } from './io.ts'
 import { noticesTo } from './notices.ts'
 import { type PassphraseSource, readRecoveryKey } from './recovery.ts'
+import { fetchSvids } from './svids.ts'
 
 export interface KeyOptions extends PassphraseSource {
   /** Files of private keys. */
@@ -57,6 +58,7 @@ async function providersOf(path: string, io: Io): Promise<Generation> {
     events,
     book: new StateBook(noStateStore, events),
     environment: io.environment,
+    fetchSvids,
     onSettings: () => undefined,
   })
 }

@@ -1,6 +1,7 @@
 /** All providers by their type, in one literal table that the compiler checks. @module */
 
 import * as v from 'valibot'
+import type { FetchSvids } from '../auth/jwt_svid.ts'
 import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Provider } from '../kms/provider.ts'
@@ -44,6 +45,8 @@ export interface ProviderDeps {
   readonly onSettings: (settings: FollowedSettings) => void
   /** The process's own, for what clouds put into it. */
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** Asks a SPIFFE agent on this node. */
+  readonly fetchSvids: FetchSvids
 }
 
 /** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */

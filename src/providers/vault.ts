@@ -8,6 +8,7 @@
  */
 
 import * as v from 'valibot'
+import type { FetchSvids } from '../auth/jwt_svid.ts'
 import { TokenSource } from '../auth/token_source.ts'
 import {
   VaultApi,
@@ -59,6 +60,8 @@ export interface VaultDeps {
   readonly requestTimeoutMs: number
   /** Called with the settings that may change, when they do. */
   readonly onSettings?: (settings: FollowedSettings) => void
+  /** Wanted where the login is with JWT-SVIDs. */
+  readonly fetchSvids?: FetchSvids
 }
 
 /** A nonce of at most 24 bytes (xchacha20) and a tag of 16. */
@@ -80,7 +83,10 @@ class VaultProvider implements Provider {
   readonly #sizes: BatchSizes
   readonly #binding: VaultBinding
 
-  constructor(config: VaultConfig, { clock, events, requestTimeoutMs, onSettings }: VaultDeps) {
+  constructor(
+    config: VaultConfig,
+    { clock, events, requestTimeoutMs, onSettings, fetchSvids }: VaultDeps,
+  ) {
     const { namespace, mount = 'transit', key, tls, proxy, auth, name } = config
     this.id = config.id ?? `vault:${[namespace, mount, key].filter(Boolean).join('/')}`
     this.#config = config
@@ -93,6 +99,7 @@ class VaultProvider implements Provider {
       api: new VaultApi(this.#cluster, loginNamespace(auth) ?? namespace),
       events,
       clock,
+      fetchSvids,
       certFile: tls.certFile,
       refresh: () => this.#transport.refresh(),
     })

@@ -1,6 +1,7 @@
 /** What each login method needs at the key service and on the nodes. @module */
 
 import * as v from 'valibot'
+import type { SvidConfig } from '../auth/jwt_svid.ts'
 import { approleSteps } from './vault_setup_approle.ts'
 import type { CertAuth, JwtAuth, KubernetesAuth, Setup } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
@@ -61,10 +62,11 @@ function kubernetesSteps(setup: Setup, { mount, tokenFile }: KubernetesAuth): Se
 
 function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
   const { cli, role, input } = setup
-  const { mount, selfSigned, tokenFile = '' } = auth
+  const { mount, selfSigned, spiffe, tokenFile = '' } = auth
   const path = `auth/${mount}/config`
   const common = { role_type: 'jwt', user_claim: 'sub' }
   const mounted = mountStep(setup, { kind: 'auth', path: mount, type: 'jwt' })
+  if (spiffe !== undefined) return [mounted, ...spiffeSteps(setup, mount, spiffe)]
   if (selfSigned === undefined) {
     const keys = { jwt_validation_pubkeys: '@<public key of the issuer.pem>' }
     return [
@@ -109,6 +111,42 @@ function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
       why: ['Whose tokens are let in: a role for each subject. A node signs its own with its key.'],
       bounds: { ...common, bound_audiences: audience, bound_subject: subject },
     }),
+  ]
+}
+
+function spiffeSteps(
+  setup: Setup,
+  mount: string,
+  { socket, audience, id }: SvidConfig,
+): SetupStep[] {
+  const path = `auth/${mount}/config`
+  const keys = {
+    jwks_url: '<https://... of the keys of the trust domain>',
+    jwks_ca_pem: '@<authority of that address.pem>',
+  }
+  const role = {
+    path: `auth/${mount}/role/${setup.role}`,
+    why: [
+      'Whose SVIDs are let in: a role for each SPIFFE ID.',
+      `An agent on each node issues them, at ${socket}.`,
+    ],
+    bounds: {
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: audience,
+      bound_subject: id ?? '<SPIFFE ID of the node>',
+    },
+  }
+  return [
+    configStep(
+      path,
+      [
+        'Whose signatures count: the keys of the trust domain. A SPIFFE server changes them every day or so, therefore an',
+        'address, such as that of its OIDC discovery provider, which must answer while the cluster is down.',
+      ],
+      [writeCommand(setup.cli, path, keys)],
+    ),
+    roleStep(setup, id === undefined ? { ...role, fillIn: true } : role),
   ]
 }
 

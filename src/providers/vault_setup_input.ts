@@ -1,5 +1,6 @@
 /** What setting up a key service is told: a provider's config, and the operator's choices. @module */
 
+import type { SvidConfig } from '../auth/jwt_svid.ts'
 import { loginNamespace } from '../auth/vault_auth.ts'
 import type { ProxyOptions } from '../http/proxy.ts'
 import type { TlsOptions } from '../http/tls_files.ts'
@@ -48,6 +49,7 @@ export interface JwtAuth {
   readonly role?: string | undefined
   readonly tokenFile?: string | undefined
   readonly selfSigned?: SelfSigned | undefined
+  readonly spiffe?: SvidConfig | undefined
 }
 
 interface SelfSigned {

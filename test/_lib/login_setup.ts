@@ -11,6 +11,7 @@ import { SignJWT } from 'jose'
 import * as v from 'valibot'
 import { combined, makeAuthority, makeCertificate } from './certificates.ts'
 import { startFakeKubeApi } from './fake_kube_api.ts'
+import { SPIFFE_ID, startFakeSpiffe } from './fake_spiffe.ts'
 import type { OpenBao, Transit } from './openbao.ts'
 import type { TempFolder } from './temp_folder.ts'
 
@@ -47,6 +48,7 @@ export const LOGIN_SCENES: Readonly<Record<string, MakeScene>> = {
   'jwt from a file': jwtFileScene,
   'jwt, self-signed with ES256': (options) => selfSignedScene(options, 'ES256'),
   'jwt, self-signed with EdDSA': (options) => selfSignedScene(options, 'EdDSA'),
+  'jwt from a SPIFFE agent': spiffeScene,
   userpass: userpassScene,
   cert: certScene,
   token: tokenScene,
@@ -255,6 +257,32 @@ async function selfSignedScene(
       await use(next)
     },
     secrets: () => secrets,
+  }
+}
+
+async function spiffeScene(options: LoginSceneOptions): Promise<LoginScene> {
+  const { bao, folder } = options
+  const spiffe = await startFakeSpiffe(folder.at('agent.sock'))
+  await enable(options, 'jwt')
+  await bao.request('POST', 'auth/jwt/config', { jwks_url: spiffe.jwksUrl })
+  await jwtRole(options, { bound_subject: SPIFFE_ID })
+  return {
+    auth: {
+      method: 'jwt',
+      role: 'trousseau',
+      spiffe: { socket: spiffe.address, audience: 'vault', id: SPIFFE_ID },
+    },
+    spoil() {
+      spiffe.agent.rotateKeys({ publish: false })
+      return Promise.resolve()
+    },
+    revoke: revoker(options, 'jwt'),
+    replace() {
+      spiffe.agent.rotateKeys()
+      return Promise.resolve()
+    },
+    secrets: () => spiffe.agent.issued,
+    close: async () => await spiffe[Symbol.asyncDispose](),
   }
 }
 

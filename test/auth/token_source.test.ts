@@ -17,15 +17,18 @@ class FakeService implements LoginMethod {
   renewable = true
   failure: KmsError | undefined
   renewFailure: KmsError | undefined
+  /** While set, getting the credentials waits for it. */
+  credentialsGate: Promise<void> | undefined
   /** While set, logins wait for it. */
   gate: Promise<void> | undefined
   logins = 0
   renewals = 0
   valid = new Set<string>()
 
-  prepare() {
+  async prepare() {
+    await this.credentialsGate
     const { fingerprint } = this
-    return Promise.resolve({ fingerprint, login: () => this.#login() })
+    return { fingerprint, login: () => this.#login() }
   }
 
   renew(token: Token): Promise<Token> {
@@ -391,6 +394,35 @@ test('refused credentials wait as long as the service wants it', async ({
   await clock.advance(59_999)
   await run()
   assert.is(service.logins, 2)
+})
+
+test('credentials that do not come end the login at its limit, and the next one tries anew', async ({
+  clock,
+  service,
+  run,
+}) => {
+  service.credentialsGate = new Promise(() => undefined)
+  const waiting = rejection(run())
+  await clock.advance(LIMIT_MS)
+
+  assert.is(((await waiting) as KmsError).code, 'timeout')
+  assert.is(service.logins, 0)
+  service.credentialsGate = undefined
+  assert.is(await run(), 'token-1')
+})
+
+test('credentials and login have one limit together', async ({ clock, service, run }) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  service.credentialsGate = promise
+  service.gate = new Promise(() => undefined)
+  const waiting = rejection(run())
+  await clock.advance(LIMIT_MS - 1)
+  resolve()
+  await settle()
+  assert.is(service.logins, 1)
+  await clock.advance(1)
+
+  assert.is(((await waiting) as KmsError).code, 'timeout')
 })
 
 test.run()

@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
+import { fetchSvids } from '../../src/grpc/spiffe.ts'
 import { withinLimit } from '../../src/kms/call.ts'
 import { systemClock } from '../../src/kms/clock.ts'
 import { KmsError } from '../../src/kms/errors.ts'
@@ -35,6 +36,7 @@ async function setup(name: string) {
     clock: systemClock,
     events,
     requestTimeoutMs: 2_500,
+    fetchSvids,
   })
   return {
     scene,

@@ -22,6 +22,7 @@ import {
 } from '../../src/providers/vault_setup_step.ts'
 import { setupSteps } from '../../src/providers/vault_setup_steps.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { SPIFFE_ID, startFakeSpiffe } from '../_lib/fake_spiffe.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -174,6 +175,38 @@ test('jwt from a file: key and role are by hand, and a token of the issuer logs 
   assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok', 'ok'])
   const jwt = jwtOf(keys.privateKey, claims())
   assert.equal((await one.login('auth/jwt/login', { role: 'nodes', jwt })).policies, [POLICY])
+})
+
+test('jwt from a SPIFFE agent: the role is made for the SPIFFE ID, the keys are by hand, and an SVID logs in', async () => {
+  await using folder = await tempFolder()
+  const socketPath = folder.at('agent.sock')
+  await using spiffe = await startFakeSpiffe(socketPath)
+  const { address, agent, jwksUrl } = spiffe
+  await using one = await server(() => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    spiffe: { socket: address, audience: 'kms', id: SPIFFE_ID },
+  }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand', 'make'])
+  await one.bao.request('POST', 'auth/jwt/config', { jwks_url: jwksUrl })
+
+  assert.equal(statesOf(await one.plan()), [...DONE, 'ok', 'ok', 'ok'])
+  const jwt = await agent.svidOf(SPIFFE_ID, ['kms'])
+  const made = await one.login('auth/jwt/login', { role: 'nodes', jwt })
+  assert.equal(made.policies, [POLICY])
+})
+
+test('jwt from a SPIFFE agent: without an id the role is by hand too', async () => {
+  await using one = await server(() => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    spiffe: { socket: 'unix:///run/agent.sock', audience: 'kms', id: undefined },
+  }))
+
+  assert.equal(await one.apply(), [...MADE, 'make', 'by hand', 'by hand'])
 })
 
 test('userpass: a user with a new password is made over the API, and logs in', async () => {

@@ -40,6 +40,18 @@ const AUTHS: readonly SetupAuth[] = [
     role: 'kms',
     selfSigned: { keyFile: '/k', audience: 'https://vault', subject: 'node 1' },
   },
+  {
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'kms',
+    spiffe: { socket: 'unix:///s', audience: 'vault', id: 'spiffe://example.org/cp-1' },
+  },
+  {
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'kms',
+    spiffe: { socket: 'unix:///s', audience: 'vault', id: undefined },
+  },
   { method: 'cert', mount: 'cert' },
   { method: 'userpass', mount: 'userpass', username: 'kms', passwordFile: '/p' },
   { method: 'token', tokenFile: '/t' },
@@ -146,7 +158,8 @@ test('the script talks to the service of the config, in its namespace and by its
 })
 
 for (const auth of AUTHS) {
-  const title = `${auth.method}${'selfSigned' in auth ? ' (self-signed)' : ''}${'wrappedRole' in auth ? ' (wrapped)' : ''}`
+  const kind = ['selfSigned', 'spiffe', 'wrappedRole'].find((key) => key in auth)
+  const title = `${auth.method}${kind === undefined ? '' : ` with ${kind}`}`
   for (const cli of ['vault', 'bao'] as const) {
     test(`the script for ${title} runs with ${cli}, and nothing that is to be filled in is run`, async () => {
       const script = scriptFor({ auth }, { cli })
@@ -175,6 +188,12 @@ test('nothing in a config is ever run, wherever in the script it stands', async 
       mount: 'j',
       role: 'r',
       selfSigned: { keyFile: evil, audience: evil, subject: evil },
+    },
+    {
+      method: 'jwt',
+      mount: 'j',
+      role: 'r',
+      spiffe: { socket: evil, audience: evil, id: evil },
     },
   ] as const) {
     const { calls, made } = await callsOf(scriptFor({ ...input, auth }))

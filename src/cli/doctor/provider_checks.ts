@@ -9,6 +9,7 @@ import type { EventSink, KmsEvent } from '../../kms/events.ts'
 import type { Call, Provider } from '../../kms/provider.ts'
 import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
 import { createProvider } from '../../providers/registry.ts'
+import { fetchSvids } from '../svids.ts'
 import { isWrapped } from './config_checks.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
@@ -46,6 +47,7 @@ async function oneProvider(
     requestTimeoutMs: LIMIT_MS,
     onSettings: () => undefined,
     environment,
+    fetchSvids,
   }
   let provider: Provider | undefined
   try {
