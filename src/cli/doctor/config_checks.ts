@@ -6,6 +6,7 @@ import { systemCodeOf } from '../../kms/errors.ts'
 import { loadRecoverySealer } from '../../recovery/key_file.ts'
 import { filesOf } from '../manifests/plan.ts'
 import { type Finding, found, ok } from './finding.ts'
+import { spiffeFindings } from './spiffe_checks.ts'
 
 const API_SERVER_TIMEOUT_MS = 3_000
 const OTHERS = 0o007
@@ -39,6 +40,7 @@ export async function configFindings(config: Config, resolvConf: string): Promis
       todo: 'Set admin: { listen: "127.0.0.1:8787" }.',
     }),
     ...config.providers.flatMap((provider) => providerFindings(provider)),
+    ...(await spiffeFindings(config)),
     ...found(/^(?:search|domain)\s.*\bsvc\.cluster\.local/m.test(resolvConf), {
       id: 'boot-cluster-dns',
       level: 'warning',
