@@ -7,10 +7,17 @@
 
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
-import process from 'node:process'
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
 import type { EventSink, KmsEvent } from '../kms/events.ts'
-import { draftFor, inodeAt, openTo, removeOwn, type SocketOptions, unusable } from './socket.ts'
+import {
+  draftFor,
+  inodeAt,
+  leaveDraft,
+  openTo,
+  removeOwn,
+  type SocketOptions,
+  unusable,
+} from './socket.ts'
 import type { Bytes, UnaryHandler } from './unary.ts'
 import { createV1Handlers, type V1Deps } from './v1beta1.ts'
 import { createV2Handlers, type V2Deps } from './v2.ts'
@@ -35,8 +42,6 @@ const WATCH_MS = 1_000
 const DRAIN_LOOK_MS = 20
 /** For answers and farewells to leave the process. */
 const FLUSH_MS = 100
-/** Nobody can connect between the bind and the chmod that follows it. */
-const UMASK = 0o177
 
 /** @throws KmsError when the socket cannot be had; the message says why */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
@@ -68,16 +73,18 @@ class KmsSocket implements GrpcServer {
   }
 
   async listen(what: string, takeOver = false): Promise<void> {
-    const { socket } = this.#options
     const draft = await draftFor(this.path, takeOver)
-    const umask = process.umask(UMASK)
     try {
       await this.#bind(draft)
+      await openTo({ ...this.#options.socket, path: draft })
+      await rename(draft, this.path)
+    } catch (error) {
+      // Or it would be in the way of the next attempt.
+      this.#server.unbind(`unix:${draft}`)
+      throw error
     } finally {
-      process.umask(umask)
+      await leaveDraft(draft)
     }
-    await openTo({ ...socket, path: draft })
-    await rename(draft, this.path)
     this.#inode = await inodeAt(this.path)
     this.#bound = draft
     this.#taken = false

@@ -1,15 +1,15 @@
 /**
  * The socket file: a stale one is replaced, a live one only where a hand-over is
  * asked for, anything else never (rule T5), and it is never open to more than its
- * mode says (rule T6). It is bound under a name of its own and then renamed, so
- * that the path always leads to a socket that answers, also while one process takes
- * it over from another.
+ * mode says (rule T6). It is bound in a folder of its own, which nobody else may
+ * enter, and then renamed, so that the path always leads to a socket that answers,
+ * also while one process takes it over from another.
  *
  * @module
  */
 
 import { once } from 'node:events'
-import { chmod, chown, lstat, rm, unlink } from 'node:fs/promises'
+import { chmod, chown, lstat, rm, rmdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { makeFolder } from '../auth/make_folder.ts'
@@ -26,6 +26,7 @@ export interface SocketOptions {
 }
 
 const FOLDER_MODE = 0o700
+const LEFT = new Set(['ENOENT', 'ENOTEMPTY', 'EEXIST'])
 
 /**
  * Makes the folder where it is missing, and resolves to the path to bind, which is
@@ -40,6 +41,7 @@ export async function draftFor(path: string, takeOver: boolean): Promise<string>
     if ((await lives(path)) && !takeOver) {
       throw unusable(path, 'another process answers there: stop that one first')
     }
+    await closedFolder(path, dirname(draft))
     if (await lives(draft)) throw unusable(path, 'another process is about to listen there too')
     await rm(draft, { force: true })
     return draft
@@ -51,6 +53,22 @@ export async function draftFor(path: string, takeOver: boolean): Promise<string>
       cause,
     )
   }
+}
+
+/** Its mode stands in for the umask, which is that of the whole process. */
+async function closedFolder(path: string, folder: string): Promise<void> {
+  await makeFolder(folder, FOLDER_MODE)
+  if (!(await lstat(folder)).isDirectory()) {
+    throw unusable(path, `what is no folder stands at ${folder}: remove it`)
+  }
+  await chmod(folder, FOLDER_MODE)
+}
+
+/** Removes the folder that a socket was bound in, unless another one is about to be. */
+export async function leaveDraft(draft: string): Promise<void> {
+  await rmdir(dirname(draft)).catch((error: unknown) => {
+    if (!LEFT.has(systemCodeOf(error) ?? '')) throw error
+  })
 }
 
 /** Whether somebody answers at the path; throws where something else than a socket stands there. */

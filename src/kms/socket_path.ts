@@ -10,8 +10,8 @@ import { KmsError } from './errors.ts'
 /** Go refuses longer paths; Node would cut them off or fail later. */
 const MAX_PATH_BYTES = 107
 const SCHEME = 'unix://'
-/** A server binds its socket under this name first. */
-export const DRAFT_SUFFIX = '.new'
+/** A server binds its socket under this name first, in a folder that nobody else may enter. */
+export const DRAFT_SUFFIX = '.d/s'
 
 /**
  * The path of `unix:///path` or of a plain absolute path.

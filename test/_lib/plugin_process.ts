@@ -132,7 +132,7 @@ export function bundleCommand(
   }
   if (runtime === 'node') return [NODE, [...NODE_FLAGS, ...nodeFlags, BUNDLE, ...args]]
   const socket = `unix:${join(folder, 'kms.sock')}`
-  const net = ['127.0.0.1:0', socket, `${socket}.new`, ...hosts].join(',')
+  const net = ['127.0.0.1:0', socket, `${socket}.d/s`, ...hosts].join(',')
   const permissions = [
     '--no-prompt',
     '--allow-env',

@@ -1,11 +1,24 @@
 import { once } from 'node:events'
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { connect as connectHttp2, constants } from 'node:http2'
 import { connect, createServer, type Server } from 'node:net'
+import { dirname } from 'node:path'
+import process from 'node:process'
 import { setImmediate } from 'node:timers'
 import * as assert from 'uvu/assert'
 import { connectKms, RpcError } from '../../src/grpc/client.ts'
 import { type GrpcServerOptions, startGrpcServer } from '../../src/grpc/server.ts'
+import { draftFor } from '../../src/grpc/socket.ts'
 import { systemClock } from '../../src/kms/clock.ts'
 import { KMS_ERROR_CODES, KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
 import { keyIdHash } from '../../src/kms/key_id_hash.ts'
@@ -494,6 +507,51 @@ test('owner and group are set where the config names them [T6]', async () => {
 
   const found = await stat(one.server.path)
   assert.equal([found.uid, found.gid], [uid, gid])
+})
+
+test('several sockets at once leave the umask of the process as it is, and nothing but sockets behind [T6]', async () => {
+  await using folder = await tempFolder()
+  const before = process.umask(0o022)
+  try {
+    const paths = Array.from({ length: 32 }, (_, at) => `${at % 4}/${at}.sock`)
+    const all = await Promise.all(paths.map((path) => start(folder, { path })))
+
+    assert.is(process.umask(), 0o022)
+    for (const path of paths) assert.is((await stat(folder.at(path))).mode & 0o777, 0o600)
+    assert.is((await stat(folder.at('1'))).mode & 0o777, 0o700)
+    assert.is((await readdir(folder.at('1'))).length, 8)
+    for (const one of all) await one[Symbol.asyncDispose]()
+  } finally {
+    process.umask(before)
+  }
+})
+
+test('draftFor() names a place in a folder of 0700, whatever stood there, and refuses what is no folder [T5 T6]', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('kms.sock')
+  await mkdir(folder.at('kms.sock.d'))
+  await chmod(folder.at('kms.sock.d'), 0o777)
+
+  const draft = await draftFor(path, false)
+
+  const { mode } = await stat(dirname(draft))
+  assert.equal([dirname(draft), mode & 0o777], [folder.at('kms.sock.d'), 0o700])
+  await rm(folder.at('kms.sock.d'), { recursive: true })
+  await mkdir(folder.at('elsewhere'))
+  await symlink('elsewhere', folder.at('kms.sock.d'))
+  const error = await rejection(draftFor(path, false))
+  assert.match((error as KmsError).message, /no folder stands at .*kms\.sock\.d: remove it/)
+})
+
+test('a socket whose owner cannot be set is refused, and can be had once it can', async () => {
+  await using folder = await tempFolder()
+  const socket = { path: folder.at('kms.sock'), mode: 0o600, owner: 2 ** 32 }
+  const error = await rejection(start(folder, { options: { socket } }))
+  assert.match((error as KmsError).message, /when setting its owner and mode/)
+
+  await using one = await start(folder)
+
+  assert.is((await one.client.v2.status()).healthz, 'ok')
 })
 
 /** A socket file that nobody answers on, as a crash leaves it. */
