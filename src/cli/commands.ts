@@ -8,8 +8,6 @@
 import { hostname } from 'node:os'
 import { Argument, type Command, Option } from 'commander'
 import { RECOVERY_CURVES } from '../recovery/jwk.ts'
-import { awskmsPolicy } from './awskms.ts'
-import { azurePolicy } from './azurekms.ts'
 import { addBench } from './bench.ts'
 import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
@@ -17,14 +15,13 @@ import { printConfigSchema, validateConfig } from './config.ts'
 import { demo } from './demo.ts'
 import { addDoctor } from './doctor.ts'
 import { claimOf, milliseconds, policyName, roleName, type Short, socketPath } from './flags.ts'
-import { gcpkmsPolicy } from './gcpkms.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
 import { addManifests } from './manifests.ts'
 import { addMigrate } from './migrate.ts'
 import { EXIT, json } from './output.ts'
-import type { ProviderOptions } from './provider_configs.ts'
+import { addPolicies, ofProvider } from './policy.ts'
 import { addRecover } from './recover_command.ts'
 import {
   type RecoveryKeygenOptions,
@@ -35,7 +32,7 @@ import {
 import { addScan } from './scan.ts'
 import { stopped } from './serve.ts'
 import { status, statusOfConfig } from './status.ts'
-import { type SetupOptions, vaultPolicy, vaultSetup } from './vault.ts'
+import { type SetupOptions, vaultSetup } from './vault.ts'
 import { addVerifyBundle } from './verify_bundle.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
@@ -50,8 +47,7 @@ export function addCommands(program: Command, io: Io, done: (code: number) => vo
   addScan(program, io, short)
   addBench(program, io, done)
   addFiles(program, io, short)
-  addVault(program, io, short)
-  addClouds(program, io, short)
+  addPolicies(program, io, short, { vault: (parent) => addSetup(parent, io, short) })
   addLogin(program, io, short)
   addRecovery(program, io, short)
   addRecover(program, io, short)
@@ -189,21 +185,7 @@ type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
   readonly timeout: number
 }
 
-/** A command below another that is about one provider of a config. */
-function ofProvider(parent: Command, name: string): Command {
-  return parent
-    .command(name)
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
-}
-
-function addVault(program: Command, io: Io, short: Short): void {
-  const vault = program
-    .command('vault')
-    .description('what Vault or OpenBao must be told before the plugin may use it')
-  ofProvider(vault, 'policy')
-    .description('print the policy that the plugin needs, and nothing more')
-    .action((options: ProviderOptions) => short(vaultPolicy(options, io)))
+function addSetup(vault: Command, io: Io, short: Short): void {
   ofProvider(vault, 'setup')
     .description('print the commands that set everything up, or do it over the API')
     .addOption(new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault'))
@@ -216,27 +198,6 @@ function addVault(program: Command, io: Io, short: Short): void {
     .action((options: SetupFlags, command: Command) =>
       short(vaultSetup({ ...options, api: apiOf(options, command) }, io)),
     )
-}
-
-function addClouds(program: Command, io: Io, short: Short): void {
-  const azure = program
-    .command('azurekms')
-    .description('what Azure must be told before the plugin may use a key of Key Vault')
-  ofProvider(azure, 'policy')
-    .description('print the commands that make the role which the plugin needs, and nothing more')
-    .action((options: ProviderOptions) => short(azurePolicy(options, io)))
-  const gcp = program
-    .command('gcpkms')
-    .description('what Google Cloud must be told before the plugin may use a key')
-  ofProvider(gcp, 'policy')
-    .description('print the IAM bindings that the plugin needs, as gcloud commands')
-    .action((options: ProviderOptions) => short(gcpkmsPolicy(options, io)))
-  const aws = program
-    .command('awskms')
-    .description('what AWS must be told before the plugin may use a key')
-  ofProvider(aws, 'policy')
-    .description('print the IAM policy that the plugin needs, and nothing more')
-    .action((options: ProviderOptions) => short(awskmsPolicy(options, io)))
 }
 
 interface SetupFlags extends SetupOptions {

@@ -21,12 +21,15 @@ import { RingMember } from '../kms/ring_member.ts'
 import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
 import type { StateBook } from '../kms/state.ts'
 import { Watch } from '../kms/watch.ts'
-import { createProvider, type FollowedSettings, type ProviderDeps } from '../providers/registry.ts'
+import type { ProviderDeps } from '../providers/provider_descriptor.ts'
+import { descriptorOf, type ProviderConfig } from '../providers/registry.ts'
+import type { FollowedSettings } from '../providers/vault_settings.ts'
+import { ofTheProcess } from './process_settings.ts'
 
-type ProviderConfig = Config['providers'][number]
-
-export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs'> {
+export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs' | 'onSettings'> {
   readonly book: StateBook
+  /** Called when the settings that a key service keeps for its provider have changed. */
+  readonly onSettings: () => void
 }
 
 /** A provider as it was made, and what it was made of. */
@@ -35,6 +38,8 @@ interface Made {
   readonly madeOf: string
   readonly provider: Provider
   readonly watch: Watch
+  /** Undefined for one whose key service keeps none. */
+  settings: FollowedSettings | undefined
 }
 
 export interface Served {
@@ -51,6 +56,8 @@ export class Generation {
   readonly served: readonly Served[]
   private readonly made: readonly Made[]
   readonly #deps: GenerationDeps
+  /** What was said of settings that are not in force, by provider. */
+  readonly #ignored = new Map<string, string>()
 
   private constructor(
     config: Config,
@@ -116,10 +123,34 @@ export class Generation {
     return this.served.flatMap(({ endpoint, health }) => (health.canServe() ? [] : endpoint.name))
   }
 
-  /** Puts settings in force that a key service keeps. */
-  adjust({ activationDelay, outageHold }: FollowedSettings): void {
-    for (const { watch } of this.made) watch.adjust(activationDelay)
-    for (const { health } of this.served) health.adjust(outageHold)
+  /** What a key service keeps for the whole process: that of the first provider with settings, and of no other. */
+  get settings(): FollowedSettings {
+    return this.#keepers()[0]?.settings ?? {}
+  }
+
+  /** Puts those settings in force here, and tells of those that are not. */
+  adopt(): void {
+    for (const { health } of this.served) health.adjust(this.settings.outageHold)
+    const [owner, ...others] = this.#keepers()
+    for (const { name, settings } of others) {
+      const ignored = ofTheProcess(settings).join(' and ')
+      if (ignored !== '' && this.#ignored.get(name) !== ignored) {
+        this.#sayIgnored(name, ignored, owner?.name ?? '')
+      }
+      this.#ignored.set(name, ignored)
+    }
+  }
+
+  #keepers() {
+    return this.made.flatMap(({ name, settings }) =>
+      settings === undefined ? [] : { name, settings },
+    )
+  }
+
+  #sayIgnored(provider: string, keys: string, owner: string): void {
+    const message = `Settings of provider "${provider}" hold ${keys}, which is not in force: it is for the whole process and comes from provider "${owner}", the first in the config with settingsFrom. Take it out there, or put the providers into another order`
+    const [level, what, fields] = ['warn', 'settings_ignored', { provider }] as const
+    this.#deps.events.emit({ type: 'notice', level, what, message, fields })
   }
 
   /** What is wrong now; undefined when every endpoint is ready. */
@@ -167,7 +198,16 @@ async function makeProvider(
   deps: GenerationDeps,
 ): Promise<Made> {
   const { name, decryptOnly, activeFrom, formerIds } = config
-  const provider = await createProvider(config, { ...deps, requestTimeoutMs: requestTimeout })
+  const descriptor = descriptorOf(config)
+  const provider = await descriptor.create(config, {
+    ...deps,
+    requestTimeoutMs: requestTimeout,
+    onSettings(settings) {
+      made.settings = settings
+      made.watch.adjust(settings.activationDelay)
+      deps.onSettings()
+    },
+  })
   const options = {
     activationDelayMs: rotation.activationDelay,
     intervalMs: health.interval,
@@ -178,7 +218,9 @@ async function makeProvider(
   }
   const ring = new RingMember(name, provider, deps)
   const watch = new Watch(ring, options, { ...deps, random: randomBytes })
-  return { name, madeOf, provider, watch }
+  const settings = descriptor.keepsSettings?.(config) === true ? {} : undefined
+  const made: Made = { name, madeOf, provider, watch, settings }
+  return made
 }
 
 /** Two keys of one id could not be told apart; another id under an old name loses the way to its data (rule R8). */
@@ -242,13 +284,7 @@ function serve(
 
 function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {
   const { name, type } = config
-  // Elsewhere a key id of another plugin names no key.
-  return {
-    name,
-    type,
-    reads,
-    key: config.type === 'gcpkms' || config.type === 'awskms' ? config.key : undefined,
-  }
+  return { name, type, reads, key: descriptorOf(config).foreignKey?.(config) }
 }
 
 /** A config whose envelopes KMS v2 could not store is refused before it makes one. */

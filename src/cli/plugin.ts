@@ -17,7 +17,7 @@ import type { RecoverySealer } from '../kms/recovery.ts'
 import type { KmsService } from '../kms/service.ts'
 import { noStateStore, StateBook } from '../kms/state.ts'
 import type { Logger } from '../observe/log.ts'
-import type { FollowedSettings, ProviderDeps } from '../providers/registry.ts'
+import type { ProviderDeps } from '../providers/provider_descriptor.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import { AdminKeeper } from './admin_keeper.ts'
 import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
@@ -81,7 +81,7 @@ export async function startPlugin(
       const problem = () => plugin.problem()
       const start = () => watch.start({ listen: admin.listen, events, problem })
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
-      plugin.atEnd(() => keeper.close())
+      await plugin.atEnd(keeper)
       mayHang?.(() => keeper.trying)
       // A name that nobody resolves holds up neither the start nor the end.
       void keeper.open()
@@ -98,7 +98,8 @@ function aboutOf(config: Config) {
   return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints }
 }
 
-class RunningPlugin implements Plugin {
+/** The plugin between its start and its end. */
+export class RunningPlugin implements Plugin {
   socketPaths: readonly string[] = []
   asked: Promise<void> = Promise.resolve()
   readonly #log: FollowingLog
@@ -109,30 +110,34 @@ class RunningPlugin implements Plugin {
   readonly #atEnd: (() => Promise<void>)[] = []
   /** Endpoints without their socket: why, and how to end trying. */
   readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
-  #settings: FollowedSettings = {}
+  /** Each ends providers that are not configured any more. */
+  readonly #retired = new Set<() => Promise<void>>()
+  #closed = false
   #generation: Generation | undefined
 
   constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>, takeOver: boolean) {
     this.#log = log
     this.#takeOver = takeOver
-    this.#deps = { ...deps, onSettings: (settings) => this.#follow(settings) }
+    this.#deps = { ...deps, onSettings: () => this.#follow() }
   }
 
-  atEnd(close: () => Promise<void>): void {
-    this.#atEnd.push(close)
+  /** Closes at once what was begun before the end and came to be after it. */
+  async atEnd(started: { close(): Promise<void> }): Promise<void> {
+    if (this.#closed) await started.close()
+    else this.#atEnd.push(() => started.close())
   }
 
   async start(config: Config): Promise<void> {
     const generation = await Generation.make(config, await sealerOf(config), this.#deps)
     this.#generation = generation
-    this.atEnd(async () => {
+    this.#atEnd.push(async () => {
+      await Promise.all([...this.#retired].map((end) => end()))
       await this.#generation?.close()
       await this.#deps.book.saved()
     })
     for (const { endpoint, keyring } of generation.served) {
       this.#services.set(endpoint.name, new SwitchedService(keyring))
     }
-    this.atEnd(() => Promise.resolve(this.#unheard.forEach(({ cancel }) => void cancel())))
     if (this.#takeOver) await this.#proveReady(generation)
     this.socketPaths = await this.#listen(generation)
     generation.start()
@@ -151,11 +156,14 @@ class RunningPlugin implements Plugin {
 
   async apply(config: Config): Promise<void> {
     const before = this.#generation
-    if (before === undefined) return
+    if (before === undefined || this.#closed) throw notRunning()
     checkKept(before.config, config)
     const next = await Generation.make(config, await sealerOf(config), this.#deps, before)
-    next.adjust(this.#settings)
     await next.look()
+    if (this.#closed) {
+      await closeAll(next.retire(before))
+      throw notRunning()
+    }
     const unready = next.unready().filter((name) => !before.unready().includes(name))
     if (unready.length > 0) {
       await closeAll(next.retire(before))
@@ -168,8 +176,19 @@ class RunningPlugin implements Plugin {
     const left = before.retire(next)
     next.start()
     for (const { endpoint, keyring } of next.served) this.#services.get(endpoint.name)?.to(keyring)
-    this.#log.setLevel?.(this.#settings.logLevel ?? config.log.level)
-    this.#deps.clock.after(config.requestTimeout + RETIRE_MS, () => void this.#closeLeft(left))
+    this.#follow()
+    this.#retire(left, config.requestTimeout + RETIRE_MS)
+  }
+
+  /** Closes them after `ms`, or at the end of the plugin where that is sooner. */
+  #retire(left: Parameters<typeof closeAll>[0], ms: number): void {
+    const end = async () => {
+      cancel()
+      this.#retired.delete(end)
+      await this.#closeLeft(left)
+    }
+    const cancel = this.#deps.clock.after(ms, () => void end())
+    this.#retired.add(end)
   }
 
   /** A fault in closing what nobody uses any more is no reason to end the process. */
@@ -190,13 +209,17 @@ class RunningPlugin implements Plugin {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
+    for (const { cancel } of this.#unheard.values()) cancel()
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }
 
-  readonly #follow = (settings: FollowedSettings): void => {
-    this.#settings = settings
-    this.#log.setLevel?.(settings.logLevel ?? this.#generation?.config.log.level)
-    this.#generation?.adjust(settings)
+  /** Puts in force what key services keep for the whole process. */
+  #follow(): void {
+    const generation = this.#generation
+    if (generation === undefined) return
+    generation.adopt()
+    this.#log.setLevel?.(generation.settings.logLevel ?? generation.config.log.level)
   }
 
   async #listen({ config, served }: Generation): Promise<string[]> {
@@ -228,11 +251,12 @@ class RunningPlugin implements Plugin {
       drainMs: DRAIN_MS,
     })
     this.#unheard.delete(endpoint.name)
-    this.atEnd(() => server.close())
+    await this.atEnd(server)
   }
 
   /** One endpoint's socket is no reason to stop the others. */
   #openLater(config: Config, served: Served, error: unknown): void {
+    if (this.#closed) return
     const { name } = served.endpoint
     const message = `Endpoint "${name}" cannot have its socket, and tries again every ${SOCKET_RETRY_MS / 1000} s`
     const what = 'endpoint_failed'
@@ -264,6 +288,11 @@ class SwitchedService implements KmsService {
 /** @throws KmsError `request_invalid` */
 async function sealerOf({ recovery }: Config): Promise<RecoverySealer | undefined> {
   return recovery && (await loadRecoverySealer(recovery.recipients))
+}
+
+function notRunning(): KmsError {
+  const message = 'Plugin does not run: a config is put in force between its start and its end'
+  return new KmsError(message, { code: 'unavailable' })
 }
 
 /** What sockets and files were opened with stays until a restart. */

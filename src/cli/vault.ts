@@ -1,6 +1,6 @@
 /**
- * `trousseau vault …`: what the key service must be told before the plugin may use
- * it, as text, as a script, and done over its API.
+ * `trousseau vault setup`: what the key service must be told before the plugin may
+ * use it, as a script, and done over its API.
  *
  * @module
  */
@@ -16,7 +16,6 @@ import {
   type SetupChoices,
   setupInputOf,
 } from '../providers/vault_setup_input.ts'
-import { policyText } from '../providers/vault_setup_policy.ts'
 import { byHandLines, setupScript } from '../providers/vault_setup_script.ts'
 import {
   applySetup,
@@ -42,17 +41,6 @@ const COLORS: Readonly<Record<SetupState, Color>> = {
   change: 'yellow',
   'by hand': 'yellow',
   refused: 'red',
-}
-
-/** @throws ConfigError, or KmsError where a path of the config would be a wildcard */
-export async function vaultPolicy(options: ProviderOptions, io: Io): Promise<number> {
-  const configs = await providersOf('vault', options)
-  const texts = configs.map((config) => {
-    const text = policyText(setupInputOf(config))
-    return configs.length === 1 ? text : `# Provider ${config.name}\n\n${text}`
-  })
-  io.out(texts.join('\n'))
-  return EXIT.ok
 }
 
 /** @throws ConfigError, or KmsError where the key service refuses the token or cannot be reached */

@@ -32,8 +32,6 @@ export const FOREIGN_FORMS = [
 export type ForeignFormName = (typeof FOREIGN_FORMS)[number]
 
 export interface ForeignForm {
-  /** The types of provider that open it. */
-  readonly openers: readonly string[]
   /** The APIs under which the plugin stored it. */
   readonly apis: readonly KmsApi[]
   /** The wraps inside; undefined where the plugin cannot have made these bytes. */
@@ -50,21 +48,18 @@ export interface ForeignForm {
 
 export const FORMS: Readonly<Record<ForeignFormName, ForeignForm>> = {
   'trousseau-1': {
-    openers: ['vault'],
     apis: ['v1beta1'],
     parts: transitParts,
     keyId: never,
     annotations: isEmpty,
   },
   'trousseau-2': {
-    openers: ['vault', 'awskms', 'azurekms'],
     apis: ['v1beta1'],
     parts: trousseau2Parts,
     keyId: never,
     annotations: isEmpty,
   },
   'vault-kubernetes-kms': {
-    openers: ['vault'],
     apis: ['v1beta1', 'v2'],
     parts: transitParts,
     // At first the creation time of the version, later its number.
@@ -72,7 +67,6 @@ export const FORMS: Readonly<Record<ForeignFormName, ForeignForm>> = {
     annotations: isEmpty,
   },
   'vault-kms-provider': {
-    openers: ['vault'],
     apis: ['v2'],
     parts: transitParts,
     // The creation time of the newest version, in seconds.
@@ -80,21 +74,18 @@ export const FORMS: Readonly<Record<ForeignFormName, ForeignForm>> = {
     annotations: isEmpty,
   },
   kleidi: {
-    openers: ['vault'],
     apis: ['v2'],
     parts: transitParts,
     keyId: (keyId) => /^kleidi-kms-plugin(?:_[1-9]\d{0,8}_[1-9]\d{0,11})?$/.test(keyId),
     annotations: (annotations) => match(annotations, { 'v2.kleidi.beezy.dev': /^1$/ }),
   },
   'aws-encryption-provider': {
-    openers: ['awskms'],
     apis: ['v1beta1', 'v2'],
     parts: storageVersionParts,
     keyId: (keyId, key) => AWS_KEY.test(keyId) && isSameAwsKey(keyId, key),
     annotations: isEmpty,
   },
   'azure-kubernetes-kms': {
-    openers: ['azurekms'],
     apis: ['v1beta1', 'v2'],
     parts: azureParts,
     // SHA-256 of the key's URL with its version, which the provider compares.
@@ -102,7 +93,6 @@ export const FORMS: Readonly<Record<ForeignFormName, ForeignForm>> = {
     annotations: isAzure,
   },
   'k8s-cloudkms-plugin': {
-    openers: ['gcpkms'],
     apis: ['v1beta1', 'v2'],
     parts: rawParts,
     keyId: isGoogleVersion,
@@ -121,11 +111,6 @@ export const LOOK_ALIKES: readonly (readonly [ForeignFormName, ForeignFormName])
   ['aws-encryption-provider', 'k8s-cloudkms-plugin'],
   ['azure-kubernetes-kms', 'k8s-cloudkms-plugin'],
 ]
-
-/** For the config: the forms that a provider of a type opens. */
-export function formsOpenedBy(type: string): readonly ForeignFormName[] {
-  return FOREIGN_FORMS.filter((name) => FORMS[name].openers.includes(type))
-}
 
 const AWS_KEY =
   /^(?:arn:aws[\w-]*:kms:[\w-]+:\d{12}:(?=key\/|alias\/))?(?:alias\/[\w/-]+|(?:key\/)?(?:mrk-[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))$/

@@ -1,7 +1,7 @@
 /** What every provider's config has. @module */
 
 import * as v from 'valibot'
-import { FOREIGN_FORMS, formsOpenedBy } from '../kms/foreign_forms.ts'
+import { FOREIGN_FORMS } from '../kms/foreign_forms.ts'
 
 const providerId = v.pipe(v.string(), v.regex(/^[\w:/.@-]{1,128}$/))
 
@@ -46,22 +46,4 @@ export const providerFields = {
       v.description('What other KMS plugins wrapped with this key and is to be read too'),
     ),
   ),
-}
-
-interface Reads {
-  readonly type: string
-  readonly reads?: readonly string[] | undefined
-}
-
-/** Whether a provider of this type opens what it is told to read. */
-export function readsWhatItOpens({ type, reads = [] }: Reads): boolean {
-  const opened: readonly string[] = formsOpenedBy(type)
-  return reads.every((form) => opened.includes(form))
-}
-
-/** For the config's problem. */
-export function formsWanted({ type }: Reads): string {
-  const opened = formsOpenedBy(type)
-  if (opened.length === 0) return `no forms: no other plugin used what type ${type} is`
-  return `forms that type ${type} opens: ${opened.join(', ')}`
 }

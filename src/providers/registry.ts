@@ -1,66 +1,63 @@
-/** All providers by their type, in one literal table that the compiler checks. @module */
+/**
+ * All providers by their type, in one literal table that the compiler checks. A new
+ * type is a line here.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
-import type { FetchSvids } from '../auth/jwt_svid.ts'
-import type { Clock } from '../kms/clock.ts'
-import type { EventSink } from '../kms/events.ts'
-import type { Provider } from '../kms/provider.ts'
-import { createAwsKmsProvider } from './awskms.ts'
-import { type AwsKmsConfig, awsKmsConfig } from './awskms_config.ts'
-import { createAzureKmsProvider } from './azurekms.ts'
-import { type AzureKmsConfig, azureKmsConfig } from './azurekms_config.ts'
-import { createGcpKmsProvider } from './gcpkms.ts'
-import { type GcpKmsConfig, gcpKmsConfig } from './gcpkms_config.ts'
-import { createLocalProvider, type LocalConfig, localConfig } from './local.ts'
-import { formsWanted, readsWhatItOpens } from './provider_fields.ts'
-import { createVaultProvider } from './vault.ts'
-import { type VaultConfig, vaultConfig } from './vault_config.ts'
-import type { FollowedSettings } from './vault_settings.ts'
+import { FOREIGN_FORMS, type ForeignFormName } from '../kms/foreign_forms.ts'
+import { awsKmsDescriptor } from './awskms_descriptor.ts'
+import { azureKmsDescriptor } from './azurekms_descriptor.ts'
+import { gcpKmsDescriptor } from './gcpkms_descriptor.ts'
+import { localDescriptor } from './local_descriptor.ts'
+import type { ProviderDescriptor } from './provider_descriptor.ts'
+import { vaultDescriptor } from './vault_descriptor.ts'
 
-export type { FollowedSettings }
-export type ProviderConfig =
-  | VaultConfig
-  | AwsKmsConfig
-  | AzureKmsConfig
-  | GcpKmsConfig
-  | LocalConfig
+export const PROVIDERS = {
+  vault: vaultDescriptor,
+  awskms: awsKmsDescriptor,
+  azurekms: azureKmsDescriptor,
+  gcpkms: gcpKmsDescriptor,
+  local: localDescriptor,
+} as const
+
+export type ProviderType = keyof typeof PROVIDERS
+export type ProviderConfig = v.InferOutput<(typeof PROVIDERS)[ProviderType]['config']>
+
+export const PROVIDER_TYPES = Object.keys(PROVIDERS) as ProviderType[]
 
 export const providerConfig = v.pipe(
-  v.variant('type', [vaultConfig, awsKmsConfig, azureKmsConfig, gcpKmsConfig, localConfig]),
+  v.variant(
+    'type',
+    PROVIDER_TYPES.map((type) => PROVIDERS[type].config),
+  ),
   v.forward(
     v.check(
-      (config: ProviderConfig) => readsWhatItOpens(config),
-      ({ input }) => formsWanted(input),
+      ({ type, reads = [] }: ProviderConfig) =>
+        reads.every((form) => formsOpenedBy(type).includes(form)),
+      ({ input }) => formsWanted(input.type),
     ),
     ['reads'],
   ),
 )
 
-export interface ProviderDeps {
-  readonly clock: Clock
-  readonly events: EventSink
-  /** Time limit of one request to the key service, in milliseconds. */
-  readonly requestTimeoutMs: number
-  /** Called with settings that a key service keeps for the plugin, when they change. */
-  readonly onSettings: (settings: FollowedSettings) => void
-  /** The process's own, for what clouds put into it. */
-  readonly environment: Readonly<Record<string, string | undefined>>
-  /** Asks a SPIFFE agent on this node. */
-  readonly fetchSvids: FetchSvids
+export function descriptorOf({
+  type,
+}: {
+  readonly type: ProviderType
+}): ProviderDescriptor<ProviderConfig> {
+  return PROVIDERS[type]
 }
 
-/** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */
-export function createProvider(config: ProviderConfig, deps: ProviderDeps): Promise<Provider> {
-  switch (config.type) {
-    case 'vault':
-      return Promise.resolve(createVaultProvider(config, deps))
-    case 'azurekms':
-      return Promise.resolve(createAzureKmsProvider(config, deps))
-    case 'gcpkms':
-      return Promise.resolve(createGcpKmsProvider(config, deps))
-    case 'awskms':
-      return Promise.resolve(createAwsKmsProvider(config, deps))
-    case 'local':
-      return createLocalProvider(config, deps)
-  }
+/** In the order in which messages list them. */
+export function formsOpenedBy(type: ProviderType): readonly ForeignFormName[] {
+  const { opens } = descriptorOf({ type })
+  return FOREIGN_FORMS.filter((form) => opens.includes(form))
+}
+
+function formsWanted(type: ProviderType): string {
+  const opened = formsOpenedBy(type)
+  if (opened.length === 0) return `no forms: no other plugin used what type ${type} is`
+  return `forms that type ${type} opens: ${opened.join(', ')}`
 }

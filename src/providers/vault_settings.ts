@@ -117,7 +117,7 @@ export class VaultSettings {
     if (text !== this.#followed) {
       this.#followed = text
       this.#deps.onChange(others)
-      this.#say('info', 'settings_changed', `Settings at ${this.#path} are in force: ${text}`)
+      this.#say('info', 'settings_changed', `Settings at ${this.#path} are now: ${text}`)
     }
     if (swapped) throw refusedSwap(this.#path, place)
   }

@@ -77,6 +77,103 @@ test('the pod mounts what the config names and nothing more, asks /livez alone, 
   assert.is(pod.spec.automountServiceAccountToken, false)
 })
 
+/** Providers whose config names files and folders under keys of every kind. */
+const ELSEWHERE = {
+  ...MANIFEST_CONFIG,
+  providers: [
+    {
+      name: 'azure',
+      type: 'azurekms',
+      vault: 'trousseau',
+      key: 'k8s-etcd',
+      tls: { caDir: '/etc/pki/azure-cas/' },
+      login: { method: 'azureJson', file: '/etc/kubernetes/azure.json' },
+    },
+    {
+      name: 'vault',
+      type: 'vault',
+      address: 'unix:///run/vault-agent/agent.sock',
+      key: 'k8s-etcd',
+      tls: { caDir: '/etc/pki/vault-cas' },
+      auth: { method: 'agent' },
+    },
+  ],
+}
+const READ = [
+  '/etc/kubernetes',
+  '/etc/pki/azure-cas',
+  '/etc/pki/vault-cas',
+  '/etc/trousseau',
+  '/run/vault-agent',
+]
+
+interface Mount {
+  readonly mountPath: string
+  readonly readOnly?: boolean
+}
+
+/** Of the plugin's container in whatever object runs it. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
+function mountsIn(objects: any[]): Mount[] {
+  const workload = objects.find(({ kind }) => kind === 'Pod' || kind === 'DaemonSet')
+  const { containers } = workload.kind === 'Pod' ? workload.spec : workload.spec.template.spec
+  return containers[0].volumeMounts
+}
+
+for (const kind of ['static-pod', 'daemonset', 'kustomize']) {
+  test(`manifests ${kind} mounts folders of authorities, azure.json and an agent's socket, whatever their keys are called`, async () => {
+    const mounts = mountsIn(await objectsOf(kind, ELSEWHERE))
+
+    const read = mounts.filter(({ readOnly }) => readOnly === true)
+    assert.equal(
+      read.map(({ mountPath }) => mountPath),
+      READ,
+    )
+  })
+}
+
+test('manifests helm-values and talos have the same folders', async () => {
+  const [values] = await objectsOf('helm-values', ELSEWHERE)
+  const [patch] = await objectsOf('talos', ELSEWHERE)
+
+  assert.equal(values.read, READ)
+  const read = mountsIn(patch.machine.pods).filter(({ readOnly }) => readOnly === true)
+  assert.equal(
+    read.map(({ mountPath }) => mountPath),
+    READ,
+  )
+})
+
+test("manifests vault-agent mounts the agent's socket once, from the agent", async () => {
+  await using folder = await tempFolder()
+  const { code, out } = await made(folder, 'vault-agent', ELSEWHERE)
+  assert.is(code, 0)
+  const [, text = ''] = out.split(/^# ---- trousseau\.yaml .*$/m)
+  const [pod] = parseAllDocuments(text).map((document) => document.toJS())
+
+  const paths = mountsIn([pod]).map(({ mountPath }) => mountPath)
+  assert.equal(
+    paths.filter((path) => path === '/run/vault-agent'),
+    ['/run/vault-agent'],
+  )
+  assert.equal(paths.length, new Set(paths).size)
+})
+
+test('a token that another webhook mounts asks for no ServiceAccount right of ours', async () => {
+  const login = { method: 'workloadIdentity', tenantId: 't', clientId: 'c' }
+  const [azure] = ELSEWHERE.providers
+
+  const objects = await objectsOf('daemonset', {
+    ...ELSEWHERE,
+    providers: [{ ...azure, login }],
+  })
+
+  assert.equal(
+    objects.map(({ kind }) => kind),
+    ['ServiceAccount', 'DaemonSet'],
+  )
+})
+
 test('every folder that the pod writes to, and the one of the config, is made for its user', async () => {
   await using folder = await tempFolder()
   const { out } = await made(folder, 'tmpfiles', MANIFEST_CONFIG, '--user', '1234')

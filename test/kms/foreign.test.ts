@@ -8,10 +8,10 @@ import {
   FOREIGN_FORMS,
   FORMS,
   type ForeignFormName,
-  formsOpenedBy,
   LOOK_ALIKES,
 } from '../../src/kms/foreign_forms.ts'
 import type { DecryptRequest } from '../../src/kms/service.ts'
+import { formsOpenedBy, PROVIDER_TYPES } from '../../src/providers/registry.ts'
 import {
   AWS_KEY,
   AZURE_KEY,
@@ -37,8 +37,12 @@ function reader(
   return { name: `my-${type}`, type, reads, ...more }
 }
 
+function openerOf(form: ForeignFormName): string {
+  return PROVIDER_TYPES.find((type) => formsOpenedBy(type).includes(form)) ?? ''
+}
+
 /** Reads a form with the provider of the type that opens it. */
-function readerOf(form: ForeignFormName, type = FORMS[form].openers[0] ?? ''): ForeignReader {
+function readerOf(form: ForeignFormName, type: string = openerOf(form)): ForeignReader {
   return reader(type, [form])
 }
 

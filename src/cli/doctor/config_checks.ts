@@ -1,20 +1,17 @@
 /** What a config alone tells: traps at boot, and settings that fit badly. @module */
 
-import { readFile, stat } from 'node:fs/promises'
+import { pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
-import { systemCodeOf } from '../../kms/errors.ts'
+import type { Address } from '../../providers/provider_descriptor.ts'
+import { descriptorOf, type ProviderConfig } from '../../providers/registry.ts'
 import { loadRecoverySealer } from '../../recovery/key_file.ts'
-import { filesOf } from '../manifests/plan.ts'
 import { type Finding, found, ok } from './finding.ts'
+import { pathFindings } from './path_checks.ts'
 import { spiffeFindings } from './spiffe_checks.ts'
 
 const API_SERVER_TIMEOUT_MS = 3_000
-const OTHERS = 0o007
-const GROUP_WRITES = 0o020
 const IN_CLUSTER = /\.(?:svc|cluster\.local)(?:\.|$)/
-const VOLATILE = /^\/(?:tmp|run|dev\/shm|var\/run)\//
-const GIVEN = /^\/(?:run\/credentials|var\/run\/secrets)\//
-type Provider = Config['providers'][number]
+const LOOPBACK = /^(?:localhost|127\.[\d.]+|\[::1\])$/
 
 export async function configFindings(config: Config, resolvConf: string): Promise<Finding[]> {
   return [
@@ -49,36 +46,24 @@ export async function configFindings(config: Config, resolvConf: string): Promis
       todo: 'Use the resolver of the node: dnsPolicy: Default, hostNetwork: true.',
     }),
     ...(await recoveryFindings(config)),
-    ...(await fileFindings(config)),
+    ...(await pathFindings(pathsOf(config))),
   ]
 }
 
-function providerFindings(provider: Provider): Finding[] {
+function providerFindings(provider: ProviderConfig): Finding[] {
   const where = `Provider "${provider.name}"`
-  const addresses = addressesIn(provider)
-  const auth = 'auth' in provider ? provider.auth : undefined
-  const method = auth !== undefined && 'method' in auth ? auth.method : undefined
-  const tls = 'tls' in provider ? provider.tls : {}
+  const descriptor = descriptorOf(provider)
+  const addresses = descriptor.addresses(provider)
   return [
-    ...found(
-      addresses.some((address) => address.startsWith('http://')),
-      {
-        id: 'config-plain-http',
-        level: 'warning',
-        what: `${where} is asked over http://`,
-        why: 'Anybody on the way reads tokens and keys.',
-        todo: 'Use https:// with tls.caFile; http:// only on loopback.',
-      },
-    ),
-    ...found('dangerouslySkipVerification' in tls && tls.dangerouslySkipVerification === true, {
-      id: 'tls-not-verified',
-      level: 'error',
-      what: `${where} takes any certificate (tls.dangerouslySkipVerification)`,
-      why: 'Anybody on the way can be the key service.',
-      todo: 'Name the authority in tls.caFile, and take it out.',
+    ...found(addresses.some(isInTheClear), {
+      id: 'config-plain-http',
+      level: 'warning',
+      what: `${where} is asked over http://`,
+      why: 'Anybody on the way reads tokens and keys.',
+      todo: 'Use https:// with tls.caFile; http:// only on loopback.',
     }),
     ...found(
-      addresses.some((address) => IN_CLUSTER.test(hostOf(address))),
+      addresses.some(({ url }) => IN_CLUSTER.test(hostOf(url))),
       {
         id: 'boot-in-cluster-address',
         level: 'warning',
@@ -87,33 +72,15 @@ function providerFindings(provider: Provider): Finding[] {
         todo: 'Run the key service outside, or in another cluster, and use an address that the node resolves.',
       },
     ),
-    ...found(method === 'kubernetes', {
-      id: 'boot-kubernetes-login',
-      level: 'warning',
-      what: `${where} logs in with a ServiceAccount (auth.method kubernetes)`,
-      why: 'The key service asks an API server about the token: if it is the one that this plugin serves, neither starts without the other. A static pod has no such token at all.',
-      todo: 'Use jwt with a key of the node, cert or approle: docs/logins/cold-boot.md.',
-    }),
-    ...found(isWrapped(provider), {
-      id: 'boot-wrapped-secret-id',
-      level: 'warning',
-      what: `${where} unwraps its secret id`,
-      why: 'That works once: after a boot the node cannot log in.',
-      todo: 'Use it to bring a secret id in, then a plain one: docs/logins/approle.md.',
-    }),
+    ...descriptor.remarks(provider).map((remark) => ({
+      ...remark,
+      what: `${where} ${remark.what}`,
+    })),
   ]
 }
 
-/** Whether the login consumes a token that works once: nobody may try it. */
-export function isWrapped(provider: Provider): boolean {
-  const auth = 'auth' in provider ? provider.auth : undefined
-  return auth !== undefined && 'wrappedRole' in auth && auth.wrappedRole !== undefined
-}
-
-function addressesIn(provider: Provider): readonly string[] {
-  if (!('address' in provider)) return []
-  const several = 'addresses' in provider ? (provider.addresses ?? []) : []
-  return [...several, ...(provider.address === undefined ? [] : [provider.address])]
+function isInTheClear({ url, as }: Address): boolean {
+  return as === 'service' && url.startsWith('http://') && !LOOPBACK.test(hostOf(url))
 }
 
 function hostOf(address: string): string {
@@ -156,52 +123,4 @@ async function recoveryFindings({ recovery, protection }: Config): Promise<Findi
       todo: 'Keep that key offline, and split it among people.',
     }),
   ]
-}
-
-async function fileFindings(config: Config): Promise<Finding[]> {
-  const files = filesOf(config)
-  const findings = await Promise.all(files.map(oneFile))
-  const all = findings.flat()
-  return all.length > 0 || files.length === 0
-    ? all
-    : [ok('files', `${files.length} files of the config are there, and readable by nobody else`)]
-}
-
-async function oneFile(path: string): Promise<Finding[]> {
-  const volatile = VOLATILE.test(path) && !GIVEN.test(path)
-  try {
-    const { mode } = await stat(path)
-    const open = (mode & OTHERS) !== 0 && !isPublic(await readFile(path, 'utf8'))
-    return [
-      ...found(open || (mode & GROUP_WRITES) !== 0, {
-        id: 'file-open',
-        level: 'warning',
-        what: `${path} has mode ${(mode & 0o777).toString(8).padStart(4, '0')}`,
-        why: 'Everybody on this node may read or change it.',
-        todo: `chmod 0640 ${path}, or 0600`,
-      }),
-      ...found(volatile, {
-        id: 'boot-volatile-file',
-        level: 'warning',
-        what: `${path} is gone after a boot`,
-        why: 'The plugin then cannot log in, and the API server waits for it.',
-        todo: 'Keep it below /etc or /var/lib, or let systemd give it (LoadCredentialEncrypted).',
-      }),
-    ]
-  } catch (cause) {
-    return [
-      {
-        id: 'file-missing',
-        level: 'error',
-        what: `${path} cannot be read (${systemCodeOf(cause) ?? 'unknown error'})`,
-        why: 'The config names it.',
-        todo: 'Put it there, or correct the path. Run doctor as the user of the plugin, or as root.',
-      },
-    ]
-  }
-}
-
-/** Certificates and public keys are for everybody. */
-function isPublic(text: string): boolean {
-  return /BEGIN CERTIFICATE|"kty"/.test(text) && !/PRIVATE KEY|"d":/.test(text)
 }

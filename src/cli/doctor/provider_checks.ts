@@ -8,9 +8,8 @@ import { KmsError, toKmsError } from '../../kms/errors.ts'
 import type { EventSink, KmsEvent } from '../../kms/events.ts'
 import type { Call, Provider } from '../../kms/provider.ts'
 import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
-import { createProvider } from '../../providers/registry.ts'
+import { descriptorOf, type ProviderConfig } from '../../providers/registry.ts'
 import { fetchSvids } from '../svids.ts'
-import { isWrapped } from './config_checks.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
 const LIMIT_MS = 10_000
@@ -28,10 +27,11 @@ export async function providerFindings(
 }
 
 async function oneProvider(
-  config: Config['providers'][number],
+  config: ProviderConfig,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Finding[]> {
-  if (isWrapped(config)) {
+  const descriptor = descriptorOf(config)
+  if (descriptor.logsInOnce?.(config) === true) {
     return [
       skipped(
         'provider',
@@ -51,7 +51,7 @@ async function oneProvider(
   }
   let provider: Provider | undefined
   try {
-    const made = await createProvider(config, deps)
+    const made = await descriptor.create(config, deps)
     provider = made
     const findings = await withinLimit(systemClock, LIMIT_MS, (call) =>
       onceMoreIfUnbound(() => looked(config.name, made, call)),

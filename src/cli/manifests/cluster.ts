@@ -1,5 +1,6 @@
 /** Manifests for the kubelet and the API server: static pod, DaemonSet, kustomize, and a Vault agent beside it. @module */
 
+import { addressesOf } from '../../providers/vault_config.ts'
 import type { Plan } from './plan.ts'
 import { nodePreparation, podSpec } from './pod.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
@@ -116,17 +117,19 @@ resources: [daemonset.yaml]
   ]
 }
 
+/** Both containers share it, and the node does not have it. */
+const AGENT_FOLDER = '/run/vault-agent'
+
 /** A Vault agent that logs in, and renders the config, beside the plugin. */
 export function vaultAgent(plan: Plan): ManifestFile[] {
   const { config, configPath } = plan
-  const vault = config.providers.find(({ type }) => type === 'vault')
   const address =
-    vault !== undefined && 'address' in vault && vault.address?.startsWith('http') === true
-      ? vault.address
-      : 'https://vault.example.org:8200'
+    config.providers
+      .flatMap((provider) => (provider.type === 'vault' ? addressesOf(provider) : []))
+      .find((each) => each.startsWith('http')) ?? 'https://vault.example.org:8200'
   const agent = `${comment(`Of the Vault agent (or OpenBao's: bao agent takes the same file), on every node: /etc/trousseau/agent.hcl
 It logs in with AppRole, adds its token to what comes over its socket, and renders the plugin's config from the
-key-value store. In the rendered config: address: unix:///run/vault-agent/agent.sock and auth: { method: agent }.
+key-value store. In the rendered config: address: unix://${AGENT_FOLDER}/agent.sock and auth: { method: agent }.
 Whoever may write that path in the store chooses the key at the plugin's next start.`)}
 vault { address = ${quoted(address)} }
 auto_auth {
@@ -140,7 +143,7 @@ auto_auth {
 }
 api_proxy { use_auto_auth_token = true }
 listener "unix" {
-  address                = "/run/vault-agent/agent.sock"
+  address                = "${AGENT_FOLDER}/agent.sock"
   tls_disable            = true
   require_request_header = true
   socket_mode            = "0600"
@@ -162,11 +165,12 @@ template {
       capabilities: { drop: [ALL] }
     volumeMounts:
       - { name: agent-config, mountPath: /etc/trousseau }
-      - { name: agent-socket, mountPath: /run/vault-agent }
+      - { name: agent-socket, mountPath: ${AGENT_FOLDER} }
 `
+  const withoutAgent = { ...plan, read: plan.read.filter((folder) => folder !== AGENT_FOLDER) }
   const parts = {
     containers,
-    mounts: '    - { name: agent-socket, mountPath: /run/vault-agent }\n',
+    mounts: `    - { name: agent-socket, mountPath: ${AGENT_FOLDER} }\n`,
     volumes: `  - { name: agent-config, hostPath: { path: /etc/trousseau, type: Directory } }
   - { name: agent-socket, emptyDir: { medium: Memory } }
 `,
@@ -182,7 +186,7 @@ metadata:
   namespace: ${plan.namespace}
   labels: { app.kubernetes.io/name: trousseau, tier: control-plane }
 spec:
-${indent(podSpec(plan, parts), 2)}`
+${indent(podSpec(withoutAgent, parts), 2)}`
   return [
     { path: 'agent.hcl', text: agent },
     { path: 'trousseau.yaml', text: pod },

@@ -1,7 +1,8 @@
 /** A hardened systemd unit, with what it needs on the node. @module */
 
 import { basename } from 'node:path/posix'
-import { CREDENTIALS, filesOf, type Plan } from './plan.ts'
+import { pathsOf } from '../../config/paths.ts'
+import { CREDENTIALS, type Plan } from './plan.ts'
 import { comment, type ManifestFile } from './text.ts'
 
 const UNIT_CREDENTIALS = `${CREDENTIALS}trousseau.service/`
@@ -11,8 +12,8 @@ export function systemd(plan: Plan): ManifestFile[] {
   const runtime = written.filter((path) => path.startsWith('/run/'))
   const state = written.filter((path) => path.startsWith('/var/lib/'))
   const other = written.filter((path) => !runtime.includes(path) && !state.includes(path))
-  const credentials = filesOf(config)
-    .filter((path) => path.startsWith(UNIT_CREDENTIALS))
+  const credentials = pathsOf(config)
+    .files.filter((path) => path.startsWith(UNIT_CREDENTIALS))
     .map((path) => basename(path))
   const head = `/etc/systemd/system/trousseau.service, with /etc/sysusers.d/trousseau.conf beside it:
 

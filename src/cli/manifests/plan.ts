@@ -5,8 +5,8 @@
  * @module
  */
 
-import { dirname } from 'node:path/posix'
-import { endpointsOf } from '../../config/endpoints.ts'
+import { dirname, resolve } from 'node:path/posix'
+import { pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
 
 export interface ManifestChoices {
@@ -33,57 +33,43 @@ export interface Plan extends ManifestChoices {
   readonly read: readonly string[]
   /** Where probes ask; none without an admin server on a port. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
-  /** Whether a provider logs in with the token of a ServiceAccount. */
+  /** Whether the config names the token of the pod's ServiceAccount. */
   readonly serviceAccount: boolean
   readonly config: Config
 }
 
 export function planOf(config: Config, choices: ManifestChoices): Plan {
-  const [first, ...more] = endpointsOf(config).map(({ socket }) => socket.path)
-  const written = [first, ...more].map((path) => dirname(path ?? '/run/trousseau/kms.sock'))
-  if (config.stateDir !== undefined) written.push(config.stateDir)
-  if (config.admin !== undefined && 'path' in config.admin.listen) {
-    written.push(dirname(config.admin.listen.path))
-  }
-  const files = [choices.configPath, ...filesOf(config)].filter((path) => !isGiven(path))
-  const folders = outermost(files.map((path) => dirname(path)))
+  const { files, folders, sockets, listens, written } = pathsOf(config)
+  const [socketPath = '/run/trousseau/kms.sock'] = listens
+  // A file or a socket that is made anew is not seen where it alone is mounted.
+  const around = [choices.configPath, ...files, ...sockets].filter((path) => !isGiven(path))
+  const read = outermost([...around.map((path) => dirname(path)), ...folders])
   return {
     ...choices,
     config,
-    socketPath: first ?? '/run/trousseau/kms.sock',
-    written: [...new Set(written)],
-    read: folders.filter((folder) => !written.includes(folder)),
+    socketPath,
+    written,
+    read: read.filter((folder) => !written.includes(folder)),
     admin:
       config.admin !== undefined && 'host' in config.admin.listen ? config.admin.listen : undefined,
-    serviceAccount: filesOf(config).some((path) => path.startsWith(SERVICE_ACCOUNT)),
+    serviceAccount: files.some((path) => path.startsWith(SERVICE_ACCOUNT)),
   }
 }
 
-const SERVICE_ACCOUNT = '/var/run/secrets/'
 /** What systemd and the kubelet put there for a service or a pod. */
 export const CREDENTIALS = '/run/credentials/'
-
-/** Names of keys that hold a path. */
-const FILE_KEY = /File$|^recipients$/
+const SECRETS = '/var/run/secrets/'
+/** Where the DaemonSet mounts the token that it asks for. */
+const SERVICE_ACCOUNT = `${SECRETS}kubernetes.io/serviceaccount/`
 
 function isGiven(path: string): boolean {
-  return path.startsWith(SERVICE_ACCOUNT) || path.startsWith(CREDENTIALS)
-}
-
-/** Every absolute path that a config names as a file, wherever it stands. */
-export function filesOf(config: Config): string[] {
-  return [...new Set(filesIn(config, ''))]
-}
-
-function filesIn(value: unknown, key: string): string[] {
-  if (typeof value === 'string') return FILE_KEY.test(key) && value.startsWith('/') ? [value] : []
-  if (Array.isArray(value)) return value.flatMap((each) => filesIn(each, key))
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([name, each]) => filesIn(each, name))
+  return path.startsWith(SECRETS) || path.startsWith(CREDENTIALS)
 }
 
 /** Without folders that lie in another one of them. */
 function outermost(folders: readonly string[]): string[] {
-  const all = [...new Set(folders)].toSorted((a, b) => (a < b ? -1 : 1))
+  const all = [...new Set(folders.map((folder) => resolve(folder)))].toSorted((a, b) =>
+    a < b ? -1 : 1,
+  )
   return all.filter((folder) => !all.some((other) => folder.startsWith(`${other}/`)))
 }

@@ -1,0 +1,87 @@
+/** Files and folders that a config names: there, for nobody else, and still there after a boot. @module */
+
+import { readFile, stat } from 'node:fs/promises'
+import { systemCodeOf } from '../../kms/errors.ts'
+import type { Paths } from '../../providers/provider_descriptor.ts'
+import { type Finding, found, ok } from './finding.ts'
+
+const OTHERS = 0o007
+const OTHERS_WRITE = 0o002
+const GROUP_WRITES = 0o020
+const VOLATILE = /^\/(?:tmp|run|dev\/shm|var\/run)\//
+const GIVEN = /^\/(?:run\/credentials|var\/run\/secrets)\//
+
+/** Sockets of others are left out: whoever listens there makes them when it starts. */
+export async function pathFindings({ files, folders }: Omit<Paths, 'sockets'>): Promise<Finding[]> {
+  const findings = await Promise.all([...files.map(oneFile), ...folders.map(oneFolder)])
+  const all = findings.flat()
+  if (all.length > 0 || findings.length === 0) return all
+  const count = findings.length
+  return [ok('files', `${count} files of the config are there, and readable by nobody else`)]
+}
+
+async function oneFile(path: string): Promise<Finding[]> {
+  try {
+    const found = await stat(path)
+    if (found.isDirectory()) return [missing(path, 'is a folder, and a file is wanted')]
+    const { mode } = found
+    const open = (mode & OTHERS) !== 0 && !isPublic(await readFile(path, 'utf8'))
+    const isOpen = open || (mode & GROUP_WRITES) !== 0
+    return [...openFindings(path, mode, isOpen ? '0640, or 0600' : undefined), ...volatile(path)]
+  } catch (cause) {
+    return [unreadable(path, cause)]
+  }
+}
+
+/** Authorities are no secret, but whoever adds one can be the key service. */
+async function oneFolder(path: string): Promise<Finding[]> {
+  try {
+    const found = await stat(path)
+    if (!found.isDirectory()) return [missing(path, 'is a file, and a folder is wanted')]
+    const { mode } = found
+    const open = (mode & (GROUP_WRITES | OTHERS_WRITE)) !== 0
+    return [...openFindings(path, mode, open ? '0755' : undefined), ...volatile(path)]
+  } catch (cause) {
+    return [unreadable(path, cause)]
+  }
+}
+
+/** @param wanted undefined where the mode is well */
+function openFindings(path: string, mode: number, wanted: string | undefined): Finding[] {
+  return found(wanted !== undefined, {
+    id: 'file-open',
+    level: 'warning',
+    what: `${path} has mode ${(mode & 0o777).toString(8).padStart(4, '0')}`,
+    why: 'Everybody on this node may read or change it.',
+    todo: `chmod ${path} to ${wanted}`,
+  })
+}
+
+function volatile(path: string): Finding[] {
+  return found(VOLATILE.test(path) && !GIVEN.test(path), {
+    id: 'boot-volatile-file',
+    level: 'warning',
+    what: `${path} is gone after a boot`,
+    why: 'The plugin then cannot log in, and the API server waits for it.',
+    todo: 'Keep it below /etc or /var/lib, or let systemd give it (LoadCredentialEncrypted).',
+  })
+}
+
+function unreadable(path: string, cause: unknown): Finding {
+  return missing(path, `cannot be read (${systemCodeOf(cause) ?? 'unknown error'})`)
+}
+
+function missing(path: string, why: string): Finding {
+  return {
+    id: 'file-missing',
+    level: 'error',
+    what: `${path} ${why}`,
+    why: 'The config names it.',
+    todo: 'Put it there, or correct the path. Run doctor as the user of the plugin, or as root.',
+  }
+}
+
+/** Certificates and public keys are for everybody. */
+function isPublic(text: string): boolean {
+  return /BEGIN CERTIFICATE|"kty"/.test(text) && !/PRIVATE KEY|"d":/.test(text)
+}

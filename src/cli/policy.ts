@@ -1,0 +1,58 @@
+/**
+ * `trousseau TYPE policy`, for every type of provider that has one: what the key
+ * service must be told before the plugin may use its key.
+ *
+ * @module
+ */
+
+import type { Command } from 'commander'
+import type { Policy } from '../providers/provider_descriptor.ts'
+import {
+  descriptorOf,
+  PROVIDER_TYPES,
+  type ProviderConfig,
+  type ProviderType,
+} from '../providers/registry.ts'
+import type { Short } from './flags.ts'
+import type { Io } from './io.ts'
+import { EXIT } from './output.ts'
+import { type ProviderOptions, providersOf } from './provider_configs.ts'
+
+/** @param more adds what else there is for a type */
+export function addPolicies(
+  program: Command,
+  io: Io,
+  short: Short,
+  more: Readonly<Partial<Record<ProviderType, (parent: Command) => void>>>,
+): void {
+  for (const type of PROVIDER_TYPES) {
+    const { policy } = descriptorOf({ type })
+    if (policy === undefined) continue
+    const parent = program.command(type).description(policy.about)
+    ofProvider(parent, 'policy')
+      .description(policy.does)
+      .action((options: ProviderOptions) => short(printPolicy(type, policy, options, io)))
+    more[type]?.(parent)
+  }
+}
+
+/** A command below another that is about one provider of a config. */
+export function ofProvider(parent: Command, name: string): Command {
+  return parent
+    .command(name)
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .option('--provider <name>', 'name of the provider, where the config has several')
+}
+
+/** @throws ConfigError, or KmsError where the policy would not be what it seems */
+async function printPolicy(
+  type: ProviderType,
+  policy: Policy<ProviderConfig>,
+  options: ProviderOptions,
+  io: Io,
+): Promise<number> {
+  const { text, warnings } = await policy.print(await providersOf(type, options))
+  for (const warning of warnings) io.err(`trousseau: ${warning}\n`)
+  io.out(text)
+  return EXIT.ok
+}

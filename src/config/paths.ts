@@ -1,0 +1,36 @@
+/** Every path of the node that a config names, with what is done there. @module */
+
+import { dirname } from 'node:path/posix'
+import type { Paths } from '../providers/provider_descriptor.ts'
+import { descriptorOf } from '../providers/registry.ts'
+import { endpointsOf } from './endpoints.ts'
+import type { Config } from './schema.ts'
+
+export interface ConfigPaths extends Paths {
+  /** Sockets that the plugin listens on, those of the API servers first. */
+  readonly listens: readonly string[]
+  /** Folders that the plugin writes to: of its sockets, and its own. */
+  readonly written: readonly string[]
+}
+
+export function pathsOf(config: Config): ConfigPaths {
+  const { recovery, stateDir, admin } = config
+  const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
+  const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
+  const page = admin !== undefined && 'path' in admin.listen ? [admin.listen.path] : []
+  return {
+    files: unique([...all.flatMap(({ files }) => files), ...(recovery?.recipients ?? [])]),
+    folders: unique(all.flatMap(({ folders }) => folders)),
+    sockets: unique(all.flatMap(({ sockets }) => sockets)),
+    listens: [...endpoints, ...page],
+    written: unique([
+      ...endpoints.map((path) => dirname(path)),
+      ...(stateDir === undefined ? [] : [stateDir]),
+      ...page.map((path) => dirname(path)),
+    ]),
+  }
+}
+
+function unique(paths: readonly string[]): string[] {
+  return [...new Set(paths)]
+}

@@ -1,0 +1,69 @@
+/** What a provider of type `awskms` says of itself. @module */
+
+import type { AwsCredentialsConfig } from '../auth/aws_credentials.ts'
+import { awsEndpoint } from '../auth/aws_endpoints.ts'
+import type { Remark } from '../kms/provider.ts'
+import { createAwsKmsProvider } from './awskms.ts'
+import { type AwsKmsConfig, awsKmsConfig, keyNameOf } from './awskms_config.ts'
+import { httpAddresses, httpPaths, issuedTokenRemarks } from './http_traits.ts'
+import type { PolicyText, ProviderDescriptor } from './provider_descriptor.ts'
+
+export const awsKmsDescriptor = {
+  config: awsKmsConfig,
+  create: createAwsKmsProvider,
+  addresses: (config) =>
+    httpAddresses(
+      config,
+      [config.endpoint ?? kmsEndpoint(config), config.stsEndpoint],
+      metadataOf(config.credentials),
+    ),
+  paths: (config) =>
+    httpPaths(config, [config.grantTokenFile, ...credentialFiles(config.credentials)]),
+  remarks: ({ credentials }) => loginRemarks(credentials),
+  opens: ['trousseau-2', 'aws-encryption-provider'],
+  foreignKey: ({ key }) => key,
+  policy: {
+    about: 'what AWS must be told before the plugin may use a key',
+    does: 'print the IAM policy that the plugin needs, and nothing more',
+    print: printPolicy,
+  },
+} as const satisfies ProviderDescriptor<AwsKmsConfig>
+
+function kmsEndpoint(config: AwsKmsConfig): string {
+  return awsEndpoint('kms', { ...config, region: keyNameOf(config).region })
+}
+
+function credentialFiles(credentials: AwsCredentialsConfig): (string | undefined)[] {
+  switch (credentials.source) {
+    case 'profile':
+      return [credentials.configFile, credentials.credentialsFile]
+    case 'webIdentity':
+    case 'container':
+      return [credentials.tokenFile]
+    case 'default':
+    case 'environment':
+    case 'imds':
+      return []
+  }
+}
+
+function metadataOf(credentials: AwsCredentialsConfig): (string | undefined)[] {
+  if (credentials.source === 'imds') return [credentials.endpoint]
+  return credentials.source === 'container' ? [credentials.uri] : []
+}
+
+function loginRemarks(credentials: AwsCredentialsConfig): Remark[] {
+  if (credentials.source !== 'webIdentity' && credentials.source !== 'container') return []
+  return issuedTokenRemarks(credentials.tokenFile, 'credentials.tokenFile')
+}
+
+async function printPolicy(configs: readonly AwsKmsConfig[]): Promise<PolicyText> {
+  const { awsKmsPolicy } = await import('./awskms_policy.ts')
+  const warnings = configs
+    .filter((config) => keyNameOf(config).kind === 'alias')
+    .map(
+      ({ name }) =>
+        `Provider "${name}" names an alias: a key that loses it is denied by this policy, also while it is in use; name the key by its ARN`,
+    )
+  return { text: awsKmsPolicy(configs), warnings }
+}

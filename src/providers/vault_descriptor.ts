@@ -1,0 +1,90 @@
+/** What a provider of type `vault` says of itself. @module */
+
+import type { VaultAuth } from '../auth/vault_auth.ts'
+import type { Remark } from '../kms/provider.ts'
+import { httpAddresses, httpPaths, issuedTokenRemarks, verificationRemarks } from './http_traits.ts'
+import type { PolicyText, ProviderDescriptor } from './provider_descriptor.ts'
+import { createVaultProvider } from './vault.ts'
+import { addressesOf, type VaultConfig, vaultConfig } from './vault_config.ts'
+
+const UNIX = 'unix://'
+
+export const vaultDescriptor = {
+  config: vaultConfig,
+  create: createVaultProvider,
+  addresses: (config) =>
+    httpAddresses(
+      config,
+      addressesOf(config).filter((address) => !address.startsWith(UNIX)),
+    ),
+  paths: (config) =>
+    httpPaths(
+      config,
+      loginFiles(config.auth),
+      addressesOf(config)
+        .filter((address) => address.startsWith(UNIX))
+        .map((address) => address.slice(UNIX.length)),
+    ),
+  remarks: (config) => [...verificationRemarks(config), ...loginRemarks(config.auth)],
+  logsInOnce: ({ auth }) => isWrapped(auth),
+  keepsSettings: ({ settingsFrom }) => settingsFrom !== undefined,
+  opens: ['trousseau-1', 'trousseau-2', 'vault-kubernetes-kms', 'vault-kms-provider', 'kleidi'],
+  policy: {
+    about: 'what Vault or OpenBao must be told before the plugin may use it',
+    does: 'print the policy that the plugin needs, and nothing more',
+    print: printPolicy,
+  },
+} as const satisfies ProviderDescriptor<VaultConfig>
+
+function loginFiles(auth: VaultAuth): (string | undefined)[] {
+  switch (auth.method) {
+    case 'approle':
+      return [auth.roleIdFile, auth.secretIdFile]
+    case 'jwt':
+      return [auth.tokenFile, auth.selfSigned?.keyFile]
+    case 'kubernetes':
+    case 'token':
+      return [auth.tokenFile]
+    case 'userpass':
+      return [auth.passwordFile]
+    case 'cert':
+    case 'agent':
+      return []
+  }
+}
+
+function loginRemarks(auth: VaultAuth): Remark[] {
+  if (isWrapped(auth)) return [WRAPPED]
+  if (auth.method === 'kubernetes') return [REVIEWED]
+  return auth.method === 'jwt' ? issuedTokenRemarks(auth.tokenFile, 'auth.tokenFile') : []
+}
+
+function isWrapped(auth: VaultAuth): boolean {
+  return auth.method === 'approle' && auth.wrappedRole !== undefined
+}
+
+const REVIEWED: Remark = {
+  id: 'boot-kubernetes-login',
+  level: 'warning',
+  what: 'logs in with a ServiceAccount (auth.method kubernetes)',
+  why: 'The key service asks an API server about the token: if it is the one that this plugin serves, neither starts without the other. A static pod has no such token at all.',
+  todo: 'Use jwt with a key of the node, cert or approle: docs/logins/cold-boot.md.',
+}
+
+const WRAPPED: Remark = {
+  id: 'boot-wrapped-secret-id',
+  level: 'warning',
+  what: 'unwraps its secret id',
+  why: 'That works once: after a boot the node cannot log in.',
+  todo: 'Use it to bring a secret id in, then a plain one: docs/logins/approle.md.',
+}
+
+async function printPolicy(configs: readonly VaultConfig[]): Promise<PolicyText> {
+  const { policyText } = await import('./vault_setup_policy.ts')
+  const { setupInputOf } = await import('./vault_setup_input.ts')
+  const texts = configs.map((config) => {
+    const text = policyText(setupInputOf(config))
+    return configs.length === 1 ? text : `# Provider ${config.name}\n\n${text}`
+  })
+  return { text: texts.join('\n'), warnings: [] }
+}
