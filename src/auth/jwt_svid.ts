@@ -90,7 +90,7 @@ const AGENT_PART = 0.5
 const OF_ISSUING = new Set(['exp', 'iat', 'nbf', 'jti'])
 
 const claimsOfSvid = v.looseObject({
-  sub: v.string(),
+  sub: v.pipe(v.string(), v.nonEmpty()),
   aud: v.union([v.string(), v.array(v.string())]),
   exp: v.number(),
 })
@@ -105,7 +105,7 @@ export function socketPathOf(uri: string): string {
  * An SVID as the agent has it now.
  *
  * @throws KmsError `denied` where none is issued that could log in, `protocol` where the agent
- * issues what is none, and what the agent is asked with
+ * issues what is none, and what {@link FetchSvids} throws
  */
 export async function fetchSvid(
   { socket, audience, id }: SvidConfig,

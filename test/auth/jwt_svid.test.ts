@@ -162,6 +162,7 @@ const LIES = {
   'without an end': [{ exp: undefined }, 'protocol', CLAIMS],
   'with an end that is no number': [{ exp: 'never' }, 'protocol', CLAIMS],
   'without a subject': [{ sub: undefined }, 'protocol', CLAIMS],
+  'with an empty subject': [{ sub: '' }, 'protocol', CLAIMS],
   'with another subject': [{ sub: OTHER_ID }, 'protocol', 'whose sub is another identity'],
   'that has expired': [
     { exp: 1_000_000_000 },
