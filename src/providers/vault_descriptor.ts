@@ -1,5 +1,6 @@
 /** What a provider of type `vault` says of itself. @module */
 
+import { socketPathOf } from '../auth/jwt_svid.ts'
 import type { VaultAuth } from '../auth/vault_auth.ts'
 import type { Remark } from '../kms/provider.ts'
 import { httpAddresses, httpPaths, issuedTokenRemarks, verificationRemarks } from './http_traits.ts'
@@ -18,13 +19,12 @@ export const vaultDescriptor = {
       addressesOf(config).filter((address) => !address.startsWith(UNIX)),
     ),
   paths: (config) =>
-    httpPaths(
-      config,
-      loginFiles(config.auth),
-      addressesOf(config)
+    httpPaths(config, loginFiles(config.auth), [
+      ...addressesOf(config)
         .filter((address) => address.startsWith(UNIX))
         .map((address) => address.slice(UNIX.length)),
-    ),
+      ...workloadSocket(config.auth),
+    ]),
   remarks: (config) => [...verificationRemarks(config), ...loginRemarks(config.auth)],
   logsInOnce: ({ auth }) => isWrapped(auth),
   keepsSettings: ({ settingsFrom }) => settingsFrom !== undefined,
@@ -53,9 +53,16 @@ function loginFiles(auth: VaultAuth): (string | undefined)[] {
   }
 }
 
+/** Of the SPIFFE agent on this node. */
+function workloadSocket(auth: VaultAuth): string[] {
+  const socket = auth.method === 'jwt' ? auth.spiffe?.socket : undefined
+  return socket === undefined ? [] : [socketPathOf(socket)]
+}
+
 function loginRemarks(auth: VaultAuth): Remark[] {
   if (isWrapped(auth)) return [WRAPPED]
   if (auth.method === 'kubernetes') return [REVIEWED]
+  if (workloadSocket(auth).length > 0) return [ISSUED_BY_AGENT]
   return auth.method === 'jwt' ? issuedTokenRemarks(auth.tokenFile, 'auth.tokenFile') : []
 }
 
@@ -69,6 +76,14 @@ const REVIEWED: Remark = {
   what: 'logs in with a ServiceAccount (auth.method kubernetes)',
   why: 'The key service asks an API server about the token: if it is the one that this plugin serves, neither starts without the other. A static pod has no such token at all.',
   todo: 'Use jwt with a key of the node, cert or approle: docs/logins/cold-boot.md.',
+}
+
+const ISSUED_BY_AGENT: Remark = {
+  id: 'boot-spiffe-agent',
+  level: 'notice',
+  what: 'logs in with a SPIFFE agent',
+  why: 'At a cold boot the agent and its SPIFFE server must run before kube-apiserver does. One that runs as a pod of this cluster may not: then neither starts without the other.',
+  todo: 'Run the agent as a service of the node, with a server outside this cluster: docs/logins/cold-boot.md.',
 }
 
 const WRAPPED: Remark = {

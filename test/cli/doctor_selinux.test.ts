@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import { selinuxFindings } from '../../src/cli/doctor/selinux_checks.ts'
 import { labelIn } from '../../src/cli/doctor/selinux_label.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { DRAFT_SUFFIX } from '../../src/kms/socket_path.ts'
 import type { StaticPod } from '../../src/kube/static_pod.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -48,7 +49,7 @@ async function found(made: Made) {
   // A connection bears the path as well, and is not what listens.
   const head = 'Num       RefCount Protocol Flags    Type St Inode Path'
   const asked = `0: 00000003 00000000 00000000 0001 03 41 ${socketPath}`
-  const listens = `0: 00000002 00000000 00010000 0001 01 42 ${socketPath}.new`
+  const listens = `0: 00000002 00000000 00010000 0001 01 42 ${socketPath}${DRAFT_SUFFIX}`
   await put('proc/net/unix', `${[head, asked, listens].join('\n')}\n`)
   const running = { 7: [made.apiServer, 'kube-apiserver'], 9: [made.plugin, 'node'] } as const
   for (const [pid, [label, comm]] of Object.entries(running)) {

@@ -54,7 +54,7 @@ test('doctor tells of the cold boot, and of no socket where there is one', async
 
   assert.is(findings.find(({ id }) => id === 'boot-spiffe-agent')?.level, 'notice')
   assert.is(
-    findings.find(({ id }) => id === 'spiffe-socket'),
+    findings.find(({ id }) => id === 'agent-socket'),
     undefined,
   )
 })
@@ -62,7 +62,7 @@ test('doctor tells of the cold boot, and of no socket where there is one', async
 test('doctor misses the socket of the agent, and takes no file for one', async () => {
   await using folder = await tempFolder()
   const missed = async () =>
-    (await examined(folder, '--offline')).find(({ id }) => id === 'spiffe-socket')
+    (await examined(folder, '--offline')).find(({ id }) => id === 'agent-socket')
 
   const missing = await missed()
   await writeFile(folder.at('agent.sock'), '')

@@ -7,7 +7,6 @@ import { descriptorOf, type ProviderConfig } from '../../providers/registry.ts'
 import { loadRecoverySealer } from '../../recovery/key_file.ts'
 import { type Finding, found, ok } from './finding.ts'
 import { pathFindings } from './path_checks.ts'
-import { spiffeFindings } from './spiffe_checks.ts'
 
 const API_SERVER_TIMEOUT_MS = 3_000
 const IN_CLUSTER = /\.(?:svc|cluster\.local)(?:\.|$)/
@@ -37,7 +36,6 @@ export async function configFindings(config: Config, resolvConf: string): Promis
       todo: 'Set admin: { listen: "127.0.0.1:8787" }.',
     }),
     ...config.providers.flatMap((provider) => providerFindings(provider)),
-    ...(await spiffeFindings(config)),
     ...found(/^(?:search|domain)\s.*\bsvc\.cluster\.local/m.test(resolvConf), {
       id: 'boot-cluster-dns',
       level: 'warning',

@@ -11,9 +11,12 @@ const GROUP_WRITES = 0o020
 const VOLATILE = /^\/(?:tmp|run|dev\/shm|var\/run)\//
 const GIVEN = /^\/(?:run\/credentials|var\/run\/secrets)\//
 
-/** Sockets of others are left out: whoever listens there makes them when it starts. */
-export async function pathFindings({ files, folders }: Omit<Paths, 'sockets'>): Promise<Finding[]> {
-  const findings = await Promise.all([...files.map(oneFile), ...folders.map(oneFolder)])
+export async function pathFindings({ files, folders, sockets }: Paths): Promise<Finding[]> {
+  const findings = await Promise.all([
+    ...files.map(oneFile),
+    ...folders.map(oneFolder),
+    ...sockets.map(oneSocket),
+  ])
   const all = findings.flat()
   if (all.length > 0 || findings.length === 0) return all
   const count = findings.length
@@ -43,6 +46,26 @@ async function oneFolder(path: string): Promise<Finding[]> {
     return [...openFindings(path, mode, open ? '0755' : undefined), ...volatile(path)]
   } catch (cause) {
     return [unreadable(path, cause)]
+  }
+}
+
+/** Of an agent on this node, which makes it when it starts. */
+async function oneSocket(path: string): Promise<Finding[]> {
+  const why = await whyNoSocket(path)
+  return found(why !== undefined, {
+    id: 'agent-socket',
+    level: 'error',
+    what: `${path} ${why}`,
+    why: 'The config names it, and nobody else can be asked there.',
+    todo: 'Start the agent that listens there, or correct the path; in a pod, mount the folder of the socket.',
+  })
+}
+
+async function whyNoSocket(path: string): Promise<string | undefined> {
+  try {
+    return (await stat(path)).isSocket() ? undefined : 'is no socket'
+  } catch (error) {
+    return `is not there (${systemCodeOf(error) ?? 'unknown error'})`
   }
 }
 
