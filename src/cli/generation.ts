@@ -23,8 +23,7 @@ import type { StateBook } from '../kms/state.ts'
 import { Watch } from '../kms/watch.ts'
 import type { ProviderDeps } from '../providers/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../providers/registry.ts'
-import type { FollowedSettings } from '../providers/vault_settings.ts'
-import { ofTheProcess } from './process_settings.ts'
+import { type FollowedSettings, ofTheProcess } from '../providers/vault_settings.ts'
 
 export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs' | 'onSettings'> {
   readonly book: StateBook

@@ -173,10 +173,10 @@ export class RunningPlugin implements Plugin {
       )
     }
     this.#generation = next
+    this.#follow()
     const left = before.retire(next)
     next.start()
     for (const { endpoint, keyring } of next.served) this.#services.get(endpoint.name)?.to(keyring)
-    this.#follow()
     this.#retire(left, config.requestTimeout + RETIRE_MS)
   }
 

@@ -5,6 +5,7 @@ import { awsEndpoint } from '../auth/aws_endpoints.ts'
 import type { Remark } from '../kms/provider.ts'
 import { createAwsKmsProvider } from './awskms.ts'
 import { type AwsKmsConfig, awsKmsConfig, keyNameOf } from './awskms_config.ts'
+import { awsKmsPolicy } from './awskms_policy.ts'
 import { httpAddresses, httpPaths, issuedTokenRemarks } from './http_traits.ts'
 import type { PolicyText, ProviderDescriptor } from './provider_descriptor.ts'
 
@@ -57,8 +58,7 @@ function loginRemarks(credentials: AwsCredentialsConfig): Remark[] {
   return issuedTokenRemarks(credentials.tokenFile, 'credentials.tokenFile')
 }
 
-async function printPolicy(configs: readonly AwsKmsConfig[]): Promise<PolicyText> {
-  const { awsKmsPolicy } = await import('./awskms_policy.ts')
+function printPolicy(configs: readonly AwsKmsConfig[]): PolicyText {
   const warnings = configs
     .filter((config) => keyNameOf(config).kind === 'alias')
     .map(

@@ -3,6 +3,7 @@
 import type { AzureLogin } from '../auth/azure_auth.ts'
 import { createAzureKmsProvider } from './azurekms.ts'
 import { type AzureKmsConfig, azureKmsConfig, placeOf } from './azurekms_config.ts'
+import { azurePolicyText } from './azurekms_policy.ts'
 import { httpAddresses, httpPaths, issuedTokenRemarks, verificationRemarks } from './http_traits.ts'
 import type { PolicyText, ProviderDescriptor } from './provider_descriptor.ts'
 
@@ -45,7 +46,6 @@ function loginFiles(login: AzureLogin): (string | undefined)[] {
   }
 }
 
-async function printPolicy(configs: readonly AzureKmsConfig[]): Promise<PolicyText> {
-  const { azurePolicyText } = await import('./azurekms_policy.ts')
+function printPolicy(configs: readonly AzureKmsConfig[]): PolicyText {
   return { text: configs.map(azurePolicyText).join('\n'), warnings: [] }
 }

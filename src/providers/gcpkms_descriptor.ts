@@ -3,6 +3,7 @@
 import type { GoogleAuth } from '../auth/google_auth.ts'
 import { createGcpKmsProvider } from './gcpkms.ts'
 import { endpointOf, type GcpKmsConfig, gcpKmsConfig } from './gcpkms_config.ts'
+import { gcpKmsPolicy } from './gcpkms_policy.ts'
 import { httpAddresses, httpPaths, verificationRemarks } from './http_traits.ts'
 import type { PolicyText, ProviderDescriptor } from './provider_descriptor.ts'
 
@@ -38,7 +39,6 @@ function loginFiles(auth: GoogleAuth): string[] {
 }
 
 async function printPolicy(configs: readonly GcpKmsConfig[]): Promise<PolicyText> {
-  const { gcpKmsPolicy } = await import('./gcpkms_policy.ts')
   const texts = await Promise.all(configs.map(gcpKmsPolicy))
   return { text: texts.join('\n'), warnings: [] }
 }

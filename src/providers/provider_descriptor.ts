@@ -47,8 +47,7 @@ export interface Policy<TConfig> {
   readonly about: string
   /** What the command does. */
   readonly does: string
-  /** Loads what it needs itself: a plugin that serves prints no policies. */
-  print(configs: readonly TConfig[]): Promise<PolicyText>
+  print(configs: readonly TConfig[]): PolicyText | Promise<PolicyText>
 }
 
 export interface PolicyText {
@@ -67,6 +66,8 @@ export interface ProviderDescriptor<TConfig> {
   remarks(config: TConfig): readonly Remark[]
   /** Whether the login uses itself up, so that nobody may try it. */
   logsInOnce?(config: TConfig): boolean
+  /** Whether the service has the token of a ServiceAccount reviewed with that token itself. */
+  asksTokenReview?(config: TConfig): boolean
   /** Whether its service keeps settings for the plugin. */
   keepsSettings?(config: TConfig): boolean
   /** What other plugins wrapped and a provider of this type opens. */

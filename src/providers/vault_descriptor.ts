@@ -7,6 +7,8 @@ import { httpAddresses, httpPaths, issuedTokenRemarks, verificationRemarks } fro
 import type { PolicyText, ProviderDescriptor } from './provider_descriptor.ts'
 import { createVaultProvider } from './vault.ts'
 import { addressesOf, type VaultConfig, vaultConfig } from './vault_config.ts'
+import { setupInputOf } from './vault_setup_input.ts'
+import { policyText } from './vault_setup_policy.ts'
 
 const UNIX = 'unix://'
 
@@ -27,6 +29,7 @@ export const vaultDescriptor = {
     ]),
   remarks: (config) => [...verificationRemarks(config), ...loginRemarks(config.auth)],
   logsInOnce: ({ auth }) => isWrapped(auth),
+  asksTokenReview: ({ auth }) => auth.method === 'kubernetes',
   keepsSettings: ({ settingsFrom }) => settingsFrom !== undefined,
   opens: ['trousseau-1', 'trousseau-2', 'vault-kubernetes-kms', 'vault-kms-provider', 'kleidi'],
   policy: {
@@ -94,9 +97,7 @@ const WRAPPED: Remark = {
   todo: 'Use it to bring a secret id in, then a plain one: docs/logins/approle.md.',
 }
 
-async function printPolicy(configs: readonly VaultConfig[]): Promise<PolicyText> {
-  const { policyText } = await import('./vault_setup_policy.ts')
-  const { setupInputOf } = await import('./vault_setup_input.ts')
+function printPolicy(configs: readonly VaultConfig[]): PolicyText {
   const texts = configs.map((config) => {
     const text = policyText(setupInputOf(config))
     return configs.length === 1 ? text : `# Provider ${config.name}\n\n${text}`

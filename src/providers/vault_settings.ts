@@ -35,6 +35,13 @@ function followedObject() {
   return v.object(followed)
 }
 
+const OF_THE_PROCESS = ['logLevel', 'outageHold'] as const satisfies (keyof FollowedSettings)[]
+
+/** Names of those that are for the whole process, and not for the provider that they came from. */
+export function ofTheProcess(settings: FollowedSettings): string[] {
+  return OF_THE_PROCESS.filter((key) => settings[key] !== undefined)
+}
+
 export const kvAnswer = {
   1: v.object({ data: v.record(v.string(), v.unknown()) }),
   2: v.pipe(

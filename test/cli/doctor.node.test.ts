@@ -481,13 +481,13 @@ test('what the tests shared ends', async () => {
 
 test('every id stands in docs/doctor.md', async () => {
   const page = await readFile(new URL('../../docs/doctor.md', import.meta.url), 'utf8')
-  const folder = new URL('../../src/cli/doctor/', import.meta.url)
-  const names = (await readdir(folder)).map((name) => new URL(name, folder))
-  const files = [
-    ...names,
-    new URL('../../src/cli/doctor.ts', import.meta.url),
-    new URL('../../src/providers/vault_examine.ts', import.meta.url),
-  ]
+  const folders = ['cli/doctor/', 'providers/'].map(
+    (name) => new URL(`../../src/${name}`, import.meta.url),
+  )
+  const files = [new URL('../../src/cli/doctor.ts', import.meta.url)]
+  for (const folder of folders) {
+    for (const name of await readdir(folder)) files.push(new URL(name, folder))
+  }
   const ids = new Set<string>()
   for (const file of files) {
     for (const [, id] of (await readFile(file, 'utf8')).matchAll(

@@ -213,6 +213,12 @@ test('a ServiceAccount token and the right to review it are there only for the l
 
   assert.equal(kinds(plain), ['ServiceAccount', 'DaemonSet'])
   assert.equal(kinds(asking), ['ServiceAccount', 'ClusterRoleBinding', 'DaemonSet'])
+  const tokenFile = '/var/run/secrets/vault/token'
+  const elsewhere = await objectsOf('daemonset', {
+    ...MANIFEST_CONFIG,
+    providers: [{ ...provider, auth: { ...auth, tokenFile } }],
+  })
+  assert.equal(kinds(elsewhere), kinds(asking))
   const names = (object: { spec: { template: { spec: { volumes: { name: string }[] } } } }) =>
     object.spec.template.spec.volumes.map(({ name }) => name)
   assert.ok(names(asking[2]).includes('token'))

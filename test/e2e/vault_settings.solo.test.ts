@@ -55,24 +55,14 @@ async function setup(folder: TempFolder, bao: OpenBao, version: 1 | 2) {
     )
   }
   const { key: _key, mount: _mount, ...rest } = transit.provider
-  const start = () =>
-    startPluginProcess({
-      folder: folder.path,
-      config: {
-        health: { interval: '1s', staleAfter: '10s' },
-        providers: [
-          {
-            name: 'bao',
-            id: 'vault:prod',
-            type: 'vault',
-            allowInsecureHttp: true,
-            ...rest,
-            settingsFrom,
-          },
-        ],
-      },
-    })
-  return { transit, put, start }
+  const common = { type: 'vault', allowInsecureHttp: true, ...rest, settingsFrom }
+  const provider = { name: 'bao', id: 'vault:prod', ...common }
+  return { transit, put, provider, start: () => start(folder, [provider]) }
+}
+
+function start(folder: TempFolder, providers: readonly object[]): Promise<PluginProcess> {
+  const health = { interval: '1s', staleAfter: '10s' }
+  return startPluginProcess({ folder: folder.path, config: { health, providers } })
 }
 
 for (const version of [1, 2] as const) {
@@ -103,6 +93,30 @@ for (const version of [1, 2] as const) {
     assert.not.match(plugin.output(), /planted/)
   })
 }
+
+test('of two providers with settings the first says what is logged, also when the other one answers later', async () => {
+  await using folder = await tempFolder()
+  await using other = await tempFolder()
+  await using bao = await startOpenBao()
+  await using second = await startOpenBao()
+  const [a, b] = [await setup(folder, bao, 2), await setup(other, second, 2)]
+  const place = { mount: a.transit.mount, key: a.transit.key }
+  await a.put({ ...place, logLevel: 'debug', activationDelay: '1m' })
+  await b.put(place)
+  await using plugin = await start(folder, [
+    { ...a.provider, name: 'a' },
+    { ...b.provider, name: 'b', id: 'vault:second' },
+  ])
+  await healthy(plugin)
+  await b.put({ ...place, outageHold: '1h' })
+  const [ignored] = await plugin.told('settings_ignored')
+
+  const before = plugin.events('provider_call').length
+  await roundTrip(plugin)
+
+  await until('debug lines go on', () => plugin.events('provider_call').length > before + 1)
+  assert.match(String(ignored?.['message']), /"b" hold outageHold, which is not in force/)
+})
 
 test('settings that come late are no reason to exit, and what is missing is named', async () => {
   await using folder = await tempFolder()

@@ -47,7 +47,7 @@ export const novelDescriptor = {
     about: 'what a novelty must be told',
     does: 'print it',
     print: (configs) =>
-      Promise.resolve({ text: configs.map(({ where }) => where).join(), warnings: ['a warning'] }),
+      ({ text: configs.map(({ where }) => where).join(), warnings: ['a warning'] }),
   },
 } as const satisfies ProviderDescriptor<NovelConfig>
 `

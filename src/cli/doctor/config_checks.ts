@@ -52,24 +52,23 @@ function providerFindings(provider: ProviderConfig): Finding[] {
   const where = `Provider "${provider.name}"`
   const descriptor = descriptorOf(provider)
   const addresses = descriptor.addresses(provider)
+  const clear = addresses.find(isInTheClear)
+  const inside = addresses.find(({ url }) => IN_CLUSTER.test(hostOf(url)))
   return [
-    ...found(addresses.some(isInTheClear), {
+    ...found(clear !== undefined, {
       id: 'config-plain-http',
       level: 'warning',
-      what: `${where} is asked over http://`,
+      what: `${where} is asked over http:// (${hostOf(clear?.url ?? '')})`,
       why: 'Anybody on the way reads tokens and keys.',
       todo: 'Use https:// with tls.caFile; http:// only on loopback.',
     }),
-    ...found(
-      addresses.some(({ url }) => IN_CLUSTER.test(hostOf(url))),
-      {
-        id: 'boot-in-cluster-address',
-        level: 'warning',
-        what: `${where} has an address inside a cluster`,
-        why: 'If it is the cluster that this plugin serves, neither starts without the other.',
-        todo: 'Run the key service outside, or in another cluster, and use an address that the node resolves.',
-      },
-    ),
+    ...found(inside !== undefined, {
+      id: 'boot-in-cluster-address',
+      level: 'warning',
+      what: `${where} has an address inside a cluster (${hostOf(inside?.url ?? '')})`,
+      why: 'If it is the cluster that this plugin serves, neither starts without the other.',
+      todo: 'Run the key service outside, or in another cluster, and use an address that the node resolves.',
+    }),
     ...descriptor.remarks(provider).map((remark) => ({
       ...remark,
       what: `${where} ${remark.what}`,

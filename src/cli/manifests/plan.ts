@@ -8,6 +8,7 @@
 import { dirname, resolve } from 'node:path/posix'
 import { pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
+import { descriptorOf } from '../../providers/registry.ts'
 
 export interface ManifestChoices {
   /** Where the config lies on the node. */
@@ -33,7 +34,7 @@ export interface Plan extends ManifestChoices {
   readonly read: readonly string[]
   /** Where probes ask; none without an admin server on a port. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
-  /** Whether the config names the token of the pod's ServiceAccount. */
+  /** Whether a provider logs in with the token of the pod's ServiceAccount. */
   readonly serviceAccount: boolean
   readonly config: Config
 }
@@ -52,7 +53,9 @@ export function planOf(config: Config, choices: ManifestChoices): Plan {
     read: read.filter((folder) => !written.includes(folder)),
     admin:
       config.admin !== undefined && 'host' in config.admin.listen ? config.admin.listen : undefined,
-    serviceAccount: files.some((path) => path.startsWith(SERVICE_ACCOUNT)),
+    serviceAccount:
+      files.some((path) => path.startsWith(SERVICE_ACCOUNT)) ||
+      config.providers.some((each) => descriptorOf(each).asksTokenReview?.(each) === true),
   }
 }
 
