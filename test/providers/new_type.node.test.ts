@@ -52,7 +52,7 @@ export const novelDescriptor = {
 } as const satisfies ProviderDescriptor<NovelConfig>
 `
 
-const test = suite('providers/new_type', () => ({}), 120_000)
+const test = suite('providers/new_type', () => ({}), 240_000)
 
 async function copied(folder: TempFolder): Promise<void> {
   await cp(join(ROOT, 'src'), folder.at('src'), { recursive: true })
