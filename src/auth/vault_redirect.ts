@@ -39,20 +39,22 @@ export function redirectTarget(
 
 /** @param path of the request, without that of the address */
 export function redirectedAway(answer: HttpAnswer, path: string): KmsError {
-  const { address, status } = answer
-  const to = placeOf(answer)
-  const host = to?.host.replaceAll(/[^\w.:[\]-]/g, '?') ?? 'nowhere'
-  return new KmsError(`${address} ${sayRedirect()}`, { code: 'unavailable' })
+  const message = `${answer.address} ${sayRedirect(answer, placeOf(answer), path)}`
+  return new KmsError(message, { code: 'unavailable' })
+}
 
-  function sayRedirect(): string {
-    if (to !== undefined && !isOfVault(to, path)) {
-      return `answered ${status} with a redirect to ${host}, as a login page or a gateway does and Vault or OpenBao never: see that the address is right, with its path, and that nothing in between wants a login`
-    }
-    if (to?.origin === partsOfAddress(address).origin) {
-      return 'is a standby that redirects to this same address, behind which no active node answers'
-    }
-    return `is a standby that redirects to ${host}, which addresses does not name: name every node, by the address that the service itself gives as api_addr`
+function sayRedirect({ address, status }: HttpAnswer, to: URL | undefined, path: string): string {
+  const host = to?.host.replaceAll(/[^\w.:[\]-]/g, '?') ?? 'nowhere'
+  if (to !== undefined && !isOfVault(to, path)) {
+    return `answered ${status} with a redirect to ${host}, as a login page or a gateway does and Vault or OpenBao never: see that the address is right, with its path, and that nothing in between wants a login`
   }
+  if (to?.origin === partsOfAddress(address).origin) {
+    return 'is a standby that redirects to this same host, where no active node answers for it'
+  }
+  if (to?.protocol === 'http:' && address.startsWith('https:')) {
+    return `is a standby that redirects to http://${host}, where anybody on the way could read along: give it an api_addr with https://`
+  }
+  return `is a standby that redirects to ${host}, which addresses does not name: name every node, by the address that the service itself gives as api_addr`
 }
 
 /** Where the redirect leads, without its query. */
