@@ -70,6 +70,14 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/has expired|CERT_HAS_EXPIRED|not yet valid/, 'its certificate is not valid at this time'],
   [/self-signed|unable to (?:get|verify)|UNABLE_TO|SELF_SIGNED/, UNTRUSTED],
   [
+    /certificate purpose|INVALID_PURPOSE/,
+    'its certificate is not for servers: have it issued with the extended key usage serverAuth',
+  ],
+  [
+    /too weak|too small/,
+    'its certificate, or one above it, is signed with SHA-1 or has a short key: have it issued anew',
+  ],
+  [
     /does not match certificate|altnames|ALTNAME/,
     'its certificate is for another name; --server-name says for which',
   ],

@@ -9,9 +9,12 @@ import { connectEtcd } from '../../src/grpc/etcd_client.ts'
 import { toKmsError } from '../../src/kms/errors.ts'
 import {
   type CertificateFiles,
+  type CertificateUse,
+  CLIENT_ONLY,
   ISSUING,
   makeAuthority,
   makeCertificate,
+  SHA1,
 } from '../_lib/certificates.ts'
 import { startFakeEtcd } from '../_lib/fake_etcd.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -19,10 +22,10 @@ import { suite } from '../_lib/uvu.ts'
 
 const test = suite('grpc/etcd_client', () => ({}))
 
-async function setup(folder: string) {
+async function setup(folder: string, use: CertificateUse = {}) {
   const root = await makeAuthority(folder, 'Root CA')
   const issuing = await makeCertificate(folder, 'Issuing CA', root, undefined, ISSUING)
-  const server = await makeCertificate(folder, 'etcd', issuing)
+  const server = await makeCertificate(folder, 'etcd', issuing, undefined, use)
   const cert = Buffer.concat([await readFile(server.cert), await readFile(issuing.cert)])
   const etcd = await startFakeEtcd(new Map(), { cert, key: await readFile(server.key) })
   const ask = async (authority: CertificateFiles) => {
@@ -60,5 +63,17 @@ test('call() says whose certificate it saw where no authority in --cacert vouche
   assert.match(said, 'signed by none of the authorities in --cacert')
   assert.ok(said.endsWith('it shows "etcd", issued by "Issuing CA", issued by "Root CA"'), said)
 })
+
+for (const [what, use, words] of [
+  ['for logins alone', CLIENT_ONLY, /is not for servers: .*serverAuth/],
+  ['signed with SHA-1', SHA1, /signed with SHA-1 or has a short key/],
+] as const) {
+  test(`call() has words for a certificate that is ${what}`, async () => {
+    await using folder = await tempFolder()
+    await using one = await setup(folder.path, use)
+
+    assert.match(await one.ask(one.root), words)
+  })
+}
 
 test.run()
