@@ -49,10 +49,10 @@ export async function openTunnel(target: Target, options: TunnelOptions): Promis
   }
 }
 
-const OK = 200
-
-function authorityOf({ hostname, port }: Target): string {
-  return `${hostname}:${port === '' ? '443' : port}`
+/** `host` has the port where it is not that of https, and the brackets of IPv6. */
+function authorityOf({ host, hostname, port }: Target): string {
+  const named = host ?? hostname
+  return port === '' ? `${named}:443` : named
 }
 
 function isTimeout(error: unknown): boolean {

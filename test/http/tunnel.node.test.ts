@@ -36,12 +36,12 @@ async function setup() {
     /** `ok`, or why there was no answer. */
     async ask(
       proxy: Partial<TransportOptions['proxy']>,
-      { caFile = root.cert, scheme = 'https' } = {},
+      { caFile = root.cert, address = `https://${up.host}` } = {},
     ): Promise<string> {
       const options = { url: '', except: [], ...proxy }
       const about = { provider: 'v', tls: { caFile }, clock: systemClock, events }
       const transport = new Transport({ ...about, proxy: options })
-      const http = new HttpClient(`${scheme}://${up.host}`, transport)
+      const http = new HttpClient(address, transport)
       try {
         const signal = AbortSignal.timeout(8_000)
         const { status } = await http.send({ method: 'GET', path: '/v1/x', headers: {}, signal })
@@ -108,6 +108,23 @@ test('a proxy that is away, silent, or no proxy is named too', async () => {
   assert.not.match(strange, /planted/)
 })
 
+for (const [address, target] of [
+  ['https://[::1]:8200', '[::1]:8200'],
+  ['https://[fd00::1]', '[fd00::1]:443'],
+  ['https://vault.example.org', 'vault.example.org:443'],
+  ['https://gate.example.org:8443/vault', 'gate.example.org:8443'],
+] as const) {
+  test(`a proxy is asked for a way to ${target} where the address is ${address}`, async () => {
+    await using one = await setup()
+    await using proxy = await startTunnelProxy()
+    proxy.refusal = 502
+
+    await one.ask({ url: proxy.url }, { address })
+
+    assert.is(proxy.asked[0]?.target, target)
+  })
+}
+
 test('a proxy that wants credentials for http:// is told from the service too', async () => {
   await using one = await setup()
   const proxy = createHttpServer((_request, response) => response.writeHead(407).end('planted'))
@@ -115,7 +132,10 @@ test('a proxy that wants credentials for http:// is told from the service too', 
   await once(proxy, 'listening')
   const { port } = proxy.address() as AddressInfo
 
-  const said = await one.ask({ url: `http://127.0.0.1:${port}` }, { scheme: 'http' })
+  const said = await one.ask(
+    { url: `http://127.0.0.1:${port}` },
+    { address: `http://${one.up.host}` },
+  )
 
   proxy.close()
   assert.match(said, /the proxy wants credentials, or others: check proxy\.credentialsFile/)
