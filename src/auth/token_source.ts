@@ -1,7 +1,8 @@
 /**
  * One token for all requests (design §7): obtained once, renewed at about 70 % of
  * its life, replaced when it cannot be renewed, and kept in use until it really
- * fails. However many requests meet a dead token, there is one login.
+ * fails. However many requests meet a dead token, there is one login. At the end no
+ * token is left behind that nobody else has.
  *
  * @module
  */
@@ -11,6 +12,8 @@ import type { Clock } from '../kms/clock.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
+import { SpentTokens } from './spent_tokens.ts'
+import { type Restriction, tellOnce } from './token_restriction.ts'
 
 export interface Token {
   /** Undefined where an agent in between has its own. */
@@ -18,6 +21,8 @@ export interface Token {
   /** 0 for a token that does not expire, or whose life is not told. */
   readonly ttlSeconds: number
   readonly renewable: boolean
+  /** A login of this process gave it, and to nobody else: it may be revoked. */
+  readonly ours?: boolean
 }
 
 /** One way to log in. */
@@ -27,6 +32,10 @@ export interface LoginMethod {
   prepare(call: Call): Promise<PreparedLogin>
   /** A longer life for the same token; absent where tokens are only ever replaced. */
   renew?(token: Token, call: Call): Promise<Token>
+  /** Ends a token that is `ours`; absent where the service has no such thing. */
+  revoke?(token: Token, call: Call): Promise<void>
+  /** What will end a new token, or keep the next login from working: asked beside the work, after each login. */
+  restrictions?(token: Token, call: Call): Promise<readonly Restriction[]>
 }
 
 export interface PreparedLogin {
@@ -82,11 +91,15 @@ export class TokenSource {
   #refusal: Refusal | undefined
   #denied: { readonly token: Token; readonly until: number } | undefined
   #cancelRenewal: () => void = () => undefined
+  readonly #spent: SpentTokens
+  readonly #told = new Set<string>()
+  #examined: Promise<void> | undefined
   #closed = false
 
   constructor(method: LoginMethod, deps: TokenSourceDeps) {
     this.#method = method
     this.#deps = deps
+    this.#spent = new SpentTokens(method, deps)
   }
 
   /**
@@ -114,6 +127,22 @@ export class TokenSource {
   close(): void {
     this.#closed = true
     this.#cancelRenewal()
+  }
+
+  /** Closes, and revokes what is ours, for at most `limitMs`: a login under way leaves a token too. */
+  async end(limitMs: number): Promise<void> {
+    this.close()
+    const { clock, events, provider } = this.#deps
+    try {
+      await withinLimit(clock, limitMs, async (call) => {
+        await Promise.allSettled([this.#login, this.#examined])
+        await this.#spent.end(this.#current, call)
+      })
+    } catch (error) {
+      const message = `The token of provider "${provider}" was not revoked, and ends by itself: ${toKmsError(error).message}`
+      const what = 'token_not_revoked'
+      events.emit({ type: 'notice', level: 'info', what, message, fields: { provider } })
+    }
   }
 
   async #runAgain<T>(
@@ -145,6 +174,7 @@ export class TokenSource {
 
   /** One login for everyone who waits; each waits no longer than its own call allows. */
   #shared({ signal }: Call): Promise<Token> {
+    if (this.#closed && this.#login === undefined) return Promise.reject(stopping())
     this.#login ??= this.#logIn().finally(() => {
       this.#login = undefined
     })
@@ -156,8 +186,11 @@ export class TokenSource {
       const token = await this.#tryLogin()
       this.#refusal = undefined
       this.#firstTtl = token.ttlSeconds
+      const before = this.#current
+      if (before !== undefined && before.value !== token.value) this.#spent.add(before)
       this.#use(token)
       this.#tell('login', token)
+      this.#examined = this.#examine(token)
       return token
     } catch (error) {
       const known = toKmsError(error)
@@ -187,6 +220,17 @@ export class TokenSource {
       }
       throw known
     }
+  }
+
+  /** Nothing waits for it, and nothing fails by it. */
+  async #examine(token: Token): Promise<void> {
+    const { clock, requestTimeoutMs } = this.#deps
+    const ask = this.#method.restrictions?.bind(this.#method)
+    if (ask === undefined) return
+    const found = await withinLimit(clock, requestTimeoutMs, (call) => ask(token, call)).catch(
+      () => [],
+    )
+    tellOnce(found, this.#told, this.#deps)
   }
 
   #refused(fingerprint: string, times: number, error: KmsError): Refusal {
@@ -251,4 +295,10 @@ export class TokenSource {
       events.emit({ ...base, code: 'ok', ttlSeconds: outcome.ttlSeconds })
     }
   }
+}
+
+function stopping(): KmsError {
+  return new KmsError('The plugin stops, or has another config: it logs in no more', {
+    code: 'unavailable',
+  })
 }

@@ -33,6 +33,8 @@ export interface VaultSender {
 export interface VaultReply<T> {
   readonly body: T
   readonly serviceTime: number | undefined
+  /** An agent or proxy in between keeps answers, and may give this one to others too. */
+  readonly cached: boolean
 }
 
 const NO_CONTENT = 204
@@ -82,7 +84,10 @@ export class VaultApi {
     // With a bad item in a batch the status is 400 and the body the same; other 400s have no data.
     if (answer.status >= 400 && !hasData(answer)) throw new VaultStatusError(action, answer)
     const read = answer.status === NO_CONTENT ? { ...answer, text: '{}' } : answer
-    return { body: parseAnswer(read, schema, action), serviceTime: answer.serviceTime }
+    const { serviceTime, header } = answer
+    // On a miss as well: what it has now, it gives the next time.
+    const cached = header('x-cache') !== undefined
+    return { body: parseAnswer(read, schema, action), serviceTime, cached }
   }
 }
 

@@ -6,7 +6,9 @@ import { absolutePath, loginFields, roleName, vaultPath } from './login_fields.t
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { LoginMethod } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
-import { logIn, renewSelf } from './vault_login.ts'
+import { careFor, logIn } from './vault_login.ts'
+import { loginRestrictions } from './vault_lookup.ts'
+import { secretIdRestrictions } from './vault_secret_id.ts'
 import { unwrapSecretId } from './vault_wrapping.ts'
 
 export const approleConfig = v.pipe(
@@ -35,7 +37,11 @@ export type ApproleConfig = v.InferOutput<typeof approleConfig>
 
 export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginMethod {
   const secretIds = new SecretIds(config, api)
+  const care = careFor(api)
+  /** For the one look at it after each login. */
+  let used = ''
   return {
+    ...care,
     name: 'approle',
     async prepare() {
       const { mount, roleIdFile } = config
@@ -49,11 +55,20 @@ export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginM
         async login(call) {
           const secret_id = await secretIds.of(inFile, call)
           const body = { role_id, secret_id }
-          return await logIn(api, { path: `auth/${mount}/login`, body }, call)
+          const token = await logIn(api, { path: `auth/${mount}/login`, body }, call)
+          used = secret_id
+          return token
         },
       }
     },
-    renew: (token, call) => renewSelf(api, token, call),
+    restrictions(token, call) {
+      const secretId = used
+      used = ''
+      const { mount } = config
+      return loginRestrictions(api, token, call, ({ meta: { role_name } }) =>
+        secretIdRestrictions(api, { token, mount, role: role_name, secretId }, call),
+      )
+    },
   }
 }
 

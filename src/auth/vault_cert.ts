@@ -12,7 +12,7 @@ import { loginFields, roleName, vaultPath } from './login_fields.ts'
 import { fingerprintOf } from './secret_file.ts'
 import type { LoginMethod } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
-import { logIn, renewSelf } from './vault_login.ts'
+import { careFor, logIn } from './vault_login.ts'
 
 export const certConfig = v.strictObject({
   method: v.literal('cert'),
@@ -35,7 +35,9 @@ export function createCertLogin(
   { api, certFile, refresh }: CertLoginDeps,
 ): LoginMethod {
   let usedForLogin = ''
+  const care = careFor(api)
   return {
+    ...care,
     name: 'cert',
     async prepare() {
       const fingerprint = await fingerprintIn(certFile)
@@ -60,7 +62,7 @@ export function createCertLogin(
           },
         )
       }
-      return await renewSelf(api, token, call)
+      return await care.renew(token, call)
     },
   }
 }

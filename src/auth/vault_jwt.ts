@@ -14,7 +14,7 @@ import { absolutePath, loginFields, roleName, vaultPath } from './login_fields.t
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { LoginMethod, PreparedLogin } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
-import { logIn, renewSelf } from './vault_login.ts'
+import { careFor, logIn } from './vault_login.ts'
 
 export const jwtConfig = v.pipe(
   v.strictObject({
@@ -51,7 +51,7 @@ export function createJwtLogin(config: JwtConfig, deps: JwtLoginDeps): LoginMeth
   return {
     name: 'jwt',
     prepare: (call) => prepare(config, deps, call),
-    renew: (token, call) => renewSelf(deps.api, token, call),
+    ...careFor(deps.api),
   }
 }
 

@@ -10,7 +10,7 @@ import { absolutePath, loginFields, roleName, vaultPath } from './login_fields.t
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { LoginMethod } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
-import { logIn, renewSelf } from './vault_login.ts'
+import { careFor, logIn } from './vault_login.ts'
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
@@ -37,6 +37,6 @@ export function createKubernetesLogin(config: KubernetesConfig, api: VaultApi): 
         login: (call) => logIn(api, { path: `auth/${mount}/login`, body: { role, jwt } }, call),
       }
     },
-    renew: (token, call) => renewSelf(api, token, call),
+    ...careFor(api),
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What all logins to Vault and OpenBao share: the answer with the token, and
- * renewal.
+ * What all logins to Vault and OpenBao share: the answer with the token, renewal,
+ * and the token's end.
  *
  * @module
  */
@@ -8,34 +8,66 @@
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
-import type { Token } from './token_source.ts'
+import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
+import { loginRestrictions } from './vault_lookup.ts'
 
 const seconds = v.pipe(v.number(), v.minValue(0))
 const loginAnswer = v.object({
   auth: v.object({
-    client_token: v.pipe(v.string(), v.nonEmpty()),
+    // Empty where a second factor is wanted.
+    client_token: v.string(),
     lease_duration: seconds,
     renewable: v.boolean(),
+    // 0 for as many as one likes.
+    num_uses: v.optional(seconds, 0),
+    token_type: v.optional(v.string(), 'service'),
   }),
 })
 const renewAnswer = v.object({
   auth: v.object({ lease_duration: seconds, renewable: v.boolean() }),
 })
 
-/** Posts credentials to a login path. A login carries no token. */
-export async function logIn(
-  api: VaultApi,
-  { path, body }: { readonly path: string; readonly body: Readonly<Record<string, string>> },
-  call: Call,
-): Promise<Token> {
+export interface LoginRequest {
+  readonly path: string
+  readonly body: Readonly<Record<string, string>>
+}
+
+/**
+ * Posts credentials to a login path. A login carries no token.
+ *
+ * @throws KmsError `denied`, also for a token that is for a few uses only
+ */
+export async function logIn(api: VaultApi, request: LoginRequest, call: Call): Promise<Token> {
+  const { auth, cached } = await loginReply(api, request, call)
+  const { client_token: value, lease_duration: ttlSeconds, renewable, num_uses } = auth
+  if (value === '') throw secondFactor(request.path)
+  // A batch token is kept nowhere, and cannot be revoked.
+  const token = { value, ttlSeconds, renewable, ours: !cached && auth.token_type !== 'batch' }
+  if (num_uses === 0) return token
+  if (token.ours) await revokeSelf(api, token, call).catch(() => undefined)
+  throw new KmsError(
+    `Login at ${request.path} works, but its role gives tokens for ${num_uses} uses: set token_num_uses=0 there`,
+    { code: 'denied' },
+  )
+}
+
+async function loginReply(api: VaultApi, { path, body }: LoginRequest, call: Call) {
   try {
     const reply = await api.request({ method: 'POST', path, body, schema: loginAnswer }, call)
-    const { client_token, lease_duration, renewable } = reply.body.auth
-    return { value: client_token, ttlSeconds: lease_duration, renewable }
+    return { auth: reply.body.auth, cached: reply.cached }
   } catch (error) {
     throw refusedLogin(error, path)
   }
+}
+
+/** What every method does with the tokens that its logins give. */
+export function careFor(api: VaultApi) {
+  return {
+    renew: (token, call) => renewSelf(api, token, call),
+    revoke: (token, call) => revokeSelf(api, token, call),
+    restrictions: (token, call) => loginRestrictions(api, token, call),
+  } satisfies Partial<LoginMethod>
 }
 
 /**
@@ -52,10 +84,24 @@ export async function renewSelf(api: VaultApi, token: Token, call: Call): Promis
       call,
     )
     const { lease_duration, renewable } = reply.body.auth
-    return { value: token.value, ttlSeconds: lease_duration, renewable }
+    return { ...token, ttlSeconds: lease_duration, renewable }
   } catch (error) {
     throw endOfRenewal(error)
   }
+}
+
+/** @throws KmsError `denied` where the policy does not allow it, or the token is dead */
+async function revokeSelf(api: VaultApi, token: Token, call: Call): Promise<void> {
+  const path = 'auth/token/revoke-self'
+  const accept = [200, 204]
+  const request = {
+    method: 'POST',
+    path,
+    token: token.value,
+    body: {},
+    schema: v.unknown(),
+  } as const
+  await api.request({ ...request, accept }, call)
 }
 
 /** Past the maximum life the service answers 500, for a batch token 400. */
@@ -65,6 +111,13 @@ function endOfRenewal(error: unknown): unknown {
   const message =
     'Token cannot be renewed any more: its maximum life is reached, or it is of a kind that is not renewed'
   return new KmsError(message, { code: 'denied', cause: error })
+}
+
+function secondFactor(path: string): KmsError {
+  return new KmsError(
+    `Login at ${path} wants a second factor, which no plugin has: leave this login out of the MFA enforcement`,
+    { code: 'denied' },
+  )
 }
 
 /** Refused credentials come as 400 or 403, a missing mount as 404. */

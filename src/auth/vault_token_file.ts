@@ -1,13 +1,16 @@
 /** A token from a file, as an operator or an agent's sink writes it. @module */
 
 import * as v from 'valibot'
+import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { absolutePath, loginFields } from './login_fields.ts'
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
-import type { LoginMethod, Token } from './token_source.ts'
+import type { Restriction } from './token_restriction.ts'
+import type { LoginMethod } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
 import { renewSelf } from './vault_login.ts'
+import { givenRestrictions, lookupSelf } from './vault_lookup.ts'
 
 export const tokenFileConfig = v.strictObject({
   method: v.literal('token'),
@@ -16,49 +19,51 @@ export const tokenFileConfig = v.strictObject({
 })
 export type TokenFileConfig = v.InferOutput<typeof tokenFileConfig>
 
-const lookupAnswer = v.object({
-  data: v.object({
-    ttl: v.pipe(v.number(), v.minValue(0)),
-    // Absent for tokens without a lease.
-    renewable: v.optional(v.boolean(), false),
-    // Null for a token that never expires; one that is about to has a ttl of 0 too.
-    expire_time: v.optional(v.nullable(v.string()), null),
-  }),
-})
-
 export function createTokenFileLogin(
   config: TokenFileConfig,
   api: VaultApi,
   events: EventSink,
 ): LoginMethod {
+  let restrictions: readonly Restriction[] = []
   return {
     name: 'token',
     async prepare() {
       const value = await readSecretFile(config.tokenFile, 'auth.tokenFile')
       return {
         fingerprint: fingerprintOf(value),
-        login: (call) => lookup(api, value, events, call),
+        async login(call) {
+          restrictions = []
+          const found = await looked(api, value, events, call)
+          if (found === undefined) return { value, ttlSeconds: 0, renewable: false }
+          const { ttl, renewable, expire_time, num_uses } = found
+          if (num_uses > 0) throw fewUses(config.tokenFile, num_uses)
+          restrictions = givenRestrictions(found)
+          return { value, ttlSeconds: expire_time === null ? ttl : Math.max(ttl, 1), renewable }
+        },
       }
     },
+    // Not revoked: whoever wrote the file may use it elsewhere.
     renew: (token, call) => renewSelf(api, token, call),
+    restrictions: () => Promise.resolve(restrictions),
   }
 }
 
-/** How long the token lives; a token that may not look itself up is used all the same. */
-async function lookup(api: VaultApi, value: string, events: EventSink, call: Call): Promise<Token> {
-  const path = 'auth/token/lookup-self'
+/** What the token says of itself; one that may not look itself up is used all the same. */
+async function looked(api: VaultApi, value: string, events: EventSink, call: Call) {
   try {
-    const reply = await api.request(
-      { method: 'GET', path, token: value, schema: lookupAnswer },
-      call,
-    )
-    const { ttl, renewable, expire_time } = reply.body.data
-    return { value, ttlSeconds: expire_time === null ? ttl : Math.max(ttl, 1), renewable }
+    return await lookupSelf(api, value, call)
   } catch (error) {
     if (!(error instanceof VaultStatusError) || error.status !== 403) throw error
     const message =
       'Token may not look itself up, or is dead: its life is unknown, and it is not renewed'
     events.emit({ type: 'notice', level: 'warn', what: 'token_life_unknown', message })
-    return { value, ttlSeconds: 0, renewable: false }
+    return undefined
   }
+}
+
+function fewUses(file: string, left: number): KmsError {
+  return new KmsError(
+    `Token in "${file}" of auth.tokenFile is for ${left} more uses: make one without -use-limit, or with token_num_uses=0 in the role that gives it`,
+    { code: 'denied' },
+  )
 }

@@ -5,7 +5,7 @@ import { absolutePath, loginFields, vaultPath } from './login_fields.ts'
 import { fingerprintOf, readSecretLine } from './secret_file.ts'
 import type { LoginMethod } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
-import { logIn, renewSelf } from './vault_login.ts'
+import { careFor, logIn } from './vault_login.ts'
 
 export const userpassConfig = v.strictObject({
   method: v.literal('userpass'),
@@ -28,6 +28,6 @@ export function createUserpassLogin(config: UserpassConfig, api: VaultApi): Logi
         login: (call) => logIn(api, { path, body: { password } }, call),
       }
     },
-    renew: (token, call) => renewSelf(api, token, call),
+    ...careFor(api),
   }
 }

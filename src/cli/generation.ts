@@ -180,14 +180,14 @@ export class Generation {
     return left
   }
 
-  /** Ends everything. */
-  async close(): Promise<void> {
-    await closeAll(this.retire())
+  /** Ends everything, for at most `limitMs` where it is given. */
+  async close(limitMs?: number): Promise<void> {
+    await closeAll(this.retire(), limitMs)
   }
 }
 
-export async function closeAll(made: readonly Made[]): Promise<void> {
-  await Promise.all(made.map(({ provider }) => provider.close()))
+export async function closeAll(made: readonly Made[], limitMs?: number): Promise<void> {
+  await Promise.all(made.map(({ provider }) => provider.close(limitMs)))
 }
 
 async function makeProvider(

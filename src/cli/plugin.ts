@@ -24,7 +24,7 @@ import { closeAll, Generation, type GenerationDeps, type Served } from './genera
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
-/** How long requests under way may take once the plugin is told to stop. */
+/** How long requests under way, and then giving tokens back, may take once the plugin is told to stop. */
 const DRAIN_MS = 5_000
 /** Providers that are not configured any more answer what is under way for so much longer than a request may take. */
 const RETIRE_MS = 1_000
@@ -111,8 +111,10 @@ export class RunningPlugin implements Plugin {
   /** Endpoints without their socket: why, and how to end trying. */
   readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
   /** Each ends providers that are not configured any more. */
-  readonly #retired = new Set<() => Promise<void>>()
+  readonly #retired = new Set<(limitMs: number) => Promise<void>>()
   #closed = false
+  /** When a plugin that stops should be gone, in monotonic time. */
+  #leaveBy = 0
   #generation: Generation | undefined
 
   constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>, takeOver: boolean) {
@@ -131,8 +133,8 @@ export class RunningPlugin implements Plugin {
     const generation = await Generation.make(config, await sealerOf(config), this.#deps)
     this.#generation = generation
     this.#atEnd.push(async () => {
-      await Promise.all([...this.#retired].map((end) => end()))
-      await this.#generation?.close()
+      await Promise.all([...this.#retired].map((end) => end(this.#leftMs())))
+      await this.#generation?.close(this.#leftMs())
       await this.#deps.book.saved()
     })
     for (const { endpoint, keyring } of generation.served) {
@@ -182,24 +184,29 @@ export class RunningPlugin implements Plugin {
 
   /** Closes them after `ms`, or at the end of the plugin where that is sooner. */
   #retire(left: Parameters<typeof closeAll>[0], ms: number): void {
-    const end = async () => {
+    const end = async (limitMs?: number) => {
       cancel()
       this.#retired.delete(end)
-      await this.#closeLeft(left)
+      await this.#closeLeft(left, limitMs)
     }
     const cancel = this.#deps.clock.after(ms, () => void end())
     this.#retired.add(end)
   }
 
   /** A fault in closing what nobody uses any more is no reason to end the process. */
-  async #closeLeft(left: Parameters<typeof closeAll>[0]): Promise<void> {
+  async #closeLeft(left: Parameters<typeof closeAll>[0], limitMs?: number): Promise<void> {
     try {
-      await closeAll(left)
+      await closeAll(left, limitMs)
     } catch (error) {
       const message = 'A provider that is not configured any more could not be closed'
       const what = 'provider_not_closed'
       this.#deps.events.emit({ type: 'notice', level: 'warn', what, message, error })
     }
+  }
+
+  /** Of the time for stopping. */
+  #leftMs(): number {
+    return Math.max(this.#leaveBy - this.#deps.clock.monotonic(), 0)
   }
 
   problem(): string | undefined {
@@ -210,6 +217,7 @@ export class RunningPlugin implements Plugin {
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#leaveBy = this.#deps.clock.monotonic() + DRAIN_MS
     for (const { cancel } of this.#unheard.values()) cancel()
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }

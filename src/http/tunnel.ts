@@ -59,6 +59,8 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError'
 }
 
+const OK = 200
+
 const MEANINGS: Readonly<Record<number, string>> = {
   400: 'it makes no tunnels (CONNECT), or not to this port',
   403: 'it lets nobody through to this host: have host and port allowed there, or name the host in proxy.except',

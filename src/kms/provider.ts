@@ -29,8 +29,12 @@ export interface Provider {
    * changing anything and without seeing key material; for doctor.
    */
   examine?(call: Call): Promise<readonly Remark[]>
-  /** Ends timers and connections. Calls under way may fail. */
-  close(): Promise<void>
+  /**
+   * Ends timers and connections. Calls under way may fail.
+   *
+   * @param limitMs how long leaving may take, such as giving a token back
+   */
+  close(limitMs?: number): Promise<void>
 }
 
 export interface WrapLimits {

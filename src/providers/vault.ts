@@ -67,6 +67,8 @@ export interface VaultDeps {
 /** A nonce of at most 24 bytes (xchacha20) and a tag of 16. */
 const OVERHEAD_BYTES = 40
 const MAX_PLAINTEXT_BYTES = 65_536
+/** How long giving the token back may take where nobody says otherwise. */
+const LEAVE_MS = 2_000
 
 export function createVaultProvider(config: VaultConfig, deps: VaultDeps): Provider {
   return new VaultProvider(config, deps)
@@ -184,8 +186,8 @@ class VaultProvider implements Provider {
     return [...bindingRemarks({ inside, allowUnbound }), ...remarks]
   }
 
-  async close(): Promise<void> {
-    this.#tokens.close()
+  async close(limitMs = LEAVE_MS): Promise<void> {
+    await this.#tokens.end(limitMs)
     await this.#transport.close()
   }
 
@@ -244,7 +246,7 @@ class VaultProvider implements Provider {
     if (error.code === 'denied') {
       const { mount, key } = await this.#settings.place(call)
       return new KmsError(
-        `${error.message}; policy must allow update on ${mount}/encrypt/${key} and ${mount}/decrypt/${key} and read on ${mount}/keys/${key}, and the key must exist`,
+        `${error.message}; policy must allow update on ${mount}/encrypt/${key} and ${mount}/decrypt/${key} and read on ${mount}/keys/${key}, the key must exist, and token_bound_cidrs must not leave this node out`,
         { code: 'denied', cause: error },
       )
     }

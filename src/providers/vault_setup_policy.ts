@@ -21,6 +21,8 @@ export interface PolicyInput {
   readonly mount: string
   readonly key: string
   readonly settingsFrom?: SettingsPlace | undefined
+  /** How the plugin logs in; where absent, by a login of its own. */
+  readonly auth?: { readonly method: string; readonly mount?: string } | undefined
 }
 
 interface Rule {
@@ -29,6 +31,9 @@ interface Rule {
   readonly capability: 'read' | 'update'
 }
 
+/** Logins by which somebody else gets the token, which is not the plugin's to revoke. */
+const GIVEN: ReadonlySet<string> = new Set(['token', 'agent'])
+
 /** Anything else could be a wildcard, a template or the end of the string. */
 const SAFE_PATH = /^[\w.-]+(?:\/[\w.-]+)*$/
 
@@ -36,7 +41,7 @@ const SAFE_PATH = /^[\w.-]+(?:\/[\w.-]+)*$/
 export function policyText(input: PolicyInput): string {
   const rules = rulesFor(input).map(
     ({ why, path, capability }) =>
-      `# ${why}\npath "${literal(path)}" {\n  capabilities = ["${capability}"]\n}\n`,
+      `# ${why}\npath "${path}" {\n  capabilities = ["${capability}"]\n}\n`,
   )
   return [...head(input), ...rules].join('\n')
 }
@@ -56,23 +61,32 @@ function head({ namespace }: PolicyInput): string[] {
   return [`# Stands in the namespace ${literal(namespace)}; its paths count from there.\n`]
 }
 
-function rulesFor({ mount, key, settingsFrom }: PolicyInput): Rule[] {
-  const rules: Rule[] = [
+function rulesFor(input: PolicyInput): Rule[] {
+  return [...keyRules(input), ...tokenRules(input), ...settingsRules(input)]
+}
+
+function keyRules({ mount, key }: PolicyInput): Rule[] {
+  return [
     {
       why: 'Encrypts. Never "create" here: with it, a misspelt key name silently makes a new key.',
-      path: `${mount}/encrypt/${key}`,
+      path: literal(`${mount}/encrypt/${key}`),
       capability: 'update',
     },
     {
       why: 'Decrypts.',
-      path: `${mount}/decrypt/${key}`,
+      path: literal(`${mount}/decrypt/${key}`),
       capability: 'update',
     },
     {
       why: 'Sees which versions the key has, to notice a rotation. It shows no key material.',
-      path: `${mount}/keys/${key}`,
+      path: literal(`${mount}/keys/${key}`),
       capability: 'read',
     },
+  ]
+}
+
+function tokenRules({ auth }: PolicyInput): Rule[] {
+  const rules: Rule[] = [
     {
       why: 'Sees how long its own token lives. The "default" policy has it, but the role leaves that out.',
       path: 'auth/token/lookup-self',
@@ -84,14 +98,25 @@ function rulesFor({ mount, key, settingsFrom }: PolicyInput): Rule[] {
       capability: 'update',
     },
   ]
-  if (settingsFrom !== undefined) {
-    rules.push({
-      why: 'Reads its settings (settingsFrom).',
-      path: settingsApiPath(settingsFrom),
-      capability: 'read',
-    })
-  }
+  if (auth !== undefined && GIVEN.has(auth.method)) return rules
+  rules.push({
+    why: 'Ends its own token when it stops, so that none is left behind.',
+    path: 'auth/token/revoke-self',
+    capability: 'update',
+  })
+  if (auth?.method !== 'approle' || auth.mount === undefined) return rules
+  rules.push({
+    why: 'Sees when its own secret id ends. Whoever asks must have that, so it may be of any role.',
+    path: `auth/${literal(auth.mount)}/role/+/secret-id/lookup`,
+    capability: 'update',
+  })
   return rules
+}
+
+function settingsRules({ settingsFrom }: PolicyInput): Rule[] {
+  if (settingsFrom === undefined) return []
+  const path = literal(settingsApiPath(settingsFrom))
+  return [{ why: 'Reads its settings (settingsFrom).', path, capability: 'read' }]
 }
 
 function literal(path: string): string {

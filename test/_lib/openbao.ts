@@ -286,7 +286,7 @@ export async function setupTransit(
   await request('POST', `sys/mounts/${mount}`, { type: 'transit' })
   await request('POST', `${mount}/keys/${key}`, {})
   await request('POST', `sys/policies/acl/${policy}`, {
-    policy: policyText({ mount, key }),
+    policy: policyText({ mount, key, auth: { method: 'approle', mount: 'approle' } }),
   })
   await request('POST', 'sys/auth/approle', { type: 'approle' }).catch((error: Error) => {
     if (!error.message.includes('already in use')) throw error

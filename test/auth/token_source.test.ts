@@ -1,6 +1,8 @@
 import * as assert from 'uvu/assert'
+import type { Restriction } from '../../src/auth/token_restriction.ts'
 import { type LoginMethod, type Token, TokenSource } from '../../src/auth/token_source.ts'
 import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
+import type { Call } from '../../src/kms/provider.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
@@ -24,6 +26,12 @@ class FakeService implements LoginMethod {
   logins = 0
   renewals = 0
   valid = new Set<string>()
+  /** Whether its tokens are this process's alone. */
+  ours = true
+  readonly revoked: (string | undefined)[] = []
+  /** What a revocation does beside being counted. */
+  revoking: (call: Call) => Promise<void> = () => Promise.resolve()
+  found: readonly Restriction[] = []
 
   async prepare() {
     await this.credentialsGate
@@ -37,6 +45,15 @@ class FakeService implements LoginMethod {
     return Promise.resolve({ ...token, ttlSeconds: this.renewedTtl })
   }
 
+  revoke(token: Token, call: Call): Promise<void> {
+    this.revoked.push(token.value)
+    return this.revoking(call)
+  }
+
+  restrictions(): Promise<readonly Restriction[]> {
+    return Promise.resolve(this.found)
+  }
+
   use = (token = ''): Promise<string> =>
     this.valid.has(token) ? Promise.resolve(token) : Promise.reject(failure('denied'))
 
@@ -46,7 +63,8 @@ class FakeService implements LoginMethod {
     if (this.failure !== undefined) throw this.failure
     const value = `token-${this.logins}`
     this.valid.add(value)
-    return { value, ttlSeconds: this.ttlSeconds, renewable: this.renewable }
+    const { ttlSeconds, renewable, ours } = this
+    return { value, ttlSeconds, renewable, ours }
   }
 }
 
@@ -338,6 +356,117 @@ test('close() ends renewals', async ({ clock, service, tokens, run }) => {
   await clock.advance(10 * HOUR_S * 1_000)
 
   assert.equal([service.renewals, service.logins], [0, 1])
+})
+
+test('end() revokes the token, and no login follows it', async ({ service, tokens, run }) => {
+  await run()
+
+  await tokens.end(LIMIT_MS)
+
+  assert.equal(service.revoked, ['token-1'])
+  service.valid.clear()
+  assert.is(((await rejection(run())) as KmsError).code, 'unavailable')
+  assert.is(service.logins, 1)
+})
+
+test('end() waits for a login under way, and revokes what that gives', async ({
+  service,
+  tokens,
+  run,
+}) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  service.gate = promise
+  const running = run()
+  await settle()
+  const ended = tokens.end(LIMIT_MS)
+  await settle()
+  assert.equal(service.revoked, [])
+
+  resolve()
+  await ended
+
+  assert.equal(service.revoked, ['token-1'])
+  assert.is(await running, 'token-1')
+})
+
+test('end() gives up at its limit, also on a login that hangs, and says so once', async ({
+  clock,
+  events,
+  service,
+  tokens,
+  run,
+}) => {
+  service.revoking = () => Promise.withResolvers<void>().promise
+  await run()
+
+  const ended = tokens.end(1_000)
+  await clock.advance(1_000)
+  await ended
+
+  assert.equal(
+    events.of('notice').map(({ level, what }) => `${level} ${what}`),
+    ['info token_not_revoked'],
+  )
+})
+
+test('end() leaves a token that others may have', async ({ service, tokens, run }) => {
+  service.ours = false
+  await run()
+
+  await tokens.end(LIMIT_MS)
+
+  assert.equal(service.revoked, [])
+})
+
+test('a token that was replaced is revoked after the time that a request may take, renewed ones are not', async ({
+  clock,
+  service,
+  tokens,
+  run,
+}) => {
+  await run()
+  await clock.advance(HOUR_S * 700)
+  assert.equal([service.renewals, service.revoked], [1, []])
+  service.valid.clear()
+  await run()
+
+  await clock.advance(LIMIT_MS - 1)
+  assert.equal(service.revoked, [])
+  await clock.advance(1)
+  assert.equal(service.revoked, ['token-1'])
+
+  await tokens.end(LIMIT_MS)
+  assert.equal(service.revoked, ['token-1', 'token-2'])
+})
+
+test('end() revokes at once what waits for it', async ({ service, tokens, run }) => {
+  await run()
+  service.valid.clear()
+  await run()
+
+  await tokens.end(LIMIT_MS)
+
+  assert.equal(service.revoked.sort(), ['token-1', 'token-2'])
+})
+
+test('each restriction of a token is told once, however many logins find it', async ({
+  events,
+  service,
+  run,
+}) => {
+  const restriction = (id: Restriction['id']) => ({ id, level: 'warn', message: id }) as const
+  service.found = [restriction('bound')]
+  await run()
+  await settle()
+  service.found = [restriction('bound'), restriction('parent')]
+  service.valid.clear()
+  await run()
+  await settle()
+
+  assert.equal(
+    events.of('notice').map(({ what, fields }) => `${what} ${fields?.['restriction']}`),
+    ['token_restricted bound', 'token_restricted parent'],
+  )
 })
 
 test('follow() logs in anew where the credentials have changed, and only there', async ({

@@ -1,6 +1,7 @@
 /** Each provider as the plugin would use it: login, key, round trip, clock, certificates. @module */
 
 import { randomBytes } from 'node:crypto'
+import { RESTRICTED } from '../../auth/token_restriction.ts'
 import type { Config } from '../../config/schema.ts'
 import { withinLimit } from '../../kms/call.ts'
 import { systemClock } from '../../kms/clock.ts'
@@ -49,16 +50,21 @@ async function oneProvider(
     environment,
     fetchSvids,
   }
+  const findings = await used(config.name, async () => descriptor.create(config, deps))
+  // What a login brought to light is told by the time the provider is closed.
+  return [...findings, ...heardFindings(config.name, heard)]
+}
+
+async function used(name: string, create: () => Promise<Provider>): Promise<Finding[]> {
   let provider: Provider | undefined
   try {
-    const made = await descriptor.create(config, deps)
+    const made = await create()
     provider = made
-    const findings = await withinLimit(systemClock, LIMIT_MS, (call) =>
-      onceMoreIfUnbound(() => looked(config.name, made, call)),
+    return await withinLimit(systemClock, LIMIT_MS, (call) =>
+      onceMoreIfUnbound(() => looked(name, made, call)),
     )
-    return [...findings, ...heardFindings(config.name, heard)]
   } catch (error) {
-    return [unusable(config.name, toKmsError(error)), ...heardFindings(config.name, heard)]
+    return [unusable(name, toKmsError(error))]
   } finally {
     await provider?.close()
   }
@@ -119,8 +125,10 @@ function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
         todo: 'Renew it; the plugin follows changed files by itself.',
       })
     }
-    const finding = event.type === 'notice' ? OF_NOTICES[event.what] : undefined
-    if (event.type !== 'notice' || finding === undefined) return []
+    if (event.type !== 'notice') return []
+    if (event.what === RESTRICTED) return [restricted(name, event)]
+    const finding = OF_NOTICES[event.what]
+    if (finding === undefined) return []
     return [{ ...finding, what: `Provider "${name}": ${event.message}` }]
   })
 }
@@ -145,4 +153,18 @@ const OF_NOTICES: Readonly<Record<string, Omit<Finding, 'what'>>> = {
     why: 'If one of them is to vouch for the key service, it will not be trusted.',
     todo: 'Mend the files, or take them out of the folder.',
   },
+}
+
+/** What will end the login, or shut it out, though it works now. */
+function restricted(
+  name: string,
+  { level, message, fields }: Extract<KmsEvent, { type: 'notice' }>,
+): Finding {
+  return {
+    id: `login-${fields?.['restriction']}`,
+    level: level === 'info' ? 'notice' : 'warning',
+    what: `Provider "${name}": ${message}`,
+    why: 'The login works today; where it ends, nothing can be decrypted after the next login or start.',
+    todo: 'docs/logins/restrictions.md has each restriction and what the plugin does.',
+  }
 }
