@@ -12,7 +12,7 @@ import type { Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
 
 const seconds = v.pipe(v.number(), v.minValue(0))
-const lookupAnswer = v.object({
+export const lookupAnswer = v.object({
   data: v.object({
     ttl: seconds,
     // Absent for tokens without a lease.
@@ -26,6 +26,7 @@ const lookupAnswer = v.object({
     explicit_max_ttl: v.fallback(seconds, 0),
     bound_cidrs: v.fallback(v.array(v.string()), []),
     path: v.fallback(v.string(), ''),
+    policies: v.fallback(v.array(v.string()), []),
     meta: v.fallback(v.object({ role_name: v.string() }), { role_name: '' }),
   }),
 })

@@ -3,15 +3,16 @@
 import * as v from 'valibot'
 import { readSecretFile } from '../auth/secret_file.ts'
 import type { VaultAdmin } from './vault_setup_admin.ts'
+import { judgeSecretId, judgeWrapped } from './vault_setup_credentials.ts'
 import { fileFinding, placeOf, writeNewSecret } from './vault_setup_files.ts'
 import type { ApproleAuth, Setup } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
-import { roleStep } from './vault_setup_role.ts'
+import { readRole, roleStep } from './vault_setup_role.ts'
 import { commandLine, intoFile, onNodes } from './vault_setup_shell.ts'
 import type { Finding, SetupStep } from './vault_setup_step.ts'
 
 const roleIdAnswer = v.object({ role_id: v.pipe(v.string(), v.nonEmpty()) })
-const secretIdAnswer = v.object({
+const madeAnswer = v.object({
   data: v.object({ secret_id: v.pipe(v.string(), v.nonEmpty()) }),
 })
 
@@ -66,6 +67,7 @@ function roleIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): Set
         return made?.role_id ?? ''
       })
     },
+    needs: () => [{ path, capability: 'read' }],
   }
 }
 
@@ -96,19 +98,34 @@ function secretIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): S
       ...(wrapped ? ['Wrapped: it is opened once, within a day. A restart needs a new one.'] : []),
     ],
     commands: [intoFile(command, file), onNodes(file, secretIdFile)],
-    async look() {
-      const place = await placeOf(secretIdFile)
-      if (place === 'free' && wrapped) {
-        return { state: 'by hand', detail: 'a wrapped secret id is made right before its use' }
-      }
-      return fileFinding(place, 'a new secret id')
-    },
+    look: (admin) => lookAtSecretId(auth, role, admin),
   }
   if (wrapped) return step
   const apply = (admin: VaultAdmin) =>
     writeNewSecret(secretIdFile, async () => {
-      const { data } = await admin.write(path, {}, secretIdAnswer)
+      const { data } = await admin.write(path, {}, madeAnswer)
       return data.secret_id
     })
-  return { ...step, apply }
+  return { ...step, apply, needs: () => [{ path, capability: 'update' }] }
+}
+
+async function lookAtSecretId(
+  { roleIdFile, secretIdFile, wrappedRole }: ApproleAuth,
+  role: string,
+  admin: VaultAdmin,
+): Promise<Finding> {
+  const judge = wrappedRole === undefined ? judgeSecretId : judgeWrapped
+  if (secretIdFile === roleIdFile) {
+    return { state: 'refused', detail: 'is that of the role id too: name another in the config' }
+  }
+  const place = await placeOf(secretIdFile)
+  if (place === 'taken') return await judge(secretIdFile, role, admin)
+  if ((await readRole(role, admin))?.bind_secret_id === false) {
+    const detail = 'the role takes no secret ids (bind_secret_id=false): change that by hand'
+    return { state: 'refused', detail }
+  }
+  if (place === 'free' && wrappedRole !== undefined) {
+    return { state: 'by hand', detail: 'a wrapped secret id is made right before its use' }
+  }
+  return fileFinding(place, 'a new secret id')
 }

@@ -1,7 +1,7 @@
 /** Credentials that setting up leaves on a node: made once, readable by the owner alone. @module */
 
 import { randomBytes } from 'node:crypto'
-import { link, lstat, open, rm } from 'node:fs/promises'
+import { access, constants, link, lstat, open, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
@@ -10,18 +10,28 @@ import type { Finding } from './vault_setup_step.ts'
 const FILE_MODE = 0o600
 const ABSENT = new Set(['ENOENT', 'ENOTDIR'])
 
-/** Whether a file is there, or could be, or not since this machine has no such folder. */
-export type Place = 'taken' | 'free' | 'no folder'
+/** Whether a file is there, or could be, or not since its folder takes none or this machine has no such folder. */
+export type Place = 'taken' | 'free' | 'shut' | 'no folder'
 
 export async function placeOf(path: string): Promise<Place> {
+  const folder = dirname(path)
   if (await exists(path)) return 'taken'
-  return (await exists(dirname(path))) ? 'free' : 'no folder'
+  if (!(await exists(folder))) return 'no folder'
+  const writable = access(folder, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+  return (await stat(folder)).isDirectory() && (await writable) ? 'free' : 'shut'
 }
 
 /** @param content what would go into the file */
 export function fileFinding(place: Place, content: string): Finding {
   if (place === 'taken') return { state: 'ok', detail: 'is there, and stays as it is' }
   if (place === 'free') return { state: 'make', detail: `${content}, mode 0600` }
+  if (place === 'shut') {
+    const detail = 'its folder is none, or you may not write there: check it and your rights'
+    return { state: 'refused', detail }
+  }
   return { state: 'by hand', detail: 'this machine has no such folder: put it on each node' }
 }
 

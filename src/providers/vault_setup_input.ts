@@ -134,7 +134,17 @@ export function decideNames(input: SetupInput, choices: SetupChoices): Setup {
   // case, since the service reads names of policies so.
   const policyName = choices.policyName ?? `trousseau-${input.key.toLowerCase()}`
   const role = configured ?? choices.role ?? policyName
+  for (const name of [input.key, role]) checkName(name)
   return { input, cli, policyName, role, replacePolicy }
+}
+
+/** The service knows no path with another one, and would say so only after other steps. */
+function checkName(name: string): void {
+  if (/^\w(?:[\w.@-]*\w)?$/.test(name)) return
+  throw new KmsError(
+    `Name "${name}" begins or ends with a character that the service takes only inside: wanted a letter, a digit or "_" there`,
+    { code: 'request_invalid' },
+  )
 }
 
 function roleInConfig(auth: SetupAuth): string | undefined {

@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import type { Setup } from './vault_setup_input.ts'
 import { unlessThere } from './vault_setup_shell.ts'
-import type { SetupStep } from './vault_setup_step.ts'
+import type { Finding, SetupStep } from './vault_setup_step.ts'
 
 export interface Mount {
   readonly kind: 'secrets' | 'auth'
@@ -15,6 +15,8 @@ const KINDS = {
   secrets: { api: 'sys/mounts', called: 'engine', why: 'The engine that keeps the key.' },
   auth: { api: 'sys/auth', called: 'login', why: 'How the plugin logs in.' },
 } as const
+/** Where the service keeps all logins, which no engine may lie in. */
+const LOGINS = ['auth/']
 const mounts = v.record(v.string(), v.object({ type: v.string() }))
 
 export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupStep {
@@ -27,8 +29,15 @@ export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupSte
     ],
     async look(admin) {
       // All of them: the answer for one that is missing differs between versions.
-      const found = (await admin.read(api, mounts))?.[`${path}/`]
-      if (found === undefined) return { state: 'make', detail: '' }
+      const all = await admin.read(api, mounts)
+      if (all === undefined) {
+        return {
+          state: 'refused',
+          detail: 'the namespace of the config is not there: make it first',
+        }
+      }
+      const found = all[`${path}/`]
+      if (found === undefined) return free(path, kind, Object.keys(all))
       if (found.type === type) return { state: 'ok', detail: '' }
       const detail = `type ${found.type} is mounted there: name another mount in the config`
       return { state: 'refused', detail }
@@ -36,5 +45,18 @@ export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupSte
     async apply(admin) {
       await admin.write(`${api}/${path}`, { type }, v.unknown())
     },
+    needs: () => [
+      { path: `${api}/${path}`, capability: 'update', ...(kind === 'auth' ? { sudo: true } : {}) },
+    ],
   }
+}
+
+/** No mount may lie below another one. */
+function free(path: string, kind: Mount['kind'], mounted: readonly string[]): Finding {
+  const wanted = `${path}/`
+  const taken = [...mounted, ...(kind === 'secrets' ? LOGINS : [])]
+  const other = taken.find((each) => each.startsWith(wanted) || wanted.startsWith(each))
+  if (other === undefined) return { state: 'make', detail: '' }
+  const detail = `${other} is mounted above or below: name another mount in the config`
+  return { state: 'refused', detail }
 }

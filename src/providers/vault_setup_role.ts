@@ -8,6 +8,7 @@
 import * as v from 'valibot'
 import type { Body, VaultAdmin } from './vault_setup_admin.ts'
 import type { Setup } from './vault_setup_input.ts'
+import type { Need } from './vault_setup_rights.ts'
 import { writeCommand } from './vault_setup_shell.ts'
 import type { Finding, SetupStep } from './vault_setup_step.ts'
 
@@ -24,11 +25,17 @@ const TOKEN_TTL = '1h'
 /** Past it the plugin logs in again, so it only limits what a stolen token is worth. */
 const TOKEN_MAX_TTL = '24h'
 
+const count = v.fallback(v.number(), 0)
 const roleAnswer = v.looseObject({
   token_policies: v.nullish(v.array(v.string()), []),
   token_no_default_policy: v.optional(v.boolean(), false),
+  token_num_uses: count,
+  // Of AppRole alone.
+  bind_secret_id: v.fallback(v.boolean(), true),
+  secret_id_num_uses: count,
+  secret_id_ttl: count,
 })
-type FoundRole = v.InferOutput<typeof roleAnswer>
+export type FoundRole = v.InferOutput<typeof roleAnswer>
 
 /** What every role says about its tokens. */
 export function tokenFields(policyName: string): Body {
@@ -52,14 +59,24 @@ export function roleStep({ cli, policyName }: Setup, role: Role): SetupStep {
   if (fillIn) return { ...step, fillIn }
   // The life of tokens stays as it is in a role that exists: it is the operator's to choose.
   const apply = async (admin: VaultAdmin, { state }: Finding) => {
-    const fields = state === 'make' ? body : { ...bounds, ...policyFields(policyName) }
+    const fields = state === 'make' ? body : { ...bounds, ...mendedFields(policyName) }
     await admin.write(path, fields, v.unknown())
   }
-  return { ...step, apply }
+  return { ...step, apply, needs: (finding) => [roleNeed(path, finding)] }
 }
 
-export function policyFields(policyName: string): Body {
+function policyFields(policyName: string): Body {
   return { token_policies: policyName, token_no_default_policy: true }
+}
+
+/** What is changed in a role that exists. */
+export function mendedFields(policyName: string): Body {
+  return { ...policyFields(policyName), token_num_uses: 0 }
+}
+
+/** The service tells roles that are made from those that are changed. */
+export function roleNeed(path: string, { state }: Finding): Need {
+  return { path, capability: state === 'make' ? 'create' : 'update' }
 }
 
 export function readRole(path: string, admin: VaultAdmin): Promise<FoundRole | undefined> {
@@ -89,9 +106,34 @@ export function judge(
       detail: `it exists, with another ${other[0]}: name another role, or change it by hand`,
     }
   }
-  if (found.token_no_default_policy) return { state: 'ok', detail: '' }
-  const detail = 'token_no_default_policy: true, so that tokens have this policy alone'
-  return { state: fillIn ? 'by hand' : 'change', detail }
+  const wanted = changesOf(found)
+  if (wanted.length === 0) return { state: 'ok', detail: risksOf(found).join('; ') }
+  return { state: fillIn ? 'by hand' : 'change', detail: wanted.join('; ') }
+}
+
+function changesOf({ token_no_default_policy, token_num_uses }: FoundRole): string[] {
+  const wanted: string[] = []
+  if (!token_no_default_policy) {
+    wanted.push('token_no_default_policy: true, so that tokens have this policy alone')
+  }
+  if (token_num_uses > 0) {
+    wanted.push(`token_num_uses: 0, since tokens for ${token_num_uses} uses are refused`)
+  }
+  return wanted
+}
+
+/** What ends the logins of a node one day; nobody but the operator may decide that. */
+function risksOf({ secret_id_num_uses, secret_id_ttl }: FoundRole): string[] {
+  const risks: string[] = []
+  if (secret_id_num_uses > 0) {
+    risks.push(
+      `but a secret id is for ${secret_id_num_uses} logins (secret_id_num_uses), and every restart takes one`,
+    )
+  }
+  if (secret_id_ttl > 0) {
+    risks.push(`but a secret id ends after ${secret_id_ttl} s (secret_id_ttl): no login works then`)
+  }
+  return risks
 }
 
 /** The service answers some single values as lists. */

@@ -2,12 +2,13 @@
 
 import { randomBytes } from 'node:crypto'
 import * as v from 'valibot'
-import { readSecretFile } from '../auth/secret_file.ts'
+import { readSecretLine } from '../auth/secret_file.ts'
 import type { VaultAdmin } from './vault_setup_admin.ts'
+import { judgePassword, judgeToken } from './vault_setup_credentials.ts'
 import { fileFinding, placeOf, writeNewSecret } from './vault_setup_files.ts'
 import type { Setup, TokenAuth, UserpassAuth } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
-import { judge, policyFields, readRole, tokenFields } from './vault_setup_role.ts'
+import { judge, mendedFields, readRole, roleNeed, tokenFields } from './vault_setup_role.ts'
 import { commandLine, intoFile, onNodes, word, writeCommand } from './vault_setup_shell.ts'
 import type { Finding, SetupStep } from './vault_setup_step.ts'
 
@@ -37,6 +38,7 @@ function passwordStep({ input }: Setup, { passwordFile }: UserpassAuth, user: st
     commands: [intoFile(command, file), onNodes(file, passwordFile)],
     async look(admin) {
       const place = await placeOf(passwordFile)
+      if (place === 'taken') return await judgePassword(passwordFile)
       if (place === 'free' && (await readRole(user, admin)) !== undefined) {
         return { state: 'by hand', detail: 'the user exists: put its password there' }
       }
@@ -68,13 +70,14 @@ function userStep(setup: Setup, { passwordFile }: UserpassAuth, path: string): S
     async apply(admin, { state }) {
       const fields =
         state === 'change'
-          ? policyFields(policyName)
+          ? mendedFields(policyName)
           : {
               ...tokenFields(policyName),
-              password: await readSecretFile(passwordFile, 'auth.passwordFile'),
+              password: await readSecretLine(passwordFile, 'auth.passwordFile'),
             }
       await admin.write(path, fields, v.unknown())
     },
+    needs: (finding) => [roleNeed(path, finding)],
   }
 }
 
@@ -98,8 +101,13 @@ export function tokenSteps(setup: Setup, { tokenFile }: TokenAuth): SetupStep[] 
         'please. It is an orphan, since a token dies with the one that made it.',
       ],
       commands: [intoFile(command, file), onNodes(file, tokenFile)],
-      look: async () => fileFinding(await placeOf(tokenFile), 'a new token'),
+      async look(admin) {
+        const place = await placeOf(tokenFile)
+        if (place === 'taken') return await judgeToken(tokenFile, policyName, admin)
+        return fileFinding(place, 'a new token')
+      },
       apply: (admin) => writeNewSecret(tokenFile, () => make(admin)),
+      needs: () => [{ path: 'auth/token/create-orphan', capability: 'update', sudo: true }],
     },
   ]
 }

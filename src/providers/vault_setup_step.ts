@@ -1,12 +1,16 @@
 /**
  * A step of setting up a key service: what a person types for it, and how it is
  * seen and done over the API. The script and the plan are made from the same
- * steps, so that they cannot tell different things.
+ * steps, so that they cannot tell different things. Whatever can be known to fail
+ * is found while planning, before anything is changed.
  *
  * @module
  */
 
+import { VaultStatusError } from '../auth/vault_api.ts'
+import { KmsError } from '../kms/errors.ts'
 import type { VaultAdmin } from './vault_setup_admin.ts'
+import { missingRights, type Need } from './vault_setup_rights.ts'
 
 export interface SetupStep {
   /** What is set up, for the plan. */
@@ -21,6 +25,8 @@ export interface SetupStep {
   look(admin: VaultAdmin): Promise<Finding>
   /** Does what {@link look} found missing. Without it the step is by hand alone. */
   apply?(admin: VaultAdmin, finding: Finding): Promise<void>
+  /** The requests of {@link apply}, so that the plan can tell whether the token may make them. */
+  needs?(finding: Finding): readonly Need[]
 }
 
 export const SETUP_STATES = ['ok', 'make', 'change', 'by hand', 'refused'] as const
@@ -42,8 +48,26 @@ export async function planSetup(
   admin: VaultAdmin,
 ): Promise<readonly Planned[]> {
   const plan: Planned[] = []
-  for (const step of steps) plan.push({ step, finding: await step.look(admin) })
-  return plan
+  for (const step of steps) plan.push({ step, finding: await look(step, admin) })
+  const needs = plan.map((planned) =>
+    isToDo(planned) ? (planned.step.needs?.(planned.finding) ?? []) : [],
+  )
+  const missing = await missingRights(needs, admin)
+  return plan.map(({ step, finding }, at): Planned => {
+    const detail = missing[at]
+    return { step, finding: detail === undefined ? finding : { state: 'refused', detail } }
+  })
+}
+
+/** A file here that cannot be used stands in the way of its step; a service that refuses ends the plan. */
+async function look(step: SetupStep, admin: VaultAdmin): Promise<Finding> {
+  try {
+    return await step.look(admin)
+  } catch (error) {
+    const ofFile = error instanceof KmsError && !(error instanceof VaultStatusError)
+    if (!ofFile || error.code !== 'denied') throw error
+    return { state: 'refused', detail: error.message }
+  }
 }
 
 /** Does the steps in their order, since the later stand on the earlier. */

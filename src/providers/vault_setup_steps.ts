@@ -1,6 +1,7 @@
 /** The steps of setting up a key service that all logins share, in their order. @module */
 
 import * as v from 'valibot'
+import { VaultStatusError } from '../auth/vault_api.ts'
 import { succeeded, trialItem } from './vault_binding.ts'
 import type { Body, VaultAdmin } from './vault_setup_admin.ts'
 import { authSteps } from './vault_setup_auth.ts'
@@ -25,6 +26,7 @@ const KEY: Body = {
   allow_plaintext_backup: false,
 }
 const NO_UPSERT: Body = { disable_upsert: true }
+const NO_SUCH_SETTING = 'this version of the service has no such setting; the policy makes no keys'
 
 const existingKey = v.object({
   ...keyAnswer.entries.data.entries,
@@ -33,6 +35,7 @@ const existingKey = v.object({
   deletion_allowed: v.optional(v.boolean(), false),
 })
 const keysConfig = v.object({ disable_upsert: v.optional(v.boolean(), false) })
+const mounts = v.record(v.string(), v.unknown())
 const storedPolicy = v.object({ policy: v.string() })
 
 export function setupSteps(setup: Setup): readonly SetupStep[] {
@@ -68,6 +71,7 @@ function keyStep({ cli, input: { mount, key } }: Setup): SetupStep {
     async apply(admin) {
       await admin.write(path, KEY, v.unknown())
     },
+    needs: () => [{ path, capability: 'update' }],
   }
 }
 
@@ -109,11 +113,20 @@ function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
       const detail = 'disable_upsert=true, for all keys of this mount'
       const found = await admin.read(path, keysConfig)
       if (found?.disable_upsert === true) return { state: 'ok', detail: 'disable_upsert=true' }
+      if (found === undefined && (await admin.read('sys/mounts', mounts))?.[`${mount}/`]) {
+        return { state: 'ok', detail: NO_SUCH_SETTING }
+      }
       return { state: 'change', detail }
     },
     async apply(admin) {
-      await admin.write(path, NO_UPSERT, v.unknown())
+      try {
+        await admin.write(path, NO_UPSERT, v.unknown())
+      } catch (error) {
+        // Known only once the engine is there.
+        if (!(error instanceof VaultStatusError) || error.status !== 404) throw error
+      }
     },
+    needs: () => [{ path, capability: 'update' }],
   }
 }
 
@@ -140,5 +153,6 @@ function policyStep({ cli, input, policyName, replacePolicy }: Setup): SetupStep
     async apply(admin) {
       await admin.write(path, { policy: text }, v.unknown())
     },
+    needs: () => [{ path, capability: 'update' }],
   }
 }

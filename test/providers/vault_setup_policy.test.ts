@@ -25,20 +25,35 @@ function refusalOf(input: Parameters<typeof policyText>[0]): KmsError {
   throw new Error('Expected a refusal')
 }
 
-test('the policy allows the key, and the token to see and renew itself, and nothing else', () => {
-  assert.equal(rulesOf(policyText(KEY)), [
-    ['transit/encrypt/k8s-etcd', 'update'],
-    ['transit/decrypt/k8s-etcd', 'update'],
-    ['transit/keys/k8s-etcd', 'read'],
-    ['auth/token/lookup-self', 'read'],
-    ['auth/token/renew-self', 'update'],
-  ])
-})
+const GIVEN_TOKEN = [
+  ['transit/encrypt/k8s-etcd', 'update'],
+  ['transit/decrypt/k8s-etcd', 'update'],
+  ['transit/keys/k8s-etcd', 'read'],
+  ['auth/token/lookup-self', 'read'],
+  ['auth/token/renew-self', 'update'],
+]
+const OWN_TOKEN = [...GIVEN_TOKEN, ['auth/token/revoke-self', 'update']]
+
+for (const [title, auth, expected] of [
+  ['a login', undefined, OWN_TOKEN],
+  ['jwt', { method: 'jwt', mount: 'jwt' }, OWN_TOKEN],
+  [
+    'approle, which may look at its secret id',
+    { method: 'approle', mount: 'nodes' },
+    [...OWN_TOKEN, ['auth/nodes/role/+/secret-id/lookup', 'update']],
+  ],
+  ['token, which is not its own to revoke', { method: 'token' }, GIVEN_TOKEN],
+  ['agent, whose token is not its own either', { method: 'agent' }, GIVEN_TOKEN],
+] as const) {
+  test(`the policy allows the key, and the token what concerns itself, and nothing else: ${title}`, () => {
+    assert.equal(rulesOf(policyText({ ...KEY, auth })), expected)
+  })
+}
 
 test('the policy says of every rule why it is there', () => {
   const text = policyText({ ...KEY, settingsFrom: { mount: 'kv', path: 'a', version: 1 } })
 
-  assert.is(text.match(/^# .+\npath /gm)?.length, 6)
+  assert.is(text.match(/^# .+\npath /gm)?.length, 7)
 })
 
 test('the policy says that its paths count from the namespace, and does not repeat it in them', () => {
