@@ -50,8 +50,8 @@ export class SpentTokens {
     this.#waiting.clear()
     for (const [, cancel] of spent) cancel()
     const before = spent.map(([token]) => this.#revoke(token, call))
-    const lastOne = last?.ours === true ? this.#revoke(last, call) : undefined
-    await Promise.allSettled(before)
-    await lastOne
+    const ended = last?.ours === true ? this.#revoke(last, call) : Promise.resolve()
+    const [outcome] = await Promise.allSettled([ended, ...before])
+    if (outcome.status === 'rejected') throw outcome.reason
   }
 }

@@ -1,22 +1,25 @@
 /**
  * What a key service put on a token or on the credentials that takes the plugin down
- * later although every login works today: told once, ahead.
+ * later although every login works today: told ahead, once.
  *
  * @module
  */
 
 import type { EventSink } from '../kms/events.ts'
 
+export const RESTRICTION_IDS = [
+  'elsewhere',
+  'bound',
+  'ends',
+  'parent',
+  'period',
+  'secret-id-uses',
+  'secret-id-ends',
+] as const
+
 export interface Restriction {
   /** Stable, for alerts and for doctor. */
-  readonly id:
-    | 'elsewhere'
-    | 'bound'
-    | 'ends'
-    | 'parent'
-    | 'period'
-    | 'secret-id-uses'
-    | 'secret-id-ends'
+  readonly id: (typeof RESTRICTION_IDS)[number]
   /** `info` for what is right as long as the operator knows of it. */
   readonly level: 'info' | 'warn'
   /** What is so, what comes of it, and what to do. */
@@ -26,16 +29,21 @@ export interface Restriction {
 /** The notice's name in the log. */
 export const RESTRICTED = 'token_restricted'
 
-/** @param told ids that were told before */
-export function tellOnce(
+/**
+ * Tells those that are new.
+ *
+ * @param before ids of those that the login before met
+ * @returns ids of those that there are now
+ */
+export function tellNew(
   restrictions: readonly Restriction[],
-  told: Set<string>,
+  before: ReadonlySet<string>,
   { events, provider }: { readonly events: EventSink; readonly provider: string },
-): void {
+): ReadonlySet<string> {
   for (const { id, level, message } of restrictions) {
-    if (told.has(id)) continue
-    told.add(id)
+    if (before.has(id)) continue
     const fields = { provider, restriction: id }
     events.emit({ type: 'notice', level, what: RESTRICTED, message, fields })
   }
+  return new Set(restrictions.map(({ id }) => id))
 }

@@ -13,7 +13,7 @@ import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { SpentTokens } from './spent_tokens.ts'
-import { type Restriction, tellOnce } from './token_restriction.ts'
+import { type Restriction, tellNew } from './token_restriction.ts'
 
 export interface Token {
   /** Undefined where an agent in between has its own. */
@@ -92,7 +92,8 @@ export class TokenSource {
   #denied: { readonly token: Token; readonly until: number } | undefined
   #cancelRenewal: () => void = () => undefined
   readonly #spent: SpentTokens
-  readonly #told = new Set<string>()
+  /** Restrictions that the last login met. */
+  #told: ReadonlySet<string> = new Set()
   #examined: Promise<void> | undefined
   #closed = false
 
@@ -227,10 +228,12 @@ export class TokenSource {
     const { clock, requestTimeoutMs } = this.#deps
     const ask = this.#method.restrictions?.bind(this.#method)
     if (ask === undefined) return
-    const found = await withinLimit(clock, requestTimeoutMs, (call) => ask(token, call)).catch(
-      () => [],
-    )
-    tellOnce(found, this.#told, this.#deps)
+    try {
+      const found = await withinLimit(clock, requestTimeoutMs, (call) => ask(token, call))
+      this.#told = tellNew(found, this.#told, this.#deps)
+    } catch {
+      // The next login asks again.
+    }
   }
 
   #refused(fingerprint: string, times: number, error: KmsError): Refusal {

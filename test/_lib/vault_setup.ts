@@ -44,9 +44,18 @@ export interface VaultSetup extends AsyncDisposable {
   roundTrip(): Promise<void>
 }
 
-export async function vaultSetup(provider: object, { tls = false } = {}): Promise<VaultSetup> {
+export interface VaultSetupOptions {
+  readonly tls?: boolean
+  /** A server that runs already, and goes on; one of its own where absent. */
+  readonly on?: OpenBao
+}
+
+export async function vaultSetup(
+  provider: object,
+  { tls = false, on }: VaultSetupOptions = {},
+): Promise<VaultSetup> {
   const folder = await tempFolder()
-  const bao = await startOpenBao({ tls })
+  const bao = on ?? (await startOpenBao({ tls }))
   const configFile = folder.at('config.json')
   const tokenFile = folder.at('admin-token')
   await writeFile(tokenFile, `${bao.rootToken}\n`, { mode: 0o600 })
@@ -76,7 +85,7 @@ export async function vaultSetup(provider: object, { tls = false } = {}): Promis
     shell: (script) => runScript(script, folder.at('admin'), bao),
     roundTrip: () => roundTrip(config),
     async [Symbol.asyncDispose]() {
-      await bao[Symbol.asyncDispose]()
+      if (on === undefined) await bao[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
   }

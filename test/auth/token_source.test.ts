@@ -72,6 +72,10 @@ function failure(code: KmsErrorCode): KmsError {
   return new KmsError(`Seeded ${code}`, { code })
 }
 
+function clockTurn(clock: FakeClock): Promise<void> {
+  return new Promise((resolve) => clock.after(1, resolve))
+}
+
 const test = suite('auth/token_source', () => {
   const clock = new FakeClock()
   const events = new RecordedEvents()
@@ -447,6 +451,30 @@ test('end() revokes at once what waits for it', async ({ service, tokens, run })
   await tokens.end(LIMIT_MS)
 
   assert.equal(service.revoked.sort(), ['token-1', 'token-2'])
+})
+
+test('end() tells of the last token alone where the service revokes none', async ({
+  clock,
+  events,
+  service,
+  tokens,
+  run,
+}) => {
+  await run()
+  service.valid.clear()
+  await run()
+  // The last one is refused while the one before it still waits for its answer.
+  service.revoking = async () => {
+    if (service.revoked.at(-1) === 'token-1') await clockTurn(clock)
+    throw failure('denied')
+  }
+
+  const ended = tokens.end(LIMIT_MS)
+  await settle()
+  await clock.advance(1)
+  await ended
+
+  assert.equal(events.notices(), ['token_not_revoked'])
 })
 
 test('each restriction of a token is told once, however many logins find it', async ({

@@ -14,7 +14,7 @@ import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { LOGIN_SCENES } from '../_lib/login_setup.ts'
-import { BAO_BINARY, startOpenBao } from '../_lib/openbao.ts'
+import { BAO_BINARY, type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -25,10 +25,21 @@ const tokenReply = v.object({ auth: v.object({ client_token: v.string() }) })
 const listReply = v.object({ data: v.object({ keys: v.array(v.string()) }) })
 const test = suite('auth/vault_tokens', () => ({}))
 
-async function setup({ tls = false } = {}) {
+let shared: Promise<OpenBao> | undefined
+let count = 0
+
+function server(): Promise<OpenBao> {
+  shared ??= startOpenBao()
+  return shared
+}
+
+/** With `own`, on a server that no other test has to do with. */
+async function setup({ tls = false, own = tls }: { tls?: boolean; own?: boolean } = {}) {
   const folder = await tempFolder()
-  const bao = await startOpenBao({ tls })
-  const transit = await bao.setupTransit({ folder: folder.path })
+  const bao = own ? await startOpenBao({ tls }) : await server()
+  count += 1
+  const names = { mount: `transit-${count}`, key: `key-${count}` }
+  const transit = await bao.setupTransit({ folder: folder.path, ...names })
   const provider = (change: object = {}) => {
     const events = new RecordedEvents()
     const config = { name: 'v', type: 'vault', allowInsecureHttp: true, ...transit.provider }
@@ -70,7 +81,7 @@ async function setup({ tls = false } = {}) {
       return { auth: { method: 'token', tokenFile: file } }
     },
     async [Symbol.asyncDispose]() {
-      await bao[Symbol.asyncDispose]()
+      if (own) await bao[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
   }
@@ -113,7 +124,7 @@ test('login: once the role gives tokens without a count of uses, new credentials
 })
 
 test('login with a second factor is refused in words', async () => {
-  await using one = await setup()
+  await using one = await setup({ own: true })
   const made = await one.bao.request('POST', 'identity/mfa/method/totp', { issuer: 'bao' })
   const { method_id } = v.parse(v.object({ data: v.object({ method_id: v.string() }) }), made).data
   await one.bao.request('POST', 'identity/mfa/login-enforcement/all', {
@@ -372,6 +383,10 @@ test('a token from a file that is for few uses is refused in words', async () =>
 
   assert.is(error.code, 'denied')
   assert.match(error.message, 'of auth.tokenFile is for 8 more uses: make one without -use-limit')
+})
+
+test('what the tests shared ends', async () => {
+  await (await shared)?.[Symbol.asyncDispose]()
 })
 
 /** The server's own agent, which keeps what it answered and gives it to whoever asks the same. */

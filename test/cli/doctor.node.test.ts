@@ -14,6 +14,7 @@ import {
 import { createServer } from 'node:net'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
+import { RESTRICTION_IDS } from '../../src/auth/token_restriction.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { generateRecoveryKey } from '../../src/recovery/jwk.ts'
 import { ISSUING, makeAuthority, makeCertificate } from '../_lib/certificates.ts'
@@ -151,6 +152,19 @@ async function found(
   return { ids, findings, code }
 }
 
+test('doctor leaves no token behind', async () => {
+  await using all = await setup()
+  const alive = async () => {
+    const reply = await all.bao.request('GET', 'auth/token/accessors?list=true')
+    return new Set((reply as { data: { keys: string[] } }).data.keys)
+  }
+  const before = await alive()
+
+  await found(all)
+
+  assert.equal(await alive(), before)
+})
+
 test('a healthy setup has nothing to mend, and says what was looked at', async () => {
   await using all = await setup()
 
@@ -250,6 +264,29 @@ const FAULTS: Readonly<Record<string, readonly [id: string, spoil: Spoil]>> = {
   ],
   'the key service is away': ['provider-unusable', ({ bao }) => bao.stop()],
   'the secret id was destroyed': ['provider-denied', ({ transit }) => transit.destroySecretId()],
+  'the role gives tokens for few uses': [
+    'provider-denied',
+    async ({ bao, transit }) => {
+      await bao.request('POST', `auth/approle/role/${transit.role}`, { token_num_uses: 5 })
+    },
+  ],
+  'the secret id is for few logins': [
+    'login-secret-id-uses',
+    async ({ bao, transit }) => {
+      await bao.request('POST', `auth/approle/role/${transit.role}`, { secret_id_num_uses: 9 })
+      await transit.replaceSecretId()
+    },
+  ],
+  'a token that ends with the one that made it': [
+    'login-parent',
+    async ({ bao, transit, folder, provider }) => {
+      const fields = { policies: [transit.policy], no_default_policy: true, period: '24h' }
+      const made = await bao.request('POST', 'auth/token/create', fields)
+      const { auth } = made as { auth: { client_token: string } }
+      await writeFile(folder.at('token'), auth.client_token, { mode: 0o600 })
+      provider['auth'] = { method: 'token', tokenFile: folder.at('token') }
+    },
+  ],
   'the key may be deleted': [
     'key-deletable',
     async ({ bao }) => {
@@ -377,6 +414,8 @@ const ALONE = [
   'a secret id that everybody reads',
   'the key service is away',
   'the secret id was destroyed',
+  'the role gives tokens for few uses',
+  'the secret id is for few logins',
   'the key may be deleted',
   'the key may be taken out',
   "the login may read other clusters' keys",
@@ -495,7 +534,8 @@ test('every id stands in docs/doctor.md', async () => {
     ))
       ids.add(id ?? '')
   }
-  assert.ok(ids.size >= 40, `${ids.size} ids`)
+  for (const id of RESTRICTION_IDS) ids.add(`login-${id}`)
+  assert.ok(ids.size >= 47, `${ids.size} ids`)
   for (const id of ids) assert.ok(page.includes(`\`${id}\``), id)
 })
 

@@ -10,7 +10,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import type { OpenBao } from '../_lib/openbao.ts'
+import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import { suite } from '../_lib/uvu.ts'
 import { type Ran, type VaultSetup, vaultSetup } from '../_lib/vault_setup.ts'
 
@@ -173,6 +173,14 @@ const CASES: readonly Case[] = [
   },
 ]
 
+let shared: Promise<OpenBao> | undefined
+
+/** For cases that keep to a namespace of their own. */
+function server(): Promise<OpenBao> {
+  shared ??= startOpenBao()
+  return shared
+}
+
 async function placeIn({ bao, folder }: VaultSetup, namespace: string): Promise<Place> {
   await bao.request('POST', `sys/namespaces/${namespace}`)
   return {
@@ -206,7 +214,7 @@ async function contentOf(path: string): Promise<string> {
 
 for (const [index, { title, provider, prepare, refusal }] of CASES.entries()) {
   test(`--apply finds ahead: ${title}`, async () => {
-    await using one = await vaultSetup({})
+    await using one = await vaultSetup({}, { on: await server() })
     const namespace = `case-${index}`
     const place = await placeIn(one, namespace)
     await one.change({ namespace, ...provider(place) })
@@ -223,7 +231,7 @@ for (const [index, { title, provider, prepare, refusal }] of CASES.entries()) {
 }
 
 test('--apply finds ahead: a namespace that is not there', async () => {
-  await using one = await vaultSetup({})
+  await using one = await vaultSetup({}, { on: await server() })
   await one.change({
     namespace: 'none',
     ...approle({ at: (name) => one.folder.at(name) } as Place),
@@ -299,9 +307,10 @@ async function applyWith(one: VaultSetup, place: Place, rights: Rights): Promise
 
 for (const [name, { provider, writes }] of Object.entries(SCENES)) {
   test(`${name}: each right that the token lacks is found ahead, and with all of them --apply succeeds`, async () => {
-    await using one = await vaultSetup({})
-    const place = await placeIn(one, 'team')
-    await one.change({ namespace: 'team', ...provider(place) })
+    await using one = await vaultSetup({}, { on: await server() })
+    const namespace = name.replace(/\W.*/, '')
+    const place = await placeIn(one, namespace)
+    await one.change({ namespace, ...provider(place) })
     const rights: Rights = { ...COMMON, ...writes }
 
     for (const [path, of] of Object.entries(rights)) {
@@ -388,6 +397,10 @@ test('credentials that are there and will end are told of', async () => {
   await one.change(tokenLogin(place))
   await putToken(place, { ttl: '1h' })
   assert.match((await one.apply()).out, /ok +file \S+token +but: The token ends for good/)
+})
+
+test('what the cases shared ends', async () => {
+  await (await shared)?.[Symbol.asyncDispose]()
 })
 
 test.run()

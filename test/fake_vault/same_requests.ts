@@ -155,6 +155,7 @@ const PATHS: readonly Step[] = [
   post('renewal for a time', 'auth/token/renew-self', () => ({ increment: 60 })),
   read('renewal by GET', 'auth/token/renew-self'),
   asRoot('renewal of root', 'auth/token/renew-self', { method: 'POST', body: {} }),
+  read('revocation by GET', 'auth/token/revoke-self'),
   step('health', 'sys/health', () => ({})),
   step('health by HEAD', 'sys/health', () => ({ method: 'HEAD' })),
   step('health by POST', 'sys/health', () => ({ method: 'POST', body: {} })),
@@ -176,6 +177,8 @@ export const AFTER_ROTATION: readonly Step[] = [
   read('key after rotations', KEY),
   batch('below the minimum to encrypt', ENCRYPT, { ...ITEM, key_version: 1 }, ITEM),
   decrypt('below the minimum to decrypt', (ciphertext) => ({ ...ITEM, ciphertext })),
+  post('revocation', 'auth/token/revoke-self', () => ({})),
+  post('revocation of a revoked token', 'auth/token/revoke-self', () => ({})),
 ]
 
 export const AFTER_REVOCATION: readonly Step[] = [

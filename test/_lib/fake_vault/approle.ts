@@ -13,7 +13,7 @@ export interface ApproleOptions {
   readonly tokenTtl?: number
   readonly tokenMaxTtl?: number
   readonly tokenType?: 'service' | 'batch'
-  /** Tokens without the `default` policy, and without lookup and renewal. */
+  /** Tokens without the `default` policy, and without lookup, renewal and revocation. */
   readonly noDefaultPolicy?: boolean
 }
 
@@ -90,6 +90,7 @@ function createRole(state: State, name: string, options: ApproleOptions): Role {
   if (!noDefaultPolicy) {
     rules.set('auth/token/lookup-self', ['read'])
     rules.set('auth/token/renew-self', ['update'])
+    rules.set('auth/token/revoke-self', ['update'])
   }
   state.index += 1
   return {

@@ -1,4 +1,4 @@
-/** Logins by AppRole, and a token's own lookup and renewal. @module */
+/** Logins by AppRole, and a token's own lookup, renewal and end. @module */
 
 import { failure, ignoredFields, type JsonObject, type Reply, success } from './reply.ts'
 import { goType } from './request.ts'
@@ -100,6 +100,12 @@ export function renewSelf(state: State, token: Token, body: JsonObject): Reply {
         ]
       : null
   return success({ auth: authOf(token, granted) }, { warnings: capped })
+}
+
+export function revokeSelf(state: State, { value }: Token): Reply {
+  state.index += 1
+  state.tokens.delete(value)
+  return { status: 204, headers: { 'content-type': 'application/json' } }
 }
 
 function authOf({ value, accessor, role }: Token, leaseDuration: number): JsonObject {

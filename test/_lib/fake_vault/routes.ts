@@ -1,6 +1,6 @@
 /** What a node that serves a request itself answers: token, policy, and then the engine of the path. @module */
 
-import { checkApprole, loginByApprole, lookupSelf, renewSelf } from './auth.ts'
+import { checkApprole, loginByApprole, lookupSelf, renewSelf, revokeSelf } from './auth.ts'
 import type { NodeRole } from './health.ts'
 import { readKv1, readKv2, wrongKv2Path } from './kv.ts'
 import { denied, failure, type JsonObject, noToken, type Reply, wrapped } from './reply.ts'
@@ -35,6 +35,18 @@ const OPERATIONS: Readonly<Record<string, Capability>> = {
 }
 
 const LOGIN = /^(auth\/.+)\/login$/
+
+/** What a token asks about itself. */
+const TOKEN_PATHS: Readonly<Record<string, TokenPath>> = {
+  'auth/token/lookup-self': { operation: 'read', reply: lookupSelf },
+  'auth/token/renew-self': { operation: 'update', reply: renewSelf },
+  'auth/token/revoke-self': { operation: 'update', reply: revokeSelf },
+}
+
+interface TokenPath {
+  readonly operation: Capability
+  readonly reply: (state: State, token: Token, body: JsonObject) => Reply
+}
 
 /** What no standby does by itself. */
 export const NEEDS_ACTIVE = 'needs the active node'
@@ -75,7 +87,7 @@ function capabilityOf(state: State, path: string, operation: Capability): Capabi
 }
 
 function writes(path: string, capability: Capability): boolean {
-  return capability === 'create' || path === 'auth/token/renew-self'
+  return capability === 'create' || TOKEN_PATHS[path]?.operation === 'update'
 }
 
 function mayDo({ role }: Token, path: string, capability: Capability): boolean {
@@ -84,11 +96,9 @@ function mayDo({ role }: Token, path: string, capability: Capability): boolean {
 
 function engineReply(state: State, served: Served, operation: Capability, token: Token): Reply {
   const { path, body } = served
-  if (path === 'auth/token/lookup-self') {
-    return operation === 'read' ? lookupSelf(state, token) : unsupported()
-  }
-  if (path === 'auth/token/renew-self') {
-    return operation === 'update' ? renewSelf(state, token, body) : unsupported()
+  const own = TOKEN_PATHS[path]
+  if (own !== undefined) {
+    return operation === own.operation ? own.reply(state, token, body) : unsupported()
   }
   const place = placeOf(state, path)
   if (place === undefined) {

@@ -103,7 +103,8 @@ function withIndex(
   { consistency, upTo }: Stand,
   { reply, wrote }: { readonly reply: Reply; readonly wrote: boolean },
 ): Reply {
-  const told = consistency === 'openbao' ? reply.text?.startsWith('{"request_id"') : wrote
+  const answered = reply.status === 204 || reply.text?.startsWith('{"request_id"')
+  const told = consistency === 'openbao' ? answered : wrote
   if (consistency === 'none' || told !== true) return reply
   const index = indexHeader(consistency, state, wrote ? state.index : upTo)
   return { ...reply, headers: { ...reply.headers, 'x-vault-index': index } }
