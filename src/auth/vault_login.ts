@@ -22,6 +22,7 @@ const loginAnswer = v.object({
     // 0 for as many as one likes.
     num_uses: v.optional(seconds, 0),
     token_type: v.optional(v.string(), 'service'),
+    mfa_requirement: v.nullish(v.unknown()),
   }),
 })
 const renewAnswer = v.object({
@@ -41,7 +42,7 @@ export interface LoginRequest {
 export async function logIn(api: VaultApi, request: LoginRequest, call: Call): Promise<Token> {
   const { auth, cached } = await loginReply(api, request, call)
   const { client_token: value, lease_duration: ttlSeconds, renewable, num_uses } = auth
-  if (value === '') throw secondFactor(request.path)
+  if (value === '') throw noToken(request.path, auth.mfa_requirement)
   // A batch token is kept nowhere, and cannot be revoked.
   const token = { value, ttlSeconds, renewable, ours: !cached && auth.token_type !== 'batch' }
   if (num_uses === 0) return token
@@ -113,7 +114,10 @@ function endOfRenewal(error: unknown): unknown {
   return new KmsError(message, { code: 'denied', cause: error })
 }
 
-function secondFactor(path: string): KmsError {
+function noToken(path: string, wanted: unknown): KmsError {
+  if (wanted === undefined || wanted === null) {
+    return new KmsError(`Login at ${path} was answered without a token`, { code: 'protocol' })
+  }
   return new KmsError(
     `Login at ${path} wants a second factor, which no plugin has: leave this login out of the MFA enforcement`,
     { code: 'denied' },
