@@ -17,11 +17,16 @@ export async function placeOf(path: string): Promise<Place> {
   const folder = dirname(path)
   if (await exists(path)) return 'taken'
   if (!(await exists(folder))) return 'no folder'
-  const writable = access(folder, constants.W_OK | constants.X_OK).then(
-    () => true,
-    () => false,
-  )
-  return (await stat(folder)).isDirectory() && (await writable) ? 'free' : 'shut'
+  return (await takesFiles(folder)) ? 'free' : 'shut'
+}
+
+async function takesFiles(folder: string): Promise<boolean> {
+  try {
+    await access(folder, constants.W_OK | constants.X_OK)
+    return (await stat(folder)).isDirectory()
+  } catch {
+    return false
+  }
 }
 
 /** @param content what would go into the file */

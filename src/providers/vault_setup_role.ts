@@ -35,7 +35,7 @@ const roleAnswer = v.looseObject({
   secret_id_num_uses: count,
   secret_id_ttl: count,
 })
-export type FoundRole = v.InferOutput<typeof roleAnswer>
+type FoundRole = v.InferOutput<typeof roleAnswer>
 
 /** What every role says about its tokens. */
 export function tokenFields(policyName: string): Body {
@@ -107,8 +107,9 @@ export function judge(
     }
   }
   const wanted = changesOf(found)
-  if (wanted.length === 0) return { state: 'ok', detail: risksOf(found).join('; ') }
-  return { state: fillIn ? 'by hand' : 'change', detail: wanted.join('; ') }
+  const detail = [...wanted, ...risksOf(found)].join('; ')
+  if (wanted.length === 0) return { state: 'ok', detail }
+  return { state: fillIn ? 'by hand' : 'change', detail }
 }
 
 function changesOf({ token_no_default_policy, token_num_uses }: FoundRole): string[] {

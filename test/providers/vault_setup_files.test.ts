@@ -43,6 +43,17 @@ test('writeNewSecret() leaves nothing where there is no secret to be had', async
   assert.equal(await readdir(folder.path), [])
 })
 
+test('placeOf() tells of a folder that takes no files', async () => {
+  await using folder = await tempFolder()
+  await writeFile(folder.at('file'), '')
+  await symlink(folder.at('nowhere'), folder.at('link'))
+
+  assert.is(await placeOf(folder.at('secret')), 'free')
+  assert.is(await placeOf(folder.at('none/secret')), 'no folder')
+  assert.is(await placeOf(folder.at('file/secret')), 'shut')
+  assert.is(await placeOf(folder.at('link/secret')), 'shut')
+})
+
 test('writeNewSecret() asks for no secret that it could not keep', async () => {
   await using folder = await tempFolder()
   let asked = false
