@@ -8,6 +8,7 @@
 
 import * as v from 'valibot'
 import type { HttpAnswer } from '../http/client.ts'
+import { answerJson } from '../http/json.ts'
 import { KmsError, type KmsErrorOptions } from '../kms/errors.ts'
 
 /** A failure told by the service. */
@@ -62,7 +63,7 @@ export interface Fault {
   readonly kind: keyof typeof NAMES | 'passing' | 'other'
 }
 
-const jsonFault = v.pipe(v.string(), v.parseJson(), v.object({ __type: v.string() }))
+const jsonFault = v.pipe(answerJson, v.object({ __type: v.string() }))
 
 /** Undefined for an answer that is none. */
 export function faultOf({ status, text, header }: HttpAnswer): Fault | undefined {

@@ -10,6 +10,7 @@
 
 import * as v from 'valibot'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../http/client.ts'
+import { answerJson } from '../http/json.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import { passingFailure, type RetryDeps, withRetries } from './retry.ts'
@@ -33,8 +34,7 @@ const tokenAnswer = v.object({
   expires_in: v.pipe(v.number(), v.minValue(1)),
 })
 const entraFailure = v.pipe(
-  v.string(),
-  v.parseJson(),
+  answerJson,
   v.object({
     error: v.string(),
     error_codes: v.optional(v.array(v.pipe(v.number(), v.integer())), []),

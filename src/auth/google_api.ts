@@ -10,6 +10,7 @@
 
 import * as v from 'valibot'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../http/client.ts'
+import { answerJson } from '../http/json.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 
@@ -54,8 +55,7 @@ const detail = v.object({
   violations: v.fallback(v.array(v.object({ type: text })), []),
 })
 const errorBody = v.pipe(
-  v.string(),
-  v.parseJson(),
+  answerJson,
   v.object({
     error: v.union([
       v.string(),

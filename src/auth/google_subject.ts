@@ -9,6 +9,7 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { HttpClient } from '../http/client.ts'
+import { answerJson } from '../http/json.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import type { GoogleDeps } from './google_source.ts'
@@ -86,7 +87,7 @@ function subjectIn(text: string, as: Format, place: string): string {
 }
 
 function fieldOf(text: string, field: string): string | undefined {
-  const schema = v.pipe(v.string(), v.parseJson(), v.object({ [field]: v.string() }))
+  const schema = v.pipe(answerJson, v.object({ [field]: v.string() }))
   const result = v.safeParse(schema, text)
   return result.success ? result.output[field] : undefined
 }

@@ -7,6 +7,7 @@
 
 import * as v from 'valibot'
 import { type HttpAnswer, parseAnswer } from '../http/client.ts'
+import { answerJson } from '../http/json.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import type { ClusterRequest } from './vault_cluster.ts'
@@ -91,11 +92,7 @@ export class VaultApi {
   }
 }
 
-const withData = v.pipe(
-  v.string(),
-  v.parseJson(),
-  v.object({ data: v.record(v.string(), v.unknown()) }),
-)
+const withData = v.pipe(answerJson, v.object({ data: v.record(v.string(), v.unknown()) }))
 
 function hasData({ text }: HttpAnswer): boolean {
   return v.is(withData, text)
@@ -137,7 +134,7 @@ const UNAVAILABLE: readonly (readonly [phrase: string, why: string])[] = [
 
 /** Statuses by which an operator's mistake would be told from an outage. */
 const OF_THE_SERVICE: ReadonlySet<number> = new Set([401, 403, 404])
-const vaultErrors = v.pipe(v.string(), v.parseJson(), v.object({ errors: v.array(v.string()) }))
+const vaultErrors = v.pipe(answerJson, v.object({ errors: v.array(v.string()) }))
 
 /** The status that says what the service means. */
 function plainStatus(status: number, text: string): number {

@@ -13,6 +13,7 @@ import { KmsError } from '../kms/errors.ts'
 import { partsOfAddress } from './address.ts'
 import type { Connections } from './connections.ts'
 import { type Exchange, exchange } from './exchange.ts'
+import { answerJson, isModest } from './json.ts'
 import { isStale, isTlsFault, reasonOf } from './reasons.ts'
 import type { Transport } from './transport.ts'
 
@@ -187,26 +188,40 @@ function settlesWithin(clock: Clock, ms: number, work: Promise<unknown>): Promis
   })
 }
 
-const anyJson = v.pipe(v.string(), v.parseJson())
-
 /**
  * The answer's JSON as `schema` reads it.
  *
- * @throws KmsError `protocol` that names places, never values
+ * @throws KmsError `unavailable` where it is none, as when somebody in between answers, and
+ *   `protocol` where it is of another shape; both name places, never values
  */
 export function parseAnswer<TSchema extends v.GenericSchema>(
   { text }: HttpAnswer,
   schema: TSchema,
   action: string,
 ): v.InferOutput<TSchema> {
-  const json = v.safeParse(anyJson, text)
-  if (!json.success) {
-    const message = `${action} answered something other than JSON: is there a proxy or another service at this address?`
-    throw new KmsError(message, { code: 'protocol' })
-  }
-  const result = v.safeParse(schema, json.output)
+  const json = v.safeParse(answerJson, text)
+  if (!json.success) throw unreadable(text, action)
+  // A hundred thousand wrong items need not all be named.
+  const result = v.safeParse(schema, json.output, { abortEarly: true })
   if (result.success) return result.output
-  // An issue's message quotes the value it received, so only its path may leave here.
-  const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
-  throw new KmsError(`${action} answered an unexpected body at ${at}`, { code: 'protocol' })
+  throw new KmsError(`${action} answered an unexpected body at ${placeOf(result.issues[0])}`, {
+    code: 'protocol',
+  })
+}
+
+const MAX_PLACE = 80
+
+/** An issue's message quotes the value it received, so only its path may leave here, and of a name in it no more than letters. */
+function placeOf(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue) ?? '(root)'
+  return path.replaceAll(/[^\w.()]/g, '?').slice(0, MAX_PLACE)
+}
+
+function unreadable(text: string, action: string): KmsError {
+  if (!isModest(text)) {
+    const message = `${action} answered JSON that nests deeper or holds more than anything that is asked for: is it the key service that answers?`
+    return new KmsError(message, { code: 'protocol' })
+  }
+  const message = `${action} answered something other than JSON: is there a proxy or another service at this address?`
+  return new KmsError(message, { code: 'unavailable' })
 }

@@ -29,7 +29,7 @@ import {
   keyNameOf,
   providerIdOf,
 } from './awskms_config.ts'
-import { checkUsable } from './awskms_key.ts'
+import { checkIdentity, checkUsable, otherKey } from './awskms_key.ts'
 import { type Context, FRAME_BYTES, packWrap, unpackWrap } from './awskms_wrap.ts'
 import { sideBySide } from './side_by_side.ts'
 
@@ -152,13 +152,21 @@ class AwsKmsProvider implements Provider {
 
   /** The pinned key, after a look at whether its alias has moved. */
   async #describe(call: Call) {
-    const named = await this.#client.describeKey(this.#name.text, call)
+    const named = await this.#named(call)
     const { Arn } = named.metadata
     this.#pinned ??= Arn
     if (Arn === this.#pinned) return named
     if (this.#name.kind === 'key') throw otherKey(this.#pinned)
     this.#tellMove(Arn, this.#pinned)
-    return await this.#client.describeKey(this.#pinned, call)
+    const pinned = await this.#client.describeKey(this.#pinned, call)
+    if (pinned.metadata.Arn !== this.#pinned) throw otherKey(this.#pinned)
+    return pinned
+  }
+
+  async #named(call: Call) {
+    const named = await this.#client.describeKey(this.#name.text, call)
+    checkIdentity(named.metadata, this.#name)
+    return named
   }
 
   #tellMove(to: string, from: string): void {
@@ -172,7 +180,7 @@ class AwsKmsProvider implements Provider {
 
   async #arn(call: Call): Promise<string> {
     if (this.#pinned !== undefined) return this.#pinned
-    const { metadata } = await this.#client.describeKey(this.#name.text, call)
+    const { metadata } = await this.#named(call)
     this.#pinned ??= metadata.Arn
     return this.#pinned
   }
@@ -201,9 +209,4 @@ function keyIdIn(arn: string): string {
 function unknownVersion(version: string): KmsError {
   const shown = isKeyId(version) ? `KMS key ${version}` : 'a version that is no key id of KMS'
   return new KmsError(`This provider does not use ${shown}`, { code: 'key_unavailable' })
-}
-
-function otherKey(wanted: string): KmsError {
-  const message = `DescribeKey answered for another KMS key than ${wanted}, which it was asked for`
-  return new KmsError(message, { code: 'protocol' })
 }

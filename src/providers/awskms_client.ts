@@ -19,6 +19,7 @@ import type { Clock } from '../kms/clock.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import { type Asked, type KmsAction, kmsError } from './awskms_errors.ts'
+import { checkOpened, WrapCheck } from './wrap_check.ts'
 
 export interface KmsClientDeps {
   readonly api: AwsApi
@@ -40,18 +41,19 @@ const bytes = v.pipe(
   v.nonEmpty(),
   v.transform((text) => new Uint8Array(Buffer.from(text, 'base64'))),
 )
+const epochSeconds = v.pipe(v.number(), v.finite(), v.minValue(0))
 const encryptAnswer = v.object({ CiphertextBlob: bytes, KeyId: v.string() })
 const decryptAnswer = v.object({ Plaintext: bytes, KeyId: v.string() })
 const describeAnswer = v.object({
   KeyMetadata: v.object({
     Arn: v.string(),
     KeyId: v.string(),
-    CreationDate: v.number(),
+    CreationDate: epochSeconds,
     KeyState: v.string(),
     KeyUsage: v.string(),
     KeySpec: v.string(),
     MultiRegion: v.optional(v.boolean(), false),
-    DeletionDate: v.optional(v.number()),
+    DeletionDate: v.optional(epochSeconds),
     CurrentKeyMaterialId: v.optional(v.pipe(v.string(), v.hexadecimal(), v.maxLength(64))),
   }),
 })
@@ -67,6 +69,7 @@ export interface CipherRequest {
 export class KmsClient {
   readonly #deps: KmsClientDeps
   readonly #lanes = new Lanes(AT_ONCE)
+  readonly #wraps = new WrapCheck()
 
   constructor(deps: KmsClientDeps) {
     this.#deps = deps
@@ -76,14 +79,14 @@ export class KmsClient {
     const body = { Plaintext: base64(plaintext), EncryptionContext: context }
     const answer = await this.#ask('Encrypt', key, body, encryptAnswer, call)
     checkKey('Encrypt', key, answer.body.KeyId)
-    return answer.body.CiphertextBlob
+    return this.#wraps.sealed(answer.body.CiphertextBlob, plaintext)
   }
 
   async decrypt({ key, context, bytes: ciphertext }: CipherRequest, call: Call) {
     const body = { CiphertextBlob: base64(ciphertext), EncryptionContext: context }
     const answer = await this.#ask('Decrypt', key, body, decryptAnswer, call)
     checkKey('Decrypt', key, answer.body.KeyId)
-    return answer.body.Plaintext
+    return checkOpened(answer.body.Plaintext, ciphertext)
   }
 
   /** @param key ARN, id or alias */

@@ -1,5 +1,5 @@
 /**
- * Which keys can be used, by "Key states of AWS KMS keys"
+ * Which key was answered for, and which keys can be used, by "Key states of AWS KMS keys"
  * (docs.aws.amazon.com/kms/latest/developerguide/key-state.html).
  *
  * @module
@@ -7,6 +7,7 @@
 
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { KeyMetadata } from './awskms_client.ts'
+import { type KeyName, parseKeyName } from './awskms_config.ts'
 
 /** What stands in the way; states that are absent let Encrypt and Decrypt through. */
 const STATES: Readonly<Record<string, readonly [code: KmsErrorCode, why: string]>> = {
@@ -21,6 +22,23 @@ const STATES: Readonly<Record<string, readonly [code: KmsErrorCode, why: string]
   ],
 }
 const RESCUE = 'stop that ("aws kms cancel-key-deletion", then "aws kms enable-key")'
+
+/** @throws KmsError `protocol` where DescribeKey answered for another key than the one it was asked for */
+export function checkIdentity(
+  { Arn, KeyId }: KeyMetadata,
+  { text, kind, id, account, region }: KeyName,
+): void {
+  const told = parseKeyName(Arn)
+  const isKey = told?.kind === 'key' && told.id === KeyId && (kind === 'alias' || KeyId === id)
+  const isThere = told?.region === region && (account === undefined || told?.account === account)
+  if (!isKey || !isThere) throw otherKey(text)
+}
+
+/** @param wanted as KMS was asked for it */
+export function otherKey(wanted: string): KmsError {
+  const message = `DescribeKey answered for another KMS key than ${wanted}, which it was asked for`
+  return new KmsError(message, { code: 'protocol' })
+}
 
 /** @throws KmsError */
 export function checkUsable({ Arn, KeyUsage, KeySpec, KeyState, DeletionDate }: KeyMetadata): void {

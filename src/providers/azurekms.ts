@@ -30,6 +30,7 @@ import {
   byAge,
   checkVersion,
   decryptBody,
+  deletedAnswer,
   encryptBody,
   faultOf,
   keyAnswer,
@@ -45,6 +46,7 @@ import {
 } from './azurekms_key.ts'
 import { permissionsText } from './azurekms_policy.ts'
 import { sideBySide } from './side_by_side.ts'
+import { checkDistinct, WrapCheck, wrong } from './wrap_check.ts'
 
 export interface AzureKmsDeps {
   readonly clock: Clock
@@ -74,6 +76,7 @@ class AzureKmsProvider implements Provider {
   readonly #transports: readonly Transport[]
   readonly #tokens: TokenSource
   readonly #api: KeyApi
+  readonly #wraps = new WrapCheck()
   /** As the service last told it. */
   #listed: readonly ListedKey[] | undefined
   /** What was found wrong with a version; its key never changes. */
@@ -132,7 +135,8 @@ class AzureKmsProvider implements Provider {
   wrap(version: string, items: readonly Plain[], call: Call) {
     return sideBySide(items, call.signal, async (item) => {
       const body = encryptBody(this.#algorithm, item)
-      return wrapOf(this.#algorithm, await this.#operate('encrypt', version, body, call))
+      const answer = await this.#operate('encrypt', version, body, call)
+      return this.#wraps.sealed(wrapOf(this.#algorithm, answer, item), item.plaintext)
     })
   }
 
@@ -157,7 +161,7 @@ class AzureKmsProvider implements Provider {
   async #open(item: Wrapped, call: Call): Promise<Uint8Array> {
     const { version, body } = decryptBody(this.#algorithm, item)
     const answer = await this.#operate('decrypt', version, body, call)
-    return plaintextOf(this.#algorithm, answer, item.associatedData)
+    return plaintextOf(this.#algorithm, answer, item)
   }
 
   /** What another plugin wrapped does not say with which version. */
@@ -194,9 +198,7 @@ class AzureKmsProvider implements Provider {
     const path = `/keys/${key}/${checkVersion(version)}/${operation}`
     const reply = await this.#api.request({ operation, path, body, schema: operationAnswer }, call)
     if (versionIn(reply.body.kid, key) === version) return reply.body
-    throw new KmsError('Key service used another key version than it was asked for', {
-      code: 'protocol',
-    })
+    throw wrong('under another key version')
   }
 
   async #list(call: Call): Promise<{ listed: ListedKey[]; serviceTime: number | undefined }> {
@@ -204,7 +206,8 @@ class AzureKmsProvider implements Provider {
     let path: string | undefined = `/keys/${key}/versions`
     const found: v.InferOutput<typeof versionsAnswer>['value'] = []
     let serviceTime: number | undefined
-    for (let page = 0; path !== undefined && page < MAX_PAGES; page += 1) {
+    for (let page = 0; path !== undefined; page += 1) {
+      if (page === MAX_PAGES) throw wrong('pages of key versions without an end')
       const request = { operation: 'list', path, schema: versionsAnswer } as const
       const { body, serviceTime: time }: KeyReply<v.InferOutput<typeof versionsAnswer>> =
         await this.#api.request(request, call)
@@ -214,6 +217,7 @@ class AzureKmsProvider implements Provider {
     }
     const now = (serviceTime ?? this.#deps.clock.now()) / 1000
     const listed = found.map((one) => listedKey(one, key, now)).sort(byAge)
+    checkDistinct(listed)
     this.#listed = listed
     return { listed, serviceTime }
   }
@@ -227,15 +231,17 @@ class AzureKmsProvider implements Provider {
     if (url !== undefined && own.includes(url.host) && url.pathname.toLowerCase() === versions) {
       return url.pathname + url.search
     }
-    throw new KmsError('Key service named another place for the next key versions', {
-      code: 'protocol',
-    })
+    throw wrong('another place for the next key versions')
   }
 
   /** The service answers no versions for a key that was deleted or never was. */
   async #absence(call: Call): Promise<KmsError> {
     const { key } = this.#config
-    const request = { operation: 'get', path: `/deletedkeys/${key}`, schema: keyAnswer } as const
+    const request = {
+      operation: 'get',
+      path: `/deletedkeys/${key}`,
+      schema: deletedAnswer,
+    } as const
     const deleted = await this.#api.request(request, call).then(
       () => true,
       () => false,
@@ -256,6 +262,9 @@ class AzureKmsProvider implements Provider {
     if (this.#faults.has(version)) return
     const path = `/keys/${this.#config.key}/${checkVersion(version)}`
     const reply = await this.#api.request({ operation: 'get', path, schema: keyAnswer }, call)
+    if (versionIn(reply.body.key.kid, this.#config.key) !== version) {
+      throw wrong('for another key version')
+    }
     const fault = faultOf(reply.body, this.#algorithm, this.#config.keySize)
     this.#faults.set(version, fault)
     if (fault === undefined) return

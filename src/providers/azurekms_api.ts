@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { passingFailure, type RetryDeps, withRetries } from '../auth/retry.ts'
 import type { TokenSource } from '../auth/token_source.ts'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../http/client.ts'
+import { answerJson } from '../http/json.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 
@@ -119,8 +120,7 @@ const REFUSALS: readonly (readonly [said: RegExp, meaning: Meaning])[] = [
 ]
 
 const keyFailure = v.pipe(
-  v.string(),
-  v.parseJson(),
+  answerJson,
   v.object({
     error: v.object({
       code: v.optional(v.string(), ''),

@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { KeyVersion, Plain, WrapLimits, Wrapped } from '../kms/provider.ts'
 import type { AzureAlgorithm } from './azurekms_config.ts'
+import { checkOpened, wrong } from './wrap_check.ts'
 
 /** Of the envelope's header; goes inside the plaintext where a key binds nothing. */
 const DIGEST_BYTES = 32
@@ -41,16 +42,19 @@ type ListedVersion = v.InferOutput<typeof versionsAnswer>['value'][number]
 
 export const keyAnswer = v.object({
   key: v.object({
+    kid: v.string(),
     kty: v.string(),
     key_ops: v.nullish(v.array(v.string())),
     n: v.nullish(v.string()),
   }),
 })
+export const deletedAnswer = v.object({ key: v.object({ kty: v.string() }) })
 export const operationAnswer = v.object({
   kid: v.string(),
   value: v.string(),
   iv: v.nullish(v.string()),
   tag: v.nullish(v.string()),
+  aad: v.nullish(v.string()),
 })
 export type OperationAnswer = v.InferOutput<typeof operationAnswer>
 
@@ -141,14 +145,28 @@ export function encryptBody(algorithm: AzureAlgorithm, { plaintext, associatedDa
   return { alg: algorithm, value: text(Buffer.concat([associatedData, plaintext])) }
 }
 
-/** With A256GCM iv, tag and ciphertext in this order; with RSA the ciphertext alone. */
-export function wrapOf(algorithm: AzureAlgorithm, { value, iv, tag }: OperationAnswer): Uint8Array {
+/**
+ * With A256GCM iv, tag and ciphertext in this order; with RSA the ciphertext alone.
+ *
+ * @throws KmsError `protocol` for what cannot be the wrap of `plain`
+ */
+export function wrapOf(
+  algorithm: AzureAlgorithm,
+  { value, iv, tag, aad }: OperationAnswer,
+  { plaintext, associatedData }: Plain,
+): Uint8Array {
   if (algorithm !== 'A256GCM') return bytes(value)
   const parts = [bytes(iv ?? ''), bytes(tag ?? ''), bytes(value)] as const
-  if (parts[0].length === IV_BYTES && parts[1].length === TAG_BYTES) return Buffer.concat(parts)
-  throw new KmsError('Key service answered an iv or tag of another length than A256GCM has', {
-    code: 'protocol',
-  })
+  if (parts[0].length !== IV_BYTES || parts[1].length !== TAG_BYTES) {
+    throw wrong('an iv or tag of another length than A256GCM has')
+  }
+  if (parts[2].length !== plaintext.length) throw wrong('a ciphertext of another length')
+  // It need not repeat them; where it does, they say whose ciphertext this is.
+  const repeated = aad ?? ''
+  if (repeated !== '' && !bytes(repeated).equals(associatedData)) {
+    throw wrong('other associated data than it was asked to bind')
+  }
+  return Buffer.concat(parts)
 }
 
 export interface Unwrapping {
@@ -181,17 +199,17 @@ export function decryptBody(algorithm: AzureAlgorithm, wrapped: Wrapped): Unwrap
   return { version: checkVersion(version), body }
 }
 
-/** @throws KmsError `ciphertext_invalid` where the digest inside is that of another envelope */
+/** @throws KmsError `ciphertext_invalid` where the digest inside is that of another envelope, `protocol` for what cannot be inside */
 export function plaintextOf(
   algorithm: AzureAlgorithm,
   { value }: OperationAnswer,
-  associatedData: Uint8Array | undefined,
+  { bytes: wrap, associatedData }: Wrapped,
 ): Uint8Array {
-  const opened = bytes(value)
-  if (associatedData === undefined || algorithm === 'A256GCM') return opened
-  const digest = opened.subarray(0, DIGEST_BYTES)
+  const all = checkOpened(bytes(value), wrap)
+  if (associatedData === undefined || algorithm === 'A256GCM') return all
+  const digest = all.subarray(0, DIGEST_BYTES)
   if (digest.length !== DIGEST_BYTES || !timingSafeEqual(digest, associatedData)) throw foreign()
-  return opened.subarray(DIGEST_BYTES)
+  return checkOpened(all.subarray(DIGEST_BYTES), wrap)
 }
 
 function outsideOf(

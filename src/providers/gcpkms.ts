@@ -22,6 +22,7 @@ import type { Call, KeyState, Plain, Provider, Wrapped } from '../kms/provider.t
 import { endpointOf, type GcpKmsConfig, partsOf } from './gcpkms_config.ts'
 import { type KmsAction, kmsError, mayPass, readChecksumFault } from './gcpkms_errors.ts'
 import {
+  checkIdentity,
   ciphertextIn,
   decryptAnswer,
   decryptBody,
@@ -34,6 +35,7 @@ import {
   versionsOf,
 } from './gcpkms_messages.ts'
 import { sideBySide } from './side_by_side.ts'
+import { checkDistinct, checkOpened, WrapCheck, wrong } from './wrap_check.ts'
 
 export interface GcpKmsDeps {
   readonly clock: Clock
@@ -47,6 +49,9 @@ const MAX_PLAINTEXT_BYTES = 8_192 - 64
 const OVERHEAD_BYTES = 160
 /** A permission that was just granted is there within seconds, and nothing locks an account. */
 const REFUSAL_WAITS_MS = [5_000, 15_000, 60_000]
+
+/** Of a thousand versions each. */
+const MAX_PAGES = 100
 
 export function createGcpKmsProvider(config: GcpKmsConfig, deps: GcpKmsDeps): Provider {
   return new GcpKmsProvider(config, deps)
@@ -64,6 +69,7 @@ class GcpKmsProvider implements Provider {
   readonly #client: HttpClient
   readonly #transports: readonly Transport[]
   readonly #tokens: TokenSource
+  readonly #wraps = new WrapCheck()
 
   constructor(config: GcpKmsConfig, { clock, events, requestTimeoutMs }: GcpKmsDeps) {
     const { name: provider, key, tls, proxy } = config
@@ -97,7 +103,10 @@ class GcpKmsProvider implements Provider {
       const message = `Key ${this.#key} has another purpose: wanted one made with "gcloud kms keys create --purpose encryption"`
       throw new KmsError(message, { code: 'key_unavailable' })
     }
-    return { selectable: true, serviceTime, versions: versionsOf(listed, key.primary?.name) }
+    checkIdentity(key, listed, this.#key)
+    const versions = versionsOf(listed, key.primary?.name)
+    checkDistinct(versions)
+    return { selectable: true, serviceTime, versions }
   }
 
   wrap(version: string, items: readonly Plain[], call: Call) {
@@ -110,7 +119,9 @@ class GcpKmsProvider implements Provider {
         schema: encryptAnswer,
       }
       const action = { key: this.#key, permission, version } as const
-      return this.#ask(action, request, ({ body }) => ciphertextIn(body, name), call)
+      const read = (body: v.InferOutput<typeof encryptAnswer>) =>
+        this.#wraps.sealed(ciphertextIn(body, name), item.plaintext)
+      return this.#ask(action, request, ({ body }) => read(body), call)
     })
   }
 
@@ -121,7 +132,9 @@ class GcpKmsProvider implements Provider {
     return sideBySide(items, call.signal, (item) => {
       const request = { path, json: decryptBody(item), schema: decryptAnswer }
       const action = { key: this.#key, permission, version: item.version } as const
-      return this.#ask(action, request, ({ body }) => plaintextIn(body), call)
+      const read = (body: v.InferOutput<typeof decryptAnswer>) =>
+        checkOpened(plaintextIn(body), item.bytes)
+      return this.#ask(action, request, ({ body }) => read(body), call)
     })
   }
 
@@ -138,7 +151,7 @@ class GcpKmsProvider implements Provider {
     const action = { key: this.#key, permission: 'cloudkms.cryptoKeyVersions.list' } as const
     const listed: ListedVersion[] = []
     let page = ''
-    do {
+    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
       const query = new URLSearchParams({ pageSize: '1000', ...(page && { pageToken: page }) })
       const path = `/v1/${this.#key}/cryptoKeyVersions?${query}`
       const request = { path, schema: versionsAnswer }
@@ -150,8 +163,9 @@ class GcpKmsProvider implements Provider {
       )
       listed.push(...cryptoKeyVersions)
       page = nextPageToken
-    } while (page !== '')
-    return listed
+      if (page === '') return listed
+    }
+    throw wrong('pages of key versions without an end')
   }
 
   /**

@@ -16,6 +16,7 @@ import { KmsError } from '../kms/errors.ts'
 import type { KeyVersion, Plain, Wrapped } from '../kms/provider.ts'
 import { crc32c } from './gcpkms_crc32c.ts'
 import { ChecksumError } from './gcpkms_errors.ts'
+import { wrong } from './wrap_check.ts'
 
 const base64 = v.optional(v.pipe(v.string(), v.check(isBase64)), '')
 const int64 = v.optional(v.pipe(v.string(), v.digits()))
@@ -31,6 +32,7 @@ export const encryptAnswer = v.object({
 export const decryptAnswer = v.object({ plaintext: base64, plaintextCrc32c: int64 })
 
 export const keyAnswer = v.object({
+  name: v.string(),
   purpose: v.string(),
   /** Absent where no version was ever made the primary one. */
   primary: v.optional(v.object({ name: v.string() })),
@@ -39,7 +41,7 @@ export const versionsAnswer = v.object({
   cryptoKeyVersions: v.optional(
     v.array(
       v.object({
-        name: v.pipe(v.string(), v.regex(/\/cryptoKeyVersions\/\d+$/)),
+        name: v.pipe(v.string(), v.regex(/\/cryptoKeyVersions\/[1-9]\d{0,8}$/)),
         state: v.string(),
         createTime: v.pipe(v.string(), v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/)),
       }),
@@ -78,8 +80,7 @@ export function ciphertextIn(
   if (!verifiedPlaintextCrc32c || !verifiedAdditionalAuthenticatedDataCrc32c) {
     throw new ChecksumError('did not see the checksums of what it encrypted')
   }
-  // A project has a number and an id, and either may have been asked for.
-  if (withoutProject(answer.name) !== withoutProject(wanted)) {
+  if (!isSame(answer.name, wanted)) {
     const message = `Cloud KMS did not encrypt under version ${versionOf(wanted)}, which it was asked for`
     throw new KmsError(message, { code: 'protocol' })
   }
@@ -89,6 +90,17 @@ export function ciphertextIn(
 /** @throws KmsError `protocol` */
 export function plaintextIn(answer: v.InferOutput<typeof decryptAnswer>): Uint8Array {
   return checked(answer.plaintext, answer.plaintextCrc32c)
+}
+
+/** @throws KmsError `protocol` where what was told is of another key than the one that was asked for */
+export function checkIdentity(
+  { name, primary }: v.InferOutput<typeof keyAnswer>,
+  listed: readonly ListedVersion[],
+  key: string,
+): void {
+  const versions = [...listed, ...(primary === undefined ? [] : [primary])]
+  const keys = versions.map((version) => version.name.replace(/\/cryptoKeyVersions\/\d+$/, ''))
+  if (![name, ...keys].every((told) => isSame(told, key))) throw wrong('for another key')
 }
 
 /**
@@ -117,8 +129,10 @@ function versionOf(name: string): number {
   return Number(name.slice(name.lastIndexOf('/') + 1))
 }
 
-function withoutProject(name: string): string {
-  return name.replace(/^projects\/[^/]+\//, '')
+/** A project has a number and an id, and either may have been asked for. */
+function isSame(told: string, wanted: string): boolean {
+  const [one, other] = [told, wanted].map((name) => name.replace(/^projects\/[^/]+\//, ''))
+  return one === other
 }
 
 function associated(data: Uint8Array): object {

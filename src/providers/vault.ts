@@ -24,6 +24,7 @@ import type { Clock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { Call, KeyState, Plain, Provider, Remark, Wrapped } from '../kms/provider.ts'
+import { referenced, resultsOf } from './vault_answer.ts'
 import { BatchSizes } from './vault_batches.ts'
 import {
   bindingRemarks,
@@ -197,20 +198,16 @@ class VaultProvider implements Provider {
     chunk: readonly object[],
     call: Call,
   ): Promise<readonly BatchResult[]> {
+    const asked = referenced(chunk)
     const request = {
       method: 'POST',
       path: `${mount}/${action}/${key}`,
       // A bad item, which a trial always is, is no failure of the service: proxies in between need not see one.
-      body: { batch_input: chunk, partial_failure_response_code: 200 },
+      body: { batch_input: asked, partial_failure_response_code: 200 },
       schema: batchAnswer,
       accept: [200, 400, 500],
     } as const
-    const { batch_results } = (await this.#request(request, call)).body.data
-    if (batch_results.length === chunk.length) return batch_results
-    throw new KmsError(
-      `Key service answered ${batch_results.length} results for ${chunk.length} items`,
-      { code: 'protocol' },
-    )
+    return resultsOf(asked, (await this.#request(request, call)).body.data.batch_results)
   }
 
   async #readSettings(call: Call): Promise<Readonly<Record<string, unknown>>> {

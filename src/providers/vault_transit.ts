@@ -26,22 +26,26 @@ export const batchAnswer = v.object({
         ciphertext: v.optional(v.string()),
         plaintext: v.optional(v.string()),
         error: v.optional(v.string()),
+        reference: v.optional(v.string()),
       }),
     ),
   }),
 })
 export type BatchResult = v.InferOutput<typeof batchAnswer>['data']['batch_results'][number]
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0))
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+/** As the service itself writes it: another spelling would be one version under two labels. */
+const versionLabel = v.pipe(v.string(), v.regex(/^[1-9]\d{0,8}$/))
 export const keyAnswer = v.object({
   data: v.object({
+    name: v.optional(v.string()),
     type: v.string(),
     derived: v.optional(v.boolean(), false),
     soft_deleted: v.optional(v.boolean(), false),
     supports_encryption: v.boolean(),
     supports_decryption: v.boolean(),
     // Objects for asymmetric keys, and none for hmac: both are refused by their type.
-    keys: v.optional(v.record(v.pipe(v.string(), v.digits()), v.unknown()), {}),
+    keys: v.optional(v.record(versionLabel, v.unknown()), {}),
     min_decryption_version: count,
     min_encryption_version: count,
   }),
@@ -87,13 +91,17 @@ export function plaintextOf({ plaintext, error }: BatchResult): Outcome<Uint8Arr
   return decoded(plaintext ?? '')
 }
 
-/** @throws KmsError `key_unavailable` for a key that cannot be used here */
+/** @throws KmsError `key_unavailable` for a key that cannot be used here, `protocol` for another one than was asked for */
 export function checkKey(data: TransitKey, key: string): void {
+  if (data.name !== undefined && data.name !== key) {
+    throw new KmsError(`Key service answered for another key than "${key}"`, { code: 'protocol' })
+  }
   const wrong = faultOf(data)
   if (wrong === undefined) return
   throw new KmsError(`Transit key "${key}" ${wrong}`, { code: 'key_unavailable' })
 }
 
+/** @throws KmsError `protocol` for a version without a time: taken for an old one it would encrypt at once */
 export function versionsOf(data: TransitKey): KeyVersion[] {
   const { keys, min_encryption_version, min_decryption_version } = data
   // 0 means that only the newest version encrypts by default; any usable one may be named.
@@ -103,10 +111,16 @@ export function versionsOf(data: TransitKey): KeyVersion[] {
     .sort((a, b) => a.label - b.label)
     .map(({ label, createdAt }) => ({
       label: String(label),
-      createdAt: v.is(count, createdAt) ? createdAt : 0,
+      createdAt: timeOf(createdAt, label),
       mayEncrypt: label >= lowest,
       mayDecrypt: label >= min_decryption_version,
     }))
+}
+
+function timeOf(createdAt: unknown, label: number): number {
+  if (v.is(count, createdAt)) return createdAt
+  const message = `Key service does not tell when version ${label} of the key was made`
+  throw new KmsError(message, { code: 'protocol' })
 }
 
 /** What makes a key useless here; undefined for a good one. */

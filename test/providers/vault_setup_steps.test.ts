@@ -11,7 +11,13 @@ const test = suite('providers/vault_setup_steps', () => ({}))
 /** A server that has the engine or not, and never heard of `config/keys`, as older ones. */
 function olderServer({ mounted, status = 404 }: { mounted: boolean; status?: number }): VaultAdmin {
   const mounts = mounted ? { 'transit/': { type: 'transit' } } : {}
-  const answer = { status, address: 'https://vault', serviceTime: undefined, text: '{"errors":[]}' }
+  const answer = {
+    status,
+    address: 'https://vault',
+    serviceTime: undefined,
+    kept: false,
+    text: '{"errors":[]}',
+  }
   return {
     read: (path) => Promise.resolve(path === 'sys/mounts' ? mounts : undefined),
     write: (path) =>
