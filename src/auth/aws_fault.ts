@@ -60,7 +60,7 @@ const KINDS = new Map<string, keyof typeof NAMES>([
 export interface Fault {
   /** Such as `AccessDeniedException`; empty where the answer has none. */
   readonly name: string
-  readonly kind: keyof typeof NAMES | 'passing' | 'other'
+  readonly kind: keyof typeof NAMES | 'passing' | 'foreign' | 'other'
 }
 
 const jsonFault = v.pipe(answerJson, v.object({ __type: v.string() }))
@@ -69,9 +69,19 @@ const jsonFault = v.pipe(answerJson, v.object({ __type: v.string() }))
 export function faultOf({ status, text, header }: HttpAnswer): Fault | undefined {
   if (status === 200) return undefined
   const name = plainName(nameIn(text) ?? header('x-amzn-errortype') ?? '')
-  const kind = KINDS.get(name) ?? (status === 429 ? 'throttled' : undefined)
-  return { name, kind: kind ?? (status >= 500 ? 'passing' : 'other') }
+  return { name, kind: KINDS.get(name) ?? kindOf(status, name) }
 }
+
+/** Services of AWS name every failure; a page without a name is of somebody in between. */
+function kindOf(status: number, name: string): Fault['kind'] {
+  if (status === 429) return 'throttled'
+  if (status >= 500) return 'passing'
+  return name === '' ? 'foreign' : 'other'
+}
+
+/** What is said of an answer that is not of AWS. */
+export const NOT_OF_AWS =
+  'not in the words of AWS: is there a proxy in between, or another service at this address?'
 
 function nameIn(text: string): string | undefined {
   const json = v.safeParse(jsonFault, text)

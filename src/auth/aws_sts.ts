@@ -12,7 +12,7 @@ import type { HttpAnswer } from '../http/client.ts'
 import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import type { AwsApi, AwsCredentials } from './aws_api.ts'
-import { AwsError, faultOf } from './aws_fault.ts'
+import { AwsError, faultOf, NOT_OF_AWS } from './aws_fault.ts'
 import { absolutePath } from './login_fields.ts'
 
 export const roleArn = v.pipe(
@@ -124,6 +124,9 @@ function credentialsIn({ text, serviceTime }: HttpAnswer, action: string): Tempo
     temporary,
     Object.fromEntries(pairs.map(([, name, value]) => [name, value])),
   )
+  if (!text.includes(`<${action}Response`)) {
+    throw new KmsError(`STS answered ${action} ${NOT_OF_AWS}`, { code: 'unavailable' })
+  }
   if (!found.success) {
     throw new KmsError(`STS answered ${action} without credentials`, { code: 'protocol' })
   }
@@ -166,6 +169,7 @@ function refusal(action: string, arn: string, name: string, answer: HttpAnswer):
       code: 'denied',
     })
   }
+  if (kind === 'foreign') return new AwsError(`${base}: ${NOT_OF_AWS}`, { code: 'unavailable' })
   const passing = kind === 'passing'
   return new AwsError(`${base}: STS did not give credentials`, {
     code: passing ? 'unavailable' : 'protocol',

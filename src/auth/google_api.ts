@@ -117,11 +117,9 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   404: { code: 'key_unknown', why: 'there is no such thing' },
   429: { code: 'throttled', why: 'a quota is used up' },
 }
-/** Statuses by which an operator's mistake would be told from an outage. */
-const OF_THE_SERVICE: ReadonlySet<number> = new Set([400, 401, 403, 404])
 
 function meaningOf(status: number, inGooglesWords: boolean): Meaning {
-  if (OF_THE_SERVICE.has(status) && !inGooglesWords) {
+  if (status < 500 && status !== 429 && !inGooglesWords) {
     const why = "not in Google's words: is there a proxy in between, or is the endpoint wrong?"
     return { code: 'unavailable', why }
   }

@@ -43,12 +43,16 @@ const NO_CONTENT = 204
 /** A status that is no answer to the question; `says` tells whether the service's words hold a phrase. */
 export class VaultStatusError extends KmsError {
   readonly status: number
+  /** True where somebody in between answered, who knows nothing of tokens, paths and keys. */
+  readonly foreign: boolean
   readonly #text: string
 
   constructor(action: string, { status, text, address }: HttpAnswer) {
-    const { code, why } = meaningOf(status, text)
+    const foreign = isForeign(status, text)
+    const { code, why } = foreign ? FOREIGN : meaningOf(status, text)
     super(`${action} at ${address} answered ${status}: ${why}`, { code })
     this.status = status
+    this.foreign = foreign
     this.#text = text
   }
 
@@ -132,9 +136,15 @@ const UNAVAILABLE: readonly (readonly [phrase: string, why: string])[] = [
   ['active', 'it is a standby that does not reach the active node'],
 ]
 
-/** Statuses by which an operator's mistake would be told from an outage. */
-const OF_THE_SERVICE: ReadonlySet<number> = new Set([401, 403, 404])
-const vaultErrors = v.pipe(answerJson, v.object({ errors: v.array(v.string()) }))
+/** Statuses below 500 that mean the same whoever answers. */
+const OF_ANYBODY: ReadonlySet<number> = new Set([LAGGING, 413, 429, DR_SECONDARY, 473, 474])
+const vaultWords = v.pipe(
+  answerJson,
+  v.union([
+    v.object({ errors: v.nullable(v.array(v.string())) }),
+    v.object({ request_id: v.string() }),
+  ]),
+)
 
 /** The status that says what the service means. */
 function plainStatus(status: number, text: string): number {
@@ -142,12 +152,16 @@ function plainStatus(status: number, text: string): number {
   return isLagging({ status, text }) ? LAGGING : status
 }
 
+const FOREIGN: Meaning = {
+  code: 'unavailable',
+  why: 'not in the words of Vault or OpenBao: is it a proxy, a load balancer or a login page in between, http:// where https:// is served, or a wrong path in the address?',
+}
+
+function isForeign(status: number, text: string): boolean {
+  return status < 500 && !OF_ANYBODY.has(status) && !v.is(vaultWords, text)
+}
+
 function meaningOf(status: number, text: string): Meaning {
-  if (OF_THE_SERVICE.has(status) && !v.is(vaultErrors, text)) {
-    const why =
-      'not in the words of Vault or OpenBao: is it a proxy or load balancer in between, or is the path in its address wrong?'
-    return { code: 'unavailable', why }
-  }
   const known = MEANINGS[plainStatus(status, text)]
   if (known !== undefined) return known
   if (status === 503) {

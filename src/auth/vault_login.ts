@@ -12,11 +12,11 @@ import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
 import { loginRestrictions } from './vault_lookup.ts'
 
-const seconds = v.pipe(v.number(), v.minValue(0))
+const seconds = v.pipe(v.number(), v.finite(), v.minValue(0))
 const loginAnswer = v.object({
   auth: v.object({
     // Empty where a second factor is wanted.
-    client_token: v.string(),
+    client_token: v.pipe(v.string(), v.regex(/^[\x21-\x7e]*$/)),
     lease_duration: seconds,
     renewable: v.boolean(),
     // 0 for as many as one likes.
@@ -107,7 +107,7 @@ async function revokeSelf(api: VaultApi, token: Token, call: Call): Promise<void
 
 /** Past the maximum life the service answers 500, for a batch token 400. */
 function endOfRenewal(error: unknown): unknown {
-  if (!(error instanceof VaultStatusError)) return error
+  if (!(error instanceof VaultStatusError) || error.foreign) return error
   if (error.status !== 400 && !error.says('max TTL')) return error
   const message =
     'Token cannot be renewed any more: its maximum life is reached, or it is of a kind that is not renewed'
@@ -126,8 +126,7 @@ function noToken(path: string, wanted: unknown): KmsError {
 
 /** Refused credentials come as 400 or 403, a missing mount as 404. */
 function refusedLogin(error: unknown, path: string): unknown {
-  // Not the service but something before it spoke: that says nothing of the credentials.
-  if (!(error instanceof VaultStatusError) || error.code === 'unavailable') return error
+  if (!(error instanceof VaultStatusError) || error.foreign) return error
   const { status } = error
   if (status === 400 || status === 403) {
     return new KmsError(

@@ -53,7 +53,7 @@ async function looked(api: VaultApi, value: string, events: EventSink, call: Cal
   try {
     return await lookupSelf(api, value, call)
   } catch (error) {
-    if (!(error instanceof VaultStatusError) || error.status !== 403) throw error
+    if (!(error instanceof VaultStatusError) || error.foreign || error.status !== 403) throw error
     const message =
       'Token may not look itself up, or is dead: its life is unknown, and it is not renewed'
     events.emit({ type: 'notice', level: 'warn', what: 'token_life_unknown', message })

@@ -63,9 +63,8 @@ function swapped(creationPath: string): KmsError {
 }
 
 function explained(error: unknown): unknown {
-  if (!(error instanceof VaultStatusError) || (error.status !== 400 && error.status !== 403)) {
-    return error
-  }
+  if (!(error instanceof VaultStatusError) || error.foreign) return error
+  if (error.status !== 400 && error.status !== 403) return error
   return new KmsError(
     'Wrapping token in auth.secretIdFile is used up or has expired: make a new one. Where nobody of yours used it, somebody else has the secret id: destroy it',
     { code: 'denied', cause: error },

@@ -204,17 +204,10 @@ export function parseAnswer<TSchema extends v.GenericSchema>(
   // A hundred thousand wrong items need not all be named.
   const result = v.safeParse(schema, json.output, { abortEarly: true })
   if (result.success) return result.output
-  throw new KmsError(`${action} answered an unexpected body at ${placeOf(result.issues[0])}`, {
-    code: 'protocol',
-  })
-}
-
-const MAX_PLACE = 80
-
-/** An issue's message quotes the value it received, so only its path may leave here, and of a name in it no more than letters. */
-function placeOf(issue: v.BaseIssue<unknown>): string {
-  const path = v.getDotPath(issue) ?? '(root)'
-  return path.replaceAll(/[^\w.()]/g, '?').slice(0, MAX_PLACE)
+  // An issue's message quotes the value it received, so only its path may leave here; schemas
+  // give no names of the service's own to it.
+  const at = v.getDotPath(result.issues[0]) ?? '(root)'
+  throw new KmsError(`${action} answered an unexpected body at ${at}`, { code: 'protocol' })
 }
 
 function unreadable(text: string, action: string): KmsError {

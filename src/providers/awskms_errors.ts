@@ -6,7 +6,7 @@
  * @module
  */
 
-import { AwsError, type Fault } from '../auth/aws_fault.ts'
+import { AwsError, type Fault, NOT_OF_AWS } from '../auth/aws_fault.ts'
 import type { HttpAnswer } from '../http/client.ts'
 import type { KmsErrorCode } from '../kms/errors.ts'
 
@@ -98,6 +98,7 @@ const BY_KIND: Readonly<Record<Fault['kind'], Meaning>> = {
       `KMS limits the rate of requests of this account in ${region}: see "Request quotas" of KMS in Service Quotas`,
   },
   passing: failing,
+  foreign: { code: 'unavailable', say: () => NOT_OF_AWS },
   other: { code: 'protocol', say: () => 'KMS refuses the request' },
 }
 

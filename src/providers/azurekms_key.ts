@@ -152,10 +152,19 @@ export function encryptBody(algorithm: AzureAlgorithm, { plaintext, associatedDa
  */
 export function wrapOf(
   algorithm: AzureAlgorithm,
+  answer: OperationAnswer,
+  plain: Plain,
+): Uint8Array {
+  if (algorithm === 'A256GCM') return gcmWrapOf(answer, plain)
+  const sealed = bytes(answer.value)
+  if (sealed.length >= plain.plaintext.length + DIGEST_BYTES + OAEP_BYTES) return sealed
+  throw wrong('a ciphertext that is shorter than any of an RSA key')
+}
+
+function gcmWrapOf(
   { value, iv, tag, aad }: OperationAnswer,
   { plaintext, associatedData }: Plain,
 ): Uint8Array {
-  if (algorithm !== 'A256GCM') return bytes(value)
   const parts = [bytes(iv ?? ''), bytes(tag ?? ''), bytes(value)] as const
   if (parts[0].length !== IV_BYTES || parts[1].length !== TAG_BYTES) {
     throw wrong('an iv or tag of another length than A256GCM has')

@@ -57,14 +57,17 @@ function checkReferences(asked: readonly ReferencedItem[], results: readonly Bat
   throw wrong('the results of other items, or in another order')
 }
 
+/** A key has one type, and that one overhead. */
 function checkLengths(asked: readonly ReferencedItem[], results: readonly BatchResult[]): void {
-  for (const [index, { ciphertext, plaintext, error = '' }] of results.entries()) {
+  const overheads = results.flatMap(({ ciphertext, plaintext, error = '' }, index) => {
     const plain = asked[index]?.plaintext ?? plaintext
     const sealed = asked[index]?.ciphertext ?? ciphertext
-    if (error !== '' || plain === undefined || sealed === undefined) continue
-    if (OVERHEADS.has(bytesIn(afterPrefix(sealed)) - bytesIn(plain))) continue
-    throw wrong('a result of another length than its item has')
-  }
+    if (error !== '' || plain === undefined || sealed === undefined) return []
+    return [bytesIn(afterPrefix(sealed)) - bytesIn(plain)]
+  })
+  const [first] = overheads
+  const fits = overheads.every((bytes) => bytes === first && OVERHEADS.has(bytes))
+  if (!fits) throw wrong('a result of another length than its item has')
 }
 
 function checkNonces(results: readonly BatchResult[]): void {

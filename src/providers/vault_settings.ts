@@ -143,7 +143,7 @@ export class VaultSettings {
     try {
       return await this.#deps.read(call)
     } catch (error) {
-      if (!(error instanceof VaultStatusError)) throw error
+      if (!(error instanceof VaultStatusError) || error.foreign) throw error
       const why = error.status === 404 ? 'there is nothing' : 'the policy must allow read there'
       const message = `${error.message}; settingsFrom: ${why}`
       throw new KmsError(message, { code: error.code, cause: error })

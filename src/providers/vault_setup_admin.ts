@@ -47,7 +47,8 @@ export function createVaultAdmin(options: VaultAdminOptions): VaultAdmin {
         )
         return body.data
       } catch (error) {
-        if (error instanceof VaultStatusError && error.status === 404) return undefined
+        if (error instanceof VaultStatusError && error.status === 404 && !error.foreign)
+          return undefined
         throw error
       }
     },

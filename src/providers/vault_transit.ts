@@ -35,7 +35,7 @@ export type BatchResult = v.InferOutput<typeof batchAnswer>['data']['batch_resul
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 /** As the service itself writes it: another spelling would be one version under two labels. */
-const versionLabel = v.pipe(v.string(), v.regex(/^[1-9]\d{0,8}$/))
+const VERSION_LABEL = /^[1-9]\d{0,8}$/
 export const keyAnswer = v.object({
   data: v.object({
     name: v.optional(v.string()),
@@ -45,7 +45,13 @@ export const keyAnswer = v.object({
     supports_encryption: v.boolean(),
     supports_decryption: v.boolean(),
     // Objects for asymmetric keys, and none for hmac: both are refused by their type.
-    keys: v.optional(v.record(versionLabel, v.unknown()), {}),
+    keys: v.optional(
+      v.pipe(
+        v.record(v.string(), v.unknown()),
+        v.check((keys) => Object.keys(keys).every((label) => VERSION_LABEL.test(label))),
+      ),
+      {},
+    ),
     min_decryption_version: count,
     min_encryption_version: count,
   }),

@@ -23,16 +23,24 @@ export async function azureSetup(
   options: FakeAzureOptions & {
     readonly change?: Readonly<Record<string, unknown>>
     readonly limitMs?: number
+    /** Where its keys are asked for; at the fake itself where absent. */
+    readonly keysAt?: string
   } = {},
 ): Promise<AzureSetup> {
-  const { change = {}, limitMs = 2_500 } = options
+  const { change = {}, limitMs = 2_500, keysAt } = options
   const folder = await tempFolder()
   const azure = await startFakeAzure(options)
   const { tenantId, clientId, secret } = azure.tokens
   const secretFile = folder.at('secret')
   await writeFile(secretFile, `${secret}\n`)
   const login = { method: 'clientSecret', tenantId, clientId, secretFile }
-  const config = v.parse(azureKmsConfig, { ...azure.config, login, ...change })
+  const { keys, entra, metadata } = azure
+  const endpoints = {
+    vault: keysAt ?? keys.address,
+    authority: entra.address,
+    metadata: metadata.address,
+  }
+  const config = v.parse(azureKmsConfig, { ...azure.config, endpoints, login, ...change })
   const events = new RecordedEvents()
   const deps = { clock: systemClock, events, requestTimeoutMs: limitMs }
   const provider = createAzureKmsProvider(config, deps)

@@ -185,11 +185,11 @@ const TROUBLES: readonly Trouble[] = [
   {
     what: '200 with a page',
     fault: html(200),
-    code: 'protocol',
+    code: 'unavailable',
     says: /other than JSON/,
     asked: 1,
   },
-  { what: 'half of its JSON', fault: { kind: 'invalidJson' }, code: 'protocol', asked: 1 },
+  { what: 'half of its JSON', fault: { kind: 'invalidJson' }, code: 'unavailable', asked: 1 },
   { what: 'other JSON', fault: { kind: 'wrongShape' }, code: 'protocol', asked: 1 },
   {
     what: 'fewer results than items',

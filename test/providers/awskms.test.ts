@@ -339,7 +339,7 @@ test('grant tokens are read from their file with every request', async () => {
   assert.is(error.code, 'denied')
 })
 
-test('an answer for another key, or one without what was asked for, is a protocol error', async () => {
+test('an answer for another key, or one without what was asked for, is a protocol error, and a page an outage', async () => {
   await using one = await awsSetup()
   const other = JSON.stringify({ CiphertextBlob: 'AAAA', KeyId: `${one.key.arn}0` })
   one.fake.fail({ service: 'kms', status: 200, body: other, times: 1 })
@@ -351,7 +351,7 @@ test('an answer for another key, or one without what was asked for, is a protoco
 
   assert.equal(
     errors.map(({ code }) => code),
-    ['protocol', 'protocol', 'protocol'],
+    ['protocol', 'protocol', 'unavailable'],
   )
   assert.not.ok(errors.some(({ message }) => message.includes('planted')))
 })

@@ -65,7 +65,7 @@ const REPLIES: readonly (readonly [reply: Reply, code: KmsErrorCode, message: Re
   [{ status: 403, body: HTML }, 'unavailable', /proxy or gateway/],
   [{ status: 404, body: HTML }, 'unavailable', /proxy or gateway/],
   [{ status: 302, body: '', headers: { location: 'http://evil' } }, 'unavailable', /proxy/],
-  [{ status: 200, body: HTML }, 'protocol', /other than JSON/],
+  [{ status: 200, body: HTML }, 'unavailable', /other than JSON/],
   [{ status: 200, body: { kid: 'planted', value: 'AAAA' } }, 'protocol', /another key/],
   [{ status: 200, body: { kid: 1, value: 'planted' } }, 'protocol', /unexpected body at kid/],
 ]

@@ -144,7 +144,7 @@ const REASONS: readonly (readonly [reply: Reply, code: string, message: RegExp])
   [failure(404, 'NOT_FOUND', 'no key'), 'key_unknown', /serves location europe-west1/],
   [html(404), 'unavailable', /not in Google's words/],
   [html(403), 'unavailable', /is there a proxy in between/],
-  [{ status: 200, body: 'hello' }, 'protocol', /something other than JSON/],
+  [{ status: 200, body: 'hello' }, 'unavailable', /something other than JSON/],
 ]
 
 for (const [reply, code, message] of REASONS) {

@@ -1,6 +1,7 @@
 /** What a service on the other end can answer or fail to, by a fake that does exactly that. @module */
 
 import { Buffer } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -86,14 +87,19 @@ function encrypted(...results: readonly object[]) {
   return { data: { batch_results: [...results, { error: 'illegal base64 data' }] } }
 }
 
+/** A ciphertext as long as one of ITEM is, and unlike every other. */
+function sealed(version = 1): string {
+  return `vault:v${version}:${randomBytes(ITEM.plaintext.length + 28).toString('base64')}`
+}
+
 function codeOf(outcome: Outcome<Uint8Array> | undefined): string {
   if (outcome === undefined) return 'missing'
   return outcome.ok ? 'ok' : outcome.error.code
 }
 
 test('wrap() names the version, binds the digest, keeps only the raw bytes, and says who it is', async () => {
-  const raw = Buffer.from('what the service made')
-  const ciphertext = `vault:v3:${raw.toString('base64')}`
+  const ciphertext = sealed(3)
+  const raw = Buffer.from(ciphertext.slice('vault:v3:'.length), 'base64')
   await using one = await setup(
     (_request, response) => json(response, 200, encrypted({ ciphertext })),
     { namespace: 'admin/team', mount: 'kv/transit' },
@@ -108,18 +114,19 @@ test('wrap() names the version, binds the digest, keeps only the raw bytes, and 
     [headers?.['x-vault-token'], headers?.['x-vault-namespace'], headers?.['x-vault-request']],
     [`s.${PLANTED}-token`, 'admin/team', 'true'],
   )
-  assert.equal(body, {
-    batch_input: [
-      {
-        plaintext: ITEM.plaintext.toString('base64'),
-        associated_data: ITEM.associatedData.toString('base64'),
-        key_version: 3,
-      },
-      // The trial: only who reads associated data finds it wrong.
-      { plaintext: 'AA==', key_version: 3, associated_data: '!' },
-    ],
-    partial_failure_response_code: 200,
+  const [{ reference, ...item }, { reference: _other, ...trial }] = (body?.['batch_input'] ?? [
+    {},
+    {},
+  ]) as [Record<string, unknown>, Record<string, unknown>]
+  assert.equal(item, {
+    plaintext: ITEM.plaintext.toString('base64'),
+    associated_data: ITEM.associatedData.toString('base64'),
+    key_version: 3,
   })
+  // Only who reads associated data finds it wrong.
+  assert.equal(trial, { plaintext: 'AA==', key_version: 3, associated_data: '!' })
+  assert.is(body?.['partial_failure_response_code'], 200)
+  assert.match(String(reference), /^[0-9a-f]{8}0$/)
 })
 
 test('the id is of namespace, mount and key, never of the address or the name [R8]', async () => {
@@ -192,9 +199,9 @@ test('a redirect to a login page is not followed, and not taken for that of a st
   assert.not.match(error.message, PLANTED)
 })
 
-const BODIES: readonly [string, Answer][] = [
-  ['no JSON', (_request, response) => response.end(`<html>${PLANTED}`)],
-  ['nothing', (_request, response) => response.end()],
+const BODIES: readonly [string, Answer, code?: string][] = [
+  ['no JSON', (_request, response) => response.end(`<html>${PLANTED}`), 'unavailable'],
+  ['nothing', (_request, response) => response.end(), 'unavailable'],
   [
     'another shape',
     (_request, response) => json(response, 200, { data: { batch_results: PLANTED } }),
@@ -202,24 +209,25 @@ const BODIES: readonly [string, Answer][] = [
   ['fewer results', (_request, response) => json(response, 200, { data: { batch_results: [] } })],
   ['more than the limit', (_request, response) => response.end(Buffer.alloc(5_000_000, 'x'))],
 ]
-for (const [what, answer] of BODIES) {
-  test(`an answer of ${what} is protocol`, async () => {
+for (const [what, answer, code = 'protocol'] of BODIES) {
+  test(`an answer of ${what} is ${code}`, async () => {
     await using one = await setup(answer)
 
     const error = (await rejection(
       one.limited((call) => one.provider.wrap('1', [ITEM], call)),
     )) as KmsError
 
-    assert.is(error.code, 'protocol')
+    assert.is(error.code, code)
     assert.not.ok(`${error.message} ${String(error.cause)}`.includes(PLANTED))
   })
 }
 
 const RESULTS: readonly [string, object, string][] = [
-  ['another version than asked', { ciphertext: 'vault:v2:AAAA' }, 'protocol'],
+  ['another version than asked', { ciphertext: sealed(2) }, 'protocol'],
+  ['a zero before its version', { ciphertext: sealed().replace(':v1:', ':v01:') }, 'protocol'],
+  ['a sign before its version', { ciphertext: sealed().replace(':v1:', ':v+1:') }, 'protocol'],
   ['no ciphertext', {}, 'protocol'],
-  ['an empty ciphertext', { ciphertext: 'vault:v1:' }, 'protocol'],
-  ['no base64', { ciphertext: 'vault:v1:!!!' }, 'protocol'],
+  ['no base64', { ciphertext: sealed().replace(/v1:..../, 'v1:!!!!') }, 'protocol'],
   ['an unknown error', { error: PLANTED }, 'unavailable'],
   [
     'a version too high',
@@ -250,7 +258,7 @@ for (const [what, result, code] of RESULTS) {
 
 test('unwrap() lets the error decide, whatever the plaintext beside it says', async () => {
   const batch_results = [
-    { plaintext: ITEM.plaintext.toString('base64') },
+    { plaintext: 'AAAA' },
     { plaintext: 'AAAA', error: 'cipher: message authentication failed' },
     { plaintext: '', error: 'ciphertext or signature version is disallowed by policy (too old)' },
     { plaintext: '', error: "missing 'context' for key derivation; the key was created so" },
@@ -262,7 +270,7 @@ test('unwrap() lets the error decide, whatever the plaintext beside it says', as
       data: { batch_results: batch_results.flatMap((one) => [one, refused]) },
     }),
   )
-  const item = { version: '1', bytes: Buffer.from('x'), associatedData: ITEM.associatedData }
+  const item = { version: '1', bytes: Buffer.alloc(31), associatedData: ITEM.associatedData }
 
   const items = batch_results.map(() => item)
   const outcomes = await one.limited((call) => one.provider.unwrap(items, call))
@@ -278,7 +286,7 @@ test('unwrap() lets the error decide, whatever the plaintext beside it says', as
 test('300 items leave as batches of 128, with the trial in each', async () => {
   await using one = await setup(({ body }, response) => {
     const { length } = body['batch_input'] as unknown[]
-    const results = Array.from({ length: length - 1 }, () => ({ ciphertext: 'vault:v1:AAAA' }))
+    const results = Array.from({ length: length - 1 }, () => ({ ciphertext: sealed() }))
     json(response, 200, encrypted(...results))
   })
 
@@ -330,7 +338,7 @@ test('a connection that dies under a request is tried once more', async () => {
     if (deaths > 0) {
       deaths -= 1
       socket.destroy()
-    } else json(response, 200, encrypted({ ciphertext: 'vault:v1:AAAA' }))
+    } else json(response, 200, encrypted({ ciphertext: sealed() }))
   })
 
   const [outcome] = await one.limited((call) => one.provider.wrap('1', [ITEM], call))
