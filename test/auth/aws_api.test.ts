@@ -145,7 +145,9 @@ for (const [status, text, header, name, kind] of [
     'SignatureDoesNotMatch',
     'signature',
   ],
-  [400, '{"__type":"what <is> this"}', '', '', 'other'],
+  [400, '{"__type":"what <is> this"}', '', '', 'foreign'],
+  [403, '<html>', '', '', 'foreign'],
+  [302, '', '', '', 'foreign'],
   [429, 'slow down', '', '', 'throttled'],
   [503, '<html>', '', '', 'passing'],
 ] as const) {

@@ -390,8 +390,17 @@ const REFUSED: Readonly<Record<string, (one: Setup) => Promise<Refused> | Refuse
     return [await webIdentity(one), {}, 'throttled', 'limits the rate']
   },
   'STS that answers something else': async (one) => {
-    one.fake.fail({ service: 'sts', status: 200, body: '<html>planted</html>' })
+    const body = '<AssumeRoleWithWebIdentityResponse>planted'
+    one.fake.fail({ service: 'sts', status: 200, body })
     return [await webIdentity(one), {}, 'protocol', 'without credentials']
+  },
+  'STS with a page in its place': async (one) => {
+    one.fake.fail({ service: 'sts', status: 200, body: '<html>planted</html>' })
+    return [await webIdentity(one), {}, 'unavailable', 'not in the words of AWS']
+  },
+  'STS with a refusal of somebody else': async (one) => {
+    one.fake.fail({ service: 'sts', status: 403, body: '<html>planted</html>' })
+    return [await webIdentity(one), {}, 'unavailable', 'not in the words of AWS']
   },
   'metadata that answers something else': ({ fake }) => {
     fake.fail({ service: 'container', status: 200, body: '{"AccessKeyId":"planted"}' })

@@ -1,0 +1,108 @@
+/** Logins to a real OpenBao behind somebody who answers in its place: no credentials are at fault then. @module */
+
+import { Buffer } from 'node:buffer'
+import * as assert from 'uvu/assert'
+import * as v from 'valibot'
+import { withinLimit } from '../../src/kms/call.ts'
+import { systemClock } from '../../src/kms/clock.ts'
+import type { KmsError } from '../../src/kms/errors.ts'
+import { createVaultProvider } from '../../src/providers/vault.ts'
+import { vaultConfig } from '../../src/providers/vault_config.ts'
+import { RecordedEvents } from '../_lib/events.ts'
+import { startLyingProxy, type Told } from '../_lib/lying_proxy.ts'
+import { startOpenBao } from '../_lib/openbao.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
+
+const LIMIT_MS = 5_000
+const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
+const PAGE = '<html>400 The plain HTTP request was sent to HTTPS port</html>'
+const LOGIN_PAGE = { location: 'https://login.example/?rd=/v1/auth/approle/login' }
+const FOREIGN: readonly Told[] = [
+  ...[400, 401, 403, 404, 405, 406, 421].map((status) => ({ status, body: PAGE })),
+  { status: 400, body: 'Client sent an HTTP request to an HTTPS server.\n' },
+  { status: 400, body: '{"message":"no such upstream"}' },
+  { status: 200, body: PAGE },
+  { status: 302, body: PAGE, headers: LOGIN_PAGE },
+  { status: 303, body: PAGE, headers: LOGIN_PAGE },
+]
+
+const test = suite('auth/vault_foreign on OpenBao', () => ({}), 120_000)
+
+test('a login that somebody in between answers is unavailable, and the next one goes through at once', async () => {
+  await using one = await setup()
+
+  for (const told of FOREIGN) {
+    const what = `${told.status} ${told.body.slice(0, 40)}`
+    one.liar.lie = (true_, { path }) => (path.endsWith('/login') ? told : true_)
+    await using provider = one.provider()
+    const error = (await rejection(provider.wrap())) as KmsError
+
+    assert.is(error.code, 'unavailable', `${what}: ${error.message}`)
+    assert.match(error.message, /not in the words of Vault|something other than JSON/, what)
+    assert.not.match(error.message, /credentials|lock/, what)
+    one.liar.lie = undefined
+    assert.is((await provider.wrap())[0]?.ok, true, what)
+  }
+})
+
+test('a renewal that somebody in between answers does not end the token', async () => {
+  await using one = await setup({ tokenTtl: '6s' })
+  await using provider = one.provider()
+  assert.is((await provider.wrap())[0]?.ok, true)
+  let renewals = 0
+  one.liar.lie = (told, { path }) => {
+    if (!path.endsWith('renew-self')) return told
+    renewals += 1
+    return renewals === 1 ? { status: 400, body: PAGE } : told
+  }
+
+  await until('the renewal is tried again', () => renewals >= 2)
+  assert.is((await provider.wrap())[0]?.ok, true)
+  assert.is(provider.events.of('token').filter(({ action }) => action === 'login').length, 1)
+})
+
+test('a refusal of the service itself is still one of the credentials', async () => {
+  await using one = await setup()
+  await one.transit.destroySecretId()
+  await using provider = one.provider()
+
+  const error = (await rejection(provider.wrap())) as KmsError
+
+  assert.is(error.code, 'denied')
+  assert.match(
+    error.message,
+    /Login at auth\/approle\/login was refused \(400\): check the credentials/,
+  )
+})
+
+async function setup(options: { readonly tokenTtl?: string } = {}) {
+  const folder = await tempFolder()
+  const bao = await startOpenBao()
+  const transit = await bao.setupTransit({ folder: folder.path, ...options })
+  const liar = await startLyingProxy(() => bao.address)
+  const fields = { name: 'v', type: 'vault', allowInsecureHttp: true, ...transit.provider }
+  const config = v.parse(vaultConfig, { ...fields, address: liar.address })
+  return {
+    transit,
+    liar,
+    provider() {
+      const events = new RecordedEvents()
+      const deps = { clock: systemClock, events, requestTimeoutMs: LIMIT_MS }
+      const provider = createVaultProvider(config, deps)
+      return {
+        events,
+        wrap: () => withinLimit(systemClock, LIMIT_MS, (call) => provider.wrap('1', [ITEM], call)),
+        [Symbol.asyncDispose]: () => provider.close(),
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await liar[Symbol.asyncDispose]()
+      await bao[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test.run()
