@@ -62,8 +62,8 @@ export interface AssertionKey {
   readonly fingerprint: string
 }
 
-/** Clocks differ; a JWT is good from a little before it was made. */
-const LEEWAY_S = 30
+/** Clocks differ: to the service, which allows 60 s of its own, a JWT was made a little before now. */
+const LEEWAY_S = 60
 const MIN_RSA_BITS = 2_048
 const WANTED =
   'wanted an unencrypted private key, as PEM (PKCS#8, PKCS#1 or SEC1) or JWK, for ES256, ES384, EdDSA (Ed25519) or RS256 (2048 bits or more)'
@@ -86,6 +86,7 @@ export function signAssertion(
   now: number,
 ): Promise<string> {
   const seconds = Math.floor(now / 1000)
+  const issuedAt = seconds - LEEWAY_S
   const jwt = new SignJWT(claims)
     .setProtectedHeader({
       alg: algorithm,
@@ -94,8 +95,8 @@ export function signAssertion(
     })
     .setSubject(subject)
     .setAudience(audience)
-    .setIssuedAt(seconds)
-    .setNotBefore(seconds - LEEWAY_S)
+    .setIssuedAt(issuedAt)
+    .setNotBefore(issuedAt)
     .setExpirationTime(seconds + Math.floor(lifetime / 1000))
     .setJti(randomUUID())
   if (issuer !== undefined) jwt.setIssuer(issuer)

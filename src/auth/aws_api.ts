@@ -9,9 +9,9 @@
 import { AwsV4Signer } from 'aws4fetch'
 import type { HttpAnswer, HttpClient } from '../http/client.ts'
 import type { Clock } from '../kms/clock.ts'
-import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { faultOf } from './aws_fault.ts'
+import { SigningClock, type SigningClockOptions } from './signing_clock.ts'
 
 export interface AwsCredentials {
   readonly accessKeyId: string
@@ -30,41 +30,17 @@ export interface AwsApiOptions {
   /** Its name in signatures. */
   readonly service: string
   readonly region: string
-  readonly clock: AwsClock
+  readonly clock: SigningClock
 }
 
 /** AWS takes requests that were signed up to five minutes ago, or that far ahead. */
 const TOLERANCE_MS = 240_000
 
-/** This node's clock, put right by what AWS's `Date` says once a signature was refused. */
-export class AwsClock {
-  readonly #clock: Clock
-  readonly #events: EventSink
-  readonly #provider: string
-  #offsetMs = 0
-
-  constructor(clock: Clock, events: EventSink, provider: string) {
-    this.#clock = clock
-    this.#events = events
-    this.#provider = provider
-  }
-
-  now(): number {
-    return this.#clock.now() + this.#offsetMs
-  }
-
-  /** True where the clock was wrong enough to have a signature refused, and is right now. */
-  correct({ serviceTime }: HttpAnswer): boolean {
-    if (serviceTime === undefined) return false
-    if (Math.abs(serviceTime - this.now()) < TOLERANCE_MS) return false
-    this.#offsetMs = serviceTime - this.#clock.now()
-    const seconds = Math.round(Math.abs(this.#offsetMs) / 1000)
-    const how = this.#offsetMs > 0 ? 'behind' : 'ahead of'
-    const message = `Clock of this node is ${seconds} s ${how} that of AWS, which says ${new Date(serviceTime).toISOString()}: requests are signed with the time of AWS; put the clock right (NTP)`
-    const fields = { provider: this.#provider, seconds }
-    this.#events.emit({ type: 'notice', level: 'warn', what: 'clock_skew', message, fields })
-    return true
-  }
+export function awsClock(
+  clock: Clock,
+  { events, provider }: Pick<SigningClockOptions, 'events' | 'provider'>,
+): SigningClock {
+  return new SigningClock({ clock, events, provider, service: 'AWS', toleranceMs: TOLERANCE_MS })
 }
 
 export class AwsApi {
@@ -94,7 +70,7 @@ export class AwsApi {
   ): Promise<HttpAnswer> {
     const answer = await this.#once(request, credentials, call)
     const refused = credentials !== undefined && faultOf(answer)?.kind === 'signature'
-    if (!refused || !this.#options.clock.correct(answer)) return answer
+    if (!refused || !this.#options.clock.correct(answer.serviceTime)) return answer
     return await this.#once(request, credentials, call)
   }
 

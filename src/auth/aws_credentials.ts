@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
-import type { AwsApi, AwsClock, AwsCredentials } from './aws_api.ts'
+import type { AwsApi, AwsCredentials } from './aws_api.ts'
 import type { CredentialSource } from './aws_credential_store.ts'
 import {
   containerCredentials,
@@ -30,6 +30,7 @@ import {
 } from './aws_sts.ts'
 import { absolutePath } from './login_fields.ts'
 import { readSecretFile } from './secret_file.ts'
+import type { SigningClock } from './signing_clock.ts'
 
 const onTop = {
   assumeRole: v.optional(
@@ -83,7 +84,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export interface AwsCredentialsDeps extends MetadataDeps {
   readonly sts: AwsApi
   /** AWS's time, for ends that come without a `Date`. */
-  readonly awsClock: AwsClock
+  readonly signing: SigningClock
   readonly environment: Environment
 }
 
@@ -217,8 +218,8 @@ class Sources {
 
   /** By the clock of whoever handed them out, which need not be this node's. */
   #lasting({ expiration, serviceTime, ...credentials }: Temporary): AwsCredentials {
-    const { clock, awsClock } = this.#deps
-    const lifeMs = Date.parse(expiration) - (serviceTime ?? awsClock.now())
+    const { clock, signing } = this.#deps
+    const lifeMs = Date.parse(expiration) - (serviceTime ?? signing.now())
     return { ...credentials, expiresAt: clock.monotonic() + lifeMs }
   }
 }

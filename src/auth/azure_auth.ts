@@ -11,6 +11,7 @@ import {
   createWorkloadIdentityLogin,
   workloadIdentityConfig,
 } from './azure_secret.ts'
+import { SigningClock } from './signing_clock.ts'
 import type { LoginMethod } from './token_source.ts'
 
 export const azureLogin = v.variant('method', [
@@ -22,12 +23,14 @@ export const azureLogin = v.variant('method', [
 ])
 export type AzureLogin = v.InferOutput<typeof azureLogin>
 
-export interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate'> {
+export interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 'signing'> {
   readonly events: EventSink
   /** The provider's name, for events. */
   readonly provider: string
 }
 
+/** Microsoft Entra allows five minutes. */
+const TOLERANCE_MS = 240_000
 const DAY_MS = 86_400_000
 /** A certificate is near its end two weeks before, or in the last tenth of a short life. */
 const NEAR_MS = 14 * DAY_MS
@@ -35,8 +38,10 @@ const NEAR_PART = 0.1
 
 export function createAzureLogin(config: AzureLogin, given: AzureLoginDeps): LoginMethod {
   const { events, provider, clock } = given
+  const service = 'Microsoft Entra'
   const deps: AzureJsonDeps = {
     ...given,
+    signing: new SigningClock({ clock, events, provider, service, toleranceMs: TOLERANCE_MS }),
     onCertificate({ notBefore, notAfter }) {
       const near = notAfter - clock.now() < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
       events.emit({ type: 'certificate', provider, kind: 'client', notAfter, near })

@@ -22,6 +22,7 @@ import {
 import { applicationFields } from './azure_secret.ts'
 import { absolutePath } from './login_fields.ts'
 import { fingerprintOf } from './secret_file.ts'
+import type { SigningClock } from './signing_clock.ts'
 import type { LoginMethod } from './token_source.ts'
 
 export const clientCertificateConfig = v.strictObject({
@@ -35,6 +36,8 @@ export const clientCertificateConfig = v.strictObject({
 export type ClientCertificateConfig = v.InferOutput<typeof clientCertificateConfig>
 
 export interface CertificateDeps extends EntraDeps {
+  /** The time for assertions. */
+  readonly signing: SigningClock
   /** Told of the certificate at each login, with its ends in milliseconds since the epoch. */
   readonly onCertificate: (life: { readonly notBefore: number; readonly notAfter: number }) => void
 }
@@ -61,15 +64,17 @@ export function createClientCertificateLogin(
       const { validFrom, validTo, fingerprint256 } = credential.certificate
       const notAfter = Date.parse(validTo)
       deps.onCertificate({ notBefore: Date.parse(validFrom), notAfter })
-      if (notAfter <= deps.clock.now()) {
+      if (notAfter <= deps.signing.now()) {
         throw unusable(config.certFile, 'has expired: make a new one and upload it')
       }
       return {
         fingerprint: fingerprintOf(tenantId, clientId, fingerprint256),
-        async login(call) {
-          const jwt = await assertion(credential, config, deps)
-          return await requestToken(deps, config, assertionForm(jwt), call)
-        },
+        signed: true,
+        login: (call) =>
+          deps.signing.run(async () => {
+            const jwt = await assertion(credential, config, deps)
+            return await requestToken(deps, config, assertionForm(jwt), call)
+          }),
       }
     },
   }
@@ -78,9 +83,9 @@ export function createClientCertificateLogin(
 function assertion(
   { certificate, key }: Credential,
   application: Application,
-  deps: EntraDeps,
+  deps: CertificateDeps,
 ): Promise<string> {
-  const seconds = Math.floor(deps.clock.now() / 1000)
+  const seconds = Math.floor(deps.signing.now() / 1000)
   const thumbprint = Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex')
   return new SignJWT()
     .setProtectedHeader({

@@ -14,6 +14,7 @@ import { answerJson } from '../http/json.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import { passingFailure, type RetryDeps, withRetries } from './retry.ts'
+import { RefusedError } from './signing_clock.ts'
 import type { Token } from './token_source.ts'
 
 export interface EntraDeps extends RetryDeps {
@@ -65,7 +66,7 @@ export function requestToken(
   return withRetries(
     async () => {
       const answer = await deps.authority.send({ ...request, signal: call.signal })
-      if (answer.status !== 200) throw refusal(answer, path, deps.clock.now())
+      if (answer.status !== 200) throw refusal(answer, path)
       const { access_token, expires_in } = parseAnswer(answer, tokenAnswer, `POST ${path}`)
       return { value: access_token, ttlSeconds: expires_in, renewable: false }
     },
@@ -111,7 +112,7 @@ const REASONS: ReadonlyMap<number, string> = new Map([
 /** Whatever the status. */
 const PASSES = new Set(['temporarily_unavailable', 'server_error'])
 
-function refusal(answer: HttpAnswer, path: string, now: number): KmsError {
+function refusal(answer: HttpAnswer, path: string): KmsError {
   const { status, address, text } = answer
   const action = `Login at ${address}${path}`
   const failure = v.safeParse(entraFailure, text)
@@ -129,14 +130,8 @@ function refusal(answer: HttpAnswer, path: string, now: number): KmsError {
     known === undefined
       ? ['', 'check tenantId, clientId and the credentials']
       : [`, AADSTS${known}`, REASONS.get(known)]
-  const skew = known === NOT_NOW ? clockHint(answer, now) : ''
-  return new KmsError(`${action} was refused (${status}${named}): ${why}${skew}`, {
+  return new RefusedError(`${action} was refused (${status}${named}): ${why}`, {
     code: 'denied',
+    serviceTime: known === NOT_NOW ? answer.serviceTime : undefined,
   })
-}
-
-function clockHint({ serviceTime }: HttpAnswer, now: number): string {
-  if (serviceTime === undefined) return ''
-  const seconds = Math.round((now - serviceTime) / 1000)
-  return `, which differs by ${seconds} s from that of the service (${new Date(serviceTime).toISOString()})`
 }

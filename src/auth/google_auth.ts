@@ -55,6 +55,7 @@ export function createGoogleLogin(auth: GoogleAuth, deps: GoogleDeps): LoginMeth
         impersonate === undefined ? own : impersonated(own, { ...impersonate, endpoint }, deps)
       return {
         fingerprint: used.fingerprint,
+        signed: auth.method === 'key',
         login: (call) => used.token(USES.cloudKms, call),
       }
     },

@@ -43,7 +43,7 @@ const LEEWAY_S = 30
 
 export function keySource(
   config: { readonly keyFile: string },
-  { clock }: Pick<GoogleDeps, 'clock'>,
+  { signing }: Pick<GoogleDeps, 'signing'>,
 ): GoogleSource {
   return {
     async prepare() {
@@ -52,7 +52,7 @@ export function keySource(
       return {
         fingerprint: fingerprintOf(text),
         async token({ audience }) {
-          const issuedAt = Math.floor(clock.now() / 1000) - LEEWAY_S
+          const issuedAt = Math.floor(signing.now() / 1000) - LEEWAY_S
           const jwt = await new SignJWT()
             .setProtectedHeader({ alg: 'RS256', typ: 'JWT', kid: value.private_key_id })
             .setIssuer(value.client_email)

@@ -12,8 +12,15 @@ import type { Transport } from '../http/transport.ts'
 import type { Clock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
-import { askGoogle, type GoogleReply, type GoogleRequest, mayPass } from './google_api.ts'
+import {
+  askGoogle,
+  type GoogleReply,
+  type GoogleRequest,
+  GoogleStatusError,
+  mayPass,
+} from './google_api.ts'
 import { persistently } from './persistently.ts'
+import type { SigningClock } from './signing_clock.ts'
 import type { Token } from './token_source.ts'
 
 /** What a token is good for. Scopes are those that the methods' pages list under "Authorization scopes". */
@@ -50,6 +57,8 @@ export interface PreparedSource {
 
 export interface GoogleDeps {
   readonly clock: Clock
+  /** The time for JWTs that are signed here. */
+  readonly signing: SigningClock
   /** From 0 to 1; for jitter alone. */
   readonly random: () => number
   /** Connections to Google over the configured proxy. */
@@ -58,16 +67,27 @@ export interface GoogleDeps {
   readonly direct: Transport
 }
 
+/** Takes in the time of a refusal: the next JWT is signed with it where this node's clock is far off. */
+export function heard(signing: SigningClock): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof GoogleStatusError && error.status === 401) {
+      signing.correct(error.serviceTime)
+    }
+    throw error
+  }
+}
+
 /** One request, again where its failure may pass. */
 export function askPersistently<TSchema extends v.GenericSchema>(
-  { clock, random }: GoogleDeps,
+  { clock, signing, random }: GoogleDeps,
   transport: Transport,
   address: string,
   request: GoogleRequest<TSchema>,
   call: Call,
 ): Promise<GoogleReply<v.InferOutput<TSchema>>> {
   const client = new HttpClient(address, transport)
-  return persistently(() => askGoogle(client, request, call), { clock, random, mayPass }, call)
+  const ask = () => askGoogle(client, request, call).catch(heard(signing))
+  return persistently(ask, { clock, random, mayPass }, call)
 }
 
 export const tokenAnswer = v.object({

@@ -41,6 +41,8 @@ export interface LoginMethod {
 export interface PreparedLogin {
   /** Digest of the credentials, to know refused ones again. */
   readonly fingerprint: string
+  /** True for what is signed with the time of this node: a refusal says nothing any more once its clock was set. */
+  readonly signed?: boolean
   /** @throws KmsError `denied` when the service refuses the credentials */
   login(call: Call): Promise<Token>
 }
@@ -62,6 +64,8 @@ interface Refusal {
   readonly times: number
   /** Monotonic time before which the same credentials are not tried again. */
   readonly until: number
+  /** How far this node's clock was ahead of the monotonic one. */
+  readonly clockMs: number
   readonly error: KmsError
 }
 
@@ -76,6 +80,8 @@ const RENEW_AT = 0.7
 const RENEW_JITTER = 0.1
 /** A renewal that gives less than this part of the first life has met a maximum: time for a new login. */
 const WORTHWHILE = 0.5
+/** No clock is adjusted so far at once, but where it is set. */
+const CLOCK_STEP_MS = 5_000
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 30_000
 
@@ -204,10 +210,11 @@ export class TokenSource {
   async #tryLogin(): Promise<Token> {
     const { clock, requestTimeoutMs } = this.#deps
     const until = clock.monotonic() + requestTimeoutMs
-    const { fingerprint, login } = await withinLimit(clock, requestTimeoutMs, (call) =>
+    const prepared = await withinLimit(clock, requestTimeoutMs, (call) =>
       this.#method.prepare(call),
     )
-    const before = this.#refusal?.fingerprint === fingerprint ? this.#refusal : undefined
+    const { fingerprint, login } = prepared
+    const before = this.#refusalOf(prepared)
     if (before !== undefined && clock.monotonic() < before.until) throw before.error
     try {
       const token = await withinLimit(clock, until - clock.monotonic(), login)
@@ -236,10 +243,22 @@ export class TokenSource {
     }
   }
 
+  #refusalOf({ fingerprint, signed = false }: PreparedLogin): Refusal | undefined {
+    const refusal = this.#refusal
+    if (refusal === undefined || refusal.fingerprint !== fingerprint) return undefined
+    const stepMs = Math.abs(this.#clockMs() - refusal.clockMs)
+    return signed && stepMs >= CLOCK_STEP_MS ? undefined : refusal
+  }
+
+  #clockMs(): number {
+    return this.#deps.clock.now() - this.#deps.clock.monotonic()
+  }
+
   #refused(fingerprint: string, times: number, error: KmsError): Refusal {
     const { refusalWaitsMs: waits = REFUSAL_WAITS_MS } = this.#deps
     const wait = waits[Math.min(times, waits.length) - 1] ?? 0
-    return { fingerprint, times, until: this.#deps.clock.monotonic() + wait, error }
+    const until = this.#deps.clock.monotonic() + wait
+    return { fingerprint, times, until, clockMs: this.#clockMs(), error }
   }
 
   #use(token: Token): void {

@@ -45,14 +45,16 @@ export class VaultStatusError extends KmsError {
   readonly status: number
   /** True where somebody in between answered, who knows nothing of tokens, paths and keys. */
   readonly foreign: boolean
+  readonly serviceTime: number | undefined
   readonly #text: string
 
-  constructor(action: string, { status, text, address }: HttpAnswer) {
+  constructor(action: string, { status, text, address, serviceTime }: HttpAnswer) {
     const foreign = isForeign(status, text)
     const { code, why } = foreign ? FOREIGN : meaningOf(status, text)
     super(`${action} at ${address} answered ${status}: ${why}`, { code })
     this.status = status
     this.foreign = foreign
+    this.serviceTime = serviceTime
     this.#text = text
   }
 

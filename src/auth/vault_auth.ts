@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import type { Clock } from '../kms/clock.ts'
 import type { EventSink } from '../kms/events.ts'
 import type { FetchSvids } from './jwt_svid.ts'
+import { SigningClock } from './signing_clock.ts'
 import type { LoginMethod } from './token_source.ts'
 import { agentConfig, createAgentLogin } from './vault_agent.ts'
 import type { VaultApi } from './vault_api.ts'
@@ -31,6 +32,8 @@ export interface VaultLoginDeps extends CertLoginDeps {
   readonly events: EventSink
   readonly clock: Clock
   readonly fetchSvids?: FetchSvids | undefined
+  /** The provider's name, for events. */
+  readonly provider: string
 }
 
 export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): LoginMethod {
@@ -38,7 +41,7 @@ export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): Login
     case 'approle':
       return createApproleLogin(config, deps.api)
     case 'jwt':
-      return createJwtLogin(config, deps)
+      return createJwtLogin(config, { ...deps, signingClock: signingClock(deps) })
     case 'cert':
       return createCertLogin(config, deps)
     case 'kubernetes':
@@ -50,6 +53,14 @@ export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): Login
     case 'agent':
       return createAgentLogin()
   }
+}
+
+/** Within the 60 s that the service allows, less what a JWT says that it was made before now. */
+const TOLERANCE_MS = 30_000
+
+function signingClock({ clock, events, provider }: VaultLoginDeps): SigningClock {
+  const service = 'the key service'
+  return new SigningClock({ clock, events, provider, service, toleranceMs: TOLERANCE_MS })
 }
 
 /** Where the login happens; undefined for the namespace of the key. */

@@ -12,6 +12,7 @@ import { assertionConfig, readAssertionKey, signAssertion } from './assertion.ts
 import { type FetchSvids, fetchSvid, svidConfig } from './jwt_svid.ts'
 import { absolutePath, loginFields, roleName, vaultPath } from './login_fields.ts'
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
+import type { SigningClock } from './signing_clock.ts'
 import type { LoginMethod, PreparedLogin } from './token_source.ts'
 import type { VaultApi } from './vault_api.ts'
 import { careFor, logIn } from './vault_login.ts'
@@ -43,6 +44,8 @@ export type JwtConfig = v.InferOutput<typeof jwtConfig>
 export interface JwtLoginDeps {
   readonly api: VaultApi
   readonly clock: Clock
+  /** For JWTs that this node signs. */
+  readonly signingClock: SigningClock
   /** Wanted where `spiffe` is configured. */
   readonly fetchSvids?: FetchSvids | undefined
 }
@@ -57,7 +60,7 @@ export function createJwtLogin(config: JwtConfig, deps: JwtLoginDeps): LoginMeth
 
 async function prepare(
   { mount, role, tokenFile, selfSigned, spiffe }: JwtConfig,
-  { api, clock, fetchSvids }: JwtLoginDeps,
+  { api, clock, signingClock, fetchSvids }: JwtLoginDeps,
   call: Call,
 ): Promise<PreparedLogin> {
   const path = `auth/${mount}/login`
@@ -68,7 +71,11 @@ async function prepare(
     return {
       // The key and not the JWT, which is another one every time.
       fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(selfSigned)),
-      login: async (own) => logInWith(await signAssertion(key, selfSigned, clock.now()), own),
+      signed: true,
+      login: (own) =>
+        signingClock.run(async () =>
+          logInWith(await signAssertion(key, selfSigned, signingClock.now()), own),
+        ),
     }
   }
   if (spiffe !== undefined) {

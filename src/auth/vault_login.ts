@@ -8,6 +8,7 @@
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
+import { RefusedError } from './signing_clock.ts'
 import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
 import { loginRestrictions } from './vault_lookup.ts'
@@ -127,11 +128,11 @@ function noToken(path: string, wanted: unknown): KmsError {
 /** Refused credentials come as 400 or 403, a missing mount as 404. */
 function refusedLogin(error: unknown, path: string): unknown {
   if (!(error instanceof VaultStatusError) || error.foreign) return error
-  const { status } = error
+  const { status, serviceTime } = error
   if (status === 400 || status === 403) {
-    return new KmsError(
+    return new RefusedError(
       `Login at ${path} was refused (${status}): check the credentials, the role and what it is bound to; after five refusals the service may lock the role for 15 minutes`,
-      { code: 'denied', cause: error },
+      { code: 'denied', cause: error, serviceTime },
     )
   }
   if (status === 404) {

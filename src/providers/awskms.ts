@@ -9,7 +9,7 @@
  */
 
 import { Buffer } from 'node:buffer'
-import { AwsApi, AwsClock } from '../auth/aws_api.ts'
+import { AwsApi, awsClock } from '../auth/aws_api.ts'
 import { CredentialStore } from '../auth/aws_credential_store.ts'
 import { createCredentialSource, type Environment } from '../auth/aws_credentials.ts'
 import { awsEndpoint } from '../auth/aws_endpoints.ts'
@@ -81,16 +81,16 @@ class AwsKmsProvider implements Provider {
     const transport = new Transport({ provider, tls, proxy, clock, events })
     const direct = new Transport({ provider, tls: {}, clock, events })
     this.#transports = [transport, direct]
-    const awsClock = new AwsClock(clock, events, provider)
+    const signing = awsClock(clock, { events, provider })
     const place = { ...config, region }
     const api = (service: 'kms' | 'sts', own: string | undefined) =>
       new AwsApi(new HttpClient(own ?? awsEndpoint(service, place), transport), {
         service,
         region,
-        clock: awsClock,
+        clock: signing,
       })
     const sts = api('sts', config.stsEndpoint)
-    const source = { clock, direct, sts, awsClock, environment }
+    const source = { clock, direct, sts, signing, environment }
     const random = Math.random
     this.#store = new CredentialStore(createCredentialSource(config.credentials, source), {
       ...deps,

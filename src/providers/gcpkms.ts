@@ -11,7 +11,9 @@
 import type * as v from 'valibot'
 import { askGoogle, type GoogleReply, type GoogleRequest } from '../auth/google_api.ts'
 import { createGoogleLogin } from '../auth/google_auth.ts'
+import { heard } from '../auth/google_source.ts'
 import { persistently } from '../auth/persistently.ts'
+import { SigningClock } from '../auth/signing_clock.ts'
 import { TokenSource } from '../auth/token_source.ts'
 import { HttpClient } from '../http/client.ts'
 import { Transport } from '../http/transport.ts'
@@ -50,6 +52,8 @@ const OVERHEAD_BYTES = 160
 /** A permission that was just granted is there within seconds, and nothing locks an account. */
 const REFUSAL_WAITS_MS = [5_000, 15_000, 60_000]
 
+/** A JWT that was refused by a clock that is off by less was refused for another reason. */
+const TOLERANCE_MS = 30_000
 /** Of a thousand versions each. */
 const MAX_PAGES = 100
 
@@ -70,6 +74,7 @@ class GcpKmsProvider implements Provider {
   readonly #transports: readonly Transport[]
   readonly #tokens: TokenSource
   readonly #wraps = new WrapCheck()
+  readonly #signing: SigningClock
 
   constructor(config: GcpKmsConfig, { clock, events, requestTimeoutMs }: GcpKmsDeps) {
     const { name: provider, key, tls, proxy } = config
@@ -86,7 +91,9 @@ class GcpKmsProvider implements Provider {
     const direct = new Transport({ ...deps, tls: {} })
     this.#transports = [kms, transport, direct]
     this.#client = new HttpClient(endpointOf(config), kms)
-    const login = createGoogleLogin(config.auth, { ...deps, transport, direct })
+    const signing = new SigningClock({ ...deps, service: 'Google', toleranceMs: TOLERANCE_MS })
+    this.#signing = signing
+    const login = createGoogleLogin(config.auth, { ...deps, signing, transport, direct })
     const refusalWaitsMs = REFUSAL_WAITS_MS
     this.#tokens = new TokenSource(login, { ...deps, requestTimeoutMs, refusalWaitsMs })
   }
@@ -181,7 +188,8 @@ class GcpKmsProvider implements Provider {
     const persistence = { clock: this.#clock, random: Math.random, mayPass }
     const once = async (token: string | undefined) => {
       try {
-        return read(await askGoogle(this.#client, { ...request, token }, call))
+        const asking = askGoogle(this.#client, { ...request, token }, call)
+        return read(await asking.catch(heard(this.#signing)))
       } catch (error) {
         throw readChecksumFault(error)
       }

@@ -100,8 +100,7 @@ class VaultProvider implements Provider {
     this.#api = new VaultApi(this.#cluster, namespace)
     const login = createVaultLogin(auth, {
       api: new VaultApi(this.#cluster, loginNamespace(auth) ?? namespace),
-      events,
-      clock,
+      ...deps,
       fetchSvids,
       certFile: tls.certFile,
       refresh: () => this.#transport.refresh(),

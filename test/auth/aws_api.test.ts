@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import { AwsApi, AwsClock } from '../../src/auth/aws_api.ts'
+import { AwsApi, awsClock } from '../../src/auth/aws_api.ts'
 import { awsEndpoint, partitionOf } from '../../src/auth/aws_endpoints.ts'
 import { faultOf } from '../../src/auth/aws_fault.ts'
 import type { HttpRequest } from '../../src/http/client.ts'
@@ -55,9 +55,9 @@ const test = suite('auth/aws_api', () => {
       })
     },
   }
-  const awsClock = new AwsClock(clock, events, 'aws')
+  const signing = awsClock(clock, { events, provider: 'aws' })
   const { service, region } = vectors
-  return { sent, awsClock, events, api: new AwsApi(client, { service, region, clock: awsClock }) }
+  return { sent, events, api: new AwsApi(client, { service, region, clock: signing }) }
 })
 
 for (const { name, headers, sessionToken, body, signature } of vectors.requests) {

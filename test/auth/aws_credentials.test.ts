@@ -1,7 +1,7 @@
 import { rename, symlink, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import { AwsApi, AwsClock } from '../../src/auth/aws_api.ts'
+import { AwsApi, awsClock } from '../../src/auth/aws_api.ts'
 import { CredentialStore } from '../../src/auth/aws_credential_store.ts'
 import { awsCredentialsConfig, createCredentialSource } from '../../src/auth/aws_credentials.ts'
 import { HttpClient } from '../../src/http/client.ts'
@@ -27,15 +27,15 @@ async function setup() {
   fake.now = () => clock.now()
   const events = new RecordedEvents()
   const direct = new Transport({ provider: 'aws', tls: {}, clock, events })
-  const awsClock = new AwsClock(clock, events, 'aws')
+  const signing = awsClock(clock, { events, provider: 'aws' })
   const client = new HttpClient(fake.address, direct)
-  const api = (service: string) => new AwsApi(client, { service, region: REGION, clock: awsClock })
+  const api = (service: string) => new AwsApi(client, { service, region: REGION, clock: signing })
   const stores: CredentialStore[] = []
   const storeOf = (config: object, environment: Environment = {}) => {
     const source = createCredentialSource(v.parse(awsCredentialsConfig, config), {
       clock,
       direct,
-      awsClock,
+      signing,
       sts: api('sts'),
       environment,
     })

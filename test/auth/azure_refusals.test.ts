@@ -77,17 +77,34 @@ test('refused credentials rest before they are tried again, changed ones do not'
   assert.is(one.azure.entra.received.length, 2)
 })
 
-test('a clock that is wrong is told with the time of the service', async () => {
+test('a clock that is wrong is told, and the assertion signed with the time of the service', async () => {
   await using one = await loginSetup(certificateLogin)
   const served = one.azure.tokens.now()
   one.azure.tokens.now = () => served
   one.clock.wallOffset += 20 * MINUTE_MS
 
-  const message = await refusalOf(one)
+  await one.use()
 
-  assert.match(message, /AADSTS700024/)
-  assert.match(message, /differs by 1200 s from that of the service/)
-  assert.ok(message.includes(new Date(served).toISOString()))
+  assert.is(one.azure.entra.received.length, 2)
+  const notices = one.events.of('notice').filter(({ what }) => what === 'clock_skew')
+  assert.is(notices.length, 1)
+  assert.match(notices[0]?.message ?? '', /1200 s ahead of that of Microsoft Entra/)
+  assert.ok(notices[0]?.message.includes(new Date(served).toISOString()))
+})
+
+test('an assertion that is refused without the time of the service is tried again once the clock is set', async () => {
+  await using one = await loginSetup(certificateLogin)
+  const served = one.azure.tokens.now()
+  one.azure.tokens.now = () => served
+  one.clock.wallOffset += 20 * MINUTE_MS
+  const body = { error: 'invalid_client', error_codes: [700_024] }
+  one.azure.entra.next({ status: 401, body, headers: { date: 'unknown' } })
+  assert.match(await refusalOf(one), /AADSTS700024/)
+
+  one.clock.wallOffset -= 20 * MINUTE_MS
+
+  await one.use()
+  assert.is(one.azure.entra.received.length, 2)
 })
 
 test('certificate files that cannot be used say why', async () => {

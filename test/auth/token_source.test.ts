@@ -23,6 +23,7 @@ class FakeService implements LoginMethod {
   credentialsGate: Promise<void> | undefined
   /** While set, logins wait for it. */
   gate: Promise<void> | undefined
+  signed = false
   logins = 0
   renewals = 0
   valid = new Set<string>()
@@ -35,8 +36,8 @@ class FakeService implements LoginMethod {
 
   async prepare() {
     await this.credentialsGate
-    const { fingerprint } = this
-    return { fingerprint, login: () => this.#login() }
+    const { fingerprint, signed } = this
+    return { fingerprint, signed, login: () => this.#login() }
   }
 
   renew(token: Token): Promise<Token> {
@@ -274,6 +275,27 @@ test('refused credentials are not tried again at once, and never five times in 1
       (times[index + 4] ?? Number.POSITIVE_INFINITY) - at > 900,
       `five within 15 min from ${at}`,
     )
+  }
+})
+
+test('what is signed with the time of this node is tried at once where its clock was set, and nothing else is', async ({
+  clock,
+  service,
+  run,
+}) => {
+  service.failure = failure('denied')
+  for (const [signed, stepMs, logins] of [
+    [true, 0, 1],
+    [true, 4_000, 1],
+    [true, -40_000, 2],
+    [true, 0, 2],
+    [false, 40_000, 2],
+    [true, 0, 3],
+  ] as const) {
+    service.signed = signed
+    clock.wallOffset += stepMs
+    await rejection(run())
+    assert.is(service.logins, logins, `${signed} ${stepMs}`)
   }
 })
 

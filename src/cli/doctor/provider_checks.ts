@@ -50,12 +50,16 @@ async function oneProvider(
     environment,
     fetchSvids,
   }
-  const findings = await used(config.name, async () => descriptor.create(config, deps))
+  const findings = await used(config.name, heard, async () => descriptor.create(config, deps))
   // What a login brought to light is told by the time the provider is closed.
   return [...findings, ...heardFindings(config.name, heard)]
 }
 
-async function used(name: string, create: () => Promise<Provider>): Promise<Finding[]> {
+async function used(
+  name: string,
+  heard: readonly KmsEvent[],
+  create: () => Promise<Provider>,
+): Promise<Finding[]> {
   let provider: Provider | undefined
   try {
     const made = await create()
@@ -64,7 +68,7 @@ async function used(name: string, create: () => Promise<Provider>): Promise<Find
       onceMoreIfUnbound(() => looked(name, made, call)),
     )
   } catch (error) {
-    return [unusable(name, toKmsError(error))]
+    return [unusable(name, toKmsError(error)), ...clockFindings(name, heard)]
   } finally {
     await provider?.close()
   }
@@ -87,14 +91,32 @@ async function looked(name: string, provider: Provider, call: Call): Promise<Fin
       `Provider "${name}" works: ${provider.describe().key}, version ${newest.label} of ${versions.length}`,
     ),
     ...remarks.map((remark) => ({ ...remark, what: `Provider "${name}": ${remark.what}` })),
-    ...found(Math.abs(skew) > SKEW_MS, {
-      id: 'clock-skew',
-      level: 'warning',
-      what: `This node's clock is ${Math.round(Math.abs(skew) / 1_000)} s ${skew > 0 ? 'behind' : 'ahead of'} that of provider "${name}"`,
-      why: 'Logins with tokens fail, and certificates are judged by the wrong time.',
-      todo: 'See that the time service of the node works (chronyc tracking, timedatectl).',
-    }),
+    ...found(
+      Math.abs(skew) > SKEW_MS,
+      clockSkew(
+        `This node's clock is ${Math.round(Math.abs(skew) / 1_000)} s ${skew > 0 ? 'behind' : 'ahead of'} that of provider "${name}"`,
+      ),
+    ),
   ]
+}
+
+function clockSkew(what: string): Finding {
+  return {
+    id: 'clock-skew',
+    level: 'warning',
+    what,
+    why: 'Logins with tokens fail, and certificates are judged by the wrong time.',
+    todo: 'See that the time service of the node works (chronyc tracking, timedatectl).',
+  }
+}
+
+/** What a login that failed told of the clock. */
+function clockFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
+  return heard.flatMap((event) =>
+    event.type === 'notice' && event.what === 'clock_skew'
+      ? clockSkew(`Provider "${name}": ${event.message}`)
+      : [],
+  )
 }
 
 function unusable(name: string, { code, message }: KmsError): Finding {
