@@ -41,10 +41,12 @@ const CONTAINER_HOSTS = new Set([
   '[fd00:ec2::23]',
 ])
 
+/** What a header can carry. */
+const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/))
 const fields = {
-  AccessKeyId: v.pipe(v.string(), v.nonEmpty()),
-  SecretAccessKey: v.pipe(v.string(), v.nonEmpty()),
-  Token: v.pipe(v.string(), v.nonEmpty()),
+  AccessKeyId: word,
+  SecretAccessKey: word,
+  Token: word,
   Expiration: v.pipe(v.string(), v.isoTimestamp()),
 }
 const containerAnswer = v.object(fields)

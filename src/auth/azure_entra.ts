@@ -32,7 +32,7 @@ export interface Application {
 export const bearer = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/))
 const tokenAnswer = v.object({
   access_token: bearer,
-  expires_in: v.pipe(v.number(), v.minValue(1)),
+  expires_in: v.pipe(v.number(), v.finite(), v.minValue(1)),
 })
 const entraFailure = v.pipe(
   answerJson,

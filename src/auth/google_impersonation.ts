@@ -15,6 +15,7 @@ import { duration } from './duration.ts'
 import { GoogleStatusError } from './google_api.ts'
 import {
   askPersistently,
+  bearer,
   type GoogleDeps,
   type GoogleUse,
   type PreparedSource,
@@ -58,7 +59,7 @@ export interface Impersonation extends ImpersonationConfig {
 export const IAM_ENDPOINT = 'https://iamcredentials.googleapis.com'
 
 const answer = v.object({
-  accessToken: v.pipe(v.string(), v.nonEmpty()),
+  accessToken: bearer,
   expireTime: v.pipe(v.string(), v.isoTimestamp()),
 })
 

@@ -70,9 +70,8 @@ export interface GoogleDeps {
 /** Takes in the time of a refusal: the next JWT is signed with it where this node's clock is far off. */
 export function heard(signing: SigningClock): (error: unknown) => never {
   return (error) => {
-    if (error instanceof GoogleStatusError && error.status === 401) {
-      signing.correct(error.serviceTime)
-    }
+    const refused = error instanceof GoogleStatusError && error.status === 401
+    if (refused && error.state !== '') signing.correct(error.serviceTime)
     throw error
   }
 }
@@ -90,9 +89,11 @@ export function askPersistently<TSchema extends v.GenericSchema>(
   return persistently(ask, { clock, random, mayPass }, call)
 }
 
+/** What a header can carry. */
+export const bearer = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/))
 export const tokenAnswer = v.object({
-  access_token: v.pipe(v.string(), v.nonEmpty()),
-  expires_in: v.pipe(v.number(), v.minValue(0)),
+  access_token: bearer,
+  expires_in: v.pipe(v.number(), v.finite(), v.minValue(0)),
 })
 
 /** Tokens are never renewed: they are replaced. */

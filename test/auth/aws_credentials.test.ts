@@ -402,6 +402,12 @@ const REFUSED: Readonly<Record<string, (one: Setup) => Promise<Refused> | Refuse
     one.fake.fail({ service: 'sts', status: 403, body: '<html>planted</html>' })
     return [await webIdentity(one), {}, 'unavailable', 'not in the words of AWS']
   },
+  'metadata with a token that no header can carry': ({ fake }) => {
+    const keys = { AccessKeyId: 'a', SecretAccessKey: 'b', Token: 'planted\r\nheader: x' }
+    const body = JSON.stringify({ ...keys, Expiration: '2030-01-01T00:00:00Z' })
+    fake.fail({ service: 'container', status: 200, body })
+    return [{ source: 'container', uri: fake.containerUri }, {}, 'protocol', 'at Token']
+  },
   'metadata that answers something else': ({ fake }) => {
     fake.fail({ service: 'container', status: 200, body: '{"AccessKeyId":"planted"}' })
     return [{ source: 'container', uri: fake.containerUri }, {}, 'protocol', 'unexpected body at']

@@ -174,6 +174,21 @@ test('a machine without the identity is told so, and not asked again at once', a
   assert.is(one.azure.metadata.received.length, 1)
 })
 
+for (const body of [
+  '{"access_token":"planted\\r\\nheader: x","expires_in":3600}',
+  '{"access_token":"planted","expires_in":1e999}',
+]) {
+  test(`a token answer ${body} is protocol`, async () => {
+    await using one = await loginSetup(secretLogin)
+    one.azure.entra.next({ status: 200, body })
+
+    const error = (await rejection(one.use())) as KmsError
+
+    assert.is(error.code, 'protocol')
+    assert.match(error.message, /answered an unexpected body at (?:access_token|expires_in)$/)
+  })
+}
+
 test('an answer that is not of Entra is an outage, not a refusal', async () => {
   for (const body of ['<html>planted</html>', { error: { code: 'planted' } }]) {
     await using one = await loginSetup(secretLogin)

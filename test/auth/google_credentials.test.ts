@@ -77,6 +77,21 @@ for (const [aheadMs, said] of [
   })
 }
 
+for (const body of [
+  '{"access_token":"planted\\r\\nheader: x","expires_in":3600}',
+  '{"access_token":"planted","expires_in":1e999}',
+]) {
+  test(`a token answer ${body} is protocol`, async () => {
+    await using one = await loginSetup(loginNamed('metadata server'))
+    const headers = { 'metadata-flavor': 'Google' }
+    one.google.fail(/^\/computeMetadata\//, { status: 200, body, headers })
+
+    const [outcome] = await one.wrap()
+
+    assert.match(messageOf(outcome), /answered an unexpected body at (?:access_token|expires_in)$/)
+  })
+}
+
 test('something else at the address of the metadata server gets no trust', async () => {
   await using one = await loginSetup(loginNamed('metadata server'))
   one.google.logins.flavor = 'Microsoft'

@@ -63,6 +63,30 @@ test('a renewal that somebody in between answers does not end the token', async 
   assert.is(provider.events.of('token').filter(({ action }) => action === 'login').length, 1)
 })
 
+for (const [what, change] of [
+  [
+    'a token with a line end',
+    (text: string) => text.replace(/("client_token":")/, '$1planted\\r\\n'),
+  ],
+  ['an empty token', (text: string) => text.replace(/"client_token":"[^"]+"/, '"client_token":""')],
+  ['a life without an end', (text: string) => text.replace(/("lease_duration":)\d+/g, '$11e999')],
+  ['a life before its start', (text: string) => text.replace(/("lease_duration":)\d+/g, '$1-1')],
+] as const) {
+  test(`a login that answers ${what} is protocol`, async () => {
+    await using one = await setup()
+    await using provider = one.provider()
+    one.liar.lie = (told, { path }) =>
+      path.endsWith('/login') ? { ...told, body: change(told.body) } : told
+
+    const error = (await rejection(provider.wrap())) as KmsError
+
+    assert.is(error.code, 'protocol')
+    assert.not.match(error.message, /planted/)
+    one.liar.lie = undefined
+    assert.is((await provider.wrap())[0]?.ok, true)
+  })
+}
+
 test('a refusal of the service itself is still one of the credentials', async () => {
   await using one = await setup()
   await one.transit.destroySecretId()
