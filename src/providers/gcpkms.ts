@@ -126,9 +126,12 @@ class GcpKmsProvider implements Provider {
         schema: encryptAnswer,
       }
       const action = { key: this.#key, permission, version } as const
-      const read = (body: v.InferOutput<typeof encryptAnswer>) =>
-        this.#wraps.sealed(ciphertextIn(body, name), item.plaintext)
-      return this.#ask(action, request, ({ body }) => read(body), call)
+      return this.#ask(
+        action,
+        request,
+        ({ body }) => this.#wraps.sealed(ciphertextIn(body, name), item.plaintext),
+        call,
+      )
     })
   }
 
@@ -139,9 +142,12 @@ class GcpKmsProvider implements Provider {
     return sideBySide(items, call.signal, (item) => {
       const request = { path, json: decryptBody(item), schema: decryptAnswer }
       const action = { key: this.#key, permission, version: item.version } as const
-      const read = (body: v.InferOutput<typeof decryptAnswer>) =>
-        checkOpened(plaintextIn(body), item.bytes)
-      return this.#ask(action, request, ({ body }) => read(body), call)
+      return this.#ask(
+        action,
+        request,
+        ({ body }) => checkOpened(plaintextIn(body), item.bytes),
+        call,
+      )
     })
   }
 
