@@ -29,8 +29,8 @@ export interface AzureJsonDeps extends CertificateDeps, IdentityDeps {
   readonly cloud: AzureCloudName
 }
 
-const text = v.optional(v.string(), '')
-const flag = v.optional(v.boolean(), false)
+const text = v.nullish(v.string(), '')
+const flag = v.nullish(v.boolean(), false)
 const azureJson = v.object({
   cloud: text,
   tenantId: text,

@@ -12,6 +12,7 @@ import * as v from 'valibot'
 import { parse } from 'yaml'
 import type { TlsOptions } from '../http/tls_files.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { flag, isThere, list, maybe } from './go_json.ts'
 
 export interface KubeAccess {
   /** `https://host:port`, maybe with a path. */
@@ -29,16 +30,15 @@ export interface KubeChoice {
 }
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
-const text = v.optional(v.string())
-
-const list = v.optional(v.array(v.looseObject({ name: v.string() })), [])
+const text = maybe(v.string())
+const entries = list(v.looseObject({ name: v.string() }))
 
 const clusterSchema = v.looseObject({
   server: v.string(),
   'certificate-authority': text,
   'certificate-authority-data': text,
   'tls-server-name': text,
-  'insecure-skip-tls-verify': v.optional(v.boolean()),
+  'insecure-skip-tls-verify': flag,
   'proxy-url': text,
 })
 const userSchema = v.looseObject({
@@ -52,9 +52,9 @@ const userSchema = v.looseObject({
 const contextSchema = v.looseObject({ cluster: v.string(), user: v.string() })
 const kubeconfigSchema = v.looseObject({
   'current-context': text,
-  clusters: list,
-  users: list,
-  contexts: list,
+  clusters: entries,
+  users: entries,
+  contexts: entries,
 })
 
 /** @throws KmsError `request_invalid` that says what is missing, and never quotes the file */
@@ -134,7 +134,7 @@ function parsed(content: string, path: string): v.InferOutput<typeof kubeconfigS
 }
 
 function pick<T extends v.GenericSchema>(
-  from: v.InferOutput<typeof list>,
+  from: v.InferOutput<typeof entries>,
   name: string,
   kind: string,
   schema: T,
@@ -153,15 +153,15 @@ function refuseUnsupported(
   user: v.InferOutput<typeof userSchema>,
   path: string,
 ): void {
-  if ('exec' in user || 'auth-provider' in user) {
+  if (isThere(user['exec']) || isThere(user['auth-provider'])) {
     throw refused(
       `Kubeconfig ${path} runs another program to log in, which is not done here: use one with a client certificate or a token ("kubectl create token")`,
     )
   }
-  if ('username' in user) {
+  if (isThere(user['username'])) {
     throw refused(`Kubeconfig ${path} has a password, which no API server takes any more`)
   }
-  if (cluster['insecure-skip-tls-verify'] === true) {
+  if (cluster['insecure-skip-tls-verify']) {
     throw refused(
       `Kubeconfig ${path} has insecure-skip-tls-verify, so that anybody on the way could read along: name certificate-authority instead`,
     )

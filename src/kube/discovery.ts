@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { KubeClient } from './client.ts'
+import { list, text } from './go_json.ts'
 import { succeeded } from './status.ts'
 
 export interface Resource {
@@ -14,12 +15,10 @@ export interface Resource {
 }
 
 const groupList = v.object({
-  groups: v.array(
-    v.object({ name: v.string(), preferredVersion: v.object({ version: v.string() }) }),
-  ),
+  groups: list(v.object({ name: v.string(), preferredVersion: v.object({ version: v.string() }) })),
 })
 const resourceList = v.object({
-  resources: v.array(v.object({ name: v.string(), verbs: v.optional(v.array(v.string()), []) })),
+  resources: list(v.object({ name: v.string(), verbs: list(text) })),
 })
 
 /** `secrets`, `widgets.example.org`. */

@@ -4,13 +4,14 @@ import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { maybe } from './go_json.ts'
 
 const kms = v.looseObject({
-  apiVersion: v.optional(v.string()),
+  apiVersion: maybe(v.string()),
   name: v.string(),
   endpoint: v.string(),
-  timeout: v.optional(v.string()),
-  cachesize: v.optional(v.number()),
+  timeout: maybe(v.string()),
+  cachesize: maybe(v.number()),
 })
 const schema = v.looseObject({
   apiVersion: v.string(),
@@ -19,7 +20,7 @@ const schema = v.looseObject({
     v.array(
       v.looseObject({
         resources: v.array(v.string()),
-        providers: v.array(v.looseObject({ kms: v.optional(kms) })),
+        providers: v.array(v.looseObject({ kms: maybe(kms), identity: maybe(v.looseObject({})) })),
       }),
     ),
     v.minLength(1),
@@ -31,7 +32,7 @@ export type KmsEntry = v.InferOutput<typeof kms>
 /** Names of the resources that are encrypted when they are written, in the file's words. */
 export function encryptedResources({ resources }: EncryptionConfig): string[] {
   return resources
-    .filter(({ providers: [first = {}] }) => !('identity' in first))
+    .filter(({ providers: [first] }) => first?.identity === undefined)
     .flatMap((rule) => rule.resources)
 }
 

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
 import { pathOf, type Resource } from './discovery.ts'
+import { list, text } from './go_json.ts'
 import { readAnswer, refusalOf } from './status.ts'
 
 export interface ObjectName {
@@ -54,14 +55,9 @@ const TRIES = 6
 const FIRST_PAUSE_MS = 100
 
 const metadataList = v.object({
-  metadata: v.object({
-    continue: v.optional(v.string(), ''),
-  }),
-  items: v.array(
-    v.object({
-      metadata: v.object({ name: v.string(), namespace: v.optional(v.string(), '') }),
-    }),
-  ),
+  metadata: v.object({ continue: text }),
+  // Null for a resource without objects.
+  items: list(v.object({ metadata: v.object({ name: v.string(), namespace: text }) })),
 })
 
 /** The order in which etcd, and so a list, has them. */

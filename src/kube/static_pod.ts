@@ -4,53 +4,45 @@ import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { flag, list, maybe, text } from './go_json.ts'
 
-const words = v.optional(v.array(v.string()), [])
-const identity = v.optional(
-  v.looseObject({ runAsUser: v.optional(v.number()), runAsGroup: v.optional(v.number()) }),
+const words = list(text)
+const identity = v.nullish(
+  v.looseObject({ runAsUser: maybe(v.number()), runAsGroup: maybe(v.number()) }),
   {},
 )
+const periods = {
+  periodSeconds: v.nullish(v.number(), 10),
+  failureThreshold: v.nullish(v.number(), 3),
+}
+const container = v.looseObject({
+  name: v.string(),
+  image: text,
+  imagePullPolicy: maybe(v.string()),
+  command: words,
+  args: words,
+  securityContext: identity,
+  livenessProbe: maybe(
+    v.looseObject({
+      ...periods,
+      initialDelaySeconds: v.nullish(v.number(), 0),
+      httpGet: maybe(v.looseObject({ path: text })),
+    }),
+  ),
+  startupProbe: maybe(v.looseObject(periods)),
+  volumeMounts: list(v.looseObject({ name: v.string(), mountPath: v.string() })),
+})
 const schema = v.looseObject({
   kind: v.literal('Pod'),
   spec: v.looseObject({
-    hostNetwork: v.optional(v.boolean(), false),
+    hostNetwork: flag,
     securityContext: identity,
-    containers: v.array(
+    containers: list(container),
+    volumes: list(
       v.looseObject({
         name: v.string(),
-        image: v.optional(v.string(), ''),
-        imagePullPolicy: v.optional(v.string()),
-        command: words,
-        args: words,
-        securityContext: identity,
-        livenessProbe: v.optional(
-          v.looseObject({
-            initialDelaySeconds: v.optional(v.number(), 0),
-            periodSeconds: v.optional(v.number(), 10),
-            failureThreshold: v.optional(v.number(), 3),
-            httpGet: v.optional(v.looseObject({ path: v.optional(v.string(), '') })),
-          }),
-        ),
-        startupProbe: v.optional(
-          v.looseObject({
-            periodSeconds: v.optional(v.number(), 10),
-            failureThreshold: v.optional(v.number(), 3),
-          }),
-        ),
-        volumeMounts: v.optional(
-          v.array(v.looseObject({ name: v.string(), mountPath: v.string() })),
-          [],
-        ),
+        hostPath: maybe(v.looseObject({ path: v.string() })),
       }),
-    ),
-    volumes: v.optional(
-      v.array(
-        v.looseObject({
-          name: v.string(),
-          hostPath: v.optional(v.looseObject({ path: v.string() })),
-        }),
-      ),
-      [],
     ),
   }),
 })

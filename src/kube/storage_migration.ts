@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { KubeClient } from './client.ts'
 import { type Resource, resourceName } from './discovery.ts'
+import { list } from './go_json.ts'
 import { succeeded } from './status.ts'
 
 const GROUP = 'storagemigration.k8s.io'
@@ -20,11 +21,9 @@ const UNTOUCHED_MS = 30_000
 
 const group = v.object({ preferredVersion: v.object({ version: v.string() }) })
 const migration = v.object({
-  status: v.optional(
-    v.object({
-      conditions: v.optional(v.array(v.object({ type: v.string(), status: v.string() })), []),
-    }),
-    { conditions: [] },
+  status: v.nullish(
+    v.object({ conditions: list(v.object({ type: v.string(), status: v.string() })) }),
+    {},
   ),
 })
 

@@ -107,7 +107,7 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
       why: 'Secrets are stored in the clear.',
       todo: 'Write resources: [secrets].',
     }),
-    ...found(writer !== undefined && 'identity' in writer, {
+    ...found(writer?.identity !== undefined, {
       id: 'encryption-identity-first',
       level: 'warning',
       what: 'identity comes first for secrets',
@@ -116,7 +116,7 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
     }),
     ...found(
       writer !== undefined &&
-        !('identity' in writer) &&
+        writer.identity === undefined &&
         !(writer.kms !== undefined && isOurs(writer.kms.endpoint, served)),
       {
         id: 'encryption-other-first',
@@ -127,7 +127,9 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
       },
     ),
     ...found(
-      rules.some(({ providers }) => providers.length > 1 && 'identity' in (providers.at(-1) ?? {})),
+      rules.some(
+        ({ providers }) => providers.length > 1 && providers.at(-1)?.identity !== undefined,
+      ),
       {
         id: 'encryption-identity-left',
         level: 'notice',
