@@ -21,10 +21,17 @@ import { rewrite } from '../kube/rewrite.ts'
 import { migrateByController, migrationVersion } from '../kube/storage_migration.ts'
 import { socketPath, waiting } from './flags.ts'
 import type { Io } from './io.ts'
-import { type Proof, proveMigrated, readableProof } from './migrate_proof.ts'
+import { proveMigrated } from './migrate_proof.ts'
+import {
+  failedOutcome,
+  isComplete,
+  type Outcome,
+  readableReport,
+  wholeOutcome,
+} from './migrate_report.ts'
 import { MigrateState } from './migrate_state.ts'
 import { EXIT, json, printable } from './output.ts'
-import { grouped, Progress } from './progress.ts'
+import { Progress } from './progress.ts'
 import { addEtcdOptions, checkEtcdFlags, type StorageFlags } from './storage_options.ts'
 import { type WantedFlags, wantedOf } from './wanted.ts'
 
@@ -39,15 +46,6 @@ export interface MigrateFlags extends StorageFlags, WantedFlags {
   readonly wait: number
   readonly dryRun: boolean
   readonly json: boolean
-}
-
-interface Outcome {
-  readonly resource: string
-  readonly how: 'controller' | 'rewrite' | 'before'
-  readonly done: number
-  readonly gone: number
-  readonly failed: number
-  readonly finished: boolean
 }
 
 const MAX_RATE = 10_000
@@ -105,7 +103,11 @@ export async function migrate(flags: MigrateFlags, io: Io): Promise<number> {
     flags.encryptionConfig === undefined
       ? (flags.resources ?? ['secrets'])
       : encryptedResources(await readEncryptionConfig(flags.encryptionConfig))
-  const resources = await findResources(kube, words)
+  const resources = await findResources(kube, words, (group) =>
+    io.err(
+      `trousseau: Left out ${printable(group)}: another server keeps its objects, not this etcd, and does not serve now\n`,
+    ),
+  )
   const wanted = await wantedOf(flags)
   if (wanted !== undefined && !flags.dryRun) {
     await usesKeyId(kube, [...wanted.keyIds].map(keyIdHash), flags.wait, io)
@@ -113,10 +115,16 @@ export async function migrate(flags: MigrateFlags, io: Io): Promise<number> {
   const state = await openState(flags.state, kube, wanted, io)
   const outcomes = await rewriteAll(kube, resources, state, flags, io)
   if (io.stop.aborted) return await stoppedAt(state, flags, io)
-  const failed = outcomes.some((each) => each.failed > 0)
+  const failed = !outcomes.every(isComplete)
   const proof = flags.dryRun ? undefined : await proveMigrated(flags, resources, wanted, io)
   if (!flags.dryRun) await state.end(failed)
-  report({ outcomes, proof, begun: state.begun }, flags, io)
+  const { begun } = state
+  const { dryRun } = flags
+  io.out(
+    flags.json
+      ? json({ dryRun, begun, resources: outcomes, proof })
+      : readableReport({ outcomes, proof, begun, dryRun }),
+  )
   return failed || proof?.clean === false ? EXIT.unhealthy : EXIT.ok
 }
 
@@ -152,9 +160,11 @@ async function rewriteAll(
     if (io.stop.aborted) break
     const name = resourceName(resource)
     const outcome = state.isDone(name)
-      ? { resource: name, how: 'before' as const, done: 0, gone: 0, failed: 0, finished: true }
-      : await one(kube, resource, state, flags, io)
-    if (outcome.finished && outcome.failed === 0 && outcome.how !== 'before' && !flags.dryRun) {
+      ? wholeOutcome(name, 'before')
+      : await one(kube, resource, state, flags, io).catch((error: unknown) =>
+          failedOutcome(name, error),
+        )
+    if (isComplete(outcome) && outcome.how !== 'before' && !flags.dryRun) {
       await state.finish(name)
     }
     outcomes.push(outcome)
@@ -171,7 +181,7 @@ async function one(
 ): Promise<Outcome> {
   const name = resourceName(resource)
   if (!flags.dryRun && (await byController(kube, resource, flags, io))) {
-    return { resource: name, how: 'controller', done: 0, gone: 0, failed: 0, finished: true }
+    return wholeOutcome(name, 'controller')
   }
   let progress: Progress | undefined
   let failures = 0
@@ -254,33 +264,6 @@ async function usesKeyId(
     }
     await sleep(LOOK_MS, undefined, { signal: io.stop })
   }
-}
-
-interface Report {
-  readonly outcomes: readonly Outcome[]
-  readonly proof: Proof | undefined
-  /** ISO 8601. */
-  readonly begun: string
-}
-
-function report({ outcomes, proof, begun }: Report, flags: MigrateFlags, io: Io): void {
-  if (flags.json) {
-    io.out(json({ dryRun: flags.dryRun, begun, resources: outcomes, proof }))
-    return
-  }
-  for (const outcome of outcomes) io.out(`${sayOutcome(outcome, flags.dryRun)}\n`)
-  if (!flags.dryRun) io.out(`\n${readableProof(proof, begun)}`)
-}
-
-function sayOutcome({ resource, how, done, gone, failed }: Outcome, dryRun: boolean): string {
-  if (how === 'controller') return `${resource}: rewritten by the cluster's StorageVersionMigration`
-  if (how === 'before') return `${resource}: done in a run before`
-  if (dryRun) return `${resource}: ${grouped(done)} objects would be written anew`
-  const more = [
-    ...(gone > 0 ? [`${grouped(gone)} were deleted meanwhile`] : []),
-    ...(failed > 0 ? [`${grouped(failed)} FAILED`] : []),
-  ]
-  return [`${resource}: ${grouped(done)} objects written anew`, ...more].join(', ')
 }
 
 function warningsTo(io: Io): EventSink {

@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { KubeClient } from './client.ts'
-import { list, text } from './go_json.ts'
+import { list, maybe, text } from './go_json.ts'
 import { succeeded } from './status.ts'
 
 export interface Resource {
@@ -20,6 +20,7 @@ const groupList = v.object({
 const resourceList = v.object({
   resources: list(v.object({ name: v.string(), verbs: list(text) })),
 })
+const apiService = v.object({ spec: v.object({ service: maybe(v.looseObject({})) }) })
 
 /** `secrets`, `widgets.example.org`. */
 export function resourceName({ name, group }: Resource): string {
@@ -34,18 +35,21 @@ export function pathOf({ group, version, name }: Resource): string {
 /**
  * @param wanted as in an EncryptionConfiguration: `secrets`, `widgets.example.org`, `*.` for the
  *   core group, `*.apps`, `*.*`
+ * @param onAway hears of each group, such as `metrics.k8s.io/v1`, that `*.*` leaves out: another
+ *   server keeps its objects, and does not serve now
  * @throws KmsError `request_invalid` for what the API server does not have
  */
 export async function findResources(
   kube: KubeClient,
   wanted: readonly string[],
+  onAway: (group: string) => void,
 ): Promise<Resource[]> {
   const groups = new Map<string, string>([['', 'v1']])
   const listed = await succeeded(kube, { method: 'GET', path: '/apis' }, groupList)
   for (const { name, preferredVersion } of listed.groups) groups.set(name, preferredVersion.version)
   const found = new Map<string, Resource>()
   for (const words of wanted) {
-    const resources = await matching(kube, words, groups)
+    const resources = await matching(kube, words, groups, onAway)
     for (const resource of resources) found.set(resourceName(resource), resource)
   }
   return [...found.values()]
@@ -55,13 +59,20 @@ async function matching(
   kube: KubeClient,
   words: string,
   groups: ReadonlyMap<string, string>,
+  onAway: (group: string) => void,
 ): Promise<Resource[]> {
   const [, name = words, group = ''] = /^([^.]+)\.(.*)$/.exec(words) ?? []
   const asked = group === '*' ? [...groups.keys()] : [group]
   const all: Resource[] = []
   for (const each of asked) {
     const version = groups.get(each)
-    if (version !== undefined) all.push(...(await resourcesOf(kube, each, version)))
+    if (version === undefined) continue
+    const served = await resourcesOf(kube, each, version).catch(async (error: unknown) => {
+      if (group !== '*' || !(await isElsewhere(kube, each, version, error))) throw error
+      onAway(`${each}/${version}`)
+      return []
+    })
+    all.push(...served)
   }
   const matched = all.filter((resource) => name === '*' || resource.name === name)
   if (matched.length > 0 || name === '*') return matched
@@ -79,4 +90,17 @@ async function resourcesOf(kube: KubeClient, group: string, version: string): Pr
       ({ name, verbs }) => !name.includes('/') && verbs.includes('list') && verbs.includes('patch'),
     )
     .map(({ name }) => ({ group, version, name }))
+}
+
+/** Whether a group could not be asked about because another server serves it. */
+async function isElsewhere(
+  kube: KubeClient,
+  group: string,
+  version: string,
+  error: unknown,
+): Promise<boolean> {
+  if (!(error instanceof KmsError && error.code === 'unavailable')) return false
+  const path = `/apis/apiregistration.k8s.io/v1/apiservices/${version}.${group}`
+  const { spec } = await succeeded(kube, { method: 'GET', path }, apiService)
+  return spec.service !== undefined
 }

@@ -10,10 +10,11 @@
 import { Buffer } from 'node:buffer'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
+import { blamedIn } from './admission.ts'
 import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
 import { pathOf, type Resource } from './discovery.ts'
 import { list, text } from './go_json.ts'
-import { readAnswer, refusalOf } from './status.ts'
+import { KubeStatusError, readAnswer, refusalOf } from './status.ts'
 
 export interface ObjectName {
   /** Empty where the resource has no namespaces. */
@@ -43,6 +44,8 @@ export interface Rewritten {
   readonly failed: number
   /** False where it was stopped. */
   readonly finished: boolean
+  /** The webhook that it was given up for. */
+  readonly stoppedBy?: string
 }
 
 const PAGE = 250
@@ -52,6 +55,10 @@ const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 const MERGE_PATCH = 'application/merge-patch+json'
 const LANES = 4
 const TRIES = 6
+/** Each costs as long as the API server waits for the webhook. */
+const TRIES_WITH_DEAD_WEBHOOK = 3
+/** Objects one after another that a dead webhook kept, until the rest is not tried. */
+const ENOUGH = 8
 const FIRST_PAUSE_MS = 100
 
 const metadataList = v.object({
@@ -94,6 +101,10 @@ class Run {
   #started = 0
   #gone = 0
   #failed = 0
+  /** Webhooks that were tried often enough. */
+  readonly #dead = new Set<string>()
+  #keptInARow = 0
+  #stoppedBy: string | undefined
   /** No request before this, since the API server asked for it. */
   #notBefore = 0
 
@@ -123,8 +134,8 @@ class Run {
     const path = `${pathOf(this.#resource)}?${query}`
     const { stop } = this.#options
     const request: KubeRequest = { method: 'GET', path, accept: METADATA, signal: stop }
-    const answer = await this.#kube.send(request)
-    if (answer.status === GONE && from !== '') return undefined
+    const answer = await this.#send(request, ({ status }) => status === GONE && from !== '')
+    if (answer.status === GONE) return undefined
     const { items, metadata } = readAnswer(this.#kube, request, answer, metadataList)
     return {
       names: items.map(({ metadata: { namespace, name } }) => ({ namespace, name })),
@@ -137,7 +148,7 @@ class Run {
     const settled: boolean[] = []
     let [next, done] = [0, 0]
     const lane = async () => {
-      while (next < names.length && !stop.aborted) {
+      while (next < names.length && !stop.aborted && this.#stoppedBy === undefined) {
         const at = next
         next += 1
         const name = names[at]
@@ -156,7 +167,10 @@ class Run {
     }
     await Promise.all(Array.from({ length: LANES }, lane))
     const [gone, failed] = [this.#gone, this.#failed]
-    return { done: done - gone - failed, gone, failed, finished: done === names.length }
+    const finished = done === names.length
+    const stoppedBy =
+      finished || this.#stoppedBy === undefined ? {} : { stoppedBy: this.#stoppedBy }
+    return { done: done - gone - failed, gone, failed, finished, ...stoppedBy }
   }
 
   /** False where it was stopped before the object was done. */
@@ -166,13 +180,24 @@ class Run {
       await this.#pace()
       const answer = await this.#patch(object)
       if (answer.status === 404) this.#gone += 1
+      this.#keptInARow = 0
       return true
     } catch (error) {
       if (stop.aborted) return false
       this.#failed += 1
+      this.#judge(error)
       onFailed(object, error instanceof Error ? error : new Error(String(error)))
       return true
     }
+  }
+
+  /** A dead webhook would keep the other objects as well. */
+  #judge(error: unknown): void {
+    const blamed = error instanceof KubeStatusError ? error.blamed : undefined
+    this.#keptInARow = blamed?.dead === true ? this.#keptInARow + 1 : 0
+    if (blamed?.dead !== true) return
+    this.#dead.add(blamed.who)
+    if (this.#keptInARow === ENOUGH) this.#stoppedBy = blamed.who
   }
 
   async #pace(): Promise<void> {
@@ -183,7 +208,6 @@ class Run {
     if (left > 0) await sleep(left, undefined, { signal: stop })
   }
 
-  /** Tries again what may pass: too much to do, somebody else wrote at the same time, no answer. */
   async #patch(object: ObjectName): Promise<KubeAnswer> {
     const request: KubeRequest = {
       method: 'PATCH',
@@ -193,18 +217,33 @@ class Run {
       accept: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
       signal: this.#options.stop,
     }
+    return await this.#send(request, ({ status }) => status === 404)
+  }
+
+  /**
+   * Tries again what may pass: too much to do, somebody else wrote at the same time, no answer.
+   *
+   * @param isFine whether an answer without success is none the less one
+   */
+  async #send(request: KubeRequest, isFine: (answer: KubeAnswer) => boolean): Promise<KubeAnswer> {
     for (let tried = 1; ; tried += 1) {
-      const last = tried === TRIES || this.#options.stop.aborted
       const answer = await this.#kube.send(request).catch((error: unknown) => {
-        if (last) throw error
+        if (this.#isLast(tried)) throw error
         return undefined
       })
-      if (answer !== undefined && isSettled(answer)) return answer
-      if (answer !== undefined && (last || !mayPass(answer))) {
+      if (answer !== undefined && (answer.status < 300 || isFine(answer))) return answer
+      if (answer !== undefined && (this.#isLast(tried, answer) || !mayPass(answer))) {
         throw refusalOf(this.#kube, request, answer)
       }
       await this.#rest(answer, FIRST_PAUSE_MS * 2 ** tried)
     }
+  }
+
+  #isLast(tried: number, answer?: KubeAnswer): boolean {
+    if (tried === TRIES || this.#options.stop.aborted) return true
+    const blamed = blamedIn(answer?.body)
+    if (blamed === undefined) return false
+    return !blamed.dead || tried >= TRIES_WITH_DEAD_WEBHOOK || this.#dead.has(blamed.who)
   }
 
   async #rest(answer: KubeAnswer | undefined, pauseMs: number): Promise<void> {
@@ -220,10 +259,6 @@ function objectPath(resource: Resource, { namespace, name }: ObjectName): string
   const at = collection.lastIndexOf('/') + 1
   const inside = namespace === '' ? '' : `namespaces/${namespace}/`
   return `${collection.slice(0, at)}${inside}${collection.slice(at)}/${name}`
-}
-
-function isSettled({ status }: KubeAnswer): boolean {
-  return status < 300 || status === 404
 }
 
 function mayPass({ status }: KubeAnswer): boolean {

@@ -19,6 +19,16 @@ const LOOK_MS = 1_000
 /** A controller that works takes it up at once. */
 const UNTOUCHED_MS = 30_000
 
+/** The controller took it up, and could not do it. */
+export class MigrationFailed extends KmsError {
+  constructor(resource: Resource) {
+    super(
+      `StorageVersionMigration of ${resourceName(resource)} failed: the log of kube-controller-manager says why; --method rewrite does without it`,
+      { code: 'unavailable' },
+    )
+  }
+}
+
 const group = v.object({ preferredVersion: v.object({ version: v.string() }) })
 const migration = v.object({
   status: v.nullish(
@@ -73,12 +83,7 @@ async function outcome(
     const is = (type: string) =>
       status.conditions.some((each) => each.type === type && each.status === 'True')
     if (is('Succeeded')) return true
-    if (is('Failed')) {
-      throw new KmsError(
-        `StorageVersionMigration of ${resourceName(resource)} failed: the log of kube-controller-manager says why; --method rewrite does without it`,
-        { code: 'unavailable' },
-      )
-    }
+    if (is('Failed')) throw new MigrationFailed(resource)
     if (status.conditions.length === 0 && performance.now() - start > UNTOUCHED_MS) return false
     await sleep(LOOK_MS, undefined, { signal: stop })
   }

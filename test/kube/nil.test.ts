@@ -30,6 +30,10 @@ function answering(bodies: Readonly<Record<string, unknown>>): KubeClient {
   }
 }
 
+function unexpected(group: string): void {
+  assert.unreachable(`${group} is away`)
+}
+
 test('rewrite of a resource without objects, whose list has "items": null, has nothing to do', async () => {
   const kube = answering({ '/api/v1/secrets': { metadata: { continue: null }, items: null } })
   const nothing = () => undefined
@@ -50,7 +54,7 @@ test('findResources reads a cluster without groups, a group without resources an
   const secrets = { name: 'secrets', verbs: ['list', 'patch'] }
   const core = { resources: [{ name: 'bindings', verbs: null }, secrets] }
   const bare = answering({ '/apis': { groups: null }, '/api/v1': core })
-  assert.equal(await findResources(bare, ['*.*']), [SECRETS])
+  assert.equal(await findResources(bare, ['*.*'], unexpected), [SECRETS])
 
   const group = { name: 'example.org', preferredVersion: { version: 'v1' } }
   const empty = answering({
@@ -58,7 +62,7 @@ test('findResources reads a cluster without groups, a group without resources an
     '/api/v1': core,
     '/apis/example.org/v1': { resources: null },
   })
-  assert.equal(await findResources(empty, ['*.*']), [SECRETS])
+  assert.equal(await findResources(empty, ['*.*'], unexpected), [SECRETS])
 })
 
 test('migrateByController waits while status or its conditions are null', async () => {

@@ -122,6 +122,91 @@ test('an object that is gone is fine; one that is refused is named without what 
   assert.equal(told, NAMES)
 })
 
+const PLANTED = 'planted-message'
+/** How API servers begin, and what follows is anybody's. */
+const BLAMED: Readonly<Record<string, readonly [status: number, message: string, says: RegExp]>> = {
+  'a webhook that denies': [
+    400,
+    `admission webhook "deny.example.org" denied the request: ${PLANTED}`,
+    /answered 400: admission webhook "deny\.example\.org" does not allow it/,
+  ],
+  'a webhook that denies as an RBAC rule would': [
+    403,
+    `admission webhook "deny.example.org" denied the request: ${PLANTED}`,
+    /answered 403: admission webhook "deny\.example\.org" does not allow it/,
+  ],
+  'a policy': [
+    422,
+    `secrets "a" is forbidden: ValidatingAdmissionPolicy 'frozen' with binding 'all' denied request: ${PLANTED}`,
+    /answered 422: ValidatingAdmissionPolicy "frozen" does not allow it/,
+  ],
+  'a mutating policy': [
+    403,
+    `secrets "a" is forbidden: policy 'labels' with binding 'all' denied request: ${PLANTED}`,
+    /answered 403: MutatingAdmissionPolicy "labels" does not allow it/,
+  ],
+  'an object that is not valid any more': [
+    422,
+    `Widget.example.org "a" is invalid: spec.size: ${PLANTED}`,
+    /answered 422: the object is stored in a form that it takes no longer/,
+  ],
+  'a name that no webhook can have': [
+    400,
+    `admission webhook "${PLANTED} \u001b[31m" denied the request`,
+    /answered 400: its log says why/,
+  ],
+}
+
+for (const [what, [status, message, says]] of Object.entries(BLAMED)) {
+  test(`rewrite says who kept an object, and nothing else of the answer: ${what}`, async () => {
+    const { kube, sent } = fakeKube(['a', 'b'], { a: [{ status, body: { message } }] })
+
+    const { outcome, failed } = await run(kube)
+
+    assert.equal(outcome, { done: 1, gone: 0, failed: 1, finished: true })
+    assert.match(failed[0] ?? '', says)
+    assert.not.match(failed[0] ?? '', /planted/)
+    assert.is(sent.filter(({ path }) => path.includes('/secrets/a')).length, 1)
+  })
+}
+
+test('rewrite gives up early for a webhook that does not answer, and names it', async () => {
+  const names = Array.from({ length: 40 }, (_, at) => `s${String(at).padStart(2, '0')}`)
+  const message = `Internal error occurred: failed calling webhook "dead.example.org": failed to call webhook: Post "https://${PLANTED}": dial tcp`
+  const dead = Array.from({ length: 9 }, () => ({ status: 500, body: { message } }))
+  const { kube, sent } = fakeKube(names, Object.fromEntries(names.map((name) => [name, dead])))
+
+  const { outcome, failed, told } = await run(kube)
+
+  assert.is(outcome.finished, false)
+  assert.is(outcome.stoppedBy, 'admission webhook "dead.example.org"')
+  assert.ok(outcome.failed >= 8 && outcome.failed < 12, `${outcome.failed} failed`)
+  assert.is(told.length, outcome.failed)
+  assert.match(
+    failed[0] ?? '',
+    /answered 500: admission webhook "dead\.example\.org" does not answer/,
+  )
+  assert.not.match(failed.join(), /planted/)
+  const patches = sent.filter(({ method }) => method === 'PATCH').length
+  assert.ok(patches <= 4 * 3 + 8, `${patches} requests`)
+})
+
+test('rewrite goes on while a webhook that does not answer is asked about some objects only', async () => {
+  const names = Array.from({ length: 24 }, (_, at) => `s${String(at).padStart(2, '0')}`)
+  const message = 'conversion webhook for example.org/v1, Kind=Widget failed: Post "https://x"'
+  const dead = Array.from({ length: 9 }, () => ({ status: 500, body: { message } }))
+  const kept = names.filter((_, at) => at % 2 === 0)
+  const { kube } = fakeKube(names, Object.fromEntries(kept.map((name) => [name, dead])))
+
+  const { outcome, failed } = await run(kube)
+
+  assert.equal(outcome, { done: 12, gone: 0, failed: 12, finished: true })
+  assert.match(
+    failed[0] ?? '',
+    /conversion webhook for "example\.org\/v1, Kind=Widget" does not answer/,
+  )
+})
+
 test('one that never succeeds ends after some tries, and the others are done', async () => {
   const { kube, sent } = fakeKube(NAMES, { b: Array.from({ length: 20 }, () => ({ status: 500 })) })
 
