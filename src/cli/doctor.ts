@@ -14,12 +14,13 @@ import { systemClock } from '../kms/clock.ts'
 import { toKmsError } from '../kms/errors.ts'
 import { findKubeAccess } from '../kube/access.ts'
 import { connectKube } from '../kube/client.ts'
-import { readEncryptionConfig } from '../kube/encryption_config.ts'
-import { readStaticPod } from '../kube/static_pod.ts'
+import { readEncryptionFile } from '../kube/encryption_config.ts'
+import { readStaticPod, type StaticPod } from '../kube/static_pod.ts'
 import { adminFindings } from './doctor/admin_checks.ts'
 import { clusterFindings, manifestFindings } from './doctor/api_server_checks.ts'
+import { type Dialed, dialedOf, factsOf } from './doctor/api_server_facts.ts'
 import { configFindings } from './doctor/config_checks.ts'
-import { encryptionFindings } from './doctor/encryption_checks.ts'
+import { encryptionFindings, kmsEntries } from './doctor/encryption_checks.ts'
 import { type Finding, found, skipped } from './doctor/finding.ts'
 import { providerFindings } from './doctor/provider_checks.ts'
 import { isWell, readable } from './doctor/report.ts'
@@ -85,8 +86,7 @@ async function examined(flags: DoctorFlags, io: Io): Promise<Finding[]> {
   return [
     ...(await configFindings(config, resolvConf)),
     ...asked,
-    ...(await encryption(config, flags)),
-    ...(await manifest(config, flags)),
+    ...(await apiServer(config, flags)),
     ...(await pluginManifest(flags)),
     ...(await selinux(config, flags, io)),
     ...(await cluster(config, keyId, flags, io)),
@@ -118,31 +118,47 @@ async function askedFindings(
   }
 }
 
-async function encryption(config: Config, { encryptionConfig }: DoctorFlags): Promise<Finding[]> {
-  if (encryptionConfig === undefined) {
-    return [skipped('encryption', 'The EncryptionConfiguration: name it with --encryption-config')]
+async function apiServer(config: Config, flags: DoctorFlags): Promise<Finding[]> {
+  const manifest = await manifestPath(flags)
+  const { encryptionConfig } = flags
+  const pod = await sightOf('manifest-unreadable', manifest, readStaticPod)
+  const file = await sightOf('encryption-unreadable', encryptionConfig, readEncryptionFile)
+  const entries = file.seen?.config === undefined ? [] : kmsEntries(file.seen.config)
+  const sockets = endpointsOf(config).map(({ socket }) => socket)
+  const paths = sockets.map(({ path }) => path)
+  const dialed = await dialedOf(entries, paths, pod.seen)
+  const served = {
+    sockets: paths,
+    requestTimeoutMs: config.requestTimeout,
+    ours: new Set(dialed.map(({ endpoint }) => endpoint)),
   }
-  const sockets = endpointsOf(config).map(({ socket }) => socket.path)
-  return await readOr('encryption-unreadable', async () =>
-    encryptionFindings(await readEncryptionConfig(encryptionConfig), {
-      sockets,
-      requestTimeoutMs: config.requestTimeout,
-    }),
-  )
+  return [
+    ...(encryptionConfig === undefined
+      ? [skipped('encryption', 'The EncryptionConfiguration: name it with --encryption-config')]
+      : file.findings),
+    ...(file.seen === undefined ? [] : encryptionFindings(file.seen, served, factsOf(pod.seen))),
+    ...(manifest === undefined
+      ? [skipped('manifest', "The API server's static pod: name it with --api-server-manifest")]
+      : pod.findings),
+    ...(await podFindings(pod.seen, sockets[0], dialed, encryptionConfig)),
+  ]
 }
 
-async function manifest(config: Config, flags: DoctorFlags): Promise<Finding[]> {
-  const { apiServerManifest, encryptionConfig } = flags
+async function manifestPath({ apiServerManifest }: DoctorFlags): Promise<string | undefined> {
   const there = await access(KUBEADM_MANIFEST).then(
     () => KUBEADM_MANIFEST,
     () => undefined,
   )
-  const path = apiServerManifest ?? there
-  if (path === undefined) {
-    return [skipped('manifest', "The API server's static pod: name it with --api-server-manifest")]
-  }
-  const [socket] = endpointsOf(config).map((each) => each.socket)
-  if (socket === undefined) return []
+  return apiServerManifest ?? there
+}
+
+async function podFindings(
+  pod: StaticPod | undefined,
+  socket: Config['socket'] | undefined,
+  dialed: readonly Dialed[],
+  encryptionFile: string | undefined,
+): Promise<Finding[]> {
+  if (pod === undefined || socket === undefined) return []
   const seen = await stat(socket.path).catch(() => undefined)
   const rights = {
     path: socket.path,
@@ -150,9 +166,9 @@ async function manifest(config: Config, flags: DoctorFlags): Promise<Finding[]> 
     owner: seen?.uid ?? socket.owner,
     group: seen?.gid ?? socket.group,
   }
-  return await readOr('manifest-unreadable', async () =>
-    manifestFindings(await readStaticPod(path), rights, encryptionConfig),
-  )
+  const paths = dialed.filter((each) => each.socket === socket.path).map(({ path }) => path)
+  const looked = { encryptionFile, dialed: paths.length === 0 ? [socket.path] : paths }
+  return await manifestFindings(pod, rights, looked)
 }
 
 async function pluginManifest({ pluginManifest: path }: DoctorFlags): Promise<Finding[]> {
@@ -216,19 +232,40 @@ async function cluster(
   })
 }
 
+interface Sight<T> {
+  readonly seen?: T
+  readonly findings: readonly Finding[]
+}
+
+/** What a file says; nothing where none is named. */
+async function sightOf<T>(
+  id: string,
+  path: string | undefined,
+  read: (path: string) => Promise<T>,
+): Promise<Sight<T>> {
+  if (path === undefined) return { findings: [] }
+  try {
+    return { seen: await read(path), findings: [] }
+  } catch (error) {
+    return { findings: [unreadable(id, error)] }
+  }
+}
+
 /** What cannot be read is a finding too. */
 async function readOr(id: string, read: () => Promise<Finding[]>): Promise<Finding[]> {
   try {
     return await read()
   } catch (error) {
-    return [
-      {
-        id,
-        level: 'error',
-        what: printable(toKmsError(error).message),
-        why: 'It was asked for, and could not be looked at.',
-        todo: 'Correct the path or the access, and run doctor again.',
-      },
-    ]
+    return [unreadable(id, error)]
+  }
+}
+
+function unreadable(id: string, error: unknown): Finding {
+  return {
+    id,
+    level: 'error',
+    what: printable(toKmsError(error).message),
+    why: 'It was asked for, and could not be looked at.',
+    todo: 'Correct the path or the access, and run doctor again.',
   }
 }

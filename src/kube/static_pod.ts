@@ -1,6 +1,7 @@
 /** The manifest of a static pod, as far as a tool must understand it. @module */
 
 import { readFile } from 'node:fs/promises'
+import { normalize } from 'node:path'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
@@ -71,12 +72,18 @@ export function onNode(
   path: string,
 ): string | undefined {
   const mounts = container.volumeMounts
-    .filter(({ mountPath }) => path === mountPath || path.startsWith(`${mountPath}/`))
-    .toSorted((a, b) => b.mountPath.length - a.mountPath.length)
+    .map(({ name, mountPath }) => ({ name, at: plain(mountPath) }))
+    .filter(({ at }) => path === at || path.startsWith(at === '/' ? at : `${at}/`))
+    .toSorted((a, b) => b.at.length - a.at.length)
   const [mount] = mounts
   const volume = spec.volumes.find(({ name }) => name === mount?.name)
   if (mount === undefined || volume?.hostPath === undefined) return undefined
-  return `${volume.hostPath.path}${path.slice(mount.mountPath.length)}`
+  return plain(`${volume.hostPath.path}/${path.slice(mount.at.length)}`)
+}
+
+/** Without a slash at its end or two in a row, as what is compared must be. */
+export function plain(path: string): string {
+  return normalize(path).replace(/(?<=.)\/$/, '')
 }
 
 /** The value of `--name=value` or `--name value`. */
@@ -85,6 +92,14 @@ export function flagOf({ command, args }: Container, name: string): string | und
   const at = all.findIndex((each) => each === `--${name}` || each.startsWith(`--${name}=`))
   if (at === -1) return undefined
   return all[at]?.includes('=') === true ? all[at].slice(name.length + 3) : all[at + 1]
+}
+
+/** Whether `--name`, which may stand alone, is on. */
+export function isOn({ command, args }: Container, name: string): boolean {
+  const last = [...command, ...args].findLast(
+    (each) => each === `--${name}` || each.startsWith(`--${name}=`),
+  )
+  return last !== undefined && /^(?:--[^=]+|.*=(?:true|t|1))$/i.test(last)
 }
 
 function refused(path: string, why: string, cause?: unknown): KmsError {

@@ -370,10 +370,10 @@ const FAULTS: Readonly<Record<string, readonly [id: string, spoil: Spoil]>> = {
   'a resource behind a wildcard': [
     'encryption-masked',
     (all) => {
-      const providers = rules(all)[0]?.['providers']
+      const kms = entry(all)
       all.encryption['resources'] = [
-        { resources: ['*.*'], providers },
-        { resources: ['secrets'], providers },
+        { resources: ['*.*'], providers: [{ kms }] },
+        { resources: ['secrets'], providers: [{ kms: { ...kms, name: 'second' } }] },
       ]
     },
   ],
@@ -523,7 +523,11 @@ test('every id stands in docs/doctor.md', async () => {
   const folders = ['cli/doctor/', 'providers/'].map(
     (name) => new URL(`../../src/${name}`, import.meta.url),
   )
-  const files = [new URL('../../src/cli/doctor.ts', import.meta.url)]
+  const kube = ['encryption_config.ts', 'encryption_resources.ts', 'encryption_rules.ts']
+  const files = [
+    new URL('../../src/cli/doctor.ts', import.meta.url),
+    ...kube.map((name) => new URL(`../../src/kube/${name}`, import.meta.url)),
+  ]
   for (const folder of folders) {
     for (const name of await readdir(folder)) files.push(new URL(name, folder))
   }
@@ -535,7 +539,7 @@ test('every id stands in docs/doctor.md', async () => {
       ids.add(id ?? '')
   }
   for (const id of RESTRICTION_IDS) ids.add(`login-${id}`)
-  assert.ok(ids.size >= 47, `${ids.size} ids`)
+  assert.ok(ids.size >= 60, `${ids.size} ids`)
   for (const id of ids) assert.ok(page.includes(`\`${id}\``), id)
 })
 

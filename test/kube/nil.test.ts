@@ -121,7 +121,8 @@ spec:
   assert.equal(pod.spec.containers[0]?.args, [])
   assert.is(pod.spec.hostNetwork, false)
   const socket = { path: '/run/trousseau/kms.sock', mode: 0o600, owner: 0, group: 0 }
-  const ids = manifestFindings(pod, socket, undefined).map(({ id }) => id)
+  const looked = { encryptionFile: undefined, dialed: [socket.path] }
+  const ids = (await manifestFindings(pod, socket, looked)).map(({ id }) => id)
   assert.equal(ids, ['manifest-no-flag', 'manifest-socket-not-mounted'])
 
   await writeFile(path, 'kind: Pod\nspec: { containers: , volumes: }\n')

@@ -1,13 +1,14 @@
 /** The API server: its static pod, its version, and the key id that it uses. @module */
 
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { keyIdHash } from '../../kms/key_id_hash.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { latestKeyIdHashes } from '../../kube/key_ids.ts'
-import { type Container, flagOf, onNode, type StaticPod } from '../../kube/static_pod.ts'
+import { type Container, flagOf, onNode, plain, type StaticPod } from '../../kube/static_pod.ts'
 import { succeeded } from '../../kube/status.ts'
 import { printable } from '../output.ts'
+import { apiServerOf, realFile } from './api_server_facts.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
 const FLAG = 'encryption-provider-config'
@@ -23,18 +24,27 @@ export interface SocketRights {
   readonly group: number | undefined
 }
 
-export function manifestFindings(
+export interface Looked {
+  /** The EncryptionConfiguration that was looked at. */
+  readonly encryptionFile: string | undefined
+  /** What the API server connects to for the socket. */
+  readonly dialed: readonly string[]
+}
+
+export async function manifestFindings(
   pod: StaticPod,
   socket: SocketRights,
-  encryptionFile: string | undefined,
-): Finding[] {
-  const container = pod.spec.containers.find(({ name }) => name === 'kube-apiserver')
+  { encryptionFile, dialed }: Looked,
+): Promise<Finding[]> {
+  const container = apiServerOf(pod)
   if (container === undefined) {
     return [skipped('manifest', 'The manifest has no container kube-apiserver')]
   }
   const findings = [
-    ...configMounted(pod, container, encryptionFile),
-    ...socketMounted(pod, container, socket.path),
+    ...(await configMounted(pod, container, encryptionFile)),
+    ...(
+      await Promise.all(dialed.map((path) => socketMounted(pod, container, path, socket.path)))
+    ).flat(),
     ...userFindings(pod, container, socket),
     ...probeFindings(container),
   ]
@@ -48,7 +58,11 @@ export function manifestFindings(
       ]
 }
 
-function configMounted(pod: StaticPod, container: Container, file: string | undefined): Finding[] {
+async function configMounted(
+  pod: StaticPod,
+  container: Container,
+  file: string | undefined,
+): Promise<Finding[]> {
   const flag = flagOf(container, FLAG)
   if (flag === undefined) {
     return [
@@ -61,7 +75,7 @@ function configMounted(pod: StaticPod, container: Container, file: string | unde
       },
     ]
   }
-  const path = onNode(pod, container, flag)
+  const path = onNode(pod, container, plain(flag))
   if (path === undefined) {
     return [
       {
@@ -73,7 +87,7 @@ function configMounted(pod: StaticPod, container: Container, file: string | unde
       },
     ]
   }
-  return found(file !== undefined && path !== file, {
+  return found(file !== undefined && (await realFile(path)) !== (await realFile(resolve(file))), {
     id: 'manifest-other-config',
     level: 'warning',
     what: `The API server reads ${printable(path)}, and ${file ?? ''} was looked at`,
@@ -82,22 +96,41 @@ function configMounted(pod: StaticPod, container: Container, file: string | unde
   })
 }
 
-function socketMounted(pod: StaticPod, container: Container, path: string): Finding[] {
-  const file = container.volumeMounts.some(({ mountPath }) => mountPath === path)
+/** @param path what the API server connects to, for the plugin's `socket` */
+async function socketMounted(
+  pod: StaticPod,
+  container: Container,
+  path: string,
+  socket: string,
+): Promise<Finding[]> {
+  const file = container.volumeMounts.some(({ mountPath }) => plain(mountPath) === path)
+  const leads = async (tried: string) => {
+    const there = onNode(pod, container, tried)
+    return there !== undefined && (await realFile(there)) === (await realFile(socket))
+  }
+  const mounted = await leads(path)
+  const linked = !mounted && (await leads(await realFile(path)))
   return [
-    ...found(onNode(pod, container, path) !== path, {
+    ...found(!mounted && !linked, {
       id: 'manifest-socket-not-mounted',
       level: 'error',
-      what: `The API server does not see ${path}`,
+      what: `The API server does not see ${printable(path)}`,
       why: 'It cannot ask the plugin.',
-      todo: `Mount ${dirname(path)} as a hostPath at the same path.`,
+      todo: `Mount ${printable(dirname(path))} as a hostPath at the same path.`,
+    }),
+    ...found(linked, {
+      id: 'manifest-socket-link',
+      level: 'warning',
+      what: `${printable(path)} is not mounted into the API server, only what it is a link to on this node`,
+      why: "It works while the API server's image has the same link.",
+      todo: `Name ${printable(socket)} in the endpoint, which is mounted.`,
     }),
     ...found(file, {
       id: 'manifest-socket-file',
       level: 'error',
-      what: `The API server mounts the socket file ${path} itself`,
+      what: `The API server mounts the socket file ${printable(path)} itself`,
       why: 'When the plugin restarts it makes a new one, and the API server keeps looking at the old.',
-      todo: `Mount the folder ${dirname(path)} instead.`,
+      todo: `Mount the folder ${printable(dirname(path))} instead.`,
     }),
   ]
 }

@@ -1,97 +1,71 @@
 /** The EncryptionConfiguration against the plugin's config and against what kube-apiserver makes of it. @module */
 
-import type { EncryptionConfig, KmsEntry } from '../../kube/encryption_config.ts'
+import type { EncryptionConfig, EncryptionFile, KmsEntry } from '../../kube/encryption_config.ts'
+import { namedBy } from '../../kube/encryption_resources.ts'
+import { goDuration } from '../../kube/go_values.ts'
 import { printable } from '../output.ts'
+import { type ApiServerFacts, startFindings } from './encryption_start.ts'
 import { type Finding, found, ok } from './finding.ts'
 
-const DEFAULT_TIMEOUT_MS = 3_000
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
+const DEFAULT_TIMEOUT = '3s'
 
 export interface Served {
   readonly sockets: readonly string[]
   readonly requestTimeoutMs: number
+  /** The endpoints of the file that lead to one of the sockets. */
+  readonly ours: ReadonlySet<string>
 }
 
-export function encryptionFindings(config: EncryptionConfig, served: Served): Finding[] {
-  const entries = config.resources.flatMap(({ providers }) =>
-    providers.flatMap(({ kms }) => kms ?? []),
-  )
-  const ours = entries.filter(({ endpoint }) => isOurs(endpoint, served))
+export function encryptionFindings(
+  { config, problems, moreDocuments }: EncryptionFile,
+  served: Served,
+  facts: ApiServerFacts,
+): Finding[] {
   const findings = [
-    ...found(ours.length === 0, {
-      id: 'encryption-endpoint',
-      level: 'error',
-      what: 'No kms entry of the EncryptionConfiguration names a socket of this plugin',
-      why: 'The API server asks somebody else, or nobody.',
-      todo: `Wanted endpoint: unix://${served.sockets[0] ?? ''}`,
+    ...startFindings(problems, facts),
+    ...found(moreDocuments, {
+      id: 'encryption-more-documents',
+      level: 'warning',
+      what: 'The EncryptionConfiguration is followed by another YAML document',
+      why: 'The API server reads the first one alone.',
+      todo: 'Put everything into one document.',
     }),
-    ...entries.flatMap((entry) => entryFindings(entry, served)),
-    ...ruleFindings(config, served),
-    ...namesFindings(entries),
+    ...(config === undefined ? [] : useFindings(config, served)),
   ]
   return findings.length > 0
     ? findings
     : [ok('encryption', 'The EncryptionConfiguration is as it should be')]
 }
 
-/** Only the path counts for kube-apiserver. */
-function isOurs(endpoint: string, { sockets }: Served): boolean {
-  return endpoint.startsWith('unix:///') && sockets.includes(endpoint.slice('unix://'.length))
+export function kmsEntries({ resources }: EncryptionConfig): KmsEntry[] {
+  return resources.flatMap(({ providers }) => providers.flatMap(({ kms }) => kms ?? []))
 }
 
-function entryFindings(entry: KmsEntry, served: Served): Finding[] {
-  const where = `kms entry "${printable(entry.name)}"`
-  const v2 = entry.apiVersion === 'v2'
-  const timeout = millisecondsOf(entry.timeout)
+function useFindings(config: EncryptionConfig, served: Served): Finding[] {
+  const entries = kmsEntries(config)
   return [
-    ...found(entry.apiVersion === undefined, {
-      id: 'encryption-version-missing',
+    ...found(!entries.some(({ endpoint }) => served.ours.has(endpoint)), {
+      id: 'encryption-endpoint',
       level: 'error',
-      what: `The ${where} has no apiVersion, which means v1`,
-      why: 'API servers since 1.29 refuse v1 unless the feature gate KMSv1 is on.',
-      todo: 'Write apiVersion: v2.',
+      what: 'No kms entry of the EncryptionConfiguration names a socket of this plugin',
+      why: 'The API server asks somebody else, or nobody. It takes the path alone: after unix:// come three slashes.',
+      todo: `Wanted endpoint: unix://${served.sockets[0] ?? ''}`,
     }),
-    ...found(entry.apiVersion === 'v1', {
-      id: 'encryption-v1',
-      level: 'warning',
-      what: `The ${where} is of KMS v1`,
-      why: 'It needs the feature gate KMSv1, asks the key service at every write, and is deprecated.',
-      todo: 'Move to v2: docs/runbooks/migrate-from-v1.md.',
-    }),
-    ...found(v2 && entry.cachesize !== undefined, {
-      id: 'encryption-cachesize',
-      level: 'error',
-      what: `The ${where} has cachesize, which v2 does not know`,
-      why: 'The API server does not start.',
-      todo: 'Take cachesize out.',
-    }),
-    ...found(v2 && entry.name.includes(':'), {
-      id: 'encryption-name',
-      level: 'error',
-      what: `The ${where} has a colon in its name`,
-      why: 'The API server does not start with it under v2.',
-      todo: 'Choose a name without it; the name of an entry that was used can never be changed.',
-    }),
-    ...found(!entry.endpoint.startsWith('unix:///'), {
-      id: 'encryption-endpoint-form',
-      level: 'error',
-      what: `The ${where} has an endpoint that is not unix:///path`,
-      why: 'The API server does not find the socket.',
-      todo: 'Write unix:// and the absolute path: three slashes.',
-    }),
-    ...found(isOurs(entry.endpoint, served) && timeout <= served.requestTimeoutMs, {
-      id: 'encryption-timeout',
-      level: 'warning',
-      what: `The ${where} has a timeout of ${timeout} ms, and the plugin answers within ${served.requestTimeoutMs} ms`,
-      why: 'The API server gives up before the plugin says what is wrong.',
-      todo: 'Set timeout: 3s, or a shorter requestTimeout.',
-    }),
+    ...entries.flatMap((entry) => timeoutFindings(entry, served)),
+    ...ruleFindings(config, served),
+    ...socketFindings(entries),
   ]
 }
 
-function millisecondsOf(text: string | undefined): number {
-  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text ?? '') ?? []
-  return number === undefined ? DEFAULT_TIMEOUT_MS : Number(number) * (UNITS[unit] ?? 1)
+function timeoutFindings({ name, endpoint, timeout }: KmsEntry, served: Served): Finding[] {
+  const ms = goDuration(timeout ?? DEFAULT_TIMEOUT) ?? 0
+  return found(served.ours.has(endpoint) && ms > 0 && ms <= served.requestTimeoutMs, {
+    id: 'encryption-timeout',
+    level: 'warning',
+    what: `The kms entry "${printable(name)}" has a timeout of ${ms} ms, and the plugin answers within ${served.requestTimeoutMs} ms`,
+    why: 'The API server gives up before the plugin says what is wrong.',
+    todo: 'Set timeout: 3s, or a shorter requestTimeout.',
+  })
 }
 
 function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
@@ -117,7 +91,7 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
     ...found(
       writer !== undefined &&
         writer.identity === undefined &&
-        !(writer.kms !== undefined && isOurs(writer.kms.endpoint, served)),
+        !served.ours.has(writer.kms?.endpoint ?? ''),
       {
         id: 'encryption-other-first',
         level: 'warning',
@@ -138,7 +112,7 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
         todo: 'Take it out when "trousseau scan" finds no plaintext.',
       },
     ),
-    ...maskedFindings(rules.map(({ resources }) => resources)),
+    ...againFindings(rules.map(({ resources }) => resources)),
     ...found(listed.some((name) => name === '*.*' || name === '*.') && rules.length > 1, {
       id: 'encryption-wildcard',
       level: 'notice',
@@ -150,53 +124,35 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
 }
 
 function coversSecrets(name: string): boolean {
-  return name === 'secrets' || name === '*.' || name === '*.*'
+  const { resource, group } = namedBy(name)
+  return name === '*.*' || (group === '' && (resource === 'secrets' || name === '*.'))
 }
 
-/** Resources of a rule that an earlier one decides about. */
-function maskedFindings(rules: readonly (readonly string[])[]): Finding[] {
-  const seen: string[] = []
-  const masked: string[] = []
+/** Resources that two rules name. */
+function againFindings(rules: readonly (readonly string[])[]): Finding[] {
+  const seen = new Set<string>()
+  const again = new Set<string>()
   for (const names of rules) {
-    masked.push(...names.filter((name) => seen.some((earlier) => decides(earlier, name))))
-    seen.push(...names)
+    for (const name of names) if (seen.has(name) && !name.startsWith('*')) again.add(name)
+    for (const name of names) seen.add(name)
   }
-  return masked.map((name) => ({
-    id: 'encryption-masked',
-    level: 'error',
-    what: `${printable(name)} is listed after a rule that names it already`,
-    why: 'The later rule never has an effect, or the API server does not start.',
-    todo: 'Put the rule with the single name first, and wildcards last.',
+  return [...again].map((name) => ({
+    id: 'encryption-resource-again',
+    level: 'notice',
+    what: `${printable(name)} stands in two rules`,
+    why: 'The providers of both read it, and the first of the first rule writes it.',
+    todo: 'Write its providers into one rule, so that the order can be seen.',
   }))
 }
 
-function decides(earlier: string, name: string): boolean {
-  const group = name.includes('.') ? name.slice(name.indexOf('.') + 1) : ''
-  return earlier === name || earlier === '*.*' || earlier === `*.${group}`
-}
-
-function namesFindings(entries: readonly KmsEntry[]): Finding[] {
-  const names = new Map<string, Set<string>>()
-  for (const { name, endpoint } of entries)
-    names.set(name, (names.get(name) ?? new Set()).add(endpoint))
-  const twice = [...names].filter(([, endpoints]) => endpoints.size > 1)
+function socketFindings(entries: readonly KmsEntry[]): Finding[] {
+  const names = new Set(entries.map(({ name }) => name))
   const sockets = new Set(entries.map(({ endpoint }) => endpoint))
-  return [
-    ...twice.map(
-      ([name]): Finding => ({
-        id: 'encryption-name-twice',
-        level: 'error',
-        what: `The name "${printable(name)}" stands for two sockets`,
-        why: 'The name is stored with every object: the API server refuses, or asks the wrong one.',
-        todo: 'Give each socket a name of its own.',
-      }),
-    ),
-    ...found(sockets.size < names.size, {
-      id: 'encryption-socket-twice',
-      level: 'notice',
-      what: 'Two names stand for one socket',
-      why: 'Each costs a seed and a Status call of its own. It is right while one name takes over from another.',
-      todo: 'Take the old entry out when "trousseau scan" finds nothing under its name.',
-    }),
-  ]
+  return found(sockets.size < names.size, {
+    id: 'encryption-socket-twice',
+    level: 'notice',
+    what: 'Two names stand for one socket',
+    why: 'Each costs a seed and a Status call of its own. It is right while one name takes over from another.',
+    todo: 'Take the old entry out when "trousseau scan" finds nothing under its name.',
+  })
 }

@@ -1,0 +1,7 @@
+/** EncryptionConfigurations with which kube-apiserver starts, and those with which it exits. @module */
+
+import type { Sample } from './build.ts'
+import { DECODING } from './decoding.ts'
+import { KMS, PROVIDERS, RESOURCES } from './rules.ts'
+
+export const CORPUS: readonly Sample[] = [...DECODING, ...KMS, ...RESOURCES, ...PROVIDERS]
