@@ -44,7 +44,8 @@ export function failedOutcome(resource: string, error: unknown): Outcome {
     error instanceof MigrationFailed ||
     (error instanceof KubeStatusError && error.status !== UNAUTHORIZED)
   if (!ofOne) throw error
-  return { resource, how: 'rewrite', ...NOTHING, finished: false, why: error.message }
+  const how = error instanceof MigrationFailed ? 'controller' : 'rewrite'
+  return { resource, how, ...NOTHING, finished: false, why: error.message }
 }
 
 export function readableReport({ outcomes, proof, begun, dryRun }: Report): string {

@@ -83,9 +83,10 @@ export function encryptedResources({ resources }: EncryptionConfig): string[] {
  */
 export async function readEncryptionConfig(path: string): Promise<EncryptionConfig> {
   const { config, problems } = await readEncryptionFile(path)
-  if (config !== undefined && config.resources.length > 0) return config
-  const [first] = problems
-  throw refused(path, `is not an EncryptionConfiguration, at ${first?.at}: ${first?.what}`)
+  const isOther = problems.some(({ id }) => id === 'encryption-kind')
+  if (config !== undefined && config.resources.length > 0 && !isOther) return config
+  const why = problems.map(({ at, what }) => `at ${at} ${what}`).join('; ')
+  throw refused(path, `is not an EncryptionConfiguration: ${why}`)
 }
 
 /** @throws KmsError `request_invalid` where there is no such file */

@@ -166,7 +166,6 @@ function kmsProblems(entry: KmsEntry, at: string, names: Set<string>): ConfigPro
   ]
 }
 
-/** Only the first provider of an item is looked at further. */
 function keyProblems(
   entry: ProviderEntry,
   kind: (typeof KEY_KINDS)[number],

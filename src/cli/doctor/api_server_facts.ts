@@ -33,7 +33,7 @@ export function factsOf(pod: StaticPod | undefined): ApiServerFacts {
   const [, minor] = /:v?1\.(\d+)\./.exec(container.image) ?? []
   return {
     minor: minor === undefined ? undefined : Number(minor),
-    kmsV1: /(?:^|,)KMSv1=true(?:,|$)/.test(flagOf(container, 'feature-gates') ?? ''),
+    kmsV1: /(?:^|,)KMSv1=(?:true|t|1)(?:,|$)/i.test(flagOf(container, 'feature-gates') ?? ''),
     reload: isOn(container, 'encryption-provider-config-automatic-reload'),
   }
 }
