@@ -37,6 +37,11 @@ export function unlessThere(look: readonly string[], make: readonly string[]): s
   return `${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${commandLine(make)}`
 }
 
+/** Runs the second command where the first finds something. */
+export function whereThere(look: readonly string[], make: string): string {
+  return `! ${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${make}`
+}
+
 /** What a command prints becomes a file of the operator's alone, once; a failed command leaves none. */
 export function intoFile(command: string, file: string): string {
   const [name, draft] = [word(file), word(`${file}.new`)]

@@ -8,7 +8,7 @@ import { authSteps } from './vault_setup_auth.ts'
 import type { Setup } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
 import { policyText, samePolicy } from './vault_setup_policy.ts'
-import { commandLine, word, writeCommand } from './vault_setup_shell.ts'
+import { commandLine, whereThere, word, writeCommand } from './vault_setup_shell.ts'
 import type { SetupStep } from './vault_setup_step.ts'
 import {
   batchAnswer,
@@ -101,22 +101,23 @@ function risksOf(key: v.InferOutput<typeof existingKey>): string[] {
   return risks
 }
 
+/** Vault has the setting from 1.13 on; whether a server has it is known once the engine is mounted. */
 function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
   const path = `${mount}/config/keys`
   return {
     what: path,
     why: [
       'Nobody makes a key by encrypting under a misspelt name. This holds for all keys of the mount.',
+      'Left out where it cannot be read: Vault before 1.13 has no such setting.',
     ],
-    commands: [writeCommand(cli, path, NO_UPSERT)],
+    commands: [whereThere([cli, 'read', path], writeCommand(cli, path, NO_UPSERT))],
     async look(admin) {
-      const detail = 'disable_upsert=true, for all keys of this mount'
       const found = await admin.read(path, keysConfig)
       if (found?.disable_upsert === true) return { state: 'ok', detail: 'disable_upsert=true' }
       if (found === undefined && (await admin.read('sys/mounts', mounts))?.[`${mount}/`]) {
         return { state: 'ok', detail: NO_SUCH_SETTING }
       }
-      return { state: 'change', detail }
+      return { state: 'change', detail: 'disable_upsert=true, for all keys of this mount' }
     },
     async apply(admin) {
       try {

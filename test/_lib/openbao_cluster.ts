@@ -1,5 +1,5 @@
 /**
- * Real OpenBao nodes in one raft cluster on loopback, whose election, loss and
+ * Real OpenBao nodes, or Vault's in their place, in one raft cluster on loopback, whose election, loss and
  * return can be watched and brought about.
  *
  * @module
@@ -11,10 +11,10 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout } from 'node:timers'
 import * as v from 'valibot'
+import { KEY_SERVER, SERVER_CONFIG } from './key_server.ts'
 import {
   freePort,
   initReply,
-  install,
   type OpenBao,
   Server,
   setupTransit,
@@ -71,7 +71,6 @@ export async function startOpenBaoCluster({
   nodes: count = 3,
   standbyReads = true,
 }: ClusterOptions = {}): Promise<OpenBaoCluster> {
-  await install()
   const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
   const servers = await prepare(folder, count, standbyReads)
   const node = (index: number) => {
@@ -177,8 +176,9 @@ async function prepare(folder: string, count: number, standbyReads: boolean): Pr
       listener: { tcp },
       api_addr: `http://127.0.0.1:${port}`,
       cluster_addr: `https://${clusterAddress}`,
-      disable_standby_reads: !standbyReads,
+      ...(KEY_SERVER.vault === undefined ? { disable_standby_reads: !standbyReads } : {}),
       log_level: 'warn',
+      ...SERVER_CONFIG,
     }
     await writeFile(join(home, 'config.json'), JSON.stringify(config))
     servers.push(new Server(home, port, false))

@@ -14,8 +14,9 @@ import { systemClock } from '../../src/kms/clock.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from './events.ts'
+import { KEY_SERVER, keyServerBinary } from './key_server.ts'
 import { memoryIo } from './memory_io.ts'
-import { BAO_BINARY, type OpenBao, startOpenBao } from './openbao.ts'
+import { type OpenBao, startOpenBao } from './openbao.ts'
 import { type TempFolder, tempFolder } from './temp_folder.ts'
 
 const LIMIT_MS = 5_000
@@ -102,12 +103,13 @@ function wholeConfig(provider: object): object {
 
 /** Runs a script with the real client in its path, in `cwd`, under the root token. */
 export async function runScript(script: string, cwd: string, bao: OpenBao): Promise<Ran> {
+  const { prefix } = KEY_SERVER
   const env = {
-    PATH: `${dirname(BAO_BINARY)}:${process.env['PATH']}`,
+    PATH: `${dirname(await keyServerBinary())}:${process.env['PATH']}`,
     HOME: cwd,
-    BAO_ADDR: bao.address,
-    BAO_TOKEN: bao.rootToken,
-    ...(bao.address.startsWith('https') ? { BAO_CACERT: bao.caFile } : {}),
+    [`${prefix}_ADDR`]: bao.address,
+    [`${prefix}_TOKEN`]: bao.rootToken,
+    ...(bao.address.startsWith('https') ? { [`${prefix}_CACERT`]: bao.caFile } : {}),
   }
   // From standard input, as the docs say: no command may take the rest of the script for its own input.
   const shell = spawn('sh', [], { cwd, env })

@@ -13,8 +13,9 @@ import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { keyServerBinary } from '../_lib/key_server.ts'
 import { LOGIN_SCENES } from '../_lib/login_setup.ts'
-import { BAO_BINARY, type OpenBao, startOpenBao } from '../_lib/openbao.ts'
+import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -404,7 +405,7 @@ listener "unix" {
 }
 `,
   )
-  const child = spawn(BAO_BINARY, ['agent', `-config=${config}`], { stdio: 'ignore' })
+  const child = spawn(await keyServerBinary(), ['agent', `-config=${config}`], { stdio: 'ignore' })
   const closed = once(child, 'close')
   await until('the agent listens', () =>
     access(socket).then(

@@ -12,7 +12,8 @@ import { once } from 'node:events'
 import { access, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
-import { BAO_BINARY, type OpenBao, startOpenBao } from '../_lib/openbao.ts'
+import { keyServerBinary } from '../_lib/key_server.ts'
+import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -158,9 +159,13 @@ async function startAgent(
     listener: [{ unix: { address: socket, tls_disable: true, require_request_header: true } }],
   }
   await writeFile(folder.at('agent.json'), JSON.stringify(config))
-  const child: ChildProcess = spawn(BAO_BINARY, ['agent', `-config=${folder.at('agent.json')}`], {
-    stdio: 'ignore',
-  })
+  const child: ChildProcess = spawn(
+    await keyServerBinary(),
+    ['agent', `-config=${folder.at('agent.json')}`],
+    {
+      stdio: 'ignore',
+    },
+  )
   await until('the agent listens', () =>
     access(socket).then(
       () => true,

@@ -3,11 +3,12 @@ import { systemClock } from '../../src/kms/clock.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { KEY_SERVER } from '../_lib/key_server.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { providerContract } from '../contract/provider.ts'
 
-providerContract('vault on OpenBao', async () => {
+providerContract(`vault on ${KEY_SERVER.title}`, async () => {
   const folder = await tempFolder()
   const bao = await startOpenBao()
   const transit = await bao.setupTransit({ folder: folder.path })

@@ -22,7 +22,9 @@ import {
 } from '../../src/providers/vault_setup_step.ts'
 import { setupSteps } from '../../src/providers/vault_setup_steps.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { REVIEWER_TOKEN } from '../_lib/fake_kube_api.ts'
 import { SPIFFE_ID, startFakeSpiffe } from '../_lib/fake_spiffe.ts'
+import { KEY_SERVER } from '../_lib/key_server.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -43,7 +45,7 @@ async function server(authIn: (at: (name: string) => string) => SetupAuth) {
   const { address, caFile, rootToken: token } = bao
   const tls = { caFile }
   const input = { name: 'prod', address, mount: 'transit', key: 'k8s-etcd', tls, auth }
-  const setup = decideNames(input, { cli: 'bao', replacePolicy: false })
+  const setup = decideNames(input, { cli: KEY_SERVER.cli, replacePolicy: false })
   const steps = setupSteps(setup)
   const admin = createVaultAdmin({
     name: 'v',
@@ -258,7 +260,7 @@ test('kubernetes: where to check tokens, and whose are let in, are by hand', asy
   const { code, err } = await one.fillIn({
     'https://': 'https://127.0.0.1:1',
     'ca.crt': one.bao.caFile,
-    'system:auth-delegator': 'reviewer',
+    'system:auth-delegator': REVIEWER_TOKEN,
     audience: 'kms',
     namespace: 'kube-system',
     'service account': 'kms',

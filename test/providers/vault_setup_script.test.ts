@@ -107,6 +107,7 @@ test('the script for approle does everything in the order of an operator', async
       'vault read sys/mounts/transit',
       'vault secrets enable -path=transit transit',
       'vault write transit/keys/k8s-etcd type=aes256-gcm96',
+      'vault read transit/config/keys',
       'vault write transit/config/keys disable_upsert=true',
       'vault policy write trousseau-k8s-etcd -',
       'vault read sys/auth/approle',
@@ -122,7 +123,7 @@ test('the script for approle does everything in the order of an operator', async
     'exportable=false',
     'allow_plaintext_backup=false',
   ])
-  assert.equal(calls[7]?.slice(3), [
+  assert.equal(calls[8]?.slice(3), [
     'token_policies=trousseau-k8s-etcd',
     'token_no_default_policy=true',
     'token_ttl=1h',

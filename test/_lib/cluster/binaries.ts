@@ -5,18 +5,12 @@
  * @module
  */
 
-import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { goPrograms } from '../go_programs.ts'
 
 const MODULES = fileURLToPath(new URL('../../cluster/go/', import.meta.url))
-const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'trousseau')
-const run = promisify(execFile)
 
 /** Minor versions of Kubernetes and the release that stands for each. */
 const RELEASES = { '1.31': '1.31.14', '1.34': '1.34.4', '1.37': '1.37.2' } as const
@@ -77,45 +71,10 @@ export async function helmBinary(): Promise<string> {
   return join(await built('helm', ['helm.sh/helm/v4/cmd/helm'], []), 'helm')
 }
 
-/** Resolves to the folder of the programs, under a name that the module's files and the flags decide. */
-async function built(
+function built(
   module: string,
   packages: readonly string[],
   linkerFlags: readonly string[],
 ): Promise<string> {
-  const sources = join(MODULES, module)
-  const digest = createHash('sha256').update([...packages, ...linkerFlags].join('\n'))
-  for (const file of (await readdir(sources)).sort()) {
-    digest.update(await readFile(join(sources, file)))
-  }
-  const folder = join(CACHE, `${module}-${digest.digest('hex').slice(0, 16)}`)
-  if (await exists(folder)) return folder
-  await mkdir(CACHE, { recursive: true })
-  const draft = await mkdtemp(join(CACHE, `${module}.new-`))
-  try {
-    const flags = ['-trimpath', '-ldflags', ['-s', '-w', ...linkerFlags].join(' ')]
-    await run('go', ['build', ...flags, '-o', `${draft}/`, ...packages], {
-      cwd: sources,
-      env: {
-        ...process.env,
-        GOFLAGS: '-mod=readonly -buildvcs=false',
-        GOTOOLCHAIN: 'local',
-        CGO_ENABLED: '0',
-      },
-      maxBuffer: 64 * 1024 * 1024,
-    })
-    await rename(draft, folder).catch(async (error: unknown) => {
-      if (!(await exists(folder))) throw error
-    })
-  } finally {
-    await rm(draft, { recursive: true, force: true })
-  }
-  return folder
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
+  return goPrograms({ name: module, sources: join(MODULES, module), packages, linkerFlags })
 }

@@ -17,7 +17,8 @@ import * as v from 'valibot'
 import { stringify } from 'yaml'
 import { etcdBinaries, kubernetesBinaries } from '../cluster/binaries.ts'
 import { KubeApi } from '../cluster/kube_api.ts'
-import { BAO_BINARY, freePort, install, type OpenBao, startOpenBao } from '../openbao.ts'
+import { keyServerBinary } from '../key_server.ts'
+import { freePort, type OpenBao, startOpenBao } from '../openbao.ts'
 import { bundleCommand, NODE } from '../plugin_process.ts'
 import { tempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
@@ -85,7 +86,6 @@ async function started(
   options: ControlPlaneOptions,
   stack: AsyncDisposableStack,
 ): Promise<ControlPlane> {
-  await install()
   const [etcdTools, kubernetes] = [await etcdBinaries(), await kubernetesBinaries()]
   const folder = stack.use(await tempFolder())
   const home = folder.at('home')
@@ -97,7 +97,7 @@ async function started(
       kubectl: kubernetes.kubectl,
       etcdctl: etcdTools.etcdctl,
       etcdutl: etcdTools.etcdutl,
-      bao: BAO_BINARY,
+      bao: await keyServerBinary(),
       'old-plugin': await program(folder.at('old-plugin'), [NODE, OLD_PLUGIN]),
     }),
   )
