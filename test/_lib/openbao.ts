@@ -107,8 +107,7 @@ export async function startOpenBao({
   const auditFile = typeof audit === 'string' ? audit : join(folder, 'audit.log')
   if (tls) await makeCertificate(folder, 'server', await makeAuthority(folder, 'ca'))
   await mkdir(join(folder, 'data'))
-  const auditDevice =
-    audit !== false ? { type: 'file', options: { file_path: auditFile } } : undefined
+  const auditDevice = audit === false ? undefined : auditInto(auditFile)
   await writeFile(
     join(folder, 'config.json'),
     JSON.stringify({
@@ -353,6 +352,12 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
     log_level: 'warn',
     ...SERVER_CONFIG,
   }
+}
+
+/** Vault's numbers are hashed too, unless it is told to hash nothing. */
+function auditInto(file: string): object {
+  const raw = KEY_SERVER.vault === undefined ? {} : { log_raw: 'true' }
+  return { type: 'file', options: { file_path: file, ...raw } }
 }
 
 /** OpenBao takes audit devices from its config file alone, Vault over its API alone. */

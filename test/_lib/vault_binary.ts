@@ -14,7 +14,7 @@ const MODULES = fileURLToPath(new URL('../vault/go/', import.meta.url))
 const LINKER_FLAGS = ['-checklinkname=0']
 
 /** Oldest first; each has a folder in `test/vault/go/`. */
-export const VAULT_VERSIONS = ['1.12.0', '1.13.0', '1.21.4'] as const
+export const VAULT_VERSIONS = ['1.12.0', '1.13.0', '1.21.0'] as const
 export type VaultVersion = (typeof VAULT_VERSIONS)[number]
 
 export async function vaultBinary(version: VaultVersion): Promise<string> {

@@ -1,18 +1,13 @@
 /**
  * Settings in Vault's key-value store, with the bundle and the real OpenBao: read at
- * the start, followed when they change, and never able to swap the key. And no login
- * at all: the real OpenBao agent in between adds its own token.
+ * the start, followed when they change, and never able to swap the key.
  *
  * @module
  */
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { access, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
-import { keyServerBinary } from '../_lib/key_server.ts'
 import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
@@ -132,94 +127,6 @@ test('settings that come late are no reason to exit, and what is missing is name
 
   await healthy(plugin)
   await roundTrip(plugin)
-})
-
-async function startAgent(
-  folder: TempFolder,
-  bao: OpenBao,
-  roleIdFile: string,
-  secretIdFile: string,
-) {
-  const socket = folder.at('agent.sock')
-  const config = {
-    vault: { address: bao.address },
-    auto_auth: {
-      method: [
-        {
-          type: 'approle',
-          config: {
-            role_id_file_path: roleIdFile,
-            secret_id_file_path: secretIdFile,
-            remove_secret_id_file_after_reading: false,
-          },
-        },
-      ],
-    },
-    api_proxy: { use_auto_auth_token: true },
-    listener: [{ unix: { address: socket, tls_disable: true, require_request_header: true } }],
-  }
-  await writeFile(folder.at('agent.json'), JSON.stringify(config))
-  const child: ChildProcess = spawn(
-    await keyServerBinary(),
-    ['agent', `-config=${folder.at('agent.json')}`],
-    {
-      stdio: 'ignore',
-    },
-  )
-  await until('the agent listens', () =>
-    access(socket).then(
-      () => true,
-      () => false,
-    ),
-  )
-  return {
-    socket,
-    async [Symbol.asyncDispose]() {
-      const closed = once(child, 'close')
-      child.kill('SIGKILL')
-      await closed
-    },
-  }
-}
-
-test('agent: the plugin has no token, asks over the socket of the real agent, and goes on after a revocation', async () => {
-  await using folder = await tempFolder()
-  await using bao = await startOpenBao()
-  // The agent notices a revocation when it renews.
-  const life = { tokenTtl: '3s', tokenMaxTtl: '8s' }
-  const transit = await bao.setupTransit({ folder: folder.path, ...life })
-  await using agent = await startAgent(folder, bao, transit.roleIdFile, transit.secretIdFile)
-  const { mount, key } = transit
-  await using plugin = await startPluginProcess({
-    folder: folder.path,
-    config: {
-      health: { interval: '1s', staleAfter: '10s' },
-      providers: [
-        {
-          name: 'bao',
-          type: 'vault',
-          address: `unix://${agent.socket}`,
-          mount,
-          key,
-          auth: { method: 'agent' },
-        },
-      ],
-    },
-  })
-  await healthy(plugin)
-  await roundTrip(plugin)
-
-  await transit.revokeTokens()
-
-  await until(
-    'the agent has logged in again',
-    () =>
-      roundTrip(plugin).then(
-        () => true,
-        () => false,
-      ),
-    { limitMs: 30_000 },
-  )
 })
 
 test.run()

@@ -1,0 +1,104 @@
+/**
+ * Runs the tests of the vault provider against HashiCorp's Vault in OpenBao's place,
+ * one version after the other: `--version 1.21.0` only that one, and parts of paths
+ * only those files. Each version is built first, once, which takes some minutes.
+ * Without Go there is nothing to run: that is a failure where CI=true.
+ *
+ * @module
+ */
+
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './_lib/vault_binary.ts'
+
+/** What stands on a key service, in parts of paths. Others stand on the fake, or ask OpenBao for what Vault Community has not. */
+const FILES = [
+  'auth/vault_login',
+  'cli/doctor',
+  'cli/login',
+  'cli/vault_setup',
+  'e2e/hand_over',
+  'e2e/logins',
+  'e2e/outage',
+  'e2e/rotation',
+  'e2e/takeover_vault',
+  'e2e/vault_',
+  'providers/vault_contract',
+  'providers/vault_key_types',
+  'providers/vault_limits',
+  'providers/vault_setup_logins',
+]
+
+interface Counts {
+  readonly passed: number
+  readonly failed: number
+}
+
+const RUNNER = fileURLToPath(new URL('run.ts', import.meta.url))
+const { values, positionals } = parseArgs({
+  options: { version: { type: 'string' } },
+  allowPositionals: true,
+})
+const files = positionals.length === 0 ? FILES : positionals
+const total = { passed: 0, failed: 0 }
+for (const version of versionsOf(values.version)) {
+  const { passed, failed } = (await hasGo()) ? await runAll(version) : leftOut(version)
+  total.passed += passed
+  total.failed += failed
+}
+process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`)
+process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0)
+
+function versionsOf(asked: string | undefined): readonly VaultVersion[] {
+  if (asked === undefined) return VAULT_VERSIONS
+  const known = VAULT_VERSIONS.filter((version) => version === asked)
+  if (known.length > 0) return known
+  throw new Error(`--version is ${asked}: wanted one of ${VAULT_VERSIONS.join(', ')}`)
+}
+
+function hasGo(): Promise<boolean> {
+  return promisify(execFile)('go', ['version']).then(
+    () => true,
+    () => false,
+  )
+}
+
+function leftOut(version: VaultVersion): Counts {
+  process.stdout.write(`Vault ${version}: left out, since there is no Go to build it with\n`)
+  return { passed: 0, failed: process.env['CI'] === 'true' ? 1 : 0 }
+}
+
+async function runAll(version: VaultVersion): Promise<Counts> {
+  process.stdout.write(`Vault ${version} (built once, some minutes) …\n`)
+  const [binary, builtS] = await timed(() => vaultBinary(version))
+  const { stdout } = await promisify(execFile)(binary, ['version'])
+  process.stdout.write(`${stdout.trim()}: there after ${builtS} s\n`)
+  const [{ passed, failed }, ranS] = await timed(() => runTests(version))
+  process.stdout.write(`Vault ${version}: ${passed} passed, ${failed} failed in ${ranS} s\n`)
+  return { passed, failed }
+}
+
+async function runTests(version: VaultVersion): Promise<Counts> {
+  const child = spawn(process.execPath, [RUNNER, ...files], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TEST_KEY_SERVICE: `vault-${version}` },
+  })
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+    process.stdout.write(chunk)
+  })
+  await once(child, 'close')
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed\n$/m.exec(output) ?? []
+  if (passed === undefined) return { passed: 0, failed: 1 }
+  return { passed: Number(passed), failed: Number(failed) }
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
+  const start = performance.now()
+  const result = await work()
+  return [result, Math.round((performance.now() - start) / 1_000)]
+}
