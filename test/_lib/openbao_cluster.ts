@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout } from 'node:timers'
 import * as v from 'valibot'
-import { KEY_SERVER, SERVER_CONFIG } from './key_server.ts'
+import { KEY_SERVER, serverConfig } from './key_server.ts'
 import {
   freePort,
   initReply,
@@ -178,7 +178,7 @@ async function prepare(folder: string, count: number, standbyReads: boolean): Pr
       cluster_addr: `https://${clusterAddress}`,
       ...(KEY_SERVER.vault === undefined ? { disable_standby_reads: !standbyReads } : {}),
       log_level: 'warn',
-      ...SERVER_CONFIG,
+      ...(await serverConfig()),
     }
     await writeFile(join(home, 'config.json'), JSON.stringify(config))
     servers.push(new Server(home, port, false))
