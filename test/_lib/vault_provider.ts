@@ -3,11 +3,10 @@
 import * as v from 'valibot'
 import { withinLimit } from '../../src/kms/call.ts'
 import { systemClock } from '../../src/kms/clock.ts'
-import type { KeyState } from '../../src/kms/provider.ts'
+import type { Call, KeyState, Outcome } from '../../src/kms/provider.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from './events.ts'
-import type { Transit } from './openbao.ts'
 
 const LIMIT_MS = 5_000
 
@@ -18,30 +17,26 @@ export interface VaultUnderTest extends AsyncDisposable {
   unwrap(version: string, bytes: Uint8Array, associatedData: Uint8Array): Promise<Uint8Array>
 }
 
-export function vaultProvider(transit: Transit, limitMs = LIMIT_MS): VaultUnderTest {
-  const config = { name: 'v', type: 'vault', allowInsecureHttp: true, ...transit.provider }
+/** @param settings the keys of its config, but for those that are always the same */
+export function vaultProvider(settings: object, limitMs = LIMIT_MS): VaultUnderTest {
+  const config = { name: 'v', type: 'vault', allowInsecureHttp: true, ...settings }
   const provider = createVaultProvider(v.parse(vaultConfig, config), {
     clock: systemClock,
     events: new RecordedEvents(),
     requestTimeoutMs: limitMs,
   })
-
+  const within = <T>(work: (call: Call) => Promise<T>) => withinLimit(systemClock, limitMs, work)
   return {
-    keyState: () => withinLimit(systemClock, limitMs, (call) => provider.keyState(call)),
-    async wrap(version, plaintext, associatedData) {
-      const items = [{ plaintext, associatedData }]
-      const [made] = await withinLimit(systemClock, limitMs, (call) =>
-        provider.wrap(version, items, call),
-      )
-      if (made?.ok === true) return made.value
-      throw made?.error
-    },
-    async unwrap(version, bytes, associatedData) {
-      const items = [{ version, bytes, associatedData }]
-      const [made] = await withinLimit(systemClock, limitMs, (call) => provider.unwrap(items, call))
-      if (made?.ok === true) return made.value
-      throw made?.error
-    },
+    keyState: () => within((call) => provider.keyState(call)),
+    wrap: async (version, plaintext, associatedData) =>
+      onlyOf(await within((call) => provider.wrap(version, [{ plaintext, associatedData }], call))),
+    unwrap: async (version, bytes, associatedData) =>
+      onlyOf(await within((call) => provider.unwrap([{ version, bytes, associatedData }], call))),
     [Symbol.asyncDispose]: () => provider.close(),
   }
+}
+
+function onlyOf([outcome]: readonly Outcome<Uint8Array>[]): Uint8Array {
+  if (outcome?.ok === true) return outcome.value
+  throw outcome?.error ?? new Error('No result')
 }

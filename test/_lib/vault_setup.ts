@@ -7,20 +7,15 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { text } from 'node:stream/consumers'
-import * as v from 'valibot'
 import { runProgram } from '../../src/cli/program.ts'
-import { withinLimit } from '../../src/kms/call.ts'
-import { systemClock } from '../../src/kms/clock.ts'
-import { createVaultProvider } from '../../src/providers/vault.ts'
-import { vaultConfig } from '../../src/providers/vault_config.ts'
-import { RecordedEvents } from './events.ts'
 import { KEY_SERVER, keyServerBinary } from './key_server.ts'
 import { memoryIo } from './memory_io.ts'
 import { type OpenBao, startOpenBao } from './openbao.ts'
 import { type TempFolder, tempFolder } from './temp_folder.ts'
+import { vaultProvider } from './vault_provider.ts'
 
-const LIMIT_MS = 5_000
-const ITEM = { plaintext: new Uint8Array([1, 2, 3]), associatedData: new Uint8Array(32) }
+const PLAINTEXT = new Uint8Array([1, 2, 3])
+const BOUND = new Uint8Array(32)
 
 export interface Ran {
   readonly code: number
@@ -123,26 +118,10 @@ export async function runScript(script: string, cwd: string, bao: OpenBao): Prom
 }
 
 async function roundTrip(config: object): Promise<void> {
-  const provider = createVaultProvider(v.parse(vaultConfig, config), {
-    clock: systemClock,
-    events: new RecordedEvents(),
-    requestTimeoutMs: LIMIT_MS,
-  })
-  try {
-    const { versions } = await withinLimit(systemClock, LIMIT_MS, (call) => provider.keyState(call))
-    const version = versions.at(-1)?.label ?? ''
-    const [wrapped] = await withinLimit(systemClock, LIMIT_MS, (call) =>
-      provider.wrap(version, [ITEM], call),
-    )
-    if (!wrapped?.ok) throw new Error('Wrap failed')
-    const { associatedData } = ITEM
-    const [plain] = await withinLimit(systemClock, LIMIT_MS, (call) =>
-      provider.unwrap([{ version, bytes: wrapped.value, associatedData }], call),
-    )
-    if (!plain?.ok || Buffer.compare(plain.value, ITEM.plaintext) !== 0) {
-      throw new Error('Unwrap failed')
-    }
-  } finally {
-    await provider.close()
-  }
+  await using provider = vaultProvider(config)
+  const { versions } = await provider.keyState()
+  const version = versions.at(-1)?.label ?? ''
+  const wrapped = await provider.wrap(version, PLAINTEXT, BOUND)
+  const plain = await provider.unwrap(version, wrapped, BOUND)
+  if (Buffer.compare(plain, PLAINTEXT) !== 0) throw new Error('Unwrap failed')
 }

@@ -60,7 +60,7 @@ test('keys of every AEAD type wrap, open, rotate and bind associated data', asyn
   for (const type of AEAD) {
     const options = { folder: one.folder.path, mount: type, keySettings: { type } }
     const transit = await one.bao.setupTransit(options)
-    await using provider = vaultProvider(transit)
+    await using provider = vaultProvider(transit.provider)
 
     const wrapped = await provider.wrap('1', SEED, BOUND)
     await one.bao.rotate(transit)
@@ -82,7 +82,8 @@ test('a key that does not bind associated data, or wants a context, is refused b
   await using one = await server()
   for (const [at, keySettings] of REFUSED.entries()) {
     const options = { folder: one.folder.path, mount: `transit-${at}`, keySettings }
-    await using provider = vaultProvider(await one.bao.setupTransit(options))
+    const transit = await one.bao.setupTransit(options)
+    await using provider = vaultProvider(transit.provider)
 
     const error = await rejection(provider.keyState())
 
@@ -105,7 +106,7 @@ test('an imported key serves, and what it wraps opens with the key material alon
     ciphertext: await forImport(one.bao, transit.mount, material),
     allow_rotation: true,
   })
-  await using provider = vaultProvider(transit)
+  await using provider = vaultProvider(transit.provider)
 
   const wrapped = await provider.wrap('1', SEED, BOUND)
   await one.bao.rotate(transit)

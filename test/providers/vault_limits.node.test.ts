@@ -31,7 +31,7 @@ for (const headers of [true, false]) {
     await using folder = await tempFolder()
     await using bao = await startOpenBao()
     const transit = await bao.setupTransit({ folder: folder.path })
-    await using provider = vaultProvider(transit)
+    await using provider = vaultProvider(transit.provider)
     const wrapped = await provider.wrap('1', SEED, BOUND)
     const quota = { path: `${transit.mount}/`, rate: 1, interval: '1h' }
     await bao.request('POST', 'sys/quotas/config', { enable_rate_limit_response_headers: headers })
@@ -59,7 +59,7 @@ test('an audit device that takes nothing blocks the server: requests end within 
   await using pipe = await auditPipe(folder.at('audit'))
   await using bao = await startOpenBao({ audit: pipe.path })
   const transit = await bao.setupTransit({ folder: folder.path })
-  await using provider = vaultProvider(transit, LIMIT_MS)
+  await using provider = vaultProvider(transit.provider, LIMIT_MS)
   const wrapped = await provider.wrap('1', SEED, BOUND)
 
   await pipe.block()
