@@ -16,7 +16,14 @@ import type { EventSink } from '../kms/events.ts'
 import type { Call } from '../kms/provider.ts'
 import { FirstGood } from './first_good.ts'
 import { pause } from './pause.ts'
-import { isDrSecondary, isLagging, NODE_RANKS, type NodeRole, roleOf } from './vault_node.ts'
+import {
+  isDrSecondary,
+  isLagging,
+  isRefusedLogin,
+  NODE_RANKS,
+  type NodeRole,
+  roleOf,
+} from './vault_node.ts'
 import { isRedirect, redirectedAway, redirectTarget } from './vault_redirect.ts'
 
 export interface VaultClusterDeps {
@@ -269,9 +276,11 @@ function isGood(outcome: Outcome): boolean {
   return !ELSEWHERE.has(outcome.answer.status) || isFinal(outcome.answer)
 }
 
-/** Failures of the request that come as 500: items of a batch, a token past its maximum life. */
+/** Failures of the request that come as 500: items of a batch, a token past its maximum life, a refused login. */
 function isFinal({ status, text }: HttpAnswer): boolean {
-  return status === 500 && (text.includes('"batch_results"') || text.includes('max TTL'))
+  const says = (phrase: string) => text.includes(phrase)
+  if (isRefusedLogin(status, says)) return true
+  return status === 500 && (says('"batch_results"') || says('max TTL'))
 }
 
 /** Overload and internal errors may pass within the request's time; what is sealed or away stays so. */

@@ -12,6 +12,7 @@ import { RefusedError } from './signing_clock.ts'
 import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
 import { loginRestrictions } from './vault_lookup.ts'
+import { isRefusedLogin } from './vault_node.ts'
 
 const seconds = v.pipe(v.number(), v.finite(), v.minValue(0))
 const loginAnswer = v.object({
@@ -125,11 +126,11 @@ function noToken(path: string, wanted: unknown): KmsError {
   )
 }
 
-/** Refused credentials come as 400 or 403, a missing mount as 404. */
+/** Refused credentials come as 400, 403 or 500, a missing mount as 404. */
 function refusedLogin(error: unknown, path: string): unknown {
   if (!(error instanceof VaultStatusError) || error.foreign) return error
   const { status, serviceTime } = error
-  if (status === 400 || status === 403) {
+  if (status === 400 || status === 403 || isRefusedLogin(status, (said) => error.says(said))) {
     return new RefusedError(
       `Login at ${path} was refused (${status}): check the credentials, the role and what it is bound to; after five refusals the service may lock the role for 15 minutes`,
       { code: 'denied', cause: error, serviceTime },

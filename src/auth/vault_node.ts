@@ -64,6 +64,17 @@ export function isDrSecondary({
   return status === 472 || (status === 400 && text.includes('DR secondary mode'))
 }
 
+/** What is said of credentials that are refused, at the logins that lock after some refusals. */
+const REFUSALS = ['invalid secret id', 'invalid role', 'invalid username or password']
+
+/**
+ * Vault 1.13.0 says so with the status of a failure of its own. Each is counted until
+ * the role is locked, so that asking again, or another node, only harms.
+ */
+export function isRefusedLogin(status: number, says: (phrase: string) => boolean): boolean {
+  return status === 500 && REFUSALS.some(says)
+}
+
 /** @param status of `sys/health`; undefined where nobody answered */
 export function roleOf(status: number | undefined): NodeRole {
   if (status === undefined) return 'unreachable'

@@ -32,6 +32,7 @@ import { until } from '../_lib/wait.ts'
 const LIMIT_MS = 2_500
 const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
 const ENCRYPT = 'transit/encrypt'
+const LOGIN = 'auth/approle/login'
 const test = suite('auth/vault_cluster', () => ({}))
 
 /** @param startFront starts what stands before the first node, and is the only address then */
@@ -94,6 +95,10 @@ interface Result {
 
 function encrypts({ requests }: FakeNode) {
   return requests.filter(({ path }) => path.startsWith(ENCRYPT))
+}
+
+function isLogin({ path }: { readonly path: string }): boolean {
+  return path === LOGIN
 }
 
 interface Trouble {
@@ -321,6 +326,22 @@ test('a service with a smaller limit of bytes is obeyed', async () => {
 
   assert.is((await one.wrap(100)).code, 'ok')
 })
+
+for (const said of ['invalid secret id', 'invalid role ID', 'invalid username or password']) {
+  test(`credentials that are refused with status 500 and "${said}", as by Vault 1.13.0, are denied, and asked for once`, async () => {
+    await using one = await setup({ nodes: 3 })
+    for (const at of [0, 1, 2]) one.cluster.node(at).fault(json(500, said), { path: LOGIN })
+
+    const results = [await one.wrap(), await one.wrap(), await one.wrap()]
+
+    for (const { code, message } of results) {
+      assert.is(code, 'denied')
+      assert.match(message, 'Login at auth/approle/login was refused (500)')
+    }
+    const asked = [0, 1, 2].flatMap((at) => one.cluster.node(at).requests.filter(isLogin))
+    assert.is(asked.length, 1)
+  })
+}
 
 test('a redirect to a host that nobody named is not followed, and that host is named', async () => {
   await using one = await setup()
