@@ -50,7 +50,7 @@ async function oneProvider(
     environment,
     fetchSvids,
   }
-  const findings = await used(config.name, heard, async () => descriptor.create(config, deps))
+  const findings = await used(config.name, heard, () => descriptor.create(config, deps))
   // What a login brought to light is told by the time the provider is closed.
   return [...findings, ...heardFindings(config.name, heard)]
 }
@@ -58,7 +58,7 @@ async function oneProvider(
 async function used(
   name: string,
   heard: readonly KmsEvent[],
-  create: () => Promise<Provider>,
+  create: () => Provider | Promise<Provider>,
 ): Promise<Finding[]> {
   let provider: Provider | undefined
   try {
