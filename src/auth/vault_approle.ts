@@ -1,4 +1,4 @@
-/** Login by AppRole: a role id and a secret id from files, the latter plain or wrapped. @module */
+/** Login by AppRole: a role id and a secret id from files, the latter plain, wrapped, or none where the role wants none. @module */
 
 import * as v from 'valibot'
 import type { Call } from '../kms/provider.ts'
@@ -17,7 +17,12 @@ export const approleConfig = v.pipe(
     mount: v.optional(vaultPath, 'approle'),
     roleId: v.optional(v.pipe(v.string(), v.nonEmpty())),
     roleIdFile: v.optional(absolutePath),
-    secretIdFile: absolutePath,
+    secretIdFile: v.optional(
+      v.pipe(
+        absolutePath,
+        v.description('File with the secret id; absent for a role with bind_secret_id=false'),
+      ),
+    ),
     wrappedRole: v.optional(
       v.pipe(
         roleName,
@@ -32,6 +37,10 @@ export const approleConfig = v.pipe(
     ({ roleId, roleIdFile }) => (roleId === undefined) !== (roleIdFile === undefined),
     'exactly one of roleId and roleIdFile',
   ),
+  v.check(
+    ({ secretIdFile, wrappedRole }) => secretIdFile !== undefined || wrappedRole === undefined,
+    'secretIdFile, which holds the wrapping token of wrappedRole',
+  ),
 )
 export type ApproleConfig = v.InferOutput<typeof approleConfig>
 
@@ -39,32 +48,36 @@ export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginM
   const secretIds = new SecretIds(config, api)
   const care = careFor(api)
   /** For the one look at it after each login. */
-  let used = ''
+  let used: string | undefined
   return {
     ...care,
     name: 'approle',
     async prepare() {
-      const { mount, roleIdFile } = config
+      const { mount, roleIdFile, secretIdFile } = config
       const role_id =
         roleIdFile === undefined
           ? (config.roleId ?? '')
           : await readSecretFile(roleIdFile, 'auth.roleIdFile')
-      const inFile = await readSecretFile(config.secretIdFile, 'auth.secretIdFile')
+      const inFile =
+        secretIdFile === undefined
+          ? undefined
+          : await readSecretFile(secretIdFile, 'auth.secretIdFile')
       return {
-        fingerprint: fingerprintOf(role_id, inFile),
+        fingerprint: fingerprintOf(role_id, inFile ?? ''),
         async login(call) {
-          const secret_id = await secretIds.of(inFile, call)
-          const body = { role_id, secret_id }
+          const secretId = inFile === undefined ? undefined : await secretIds.of(inFile, call)
+          const body = secretId === undefined ? { role_id } : { role_id, secret_id: secretId }
           const token = await logIn(api, { path: `auth/${mount}/login`, body }, call)
-          used = secret_id
+          used = secretId
           return token
         },
       }
     },
     restrictions(token, call) {
       const secretId = used
-      used = ''
+      used = undefined
       const { mount } = config
+      if (secretId === undefined) return loginRestrictions(api, token, call)
       return loginRestrictions(api, token, call, ({ meta: { role_name } }) =>
         secretIdRestrictions(api, { token, mount, role: role_name, secretId }, call),
       )

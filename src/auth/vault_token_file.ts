@@ -7,10 +7,11 @@ import type { Call } from '../kms/provider.ts'
 import { absolutePath, loginFields } from './login_fields.ts'
 import { fingerprintOf, readSecretFile } from './secret_file.ts'
 import type { Restriction } from './token_restriction.ts'
-import type { LoginMethod } from './token_source.ts'
+import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
 import { renewSelf } from './vault_login.ts'
-import { givenRestrictions, lookupSelf } from './vault_lookup.ts'
+import { givenRestrictions, lookupSelf, type TokenLookup } from './vault_lookup.ts'
+import { isWrappingToken } from './vault_wrapping.ts'
 
 export const tokenFileConfig = v.strictObject({
   method: v.literal('token'),
@@ -33,12 +34,12 @@ export function createTokenFileLogin(
         fingerprint: fingerprintOf(value),
         async login(call) {
           restrictions = []
+          if (await isWrappingToken(api, value, call)) throw wrapping(config.tokenFile)
           const found = await looked(api, value, events, call)
           if (found === undefined) return { value, ttlSeconds: 0, renewable: false }
-          const { ttl, renewable, expire_time, num_uses } = found
-          if (num_uses > 0) throw fewUses(config.tokenFile, num_uses)
+          if (found.num_uses > 0) throw fewUses(config.tokenFile, found.num_uses)
           restrictions = givenRestrictions(found)
-          return { value, ttlSeconds: expire_time === null ? ttl : Math.max(ttl, 1), renewable }
+          return tokenOf(value, found)
         },
       }
     },
@@ -46,6 +47,10 @@ export function createTokenFileLogin(
     renew: (token, call) => renewSelf(api, token, call),
     restrictions: () => Promise.resolve(restrictions),
   }
+}
+
+function tokenOf(value: string, { ttl, renewable, expire_time }: TokenLookup): Token {
+  return { value, ttlSeconds: expire_time === null ? ttl : Math.max(ttl, 1), renewable }
 }
 
 /** What the token says of itself; one that may not look itself up is used all the same. */
@@ -59,6 +64,13 @@ async function looked(api: VaultApi, value: string, events: EventSink, call: Cal
     events.emit({ type: 'notice', level: 'warn', what: 'token_life_unknown', message })
     return undefined
   }
+}
+
+function wrapping(file: string): KmsError {
+  return new KmsError(
+    `File "${file}" of auth.tokenFile holds a wrapping token, which only gives out what it wraps, once: unwrap it (vault unwrap), and put the token that comes out into the file`,
+    { code: 'denied' },
+  )
 }
 
 function fewUses(file: string, left: number): KmsError {

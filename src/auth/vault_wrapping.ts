@@ -55,6 +55,17 @@ export async function unwrapSecretId(
   }
 }
 
+/** Asked of nobody's account, so that the one use of such a token is not spent. */
+export async function isWrappingToken(api: VaultApi, token: string, call: Call): Promise<boolean> {
+  const path = 'sys/wrapping/lookup'
+  return await api
+    .request({ method: 'POST', path, body: { token }, schema: lookupAnswer }, call)
+    .then(
+      () => true,
+      () => false,
+    )
+}
+
 function swapped(creationPath: string): KmsError {
   return new KmsError(
     `SECURITY: the wrapping token in auth.secretIdFile was not made by ${creationPath}: somebody may have put it there. Find out who, then make a new one`,

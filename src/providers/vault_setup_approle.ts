@@ -28,8 +28,30 @@ export function approleSteps(setup: Setup, auth: ApproleAuth): SetupStep[] {
       bounds: {},
     }),
     roleIdStep(setup, auth, path),
-    secretIdStep(setup, auth, path),
+    auth.secretIdFile === undefined
+      ? noSecretIdStep(setup, path)
+      : secretIdStep(setup, { ...auth, secretIdFile: auth.secretIdFile }, path),
   ]
+}
+
+/** Whoever knows the role id is let in then: what the role is bound to instead is the operator's to decide. */
+function noSecretIdStep({ cli }: Setup, path: string): SetupStep {
+  return {
+    what: `role ${path} without secret ids`,
+    why: [
+      'The config names no auth.secretIdFile. Bind the role to the addresses of the nodes instead: without that',
+      'whoever knows the role id is let in.',
+    ],
+    commands: [
+      commandLine([cli, 'write', path, 'bind_secret_id=false', 'token_bound_cidrs=<ADDRESS/32>']),
+    ],
+    fillIn: true,
+    async look(admin) {
+      if ((await readRole(path, admin))?.bind_secret_id === false)
+        return { state: 'ok', detail: '' }
+      return { state: 'by hand', detail: 'or name auth.secretIdFile in the config' }
+    },
+  }
 }
 
 function roleIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): SetupStep {
@@ -83,7 +105,9 @@ async function judgeRoleId(file: string, path: string, admin: VaultAdmin): Promi
   }
 }
 
-function secretIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): SetupStep {
+type WithSecretId = ApproleAuth & { readonly secretIdFile: string }
+
+function secretIdStep({ cli, input }: Setup, auth: WithSecretId, role: string): SetupStep {
   const path = `${role}/secret-id`
   const { secretIdFile, wrappedRole } = auth
   const file = `${input.name}-secret-id`
@@ -110,7 +134,7 @@ function secretIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): S
 }
 
 async function lookAtSecretId(
-  { roleIdFile, secretIdFile, wrappedRole }: ApproleAuth,
+  { roleIdFile, secretIdFile, wrappedRole }: WithSecretId,
   role: string,
   admin: VaultAdmin,
 ): Promise<Finding> {

@@ -31,7 +31,7 @@ export interface ApproleAuth {
   readonly mount: string
   readonly roleId?: string | undefined
   readonly roleIdFile?: string | undefined
-  readonly secretIdFile: string
+  readonly secretIdFile?: string | undefined
   /** The role, where the secret id comes wrapped. */
   readonly wrappedRole?: string | undefined
 }

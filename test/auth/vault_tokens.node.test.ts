@@ -23,6 +23,7 @@ import { until } from '../_lib/wait.ts'
 const LIMIT_MS = 5_000
 const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
 const tokenReply = v.object({ auth: v.object({ client_token: v.string() }) })
+const wrappedReply = v.object({ wrap_info: v.object({ token: v.string() }) })
 const listReply = v.object({ data: v.object({ keys: v.array(v.string()) }) })
 const test = suite('auth/vault_tokens', () => ({}))
 
@@ -384,6 +385,32 @@ test('a token from a file that is for few uses is refused in words', async () =>
 
   assert.is(error.code, 'denied')
   assert.match(error.message, 'of auth.tokenFile is for 8 more uses: make one without -use-limit')
+})
+
+test('a wrapping token in the file of a token is named as such, and still gives out what it wraps', async () => {
+  await using one = await setup()
+  const reply = await one.bao.request('POST', 'auth/token/create', {}, { 'x-vault-wrap-ttl': '1h' })
+  const { token } = v.parse(wrappedReply, reply).wrap_info
+  const file = one.folder.at('wrapped')
+  await writeFile(file, token, { mode: 0o600 })
+  const provider = one.provider({ auth: { method: 'token', tokenFile: file } })
+
+  const error = (await rejection(provider.wrap())) as KmsError
+  await provider.close()
+
+  assert.is(error.code, 'denied')
+  assert.match(error.message, 'of auth.tokenFile holds a wrapping token')
+  v.parse(tokenReply, await one.bao.request('POST', 'sys/wrapping/unwrap', { token }))
+})
+
+test('login: a role without secret ids needs no file with one', async () => {
+  await using one = await setup()
+  await one.role({ bind_secret_id: false, token_bound_cidrs: '127.0.0.1/32' })
+  const { roleIdFile } = one.transit
+  const provider = one.provider({ auth: { method: 'approle', roleIdFile } })
+
+  assert.ok((await provider.wrap())[0]?.ok)
+  await provider.close()
 })
 
 test('what the tests shared ends', async () => {
