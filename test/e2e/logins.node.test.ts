@@ -66,7 +66,8 @@ async function setup(name: string) {
     tokenTtl: '2s',
     tokenMaxTtl: '5s',
   })
-  const life = { tokenTtl: '2s', tokenMaxTtl: '5s' }
+  // A token of the operator begins to end before the plugin starts.
+  const life = { tokenTtl: name === 'token' ? '6s' : '2s', tokenMaxTtl: '5s' }
   const scene = (await LOGIN_SCENES[name]?.({ bao, transit, folder, ...life })) as LoginScene
   const caFile = folder.at('ca.pem')
   await writeFile(caFile, await readFile(bao.caFile))

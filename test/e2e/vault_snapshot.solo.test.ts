@@ -48,7 +48,8 @@ test('a snapshot from before a rotation: the key id stays, nothing new is writte
   assert.is(await codeOf(v2.encrypt({ plaintext: SEED, uid: 'new' })), FAILED_PRECONDITION)
 
   await restore(bao, newer)
-  await until('the loop is well', () => stateOf(plugin) === 'ok')
+  const writes = async () => (await codeOf(v2.encrypt({ plaintext: SEED, uid: 'again' }))) === 0
+  await until('it writes again', writes, { everyMs: 100 })
 
   for (const made of [first, second, await v2.encrypt({ plaintext: SEED, uid: 'again' })]) {
     assert.equal(Buffer.from((await v2.decrypt({ ...made, uid: 'all' })).plaintext), SEED)
