@@ -32,6 +32,7 @@ export function redirectTarget(
   if (answer.address.startsWith('https:') && to.protocol !== 'https:') return undefined
   const whole = addresses.find((address) => `${address}${barePath(path)}` === to.href)
   if (whole !== undefined) return whole
+  if (to.pathname !== barePath(path)) return undefined
   const others = addresses.filter((address) => address !== answer.address)
   const [only, ...more] = others.filter((address) => partsOfAddress(address).origin === to.origin)
   return more.length === 0 ? only : undefined

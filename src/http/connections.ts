@@ -30,6 +30,8 @@ export class ConnectionTable {
   readonly #clock: Clock
   readonly #open: (address: string) => Dispatcher
   readonly #kept = new Map<string, Kept>()
+  /** What still has something under way. */
+  readonly #retired = new Map<Dispatcher, () => void>()
 
   constructor(clock: Clock, open: (address: string) => Dispatcher) {
     this.#clock = clock
@@ -61,13 +63,19 @@ export class ConnectionTable {
   }
 
   async destroy(): Promise<void> {
-    await Promise.all([...this.#kept.values()].map(({ dispatcher }) => dispatcher.destroy()))
-    this.#kept.clear()
+    this.retire()
+    for (const cancel of this.#retired.values()) cancel()
+    await Promise.all([...this.#retired.keys()].map((dispatcher) => dispatcher.destroy()))
   }
 
   /** Whatever hangs is cut. */
   #retire({ dispatcher }: Connections): void {
     const cancel = this.#clock.after(FAREWELL_MS, () => void dispatcher.destroy())
-    void dispatcher.close().then(cancel, cancel)
+    const gone = () => {
+      cancel()
+      this.#retired.delete(dispatcher)
+    }
+    this.#retired.set(dispatcher, cancel)
+    void dispatcher.close().then(gone, gone)
   }
 }

@@ -4,6 +4,7 @@ import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { CertificateKind } from '../kms/events.ts'
 import { CERTIFICATE } from './authorities.ts'
+import { chainOf, nameIn } from './chain.ts'
 import type { TlsMaterial } from './tls_files.ts'
 
 export interface Expiry {
@@ -12,9 +13,6 @@ export interface Expiry {
   readonly notBefore: number
   readonly notAfter: number
 }
-
-/** Longer chains are followed no further. */
-const MAX_CHAIN = 10
 
 /** Of this node's own certificate; what comes after it in the file is its chain. */
 export function clientExpiry({ cert = '' }: TlsMaterial): Expiry[] {
@@ -34,7 +32,18 @@ export function authoritiesIn({ authorities }: TlsMaterial): X509Certificate[] {
  * session may not show certificates again, and not every runtime shows whose they are.
  */
 export function expiriesOf(socket: TLSSocket, authorities: readonly X509Certificate[]): Expiry[] {
-  const chain = chainOf(socket)
+  try {
+    return expiriesAlong(chainOf(socket), authorities)
+  } catch {
+    // A certificate or key of a kind that the runtime cannot compare is no reason to lose the connection.
+    return []
+  }
+}
+
+function expiriesAlong(
+  chain: readonly X509Certificate[],
+  authorities: readonly X509Certificate[],
+): Expiry[] {
   const [server] = chain
   if (server === undefined) return []
   const vouching = chain.map((each) => voucherOf(each, authorities)).find((found) => found)
@@ -49,28 +58,6 @@ export function endedAmong(authorities: readonly X509Certificate[], now: number)
   return authorities
     .filter((each) => Date.parse(each.validTo) < now)
     .map(({ subject }) => nameIn(subject))
-}
-
-/** The common name in a name of several lines, or what stands last in it; printable. */
-function nameIn(subject = ''): string {
-  const name = /^CN=(.+)$/m.exec(subject)?.[1] ?? subject.split('\n').at(-1) ?? ''
-  return printable(name)
-}
-
-export function printable(name: string): string {
-  return name.replaceAll(/[^\w .,:*@/()+-]/g, '?').slice(0, 80)
-}
-
-function chainOf(socket: TLSSocket): X509Certificate[] {
-  const chain: X509Certificate[] = []
-  let at = socket.getPeerCertificate(true)
-  while (at?.raw !== undefined && chain.length < MAX_CHAIN) {
-    const certificate = new X509Certificate(at.raw)
-    if (certificate.fingerprint256 === chain.at(-1)?.fingerprint256) break
-    chain.push(certificate)
-    at = at.issuerCertificate
-  }
-  return chain
 }
 
 /** The authority that this certificate is, or that signed it; of several the one that lasts longest. */

@@ -5,12 +5,12 @@
  * @module
  */
 
+import type { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import { connect, type PeerCertificate, type TLSSocket } from 'node:tls'
-import { printable } from './expiry.ts'
+import { connect, type TLSSocket } from 'node:tls'
+import { chainOf, nameIn } from './chain.ts'
 
 const shown = new WeakMap<Error, string>()
-const MAX_NAMES = 5
 
 export function keepPresented(error: Error, names: string): void {
   shown.set(error, names)
@@ -27,23 +27,15 @@ export function presentedWith(error: unknown): string | undefined {
 
 /** Undefined where the runtime shows nothing. */
 export function presentedBy(socket: TLSSocket): string | undefined {
-  const names: string[] = []
-  let at = socket.getPeerCertificate(true)
-  while (at?.subject !== undefined && names.length < MAX_NAMES) {
-    if (names.length === 0) names.push(nameOf(at.subject))
-    names.push(nameOf(at.issuer))
-    if (at.issuerCertificate === at) break
-    at = at.issuerCertificate
-  }
-  // An authority that signed itself stands there twice.
-  const [first, ...others] = names.filter((name, index) => name !== names[index - 1] || index === 1)
-  if (first === undefined) return undefined
-  return [`"${first}"`, ...others.map((name) => `issued by "${name}"`)].join(', ')
+  const [own, ...above] = chainOf(socket)
+  if (own === undefined) return undefined
+  const issuers = [own, ...above.filter((each) => !isSelfSigned(each))]
+  const names = issuers.map(({ issuer }) => `issued by "${nameIn(issuer)}"`)
+  return [`"${nameIn(own.subject)}"`, ...names].join(', ')
 }
 
-function nameOf(name: PeerCertificate['subject']): string {
-  const [known = 'nobody'] = [name.CN, name.OU, name.O].filter((each) => each !== undefined)
-  return printable(String(known))
+function isSelfSigned({ subject, issuer }: X509Certificate): boolean {
+  return subject === issuer
 }
 
 const LOOK_LIMIT_MS = 1_000

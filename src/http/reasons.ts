@@ -28,7 +28,6 @@ export function isTlsFault(error: unknown): boolean {
   return TLS_FAULT.test(systemCodeOf(error) ?? '')
 }
 
-const NO_TLS = 'it speaks no TLS there: is it http://, or another port?'
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused, so nothing listens there',
   ECONNRESET: 'connection reset',
@@ -49,29 +48,18 @@ const REASONS: Readonly<Record<string, string>> = {
     'its certificate is not for servers: have it issued with the extended key usage serverAuth',
   INVALID_CA: 'who signed its certificate is no authority (basicConstraints)',
   PATH_LENGTH_EXCEEDED: 'an authority above its certificate may not have others below it',
-  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
-  EPROTO: NO_TLS,
 }
 
-/** By what the code is made of; the first that fits. */
+/** By the code and the words of OpenSSL and undici, which are no one else's; the first that fits. */
 const KINDS: readonly (readonly [RegExp, string])[] = [
   [
-    /ALERT_(?:BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE|HANDSHAKE_FAILURE|ACCESS_DENIED|UNSUPPORTED_CERT)/,
+    /alert[_ ](?:bad[_ ]certificate|unknown[_ ]ca|certificate|handshake[_ ]failure|access[_ ]denied|unsupported[_ ]cert)/i,
     'it does not take the certificate of this node, or wants one: check tls.certFile, and at the service the authority of clients',
   ],
-  [/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/, 'it speaks no TLS 1.2 or later'],
+  [/protocol[_ ]version|unsupported[_ ]protocol/i, 'it speaks no TLS 1.2 or later'],
   [
-    /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/,
-    'its certificate is not trusted, as none of the authorities of tls.caFile or tls.caDir vouches for it',
-  ],
-]
-
-/** The words of OpenSSL and undici for what has no code of its own. */
-const WORDS: readonly (readonly [RegExp, string])[] = [
-  [
-    /Proxy Authentication Required/,
-    'the proxy wants credentials, or others: check proxy.credentialsFile',
+    /wrong[_ ]version[_ ]number|packet[_ ]length[_ ]too[_ ]long/i,
+    'it speaks no TLS there: is it http://, or another port?',
   ],
   [
     /digest algorithm too weak/,
@@ -80,6 +68,14 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [
     /key too (?:weak|small)/,
     'the key of its certificate, or of one above it, is too short: wanted RSA of 2048 bits or more, or an elliptic curve',
+  ],
+  [
+    /Proxy Authentication Required/,
+    'the proxy wants credentials, or others: check proxy.credentialsFile',
+  ],
+  [
+    /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/,
+    'its certificate is not trusted, as none of the authorities of tls.caFile or tls.caDir vouches for it',
   ],
 ]
 
@@ -96,8 +92,7 @@ function plainReason(error: unknown): string {
   if (known !== undefined) return known
   const { name, message } = error instanceof Error ? error : new Error()
   if (name === 'HTTPParserError') return 'it speaks no HTTP there: is it https://, or another port?'
-  const said = WORDS.find(([words]) => words.test(message))
-  const kind = said ?? KINDS.find(([codes]) => codes.test(code ?? ''))
+  const kind = KINDS.find(([words]) => words.test(`${code} ${message}`))
   if (kind !== undefined) return kind[1]
   if (isTlsFault(error)) {
     return 'its certificate is not trusted, or it does not trust ours: check tls.caFile and tls.certFile'

@@ -39,7 +39,7 @@ const NEAR_PART = 0.1
 interface Generation {
   readonly material: TlsMaterial
   readonly proxyToken: string | undefined
-  readonly authorities: readonly X509Certificate[]
+  readonly authorities: () => readonly X509Certificate[]
   readonly connections: ConnectionTable
 }
 
@@ -67,7 +67,7 @@ export class Transport {
   }
 
   /**
-   * @param address `https://host:port`, `http://host:port`, or `unix:///path`
+   * @param address `https://host:port` or `http://host:port`, maybe with a path, or `unix:///path`
    * @throws KmsError `unavailable` when a file cannot be used; the next call tries again
    */
   async connections(address: string): Promise<Connections> {
@@ -107,8 +107,8 @@ export class Transport {
     const material = await readTlsMaterial(tls)
     const token = proxy === undefined ? undefined : await proxyToken(proxy)
     const undici = await import('undici')
-    const authorities = authoritiesIn(material)
-    const onConnected = (socket: TLSSocket) => this.#lookAt(socket, authorities)
+    const authorities = lazily(() => authoritiesIn(material))
+    const onConnected = (socket: TLSSocket) => this.#lookAt(socket, authorities())
     const way = { undici, tls, material, proxy, proxyToken: token, onConnected }
     const connections = new ConnectionTable(this.clock, (address) => poolFor(address, way))
     return { material, proxyToken: token, authorities, connections }
@@ -150,7 +150,7 @@ export class Transport {
       const message = `Not all files in the folder of tls.caDir can be used, and these are left out: ${sayLeftOut(leftOut)}`
       this.#say('warn', 'authorities_left_out', message)
     }
-    const ended = endedAmong(authorities, this.clock.now())
+    const ended = endedAmong(authorities(), this.clock.now())
     if (ended.length === 0) return
     const names = ended.map((name) => `"${name}"`).join(', ')
     this.#say(
@@ -195,6 +195,15 @@ export class Transport {
   }
 }
 
+/** Files are looked at every second, and their certificates parsed when they are used. */
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
 function isSame(a: Generation, b: Generation): boolean {
   return a.material.fingerprint === b.material.fingerprint && a.proxyToken === b.proxyToken
 }
@@ -208,6 +217,7 @@ function refuseLoss(before: TlsMaterial, after: TlsMaterial): void {
   const { leftOut = new Map<string, string>() } = after.authorities ?? {}
   const lost = (before.authorities?.used ?? []).filter((name) => leftOut.has(name))
   if (lost.length === 0) return
-  const message = `Folder of tls.caDir: ${sayLeftOut(new Map(lost.map((name) => [name, leftOut.get(name) ?? ''])))}`
+  const faults = new Map(lost.map((name) => [name, leftOut.get(name) ?? '']))
+  const message = `Files in the folder of tls.caDir can be used no more: ${sayLeftOut(faults)}`
   throw new KmsError(message, { code: 'unavailable' })
 }

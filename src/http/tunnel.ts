@@ -36,7 +36,7 @@ export async function openTunnel(target: Target, options: TunnelOptions): Promis
   try {
     const request = { path, headers, signal: AbortSignal.timeout(limitMs) }
     const { statusCode, socket } = await client.connect(request)
-    if (statusCode === OK) return socket as Socket
+    if (statusCode >= 200 && statusCode < 300) return socket as Socket
     socket.on('error', () => undefined).destroy()
     throw new NoConnectionError(`the proxy ${url} answered ${statusCode}: ${meaningOf(statusCode)}`)
   } catch (error) {
@@ -44,8 +44,8 @@ export async function openTunnel(target: Target, options: TunnelOptions): Promis
     const why = isTimeout(error) ? `no answer in ${limitMs} ms` : reasonOf(error)
     throw new NoConnectionError(`the proxy ${url} cannot be used: ${why}`, { cause: error })
   } finally {
-    // The tunnel is not its connection any more.
-    void client.close()
+    // A tunnel is not its connection any more.
+    void client.destroy()
   }
 }
 
@@ -58,8 +58,6 @@ function authorityOf({ host, hostname, port }: Target): string {
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError'
 }
-
-const OK = 200
 
 const MEANINGS: Readonly<Record<number, string>> = {
   400: 'it makes no tunnels (CONNECT), or not to this port',

@@ -23,6 +23,8 @@ export interface CertificateUse {
   /** Arguments of `openssl req`; a key on a curve where absent. */
   readonly key?: readonly string[]
   readonly digest?: 'sha256' | 'sha1'
+  /** `/CN=` and its own name where absent. */
+  readonly subject?: string
   /** Lines as OpenSSL's settings have them; names of loopback where absent. */
   readonly extensions?: string
 }
@@ -58,7 +60,8 @@ export async function makeCertificate(
   const files = filesOf(folder, name)
   const [request, settings] = [join(folder, `${name}.csr`), join(folder, `${name}.cnf`)]
   const key = use.key ?? NEW_KEY
-  await openssl(['req', ...key, '-subj', `/CN=${name}`, '-keyout', files.key, '-out', request])
+  const subject = use.subject ?? `/CN=${name}`
+  await openssl(['req', ...key, '-subj', subject, '-keyout', files.key, '-out', request])
   const index = join(folder, `${name}.index`)
   await writeFile(index, '')
   await writeFile(settings, authoritySettings(folder, index, use))
@@ -86,7 +89,7 @@ default_md = ${digest}
 policy = subject
 x509_extensions = extensions
 [subject]
-commonName = supplied
+commonName = optional
 [extensions]
 ${extensions}
 `

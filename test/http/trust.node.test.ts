@@ -88,6 +88,21 @@ test('where no authority vouches it is said who was seen, by names alone', async
   assert.ok(gap.said.endsWith(shown), gap.said)
 })
 
+for (const subject of ['/', '/CN=a\u0007b"\\nCN=planted']) {
+  test(`a service with the subject ${JSON.stringify(subject)} is refused with words, and ends nothing`, async () => {
+    await using folder = await tempFolder()
+    const root = await makeAuthority(folder.path, 'Root CA')
+    const odd = await makeCertificate(folder.path, 'odd', root, undefined, { subject })
+    await using up = await startTlsServer(odd)
+    const other = await makeAuthority(folder.path, 'Other CA')
+
+    const { said } = await ask(up.host, { caFile: other.cert })
+
+    assert.match(said, /; it shows "(?:no name|a[?\\\w]*b[^"]*)", issued by "Root CA"$/)
+    assert.is((await ask(up.host, { caFile: root.cert })).said, 'ok')
+  })
+}
+
 const UNFIT: readonly (readonly [string, CertificateUse, RegExp])[] = [
   ['for logins alone', CLIENT_ONLY, /is not for servers: .*serverAuth; it shows "unfit"/],
   ['signed with SHA-1', SHA1, /signed with SHA-1 or MD5: .*; it shows "unfit"/],
