@@ -6,7 +6,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { access, constants, readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { writeNewFile } from '../auth/file_on_disk.ts'
@@ -56,10 +56,11 @@ export function createStateFile(folder: string, { limitMs }: StateFileOptions = 
     stuck: () => disk.stuck,
     load: () =>
       disk.ask(async () => {
-        await prepare(folder)
         const text = await readFile(path, 'utf8').catch(() => undefined)
         const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), stateSchema), text)
-        return parsed.success ? parsed.output : undefined
+        if (parsed.success) return parsed.output
+        await prepare(folder)
+        return undefined
       }),
     save: (state: SavedState) =>
       disk.ask(async () => {
@@ -69,17 +70,12 @@ export function createStateFile(folder: string, { limitMs }: StateFileOptions = 
   }
 }
 
-/** Says at the start already what would fail at the first save. */
+/** Says at the start already that the folder can never be made. */
 async function prepare(folder: string): Promise<void> {
   try {
     await makeFolder(folder, FOLDER_MODE)
   } catch (cause) {
     throw unusable(folder, 'made', cause)
-  }
-  try {
-    await access(folder, constants.W_OK)
-  } catch (cause) {
-    throw unusable(folder, 'written to', cause)
   }
 }
 

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import process from 'node:process'
 import * as assert from 'uvu/assert'
 import { createStateFile } from '../../src/config/state_file.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -65,6 +66,33 @@ test('load() says in words that the folder can never be made, and asks no more t
   }
   assert.not.ok(store.stuck())
 })
+
+test('load() gives back what a folder holds that cannot be written to any more', async () => {
+  await using folder = await tempFolder()
+  const store = createStateFile(folder.path)
+  await store.save(STATE)
+  await chmod(folder.at('state.json'), 0o444)
+  await chmod(folder.path, 0o555)
+
+  const [refused, loaded] = await asNobody(async () => [
+    await rejection(store.save(STATE)),
+    await store.load(),
+  ])
+
+  assert.match((refused as Error).message, /^stateDir .* cannot be written to \(EACCES\)$/)
+  assert.equal((loaded as typeof STATE).endpoints, STATE.endpoints)
+})
+
+/** Root may write everywhere. */
+async function asNobody<T>(run: () => Promise<T>): Promise<T> {
+  const user = process.geteuid?.() ?? 1
+  if (user === 0) process.seteuid?.(65_534)
+  try {
+    return await run()
+  } finally {
+    if (user === 0) process.seteuid?.(0)
+  }
+}
 
 test('load() and save() end where the file system does not answer, wait for it once, and go on after it', async () => {
   await using folder = await tempFolder()
