@@ -200,7 +200,7 @@ const TROUBLES: readonly Trouble[] = [
     what: 'fewer results than items',
     fault: { kind: 'fewerResults' },
     code: 'protocol',
-    says: /0 results for 1/,
+    says: /results for 2/,
     asked: 1,
   },
   { what: 'half a body once', fault: { kind: 'halfBody' }, times: 1, code: 'ok', asked: 2 },

@@ -74,7 +74,7 @@ test('a path that the gateway does not know is unavailable, with words that name
 
   assert.is((error as KmsError).code, 'unavailable')
   assert.match((error as KmsError).message, `${gate.origin}/valut`)
-  assert.match((error as KmsError).message, /the path in its address/)
+  assert.match((error as KmsError).message, /a wrong path in the address/)
 })
 
 /** A gateway for each node, all under one path; standbys behind them forward nothing. */

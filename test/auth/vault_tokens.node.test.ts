@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { access, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
+import { fetchSvids } from '../../src/cli/svids.ts'
 import { withinLimit } from '../../src/kms/call.ts'
 import { systemClock } from '../../src/kms/clock.ts'
 import { KmsError } from '../../src/kms/errors.ts'
@@ -49,6 +50,7 @@ async function setup({ tls = false, own = tls }: { tls?: boolean; own?: boolean 
       clock: systemClock,
       events,
       requestTimeoutMs: LIMIT_MS,
+      fetchSvids,
     })
     const wrap = () => withinLimit(systemClock, LIMIT_MS, (call) => made.wrap('1', [ITEM], call))
     return {

@@ -58,7 +58,8 @@ test('OpenBao repeats the reference of each item of a full batch, and every lie 
     opened.map((outcome) => outcome.ok && Buffer.from(outcome.value).toString()),
     ITEMS.map(({ plaintext }) => plaintext.toString()),
   )
-  assert.is(new Set(repeated).size, 2 * SIZE)
+  // With the trial beside the items to encrypt.
+  assert.is(new Set(repeated).size, 2 * SIZE + 1)
   for (const { act, does, lie } of vaultDialect.lies) {
     liar.lie = (told, asked) => (vaultDialect.actOf(asked) === act ? lie(told, asked) : told)
     const asking = {

@@ -11,9 +11,11 @@ function results(change: (results: Body[], items: Body[]) => Body[]): Lie {
   }))
 }
 
-/** Changes each of them. */
+/** Changes each of them but the refusal of the trial, which is told as it is. */
 function each(change: (result: Body, item: Body) => Body): Lie {
-  return results((all, items) => all.map((one, at) => ({ ...one, ...change(one, items[at]) })))
+  return results((all, items) =>
+    all.map((one, at) => (one.error === undefined ? { ...one, ...change(one, items[at]) } : one)),
+  )
 }
 
 const withoutReferences = (all: Body[]) => all.map(({ reference: _, ...rest }) => rest)
