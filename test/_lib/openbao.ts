@@ -47,8 +47,8 @@ export interface OpenBao extends AsyncDisposable {
   rotate(transit: Transit): Promise<void>
   /** Ends the server; its data stays. */
   stop(signal?: NodeJS.Signals): Promise<void>
-  /** Starts it again at the same address, and unseals it. */
-  start(): Promise<void>
+  /** Starts it again at the same address, and unseals it; with `binary` another version, on what the one before left. */
+  start(binary?: string): Promise<void>
   /** With `tls`: from now on new connections get a certificate of this authority. */
   replaceCertificate(authority: CertificateFiles, validity?: Validity): Promise<void>
   freeze(): void
@@ -145,8 +145,8 @@ export async function startOpenBao({
       await request('POST', `${mount}/keys/${key}/rotate`)
     },
     stop: (signal) => server.stop(signal),
-    start: async () => {
-      await server.start()
+    start: async (binary) => {
+      await server.start(binary)
       await server.unseal()
     },
     replaceCertificate: async (authority, validity) => {
@@ -188,9 +188,10 @@ export class Server {
     return pid
   }
 
-  async start(): Promise<void> {
+  async start(binary?: string): Promise<void> {
     const args = ['server', `-config=${join(this.#folder, 'config.json')}`]
-    const child = spawn(await keyServerBinary(), args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const program = binary ?? (await keyServerBinary())
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {

@@ -7,11 +7,14 @@ import type { Call, KeyState, Outcome } from '../../src/kms/provider.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from './events.ts'
+import { firstLook } from './first_look.ts'
 
 const LIMIT_MS = 5_000
 
 export interface VaultUnderTest extends AsyncDisposable {
   keyState(): Promise<KeyState>
+  /** The label of the newest version, by which the provider wraps. */
+  newest(): Promise<string>
   /** Rejects also with the error of the item. */
   wrap(version: string, plaintext: Uint8Array, associatedData: Uint8Array): Promise<Uint8Array>
   unwrap(version: string, bytes: Uint8Array, associatedData: Uint8Array): Promise<Uint8Array>
@@ -28,6 +31,7 @@ export function vaultProvider(settings: object, limitMs = LIMIT_MS): VaultUnderT
   const within = <T>(work: (call: Call) => Promise<T>) => withinLimit(systemClock, limitMs, work)
   return {
     keyState: () => within((call) => provider.keyState(call)),
+    newest: () => within((call) => firstLook(provider, call)),
     wrap: async (version, plaintext, associatedData) =>
       onlyOf(await within((call) => provider.wrap(version, [{ plaintext, associatedData }], call))),
     unwrap: async (version, bytes, associatedData) =>

@@ -11,6 +11,7 @@ import type { DecryptRequest } from '../../src/kms/service.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { firstLook } from '../_lib/first_look.ts'
 import { v1, v2 } from '../_lib/foreign_samples.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -126,12 +127,13 @@ test('wraps of an envelope cannot be passed off as those of another plugin, nor 
   const { provider } = service
   const plaintext = randomBytes(32)
   const associatedData = randomBytes(32)
-  const [own] = await provider.wrap('1', [{ plaintext, associatedData }], call)
+  const label = await firstLook(provider, call)
+  const [own] = await provider.wrap(label, [{ plaintext, associatedData }], call)
   const foreign = Buffer.from((await service.encrypt(plaintext)).split(':')[2] ?? '', 'base64')
   assert.ok(own?.ok)
   const disguised = `vault:v1:${Buffer.from(own.value).toString('base64')}`
 
-  const [asOwn] = await provider.unwrap([{ version: '1', bytes: foreign, associatedData }], call)
+  const [asOwn] = await provider.unwrap([{ version: label, bytes: foreign, associatedData }], call)
 
   assert.is(
     await codeOf(open(service, 'trousseau-1', v1(Buffer.from(disguised)))),

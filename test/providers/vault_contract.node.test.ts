@@ -1,8 +1,10 @@
 import * as v from 'valibot'
+import { withinLimit } from '../../src/kms/call.ts'
 import { systemClock } from '../../src/kms/clock.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { firstLook } from '../_lib/first_look.ts'
 import { KEY_SERVER } from '../_lib/key_server.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -21,6 +23,7 @@ providerContract(`vault on ${KEY_SERVER.title}`, async () => {
   const events = new RecordedEvents()
   const deps = { clock: systemClock, events, requestTimeoutMs: 2_500 }
   const provider = createVaultProvider(config, deps)
+  await withinLimit(systemClock, 5_000, (call) => firstLook(provider, call))
   return {
     provider,
     secrets: [bao.rootToken],
