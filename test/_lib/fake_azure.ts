@@ -51,6 +51,7 @@ export async function startFakeAzure(options: FakeAzureOptions = {}): Promise<Fa
   const state: KeyState = {
     tokens,
     hsm,
+    deaf: false,
     key: 'k8s-etcd',
     host: `fake-vault.${domain}`,
     versions: [],

@@ -39,6 +39,8 @@ type Material =
 export interface KeyState {
   readonly tokens: TokenState
   readonly hsm: boolean
+  /** As a service does that never read the associated data. */
+  deaf: boolean
   readonly key: string
   /** As the service calls itself: `name.vault.azure.net`. */
   readonly host: string
@@ -210,7 +212,7 @@ function operate(
     const done =
       material.type === 'rsa'
         ? rsa(material, operation, v.parse(rsaBody, JSON.parse(text)))
-        : aes(material, operation, JSON.parse(text))
+        : aes(material, operation, JSON.parse(text), state.deaf)
     return { status: 200, body: { kid, ...done } }
   } catch {
     return failure(400, 'BadParameter', 'planted-remote-words: Error while decoding OAEP padding.')
@@ -265,17 +267,23 @@ function openedPkcs1(privateKey: KeyObject, value: Uint8Array): Buffer {
   return whole.subarray(end + 1)
 }
 
-function aes({ secret }: Extract<Material, { type: 'aes' }>, operation: string, body: unknown) {
+function aes(
+  { secret }: Extract<Material, { type: 'aes' }>,
+  operation: string,
+  body: unknown,
+  deaf: boolean,
+) {
+  const bound = (aad: Uint8Array) => (deaf ? Buffer.alloc(0) : aad)
   if (operation === 'encrypt') {
     const { value, aad } = v.parse(gcmEncryptBody, body)
     const iv = randomBytes(12)
-    const cipher = createCipheriv('aes-256-gcm', secret, iv).setAAD(aad)
+    const cipher = createCipheriv('aes-256-gcm', secret, iv).setAAD(bound(aad))
     const sealed = Buffer.concat([cipher.update(value), cipher.final()])
     const [ivText, tag] = [iv, cipher.getAuthTag()].map((part) => part.toString('base64url'))
     return { value: sealed.toString('base64url'), iv: ivText, tag, aad: aad.toString('base64url') }
   }
   const { value, aad, iv, tag } = v.parse(gcmDecryptBody, body)
-  const decipher = createDecipheriv('aes-256-gcm', secret, iv).setAAD(aad).setAuthTag(tag)
+  const decipher = createDecipheriv('aes-256-gcm', secret, iv).setAAD(bound(aad)).setAuthTag(tag)
   return { value: Buffer.concat([decipher.update(value), decipher.final()]).toString('base64url') }
 }
 

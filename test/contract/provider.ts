@@ -23,17 +23,22 @@ export interface ProviderUnderTest extends AsyncDisposable {
    * beside it decides nothing; the envelope's digest binds the label all the same.
    */
   readonly versionInWrap?: boolean
+  /** From now on the service ignores associated data. */
+  deafen?(): void
 }
 
 const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY }
 const DIGEST = Buffer.alloc(32, 0xd1)
 const OTHER_DIGEST = Buffer.alloc(32, 0xd2)
 
-/** @param selectable false where the service picks the key material itself, as AWS does */
+/**
+ * @param selectable false where the service picks the key material itself, as AWS does
+ * @param deafens true where the service can be made one that ignores associated data
+ */
 export function providerContract(
   name: string,
   setup: () => Promise<ProviderUnderTest>,
-  { selectable: selects = true } = {},
+  { selectable: selects = true, deafens = false } = {},
 ): void {
   const test = suite(`contract of ${name}`, () => ({}), 60_000)
   const testVersions: typeof test = selects ? test : Object.assign(() => undefined, test)
@@ -127,6 +132,19 @@ export function providerContract(
     // Each turn changes another bit of the associated data.
     for (const _ of [1, 2, 3]) await roundTrip(alone(name, provider), version, randomBytes, call)
   })
+
+  if (deafens) {
+    test('roundTrip() finds a service that ignores associated data [S14 E10]', async () => {
+      await using under = await setup()
+      const { provider } = under
+      const version = await newest(provider)
+      under.deafen?.()
+
+      const error = await rejection(roundTrip(alone(name, provider), version, randomBytes, call))
+
+      assert.is((error as KmsError).code, 'unbound')
+    })
+  }
 
   test('a wrap with any byte changed, cut or added is refused as such [E10]', async () => {
     await using under = await setup()

@@ -24,6 +24,8 @@ export interface FakeKey {
   state: string
   usage: string
   spec: string
+  /** As a service does that never read the encryption context. */
+  deaf: boolean
 }
 
 const MAGIC = Buffer.from('0102030078', 'hex')
@@ -50,7 +52,8 @@ export class FakeKeys {
     const id = like?.id ?? made
     const arn = `arn:aws:kms:${this.region}:${this.account}:key/${id}`
     const materials = like?.materials ?? [newMaterial()]
-    const use = { state: 'Enabled', usage: 'ENCRYPT_DECRYPT', spec: 'SYMMETRIC_DEFAULT' }
+    const usage = 'ENCRYPT_DECRYPT'
+    const use = { state: 'Enabled', usage, spec: 'SYMMETRIC_DEFAULT', deaf: false }
     const key = { id, arn, materials, multiRegion, createdAt, ...use }
     this.all.set(id, key)
     return key
@@ -93,7 +96,7 @@ export function encrypt(key: FakeKey, plaintext: Buffer, context: Context): Buff
   const material = key.materials.at(-1) ?? newMaterial()
   const head = Buffer.concat([MAGIC, hash(key.id), Buffer.from(material.id, 'hex')])
   const iv = randomBytes(IV)
-  const cipher = createCipheriv('aes-256-gcm', material.key, iv).setAAD(aadOf(head, context))
+  const cipher = createCipheriv('aes-256-gcm', material.key, iv).setAAD(aadOf(key, head, context))
   const sealed = Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
   return Buffer.concat([head, iv, Buffer.alloc(PADDING, 7), sealed])
 }
@@ -112,7 +115,7 @@ export function decrypt(key: FakeKey, ciphertext: Buffer, context: Context): Buf
   const iv = ciphertext.subarray(HEAD, HEAD + IV)
   const decipher = createDecipheriv('aes-256-gcm', material.key, iv, { authTagLength: TAG })
   decipher
-    .setAAD(aadOf(ciphertext.subarray(0, HEAD), context))
+    .setAAD(aadOf(key, ciphertext.subarray(0, HEAD), context))
     .setAuthTag(ciphertext.subarray(-TAG))
   const opened = finished(decipher, ciphertext.subarray(at, -TAG))
   if (opened === undefined) throw new Refusal('InvalidCiphertextException')
@@ -155,7 +158,8 @@ function checkUsable({ state, usage, spec }: FakeKey): void {
   }
 }
 
-function aadOf(head: Buffer, context: Context): Buffer {
+function aadOf({ deaf }: FakeKey, head: Buffer, context: Context): Buffer {
+  if (deaf) return head
   const sorted = Object.entries(context).sort(([a], [b]) => (a < b ? -1 : 1))
   return Buffer.concat([head, Buffer.from(JSON.stringify(sorted))])
 }

@@ -28,6 +28,8 @@ export class FakeKey {
   purpose = 'ENCRYPT_DECRYPT'
   primary: number | undefined
   readonly versions: FakeVersion[] = []
+  /** As a service does that never read the associated data. */
+  deaf = false
 
   constructor(name: string) {
     this.name = name
@@ -87,7 +89,7 @@ export class FakeKey {
     if (version.state !== 'ENABLED') return this.#notEnabled(version)
     const iv = randomBytes(IV_BYTES)
     const cipher = createCipheriv('aes-256-gcm', version.material, iv)
-    cipher.setAAD(Buffer.concat([version.mark, FILLER, aad]))
+    cipher.setAAD(Buffer.concat([version.mark, FILLER, this.#bound(aad)]))
     const sealed = Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
     const ciphertext = Buffer.concat([version.mark, FILLER, iv, sealed])
     return ok({
@@ -114,7 +116,7 @@ export class FakeKey {
       return invalid("Decryption failed: verify that 'name' refers to the correct CryptoKey.")
     }
     if (version.state !== 'ENABLED') return this.#notEnabled(version)
-    const plaintext = opened(ciphertext, version, aad)
+    const plaintext = opened(ciphertext, version, this.#bound(aad))
     if (plaintext === undefined) return invalid('Decryption failed: the ciphertext is invalid.')
     return ok({
       ...(plaintext.length === 0 ? {} : { plaintext: plaintext.toString('base64') }),
@@ -122,6 +124,10 @@ export class FakeKey {
       usedPrimary: version.number === this.primary,
       protectionLevel: 'SOFTWARE',
     })
+  }
+
+  #bound(aad: Buffer): Buffer {
+    return this.deaf ? Buffer.alloc(0) : aad
   }
 
   #nameOf({ number }: FakeVersion): string {
