@@ -19,7 +19,7 @@ const FILES = [
   'auth/vault_login',
   'cli/doctor',
   'cli/login',
-  'cli/vault_setup',
+  'cli/vault_setup.',
   'e2e/hand_over',
   'e2e/logins',
   'e2e/outage',

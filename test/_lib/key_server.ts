@@ -69,6 +69,11 @@ export function since(minor: number): boolean {
   return vault === undefined || Number(vault.split('.')[1]) >= minor
 }
 
+/** What the provider calls the first version of a key here. */
+export function firstVersion(): string {
+  return since(13) ? '1' : '1.inside'
+}
+
 function chosenVault(): VaultVersion | undefined {
   const asked = process.env['TEST_KEY_SERVICE'] ?? ''
   if (asked === '' || asked === 'openbao') return undefined

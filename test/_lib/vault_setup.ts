@@ -119,8 +119,7 @@ export async function runScript(script: string, cwd: string, bao: OpenBao): Prom
 
 async function roundTrip(config: object): Promise<void> {
   await using provider = vaultProvider(config)
-  const { versions } = await provider.keyState()
-  const version = versions.at(-1)?.label ?? ''
+  const version = await provider.newest()
   const wrapped = await provider.wrap(version, PLAINTEXT, BOUND)
   const plain = await provider.unwrap(version, wrapped, BOUND)
   if (Buffer.compare(plain, PLAINTEXT) !== 0) throw new Error('Unwrap failed')

@@ -10,6 +10,7 @@ import type { KmsError } from '../../src/kms/errors.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { firstVersion } from '../_lib/key_server.ts'
 import { startOpenBao, type TransitOptions } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
@@ -75,7 +76,7 @@ test('approle logs in under the least policy, and a short-lived token is renewed
     return renewals.length >= 2
   })
 
-  await one.limited((call) => provider.wrap('1', [ITEM], call))
+  await one.limited((call) => provider.wrap(firstVersion(), [ITEM], call))
   assert.is(one.logins(), 1)
 })
 
@@ -102,7 +103,9 @@ test('a hundred requests that meet a revoked token cause exactly one login and a
   await one.transit.revokeTokens()
 
   const all = await Promise.all(
-    Array.from({ length: 100 }, () => one.limited((call) => provider.wrap('1', [ITEM], call))),
+    Array.from({ length: 100 }, () =>
+      one.limited((call) => provider.wrap(firstVersion(), [ITEM], call)),
+    ),
   )
 
   assert.ok(all.every(([outcome]) => outcome?.ok))
@@ -190,7 +193,7 @@ test('a policy that does not allow the key says which rules it needs', async () 
   const provider = one.provider()
 
   const error = (await rejection(
-    one.limited((call) => provider.wrap('1', [ITEM], call)),
+    one.limited((call) => provider.wrap(firstVersion(), [ITEM], call)),
   )) as KmsError
 
   assert.is(error.code, 'denied')

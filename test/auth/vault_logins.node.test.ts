@@ -10,6 +10,7 @@ import { KmsError } from '../../src/kms/errors.ts'
 import { createVaultProvider } from '../../src/providers/vault.ts'
 import { vaultConfig } from '../../src/providers/vault_config.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { firstVersion } from '../_lib/key_server.ts'
 import { LOGIN_SCENES } from '../_lib/login_setup.ts'
 import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -42,7 +43,8 @@ async function setup(name: string) {
     scene,
     events,
     /** One encryption, under one key version. */
-    use: () => withinLimit(systemClock, 2_500, (call) => provider.wrap('1', [ITEM], call)),
+    use: () =>
+      withinLimit(systemClock, 2_500, (call) => provider.wrap(firstVersion(), [ITEM], call)),
     logins: () => events.of('token').filter(({ action }) => action === 'login'),
     async [Symbol.asyncDispose]() {
       await provider.close()

@@ -18,6 +18,7 @@ import { RESTRICTION_IDS } from '../../src/auth/token_restriction.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { generateRecoveryKey } from '../../src/recovery/jwk.ts'
 import { ISSUING, makeAuthority, makeCertificate } from '../_lib/certificates.ts'
+import { since } from '../_lib/key_server.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
@@ -145,10 +146,12 @@ async function found(
     const bad = ['error', 'warning', 'notice'].includes(finding.level)
     assert.ok(!bad || (finding.why !== undefined && finding.todo !== undefined), finding.id)
   }
-  const ids = findings
-    .filter(({ level }) => level === 'error' || level === 'warning')
+  const bad = findings.filter(({ level }) => level === 'error' || level === 'warning')
+  assert.is(code, bad.length === 0 ? 0 : 3)
+  // One is told of every Vault before 1.13, whatever else a test does to it.
+  const ids = bad
     .map(({ id }) => id)
-  assert.is(code, ids.length === 0 ? 0 : 3)
+    .filter((id) => since(13) || id !== 'service-ignores-associated-data')
   return { ids, findings, code }
 }
 
