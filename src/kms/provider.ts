@@ -95,6 +95,8 @@ export interface KeyState {
 
 export interface KeyVersion {
   readonly label: string
+  /** What the same version is called when its service binds in another way. */
+  readonly otherLabel?: string | undefined
   /** Seconds since the epoch by the service's clock. */
   readonly createdAt: number
   readonly mayEncrypt: boolean

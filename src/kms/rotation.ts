@@ -57,19 +57,25 @@ export type Succession = 'same' | 'newer' | 'lagging' | 'recreated'
  * creation time under a known label means that the key was deleted and made anew.
  * Services hide old versions, so missing *old* ones say nothing.
  */
-export function succession(seen: readonly SeenVersion[], next: readonly SeenVersion[]): Succession {
+export function succession(
+  seen: readonly SeenVersion[],
+  next: readonly NamedVersion[],
+): Succession {
   const before = new Map(seen.map(({ label, createdAt }) => [label, createdAt]))
-  const recreated = next.some(
-    ({ label, createdAt }) => (before.get(label) ?? createdAt) !== createdAt,
+  const recreated = next.some((version) =>
+    namesOf(version).some((name) => (before.get(name) ?? version.createdAt) !== version.createdAt),
   )
   if (recreated) return 'recreated'
   const newestSeen = seen.at(-1)
   const newest = next.at(-1)
   if (newest === undefined || newestSeen === undefined) return seen.length > 0 ? 'lagging' : 'newer'
-  // A provider may call a version otherwise once its service binds in another way.
-  const kept = next.some(
-    ({ label, createdAt }) => label === newestSeen.label || createdAt === newestSeen.createdAt,
-  )
+  const kept = next.some((version) => namesOf(version).includes(newestSeen.label))
   if (!kept && newest.createdAt <= newestSeen.createdAt) return 'lagging'
   return newest.label === newestSeen.label ? 'same' : 'newer'
+}
+
+type NamedVersion = SeenVersion & Pick<KeyVersion, 'otherLabel'>
+
+function namesOf({ label, otherLabel }: NamedVersion): string[] {
+  return otherLabel === undefined ? [label] : [label, otherLabel]
 }

@@ -17,6 +17,7 @@ import type { EventSink } from '../kms/events.ts'
 import type { KeyVersion, Outcome, Plain, Remark } from '../kms/provider.ts'
 import { type BatchResult, encryptItem } from './vault_transit.ts'
 
+const INSIDE = '.inside'
 const LABEL = /^(\d{1,9})(\.inside)?$/
 const NO_BASE64 = '!'
 /** Of what an envelope binds its wraps to. */
@@ -111,8 +112,12 @@ export class VaultBinding {
 
   /** The versions under the labels of what is bound as it must be now. */
   labelled(versions: readonly KeyVersion[]): readonly KeyVersion[] {
-    if (!this.inside) return versions
-    return versions.map((version) => ({ ...version, label: `${version.label}.inside` }))
+    return versions.map(({ label, ...version }) => {
+      const inside = `${label}${INSIDE}`
+      return this.inside
+        ? { ...version, label: inside, otherLabel: label }
+        : { ...version, label, otherLabel: inside }
+    })
   }
 
   /**

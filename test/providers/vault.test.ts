@@ -43,6 +43,7 @@ async function setup(answer: Answer, change: Record<string, unknown> = {}) {
     const one = { method, url, headers, body: text === '' ? {} : JSON.parse(text) }
     received.push(one)
     if (url.endsWith('lookup-self')) json(response, 200, { data: { ttl: 0 } })
+    else if (url.endsWith('wrapping/lookup')) json(response, 400, { errors: ['no such token'] })
     else answer(one, response, socket)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

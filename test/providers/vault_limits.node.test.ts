@@ -12,6 +12,7 @@ import { constants, type FileHandle, open } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/kms/errors.ts'
+import { firstVersion } from '../_lib/key_server.ts'
 import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
@@ -32,16 +33,16 @@ for (const headers of [true, false]) {
     await using bao = await startOpenBao()
     const transit = await bao.setupTransit({ folder: folder.path })
     await using provider = vaultProvider(transit.provider)
-    const wrapped = await provider.wrap('1', SEED, BOUND)
+    const wrapped = await provider.wrap(firstVersion(), SEED, BOUND)
     const quota = { path: `${transit.mount}/`, rate: 1, interval: '1h' }
     await bao.request('POST', 'sys/quotas/config', { enable_rate_limit_response_headers: headers })
     await bao.request('POST', 'sys/quotas/rate-limit/few', quota)
 
     const first = await until('the quota is used up', () =>
-      failureOf(provider.wrap('1', SEED, BOUND)),
+      failureOf(provider.wrap(firstVersion(), SEED, BOUND)),
     )
     const others = [
-      await rejection(provider.unwrap('1', wrapped, BOUND)),
+      await rejection(provider.unwrap(firstVersion(), wrapped, BOUND)),
       await rejection(provider.keyState()),
     ]
     await bao.request('DELETE', 'sys/quotas/rate-limit/few')
@@ -50,7 +51,7 @@ for (const headers of [true, false]) {
       assert.instance(error, KmsError)
       assert.is((error as KmsError).code, 'throttled')
     }
-    assert.equal(await provider.unwrap('1', wrapped, BOUND), SEED)
+    assert.equal(await provider.unwrap(firstVersion(), wrapped, BOUND), SEED)
   })
 }
 
@@ -60,13 +61,13 @@ test('an audit device that takes nothing blocks the server: requests end within 
   await using bao = await startOpenBao({ audit: pipe.path })
   const transit = await bao.setupTransit({ folder: folder.path })
   await using provider = vaultProvider(transit.provider, LIMIT_MS)
-  const wrapped = await provider.wrap('1', SEED, BOUND)
+  const wrapped = await provider.wrap(firstVersion(), SEED, BOUND)
 
   await pipe.block()
   const start = performance.now()
   const errors = await Promise.all([
-    rejection(provider.wrap('1', SEED, BOUND)),
-    rejection(provider.unwrap('1', wrapped, BOUND)),
+    rejection(provider.wrap(firstVersion(), SEED, BOUND)),
+    rejection(provider.unwrap(firstVersion(), wrapped, BOUND)),
     rejection(provider.keyState()),
   ])
   const tookMs = performance.now() - start
@@ -80,7 +81,7 @@ test('an audit device that takes nothing blocks the server: requests end within 
   assert.ok(tookMs < LIMIT_MS * 2, `took ${tookMs} ms`)
   assert.is(health, 200, 'the server itself says that all is well')
   await until('it works again', () =>
-    provider.unwrap('1', wrapped, BOUND).then(
+    provider.unwrap(firstVersion(), wrapped, BOUND).then(
       () => true,
       () => false,
     ),
