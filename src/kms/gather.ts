@@ -27,6 +27,7 @@ const TELLING: readonly KmsErrorCode[] = [
   'internal',
   'denied',
   'policy_denied',
+  'unbound',
   'key_unavailable',
   'key_unknown',
   'ciphertext_invalid',

@@ -100,7 +100,7 @@ test('a service without batches gets every item at once', ({ batches, make, call
   assert.is(batches.length, 5)
 })
 
-test('equal items under way are one, and each caller gets its result', async ({
+test('equal items under way are one, and each caller gets its result [D9]', async ({
   batches,
   submit,
 }) => {

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
-import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
+import { KMS_ERROR_CODES, KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
 import { type Candidate, gather } from '../../src/kms/gather.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
@@ -97,6 +97,20 @@ test('it gives up as soon as too few can answer, with the error that may pass', 
   const error = (await failed) as KmsError
   assert.is(error.code, 'unavailable')
   assert.match(error.message, /^Fewer than 2 of 3 providers .*"a": a failed; "b": b failed$/)
+})
+
+test('an error that all agree on keeps its code', async ({ clock, candidate, ask }) => {
+  const own = new Set<KmsErrorCode>(['request_invalid', 'ciphertext_empty', 'cancelled'])
+  const ofProviders = KMS_ERROR_CODES.filter((code) => !own.has(code))
+  const codes: KmsErrorCode[] = []
+  for (const code of ofProviders) {
+    const failed = rejection(ask(1, candidate('a', 1, code), candidate('b', 1, code)))
+    await clock.advance(1)
+    await clock.advance(1)
+    codes.push(((await failed) as KmsError).code)
+  }
+
+  assert.equal(codes, ofProviders)
 })
 
 test('the error of a single candidate is its own', async ({ clock, candidate, ask }) => {
