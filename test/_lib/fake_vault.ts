@@ -1,7 +1,7 @@
 /**
  * A fake of Vault and OpenBao in trouble: nodes over HTTP on loopback that share
  * one state in memory, answer in the words of the real server (compared in
- * `test/fake_vault/real.solo.test.ts`), and fail on demand.
+ * `test/fake_vault/real.node.test.ts`), and fail on demand.
  *
  * @module
  */

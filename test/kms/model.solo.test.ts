@@ -16,7 +16,7 @@ import type { Mistakes } from '../_lib/model_world.ts'
 import { SeededRandom } from '../_lib/seeded_random.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const HISTORIES = Number(process.env['MODEL_HISTORIES'] ?? 600)
+const HISTORIES = Number(process.env['MODEL_HISTORIES'] ?? 300)
 const PROCESSES = 2
 const LIMIT_MS = Math.max(280_000, HISTORIES * 1_000)
 const WORKER = fileURLToPath(new URL('../_lib/model_history.ts', import.meta.url))

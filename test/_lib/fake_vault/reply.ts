@@ -1,6 +1,6 @@
 /**
  * Answers as Vault and OpenBao word them. The texts are those that OpenBao 2.7.2
- * gave (see `test/fake_vault/real.solo.test.ts`), or, where they are Vault
+ * gave (see `test/fake_vault/real.node.test.ts`), or, where they are Vault
  * Enterprise's alone, those of its documentation.
  *
  * @module
