@@ -24,7 +24,7 @@ export function oneDocument(outer: Io): OneDocument {
       out(text) {
         // A command that was stopped may still be about to print.
         if (failed) return
-        begun = true
+        begun ||= text !== ''
         outer.out(text)
       },
     },

@@ -6,6 +6,7 @@ import { connectKms, type KmsClient, RpcError } from '../grpc/client.ts'
 import { reach } from '../grpc/reach.ts'
 import { keyIdHash } from '../kms/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../kms/limits.ts'
+import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, paint, printable, table } from './output.ts'
 import { fetchStatusz, readableStatusz } from './statusz.ts'
@@ -62,8 +63,9 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
       : await fetchStatusz(config.admin.listen, options.timeoutMs)
   if (options.json) io.out(json({ sockets: reports, statusz: inside }))
   else {
-    io.out(reports.map((report) => readable(report, io)).join('\n'))
-    io.out(inside === undefined ? NO_ADMIN : `\n${readableStatusz(inside, Date.now(), io)}`)
+    io.out(fitted(reports.map((report) => readable(report, io)).join('\n'), io))
+    const text = inside === undefined ? NO_ADMIN : `\n${readableStatusz(inside, Date.now(), io)}`
+    io.out(fitted(text, io))
   }
   return reports.every(({ healthy }) => healthy) ? EXIT.ok : EXIT.unhealthy
 }
@@ -73,7 +75,7 @@ const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the 
 /** @throws KmsError when nobody can be asked */
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
-  io.out(options.json ? json(report) : readable(report, io))
+  io.out(options.json ? json(report) : fitted(readable(report, io), io))
   return report.healthy ? EXIT.ok : EXIT.unhealthy
 }
 

@@ -25,6 +25,7 @@ import {
   type SetupState,
 } from '../providers/vault_setup_step.ts'
 import { setupSteps } from '../providers/vault_setup_steps.ts'
+import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { noticesTo } from './notices.ts'
 import { type Color, EXIT, failureOf, json, paint, printable, table } from './output.ts'
@@ -132,7 +133,8 @@ function readable(plan: readonly Planned[], io: Io): string {
     const color = COLORS[plan[at]?.finding.state ?? 'ok']
     return `  ${paint(io, color, state)}  ${rest.join('  ')}`.trimEnd()
   })
-  return `${lines.join('\n')}\n\n${byHand(plan)}`
+  // Commands are not broken: they are copied.
+  return `${fitted(lines.join('\n'), io)}\n\n${byHand(plan)}`
 }
 
 function byHand(plan: readonly Planned[]): string {
