@@ -39,9 +39,8 @@ export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
   const jwk = { ...publicKey.export({ format: 'jwk' }), alg: options.type, use: 'sig' }
   if (options.json) {
-    const { type, mount, role: name, subject } = options
-    const role = { mount, name, fields: jwtRole(options) }
-    io.out(json({ file: path, type, subject, publicKey: { pem, jwk }, role }))
+    const { type, subject } = options
+    io.out(json({ file: path, type, subject, publicKey: { pem, jwk } }))
     return EXIT.ok
   }
   io.out(`Made ${path} (${options.type}, mode 0600): it stays on this node.\n\n`)

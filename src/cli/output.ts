@@ -62,7 +62,7 @@ export interface Failure {
   readonly message: string
   /** Of a config, each by itself. */
   readonly problems?: readonly string[]
-  readonly hint?: string
+  readonly hint?: string | undefined
 }
 
 /** What stays between the program and its maker, such as a stack, is not in it. */

@@ -32,13 +32,13 @@ export async function recoverList(options: RecoverListOptions, io: Io): Promise<
         progress.clear()
         listing.add(page)
       }
+      if (listing.count === 0) throw nothingFound(options)
     } catch (error) {
       if (listing instanceof JsonListing) listing.end(failureOf(error))
       throw error
     } finally {
       progress.clear()
     }
-    if (listing.count === 0 && !options.json) throw nothingFound(options)
     listing.end()
     return EXIT.ok
   } finally {

@@ -171,7 +171,7 @@ function casesOf({ at, etcd, config }: World) {
           1,
           'unavailable',
         ],
-        [['--config', at('vault.json')], 2, 'usage'],
+        [['--config', at('vault.json'), '--apply'], 2, 'usage'],
       ],
     },
     'login keygen': { well: [[at('login')]], faults: [taken] },
@@ -180,7 +180,13 @@ function casesOf({ at, etcd, config }: World) {
       well: [[...socket, '--key', at('recovery')]],
       faults: [[[...deaf, '--key', at('recovery')], 1, 'unavailable']],
     },
-    'recover list': { well: [stored], faults: [[gone, 1, 'unavailable']] },
+    'recover list': {
+      well: [stored],
+      faults: [
+        [gone, 1, 'unavailable'],
+        [[...stored, '--name', 'other'], 1, 'request_invalid'],
+      ],
+    },
     'recover verify': {
       well: [[...stored, ...key]],
       faults: [
@@ -241,6 +247,8 @@ test('every command that tells something prints one document with --json, well o
       assert.is(code, wanted, what)
       assert.is(v.parse(failure, JSON.parse(out)).error.code, error, what)
       assert.match(err, /^trousseau: /m, what)
+      const plain = await run(argv)
+      assert.equal([plain.code, plain.err], [code, err], what)
     }
   }
 })
@@ -255,6 +263,13 @@ test('the document of an error has the words of standard error, and each problem
   assert.is(message, problems.join('\n'))
   const lines = problems.map((problem) => `trousseau: ${problem}\n`).join('')
   assert.is(err, `${lines}hint: ${hint}\n`)
+})
+
+test('vault setup --json does not pass a script off as a document', async () => {
+  const { code, out } = await run(['vault', 'setup', '--config', '/c', '--json'])
+
+  assert.is(code, 2)
+  assert.match(v.parse(failure, JSON.parse(out)).error.message, '--json needs --apply or --dry-run')
 })
 
 test('what a command that was stopped would still print is no second document', async () => {
@@ -337,7 +352,6 @@ test('the documents of keys name their files and their public halves, and nothin
   assert.equal([login.file, login.subject, login.type], [at('login'), 'cp-1', 'ES256'])
   assert.match(login.publicKey.pem, /^-----BEGIN PUBLIC KEY-----\n/)
   assert.is(login.publicKey.jwk.d, undefined)
-  assert.is(login.role.fields.user_claim, 'sub')
 
   const recovery = await document('recovery', 'keygen', at('more'), '--no-passphrase')
   assert.equal([recovery.publicFile, recovery.encrypted], [at('more.pub.json'), false])
