@@ -55,6 +55,10 @@ const io: Io = {
   outTaken,
   err: (text) => process.stderr.write(text),
   color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
+  // A terminal may not know its size, and say 0.
+  columns: process.stdout.isTTY
+    ? Number(process.env['COLUMNS']) || process.stdout.columns || undefined
+    : undefined,
   showsProgress: process.stderr.isTTY === true,
   stop: stop.signal,
   ask: (question) =>

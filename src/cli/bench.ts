@@ -6,6 +6,7 @@ import { APIS, type Api, type Phase, phasesOf } from '../grpc/load/phases.ts'
 import { quantile } from '../grpc/load/quantile.ts'
 import { runLoad, type Tally } from '../grpc/load/run_load.ts'
 import { reach } from '../grpc/reach.ts'
+import { fitted } from './fitted.ts'
 import { durationFlag, socketPath, wholeNumber } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, paint } from './output.ts'
@@ -75,21 +76,22 @@ export async function bench(options: BenchOptions, io: Io): Promise<number> {
 
 async function measure(client: KmsClient, options: BenchOptions, io: Io): Promise<number> {
   const phases = phasesOf(client, options.api)
-  io.err(notice(phases, options))
+  io.err(fitted(notice(phases, options), io, MOST_COLUMNS))
   await warmUp(phases, io.stop)
-  if (!options.json) io.out(`${HEAD}\n`)
+  const { head, rowOf } = formOf(options, io)
+  io.out(head)
   const results: Result[] = []
   for (const phase of phases) {
     if (io.stop.aborted) break
     const result = await resultOf(phase, options, io.stop)
     results.push(result)
-    if (!options.json) io.out(line(phase, result, io))
+    io.out(rowOf(phase, result, io))
   }
   const interrupted = io.stop.aborted
   const { socket, api, duration: durationMs, concurrency, rate } = options
   if (options.json) {
     io.out(json({ socket, api, durationMs, concurrency, rate, interrupted, phases: results }))
-  } else io.out(summary(results, interrupted))
+  } else io.out(fitted(summary(results, interrupted), io))
   if (interrupted) return EXIT.interrupted
   return results.every(wentWell) ? EXIT.ok : EXIT.unhealthy
 }
@@ -140,13 +142,13 @@ function notice(phases: readonly Phase[], { socket, duration, rate, api }: Bench
   const usd = ((remote * CLOUD_USD) / CLOUD_CALLS).toFixed(2)
   return [
     `Asks ${socket} by ${api}: ${phases.length} phases of ${duration / 1_000} s, of random bytes made here; nothing that is stored changes.`,
-    `The key service may get up to ${count(remote)} requests. They appear in its audit log, count towards limits`,
-    `that API servers share, and cost up to about ${usd} USD at a cloud. Ctrl-C ends it with what was measured.`,
+    `The key service may get up to ${count(remote)} requests. They appear in its audit log, count towards limits that API servers share, and cost up to about ${usd} USD at a cloud. Ctrl-C ends it with what was measured.`,
     '',
     '',
   ].join('\n')
 }
 
+const MOST_COLUMNS = 100
 const TITLE_WIDTH = 30
 const WIDTHS = [7, 9, 8, 9, 9, 9, 9, 9] as const
 const HEAD = columns('', 'at once', 'answered', 'failed', 'a second', 'p50 ms', 'p95', 'p99', 'max')
@@ -157,19 +159,39 @@ function columns(title: string, ...cells: readonly string[]): string {
   )
 }
 
+interface Form {
+  readonly head: string
+  rowOf(phase: Phase, result: Result, io: Io): string
+}
+
+function formOf(options: BenchOptions, { columns: width }: Io): Form {
+  if (options.json) return { head: '', rowOf: () => '' }
+  if (width !== undefined && width < HEAD.length) return { head: '', rowOf: paragraph }
+  return { head: `${HEAD}\n`, rowOf: line }
+}
+
 function line({ title }: Phase, result: Result, io: Io): string {
-  const { callers, succeeded, failed, perSecond, latencyMs } = result
+  const text = columns(title, ...cellsOf(result))
+  return `${wentWell(result) ? text : paint(io, 'red', text)}\n`
+}
+
+/** The same where the table is too wide. */
+function paragraph({ title }: Phase, result: Result, io: Io): string {
+  const [callers, succeeded, failed, perSecond, p50, p95, p99, max] = cellsOf(result)
+  const head = wentWell(result) ? title : paint(io, 'red', title)
+  const calls = `${callers} at once, ${succeeded} answered, ${failed} failed, ${perSecond} a second`
+  return fitted(`${head}\n  ${calls}\n  p50 ${p50} ms, p95 ${p95}, p99 ${p99}, max ${max}\n`, io)
+}
+
+function cellsOf({ callers, succeeded, failed, perSecond, latencyMs }: Result): string[] {
   const { p50, p95, p99, max } = latencyMs ?? {}
-  const times = [p50, p95, p99, max].map((ms) => ms?.toFixed(2) ?? '-')
-  const text = columns(
-    title,
+  return [
     String(callers),
     count(succeeded),
     count(failed),
     perSecond.toFixed(perSecond < 100 ? 1 : 0),
-    ...times,
-  )
-  return `${wentWell(result) ? text : paint(io, 'red', text)}\n`
+    ...[p50, p95, p99, max].map((ms) => ms?.toFixed(2) ?? '-'),
+  ]
 }
 
 function summary(results: readonly Result[], interrupted: boolean): string {

@@ -2,6 +2,7 @@
 
 import type { Finding, Result } from '../grpc/conformance/rule.ts'
 import { checkConformance } from '../grpc/conformance.ts'
+import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { type Color, EXIT, json, paint, table } from './output.ts'
 
@@ -24,7 +25,9 @@ const COLORS: Readonly<Record<Result, Color>> = {
 export async function check({ socketPath, json: asJson }: CheckOptions, io: Io): Promise<number> {
   const findings = await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
   const conforms = findings.every(({ result }) => result !== 'fail')
-  io.out(asJson ? json({ socket: socketPath, conforms, findings }) : readable(findings, io))
+  io.out(
+    asJson ? json({ socket: socketPath, conforms, findings }) : fitted(readable(findings, io), io),
+  )
   return conforms ? EXIT.ok : EXIT.unhealthy
 }
 

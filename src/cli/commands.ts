@@ -112,7 +112,8 @@ function addFiles(program: Command, io: Io, short: Short): void {
     .description('make a key file for the local provider; nothing is ever overwritten')
     .argument('<file>', 'the key file')
     .option('--add-version', 'add a key version to a file that exists', false)
-    .action((file: string, options: { addVersion: boolean }) =>
+    .option('--json', 'print JSON', false)
+    .action((file: string, options: { addVersion: boolean; json: boolean }) =>
       short(keygen({ file, ...options }, io)),
     )
   const config = program.command('config').description('look at config files')
@@ -120,7 +121,8 @@ function addFiles(program: Command, io: Io, short: Short): void {
     .command('validate')
     .description('list everything that is wrong with a config file')
     .argument('<file>', 'YAML or JSON config file')
-    .action((file: string) => short(validateConfig(file, io)))
+    .option('--json', 'print JSON', false)
+    .action((file: string, options: { json: boolean }) => short(validateConfig(file, options, io)))
   config
     .command('schema')
     .description('print the JSON Schema of config files, for editors')
@@ -147,6 +149,7 @@ function addLogin(program: Command, io: Io, short: Short): void {
     .option('--mount <path>', 'mount of the login', 'jwt')
     .option('--role <name>', 'name of the role', roleName, 'trousseau')
     .option('--policy <name>', 'policy of its tokens', policyName, 'trousseau')
+    .option('--json', 'print JSON', false)
     .action((file: string, { claim, ...options }: LoginFlags) =>
       short(loginKeygen({ ...options, file, claims: claim }, io)),
     )
@@ -165,6 +168,7 @@ function addRecovery(program: Command, io: Io, short: Short): void {
     )
     .option('--passphrase-file <file>', 'file with the passphrase (default: asked for)')
     .option('--no-passphrase', 'leave the private key in the clear')
+    .option('--json', 'print JSON', false)
     .action((file: string, options: Omit<RecoveryKeygenOptions, 'file'>) =>
       short(recoveryKeygen({ ...options, file }, io)),
     )
@@ -175,6 +179,7 @@ function addRecovery(program: Command, io: Io, short: Short): void {
     .requiredOption('--key <file>', 'the private key')
     .option('--passphrase-file <file>', 'file with its passphrase (default: asked for)')
     .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
+    .option('--json', 'print JSON', false)
     .action(({ socket, timeout, ...options }: VerifyFlags) =>
       short(recoveryVerify({ ...options, socketPath: socket, timeoutMs: timeout }, io)),
     )
@@ -195,6 +200,7 @@ function addSetup(vault: Command, io: Io, short: Short): void {
     .option('--dry-run', 'show the plan only', false)
     .option('--token-file <file>', "file with an administrator's token, for --apply and --dry-run")
     .option('--replace-policy', 'let --apply replace a policy that says something else', false)
+    .option('--json', 'print the plan as JSON, with --apply or --dry-run', false)
     .action((options: SetupFlags, command: Command) =>
       short(vaultSetup({ ...options, api: apiOf(options, command) }, io)),
     )
@@ -203,17 +209,21 @@ function addSetup(vault: Command, io: Io, short: Short): void {
 interface SetupFlags extends SetupOptions {
   readonly apply: boolean
   readonly dryRun: boolean
+  readonly json: boolean
   readonly tokenFile?: string
 }
 
 function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
-  const { apply, dryRun, tokenFile } = flags
+  const { apply, dryRun, tokenFile, json: asJson } = flags
   const asks = apply || dryRun
-  if (asks && tokenFile !== undefined) return { tokenFile, dryRun }
+  if (asks && tokenFile !== undefined) return { tokenFile, dryRun, json: asJson }
   if (asks)
     command.error("Options --apply and --dry-run need --token-file, an administrator's token")
   if (tokenFile !== undefined || flags.replacePolicy) {
     command.error('Options --token-file and --replace-policy need --apply or --dry-run')
+  }
+  if (asJson) {
+    command.error('Option --json needs --apply or --dry-run: without them a script is printed')
   }
   return undefined
 }

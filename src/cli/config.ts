@@ -7,11 +7,20 @@ import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
 
 /** @throws ConfigError with all problems */
-export async function validateConfig(path: string, io: Io): Promise<number> {
+export async function validateConfig(
+  path: string,
+  options: { readonly json: boolean },
+  io: Io,
+): Promise<number> {
   const config = await loadConfig(path)
-  const named = config.providers.map(({ name, type }) => `${name} (${type})`).join(', ')
+  const providers = config.providers.map(({ name, type }) => ({ name, type }))
   const sockets = endpointsOf(config).map(({ socket }) => socket.path)
-  io.out(`${path} is valid: ${named} on ${sockets.join(', ')}\n`)
+  const named = providers.map(({ name, type }) => `${name} (${type})`).join(', ')
+  io.out(
+    options.json
+      ? json({ file: path, valid: true, providers, sockets })
+      : `${path} is valid: ${named} on ${sockets.join(', ')}\n`,
+  )
   return EXIT.ok
 }
 

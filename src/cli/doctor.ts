@@ -26,6 +26,7 @@ import { providerFindings } from './doctor/provider_checks.ts'
 import { isWell, readable } from './doctor/report.ts'
 import { socketFindings } from './doctor/socket_checks.ts'
 import { stateFindings } from './doctor/state_checks.ts'
+import { fitted } from './fitted.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, printable } from './output.ts'
@@ -41,6 +42,7 @@ export interface DoctorFlags {
   readonly json: boolean
 }
 
+const MOST_COLUMNS = 96
 const KUBEADM_MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
 
 export function addDoctor(program: Command, io: Io, short: Short): void {
@@ -63,7 +65,11 @@ export function addDoctor(program: Command, io: Io, short: Short): void {
 
 export async function doctor(flags: DoctorFlags, io: Io): Promise<number> {
   const findings = await examined(flags, io)
-  io.out(flags.json ? json({ well: isWell(findings), findings }) : readable(findings, io))
+  io.out(
+    flags.json
+      ? json({ well: isWell(findings), findings })
+      : fitted(readable(findings, io), io, MOST_COLUMNS),
+  )
   return isWell(findings) ? EXIT.ok : EXIT.unhealthy
 }
 

@@ -9,6 +9,8 @@ export interface Io {
   err(text: string): void
   /** Whether standard output is a terminal that shows colours. */
   readonly color: boolean
+  /** Columns of standard output where it is a terminal. */
+  readonly columns: number | undefined
   /** Whether standard error is a terminal, where progress may be shown. */
   readonly showsProgress: boolean
   /** Fires on SIGINT and SIGTERM. */

@@ -3,18 +3,24 @@
 import { resolve } from 'node:path'
 import { addKeyVersion, createKeyFile } from '../providers/local_key_file.ts'
 import type { Io } from './io.ts'
-import { EXIT } from './output.ts'
+import { EXIT, json } from './output.ts'
 
 export interface KeygenOptions {
   readonly file: string
   readonly addVersion: boolean
+  readonly json: boolean
 }
 
 /** @throws KmsError when the file is there already, or is not as it must be to add a version */
-export async function keygen({ file, addVersion }: KeygenOptions, io: Io): Promise<number> {
+export async function keygen(options: KeygenOptions, io: Io): Promise<number> {
+  const { file, addVersion } = options
   const path = resolve(file)
   const now = () => Date.now()
   const { id, keys } = addVersion ? await addKeyVersion(path, now) : await createKeyFile(path, now)
+  if (options.json) {
+    io.out(json({ file: path, id, versions: keys.length, added: addVersion }))
+    return EXIT.ok
+  }
   io.out(`${addVersion ? 'Added a version to' : 'Made'} ${path}\n`)
   io.out(`  id        ${id}\n  versions  ${keys.length}\n`)
   io.out(

@@ -10,7 +10,7 @@ import { resolve } from 'node:path'
 import { writeNewFile } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
-import { EXIT } from './output.ts'
+import { EXIT, json } from './output.ts'
 
 export const LOGIN_KEY_TYPES = ['ES256', 'EdDSA'] as const
 export type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
@@ -23,6 +23,7 @@ export interface LoginKeygenOptions {
   readonly mount: string
   readonly role: string
   readonly policy: string
+  readonly json: boolean
   /** More claims that the role binds. */
   readonly claims: Readonly<Record<string, string>>
 }
@@ -37,6 +38,11 @@ export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<
   const publicKey = createPublicKey(key)
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
   const jwk = { ...publicKey.export({ format: 'jwk' }), alg: options.type, use: 'sig' }
+  if (options.json) {
+    const { type, subject } = options
+    io.out(json({ file: path, type, subject, publicKey: { pem, jwk } }))
+    return EXIT.ok
+  }
   io.out(`Made ${path} (${options.type}, mode 0600): it stays on this node.\n\n`)
   io.out(`Public half, PEM:\n\n${pem}\nPublic half, JWK:\n\n${JSON.stringify(jwk)}\n\n`)
   io.out(commands(options, pem))

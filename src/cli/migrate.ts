@@ -19,6 +19,7 @@ import { encryptedResources, readEncryptionConfig } from '../kube/encryption_con
 import { latestKeyIdHashes } from '../kube/key_ids.ts'
 import { rewrite } from '../kube/rewrite.ts'
 import { migrateByController, migrationVersion } from '../kube/storage_migration.ts'
+import { fitted } from './fitted.ts'
 import { socketPath, waiting } from './flags.ts'
 import type { Io } from './io.ts'
 import { proveMigrated } from './migrate_proof.ts'
@@ -123,7 +124,7 @@ export async function migrate(flags: MigrateFlags, io: Io): Promise<number> {
   io.out(
     flags.json
       ? json({ dryRun, begun, resources: outcomes, proof })
-      : readableReport({ outcomes, proof, begun, dryRun }),
+      : fitted(readableReport({ outcomes, proof, begun, dryRun }), io),
   )
   return failed || proof?.clean === false ? EXIT.unhealthy : EXIT.ok
 }

@@ -55,21 +55,38 @@ export function reasonOf(error: unknown): string {
   return REASONS[code] ?? code
 }
 
-/** Says what went wrong and returns the exit code. A stack is shown for faults of ours only. */
-export function reportError(error: unknown, io: Io): number {
+/** Why a command failed: `error` in what `--json` prints. */
+export interface Failure {
+  /** Stable, for scripts: one of `KMS_ERROR_CODES`, a gRPC code, or one that docs/cli.md names. */
+  readonly code: string
+  readonly message: string
+  /** Of a config, each by itself. */
+  readonly problems?: readonly string[]
+  readonly hint?: string | undefined
+}
+
+/** What stays between the program and its maker, such as a stack, is not in it. */
+export function failureOf(error: unknown): Failure {
   if (error instanceof ConfigError) {
-    for (const problem of error.problems) io.err(`trousseau: ${problem}\n`)
-    io.err('hint: "trousseau config schema" says what each key may be\n')
-    return EXIT.usage
+    const { problems } = error
+    const hint = '"trousseau config schema" says what each key may be'
+    return { code: 'config_invalid', message: problems.join('\n'), problems, hint }
   }
   if (error instanceof RpcError) {
-    io.err(`trousseau: The plugin answered ${error.status}: ${printable(error.message)}\n`)
-    return EXIT.failure
+    const message = `The plugin answered ${error.status}: ${printable(error.message)}`
+    return { code: error.status, message }
   }
   if (error instanceof KmsError && error.code !== 'internal') {
-    io.err(`trousseau: ${error.message}\n`)
-    return EXIT.failure
+    return { code: error.code, message: error.message }
   }
-  io.err(`trousseau: Internal fault, please report it: ${inspect(error)}\n`)
-  return EXIT.failure
+  return { code: 'internal', message: 'Internal fault, please report it' }
+}
+
+/** Says what went wrong and returns the exit code. A stack is shown for faults of ours only. */
+export function reportError(error: unknown, io: Io): number {
+  const { code, message, problems = [message], hint } = failureOf(error)
+  const fault = code === 'internal' ? `: ${inspect(error)}` : ''
+  for (const problem of problems) io.err(`trousseau: ${problem}${fault}\n`)
+  if (hint !== undefined) io.err(`hint: ${hint}\n`)
+  return error instanceof ConfigError ? EXIT.usage : EXIT.failure
 }

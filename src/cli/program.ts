@@ -8,7 +8,8 @@
 import { Command, CommanderError } from 'commander'
 import { addCommands } from './commands.ts'
 import type { Io } from './io.ts'
-import { EXIT, reportError } from './output.ts'
+import { type OneDocument, oneDocument } from './one_document.ts'
+import { EXIT, failureOf, reportError } from './output.ts'
 import { serve } from './serve.ts'
 
 const HELP_WIDTH = 100
@@ -21,8 +22,14 @@ Exit codes:
   3    the plugin that was asked is not healthy or breaks a rule, or scan or recover found something
   130  stopped by a signal before it was done`
 
+const HINT = '"trousseau help" lists commands, "trousseau help COMMAND" options'
+
 /** Runs one command line (without the program's name) and returns the exit code. */
-export async function runProgram(argv: readonly string[], io: Io): Promise<number> {
+export async function runProgram(argv: readonly string[], outer: Io): Promise<number> {
+  // Not by the option as it was parsed: a wrong command line is answered too.
+  const { io, fail }: OneDocument = argv.includes('--json')
+    ? oneDocument(outer)
+    : { io: outer, fail: () => undefined }
   let code: number = EXIT.ok
   const done = (result: number) => {
     code = result
@@ -32,10 +39,18 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   addCommands(program, io, done)
   try {
     await program.parseAsync(argv, { from: 'user' })
+    if (code === EXIT.interrupted) {
+      fail({ code: 'interrupted', message: 'Stopped by a signal before it was done' })
+    }
     return code
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-    return reportError(error, io)
+    if (!(error instanceof CommanderError)) {
+      fail(failureOf(error))
+      return reportError(error, io)
+    }
+    if (error.exitCode === 0) return EXIT.ok
+    fail({ code: 'usage', message: sentence(error.message), hint: HINT })
+    return EXIT.usage
   }
 }
 
@@ -54,7 +69,7 @@ function createProgram(io: Io): Command {
       getErrHasColors: () => false,
       outputError: (text, write) => write(`trousseau: ${sentence(text)}\n`),
     })
-    .showHelpAfterError('hint: "trousseau help" lists commands, "trousseau help COMMAND" options')
+    .showHelpAfterError(`hint: ${HINT}`)
     .addHelpText('after', EXIT_CODES)
 }
 

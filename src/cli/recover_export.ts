@@ -8,7 +8,7 @@ import { type Outcome, outcomesOf } from '../etcd/outcome.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 import { OutFile } from './out_file.ts'
-import { EXIT } from './output.ts'
+import { EXIT, json } from './output.ts'
 import { Progress } from './progress.ts'
 import { type KeyOptions, openKeys } from './recover_keys.ts'
 import { nothingFound } from './recover_list.ts'
@@ -18,6 +18,7 @@ import { openStorage, type StorageFlags } from './storage_options.ts'
 export interface RecoverExportOptions extends StorageFlags, KeyOptions, Selection {
   /** A new file, or `-` for standard output. */
   readonly out: string
+  /** Of the manifests, and of what is said about them where they go to a file. */
   readonly json: boolean
 }
 
@@ -56,10 +57,10 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
     const selected = (found: Found) => isSelected(found, options)
     const wanted = pagesOf(source, options.prefix, selected, progress)
     for await (const outcome of outcomesOf(wanted, keys.opener)) {
-      const problem = await out.add(outcome)
-      if (problem === undefined) continue
+      const reason = await out.add(outcome)
+      if (reason === undefined) continue
       progress.clear()
-      io.err(`trousseau: ${whole(outcome.found.name)}: ${whole(problem)}\n`)
+      io.err(`trousseau: ${whole(outcome.found.name)}: ${whole(reason)}\n`)
     }
     progress.clear()
     if (out.exported + out.left === 0) throw nothingFound(options)
@@ -72,10 +73,16 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
   }
 }
 
-function tell({ exported, left }: Manifests, path: string | undefined, revision: bigint, io: Io) {
+function tell(out: Manifests, path: string | undefined, revision: bigint, io: Io) {
+  const { exported, left, differing: differ, problems } = out
   const what = `Exported ${counted(exported, 'object')} of revision ${revision} of etcd`
-  // Standard output is the manifests' own.
-  if (path === undefined) io.err(`${what}\n`)
+  // Where there are manifests on standard output, it is theirs alone.
+  if (problems !== undefined && (path !== undefined || exported === 0)) {
+    const file = exported === 0 ? undefined : path
+    io.out(
+      json({ file, revision: String(revision), exported, notExported: left, differ, problems }),
+    )
+  } else if (path === undefined) io.err(`${what}\n`)
   else io.out(exported === 0 ? '' : `${what} to ${path} (mode 0600), in the clear\n`)
   if (left > 0) io.err(`trousseau: Not exported, and named above: ${counted(left, 'object')}\n`)
 }
@@ -85,16 +92,25 @@ class Manifests {
   left = 0
   /** Exported, but not readable for an API server. */
   differing = 0
+  /** For `--json`. */
+  readonly problems: { readonly name: string; readonly reason: string }[] | undefined
   readonly #form: Form
   readonly #out: Sink
 
   constructor(form: Form, out: Sink) {
     this.#form = form
     this.#out = out
+    this.problems = form === JSON_LIST ? [] : undefined
   }
 
   /** Returns what is wrong with the object. */
   async add(outcome: Outcome): Promise<string | undefined> {
+    const reason = await this.#added(outcome)
+    if (reason !== undefined) this.problems?.push({ name: outcome.found.name, reason })
+    return reason
+  }
+
+  async #added(outcome: Outcome): Promise<string | undefined> {
     const text = 'error' in outcome ? outcome.error : this.#textOf(outcome.plaintext)
     if (text instanceof KmsError) {
       this.left += 1

@@ -5,7 +5,7 @@ import { type Found, isEncrypted, isSelected, pagesOf, type Selection } from '..
 import { protectionNote } from '../etcd/protection_note.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
-import { EXIT } from './output.ts'
+import { EXIT, type Failure, failureOf } from './output.ts'
 import { Progress } from './progress.ts'
 import { counted, whole } from './recover_tally.ts'
 import { openStorage, type StorageFlags } from './storage_options.ts'
@@ -27,12 +27,18 @@ export async function recoverList(options: RecoverListOptions, io: Io): Promise<
     const progress = new Progress(io, source.count)
     const listed = (found: Found) => isListed(found, options)
     listing.begin(source.revision)
-    for await (const page of pagesOf(source, options.prefix, listed, progress)) {
+    try {
+      for await (const page of pagesOf(source, options.prefix, listed, progress)) {
+        progress.clear()
+        listing.add(page)
+      }
+      if (listing.count === 0) throw nothingFound(options)
+    } catch (error) {
+      if (listing instanceof JsonListing) listing.end(failureOf(error))
+      throw error
+    } finally {
       progress.clear()
-      listing.add(page)
     }
-    progress.clear()
-    if (listing.count === 0 && !options.json) throw nothingFound(options)
     listing.end()
     return EXIT.ok
   } finally {
@@ -86,9 +92,11 @@ class JsonListing extends Listing {
     this.io.out(`{\n  "revision": "${revision}",\n  "objects": [`)
   }
 
-  override end(): void {
+  /** @param failure with which reading came to an end too early */
+  override end(failure?: Failure): void {
     const protections = [...this.notes].map(([openedBy, note]) => ({ ...note, openedBy }))
-    this.io.out(`\n  ],\n  "protections": ${JSON.stringify(protections)}\n}\n`)
+    const error = failure === undefined ? '' : `,\n  "error": ${JSON.stringify(failure)}`
+    this.io.out(`\n  ],\n  "protections": ${JSON.stringify(protections)}${error}\n}\n`)
   }
 
   protected override line({ object, key }: Found, protection: number): string {

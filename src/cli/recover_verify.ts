@@ -2,6 +2,7 @@
 
 import { isEncrypted, pagesOf } from '../etcd/found.ts'
 import { outcomesOf } from '../etcd/outcome.ts'
+import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, printable } from './output.ts'
 import { Progress } from './progress.ts'
@@ -35,7 +36,7 @@ export async function recoverVerify(options: RecoverVerifyOptions, io: Io): Prom
     else {
       const where = `Revision ${revision} of ${printable(storage.name)}`
       io.out(`${tally.good ? '' : '\n'}${where}, ${counted(wrappedKeys, 'wrapped key')}\n\n`)
-      io.out(tally.readable(io))
+      io.out(fitted(tally.readable(io), io))
     }
     return tally.good ? EXIT.ok : EXIT.unhealthy
   } finally {

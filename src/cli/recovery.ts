@@ -30,7 +30,7 @@ import {
   writeKeyPair,
 } from '../recovery/key_file.ts'
 import type { Io } from './io.ts'
-import { EXIT } from './output.ts'
+import { EXIT, json } from './output.ts'
 
 const MIN_PASSPHRASE = 12
 
@@ -41,6 +41,7 @@ export interface RecoveryKeygenOptions {
   readonly passphrase: boolean
   /** File that holds the passphrase; asked for at the terminal where absent. */
   readonly passphraseFile?: string
+  readonly json: boolean
 }
 
 /** @throws KmsError when a file is there already, cannot be written, or no passphrase can be had */
@@ -51,6 +52,12 @@ export async function recoveryKeygen(options: RecoveryKeygenOptions, io: Io): Pr
   const passphrase = options.passphrase ? await newPassphrase(options, io) : undefined
   const { thumbprint, ...pair } = await generateRecoveryKey(options.curve)
   await writeKeyPair(path, pair, passphrase)
+  if (options.json) {
+    const encrypted = passphrase !== undefined
+    const { curve } = options
+    io.out(json({ file: path, publicFile: publicPath, curve, encrypted, thumbprint }))
+    return EXIT.ok
+  }
   const form = passphrase === undefined ? 'in the clear' : 'encrypted with your passphrase'
   io.out(
     `Made ${path} (${options.curve}, mode 0600, ${form})\n` +
@@ -70,6 +77,7 @@ export interface RecoveryVerifyOptions {
   readonly key: string
   readonly passphraseFile?: string
   readonly timeoutMs: number
+  readonly json: boolean
 }
 
 /** @throws KmsError where the key does not open what the plugin makes, with the reason */
@@ -97,11 +105,16 @@ export async function recoveryVerify(options: RecoveryVerifyOptions, io: Io): Pr
         code: 'ciphertext_invalid',
       })
     }
+    const thumbprint = await thumbprintOf(key)
+    const recipients = recipientsOf(annotation).length
+    const annotationBytes = Buffer.byteLength(annotation)
     io.out(
-      `${await thumbprintOf(key)} opens what this plugin encrypts\n` +
-        `  key id      ${keyId}\n` +
-        `  recipients  ${recipientsOf(annotation).length}\n` +
-        `  annotation  ${Buffer.byteLength(annotation)} bytes with every object\n`,
+      options.json
+        ? json({ opens: true, thumbprint, keyId, recipients, annotationBytes })
+        : `${thumbprint} opens what this plugin encrypts\n` +
+            `  key id      ${keyId}\n` +
+            `  recipients  ${recipients}\n` +
+            `  annotation  ${annotationBytes} bytes with every object\n`,
     )
     return EXIT.ok
   } finally {

@@ -8,6 +8,7 @@
 import type { Command } from 'commander'
 import { type Census, takeCensus } from '../etcd/census.ts'
 import { FINDINGS } from '../etcd/verdict.ts'
+import { fitted } from './fitted.ts'
 import { type Short, socketPath } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
@@ -74,7 +75,7 @@ async function scan(flags: ScanFlags, io: Io): Promise<number> {
     })
     progress.clear()
     const read = { census, name, verified, wanted }
-    io.out(flags.json ? json(censusJson(read)) : readableCensus(read, io))
+    io.out(flags.json ? json(censusJson(read)) : fitted(readableCensus(read, io), io))
     return hasFindings(census) ? EXIT.unhealthy : EXIT.ok
   } finally {
     progress.clear()

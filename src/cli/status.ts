@@ -2,23 +2,20 @@
 
 import { endpointsOf } from '../config/endpoints.ts'
 import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import { connectKms, type KmsClient, RpcError } from '../grpc/client.ts'
 import { reach } from '../grpc/reach.ts'
 import { keyIdHash } from '../kms/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../kms/limits.ts'
+import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
-import { EXIT, json, paint, printable, table } from './output.ts'
-import { fetchStatusz, readableStatusz } from './statusz.ts'
+import { EXIT, type Failure, failureOf, json, paint, printable, table } from './output.ts'
+import { fetchStatusz, readableStatusz, type StatuszDocument } from './statusz.ts'
 
 export interface StatusOptions {
   readonly socketPath: string
   readonly timeoutMs: number
   readonly json: boolean
-}
-
-interface Failure {
-  readonly code: string
-  readonly message: string
 }
 
 type Answer<T> = ({ readonly latencyMs: number } & T) | { readonly error: Failure }
@@ -46,26 +43,63 @@ export interface ConfigStatusOptions extends Omit<StatusOptions, 'socketPath'> {
 
 /**
  * Of the plugin that a config is about: every socket, and what the plugin says of its
- * providers where the config has an admin server.
+ * providers where the config has an admin server. What answers is shown also where
+ * something else does not.
  *
  * @throws ConfigError, or KmsError when nobody can be asked
  */
 export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Promise<number> {
   const config = await loadConfig(options.configPath)
-  const reports: Report[] = []
+  const reports: (Report | Unreached)[] = []
+  const failures: unknown[] = []
   for (const { socket } of endpointsOf(config)) {
-    reports.push(await reportOf({ ...options, socketPath: socket.path }))
+    const report = reportOf({ ...options, socketPath: socket.path })
+    reports.push(
+      await report.catch((error: unknown) => {
+        failures.push(error)
+        return { socket: socket.path, healthy: false as const, error: failureOf(error) }
+      }),
+    )
   }
-  const inside =
-    config.admin === undefined
-      ? undefined
-      : await fetchStatusz(config.admin.listen, options.timeoutMs)
-  if (options.json) io.out(json({ sockets: reports, statusz: inside }))
-  else {
-    io.out(reports.map((report) => readable(report, io)).join('\n'))
-    io.out(inside === undefined ? NO_ADMIN : `\n${readableStatusz(inside, Date.now(), io)}`)
-  }
+  const statusz = await insideOf(config, options).catch((error: unknown) => {
+    failures.push(error)
+    return null
+  })
+  const [failure] = failures
+  const isSilent = !statusz && reports.every((report) => 'error' in report)
+  if (isSilent) throw failure
+  const error = failure === undefined ? undefined : failureOf(failure)
+  io.out(
+    options.json
+      ? json({ sockets: reports, statusz: statusz ?? undefined, error })
+      : fitted(readableAll(reports, statusz, io), io),
+  )
+  if (failure !== undefined) throw failure
   return reports.every(({ healthy }) => healthy) ? EXIT.ok : EXIT.unhealthy
+}
+
+/** Of several sockets one that nobody answers on. */
+interface Unreached {
+  readonly socket: string
+  readonly healthy: false
+  readonly error: Failure
+}
+
+async function insideOf({ admin }: Config, { timeoutMs }: ConfigStatusOptions) {
+  return admin === undefined ? undefined : await fetchStatusz(admin.listen, timeoutMs)
+}
+
+/** @param statusz null where it was asked for, and there was no answer */
+function readableAll(
+  reports: readonly (Report | Unreached)[],
+  statusz: StatuszDocument | null | undefined,
+  io: Io,
+): string {
+  const sockets = reports.map((report) => readable(report, io)).join('\n')
+  if (statusz === null) return sockets
+  return (
+    sockets + (statusz === undefined ? NO_ADMIN : `\n${readableStatusz(statusz, Date.now(), io)}`)
+  )
 }
 
 const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the providers.\n'
@@ -73,7 +107,7 @@ const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the 
 /** @throws KmsError when nobody can be asked */
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
-  io.out(options.json ? json(report) : readable(report, io))
+  io.out(options.json ? json(report) : fitted(readable(report, io), io))
   return report.healthy ? EXIT.ok : EXIT.unhealthy
 }
 
@@ -130,9 +164,12 @@ function v2Problem({ version, healthz, keyId }: V2Status): string | undefined {
   return `the key id has ${bytes} bytes: kube-apiserver takes 1 to ${MAX_KEY_ID_BYTES} (rule S7)`
 }
 
-function readable({ socket, problem, v2, v1beta1 }: Report, io: Io): string {
+function readable(report: Report | Unreached, io: Io): string {
+  const { socket } = report
+  const problem = 'error' in report ? report.error.message : report.problem
   const health = problem === undefined ? paint(io, 'green', 'ok') : paint(io, 'red', problem)
-  const rows = [['socket', socket], ['health', health], ...v2Rows(v2), v1Row(v1beta1)]
+  const answers = 'error' in report ? [] : [...v2Rows(report.v2), v1Row(report.v1beta1)]
+  const rows = [['socket', socket], ['health', health], ...answers]
   return `${table(rows)
     .map((row) => row.join('  '))
     .join('\n')}\n`

@@ -9,7 +9,7 @@ import { resolve } from 'node:path'
 import { readSecretFile } from '../auth/secret_file.ts'
 import { ConfigError } from '../config/load.ts'
 import { systemClock } from '../kms/clock.ts'
-import { createVaultAdmin } from '../providers/vault_setup_admin.ts'
+import { createVaultAdmin, type VaultAdmin } from '../providers/vault_setup_admin.ts'
 import {
   decideNames,
   type Setup,
@@ -25,14 +25,21 @@ import {
   type SetupState,
 } from '../providers/vault_setup_step.ts'
 import { setupSteps } from '../providers/vault_setup_steps.ts'
+import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { noticesTo } from './notices.ts'
-import { type Color, EXIT, paint, printable, table } from './output.ts'
+import { type Color, EXIT, failureOf, json, paint, printable, table } from './output.ts'
 import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
 export interface SetupOptions extends ProviderOptions, SetupChoices {
   /** Where absent, the commands are printed and nothing is asked. */
-  readonly api?: { readonly tokenFile: string; readonly dryRun: boolean } | undefined
+  readonly api?: SetupCall | undefined
+}
+
+interface SetupCall {
+  readonly tokenFile: string
+  readonly dryRun: boolean
+  readonly json: boolean
 }
 
 const COLORS: Readonly<Record<SetupState, Color>> = {
@@ -57,11 +64,8 @@ export async function vaultSetup(options: SetupOptions, io: Io): Promise<number>
   return EXIT.ok
 }
 
-async function overApi(
-  setup: Setup,
-  { tokenFile, dryRun }: NonNullable<SetupOptions['api']>,
-  io: Io,
-): Promise<number> {
+async function overApi(setup: Setup, call: SetupCall, io: Io): Promise<number> {
+  const { tokenFile, dryRun } = call
   const { address, namespace, name } = setup.input
   const token = await readSecretFile(resolve(tokenFile), '--token-file')
   const admin = createVaultAdmin({
@@ -72,6 +76,7 @@ async function overApi(
   })
   try {
     const plan = await planSetup(setupSteps(setup), admin)
+    if (call.json) return await asDocument({ plan, setup, admin, dryRun }, io)
     const inside = namespace === undefined ? '' : `, namespace ${namespace}`
     io.out(`Plan for provider ${name} at ${address}${inside}:\n\n${readable(plan, io)}`)
     if (plan.some(({ finding }) => finding.state === 'refused')) {
@@ -86,6 +91,38 @@ async function overApi(
   }
 }
 
+interface Planning {
+  readonly plan: readonly Planned[]
+  readonly setup: Setup
+  readonly admin: VaultAdmin
+  readonly dryRun: boolean
+}
+
+/** What was done stands in it also where something fails halfway. */
+async function asDocument({ plan, setup, admin, dryRun }: Planning, io: Io): Promise<number> {
+  const { address, namespace, name: provider } = setup.input
+  const refused = plan.some(({ finding }) => finding.state === 'refused')
+  const done = new Set<Planned>()
+  const tell = (more: object) => {
+    const steps = plan.map((planned) => stepJson(planned, done.has(planned)))
+    io.out(json({ provider, address, namespace, dryRun, refused, steps, ...more }))
+  }
+  try {
+    if (!(dryRun || refused)) await applySetup(plan, admin, (planned) => done.add(planned))
+  } catch (error) {
+    tell({ error: failureOf(error) })
+    throw error
+  }
+  tell({})
+  return refused ? EXIT.failure : EXIT.ok
+}
+
+function stepJson({ step, finding }: Planned, done: boolean) {
+  const { what, why } = step
+  const byHand = finding.state === 'by hand' ? { why, commands: byHandLines(step) } : {}
+  return { what, ...finding, done, ...byHand }
+}
+
 function readable(plan: readonly Planned[], io: Io): string {
   const rows = plan.map(({ step, finding }) => [
     finding.state,
@@ -96,7 +133,8 @@ function readable(plan: readonly Planned[], io: Io): string {
     const color = COLORS[plan[at]?.finding.state ?? 'ok']
     return `  ${paint(io, color, state)}  ${rest.join('  ')}`.trimEnd()
   })
-  return `${lines.join('\n')}\n\n${byHand(plan)}`
+  // Commands are not broken: they are copied.
+  return `${fitted(lines.join('\n'), io)}\n\n${byHand(plan)}`
 }
 
 function byHand(plan: readonly Planned[]): string {

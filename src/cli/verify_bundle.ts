@@ -16,7 +16,7 @@ import type { Command } from 'commander'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
-import { EXIT, printable } from './output.ts'
+import { EXIT, json, printable } from './output.ts'
 
 const SUMS = 'SHA256SUMS'
 const SUMS_LINE = /^([0-9a-f]{64}) {2}(\S.*)$/
@@ -27,6 +27,7 @@ const MAX_SIGNATURE_BYTES = 1_000
 interface VerifyBundleFlags {
   readonly key: string
   readonly signature?: string
+  readonly json: boolean
 }
 
 export function addVerifyBundle(program: Command, io: Io, short: Short): void {
@@ -39,6 +40,7 @@ export function addVerifyBundle(program: Command, io: Io, short: Short): void {
       'public key in PEM (EC P-256), from elsewhere than the bundle itself',
     )
     .option('--signature <file>', 'in base64 (default: the path, or SHA256SUMS, with .sig)')
+    .option('--json', 'print JSON', false)
     .action((path: string, flags: VerifyBundleFlags) => short(verifyBundle(path, flags, io)))
 }
 
@@ -50,8 +52,12 @@ async function verifyBundle(path: string, flags: VerifyBundleFlags, io: Io): Pro
   await checkSignature(signed, flags.signature ?? `${signed}.sig`, key)
   const listed = isFolder ? await checkFiles(path) : undefined
   const what = listed === undefined ? '' : `, and all ${listed} files are as it lists them`
+  const name = basename(resolve(path))
+  const fingerprint = fingerprintOf(key)
   io.out(
-    `${printable(basename(resolve(path)))}: signed with the key ${fingerprintOf(key)}${what}\n`,
+    flags.json
+      ? json({ path: resolve(path), signed: true, key: fingerprint, files: listed })
+      : `${printable(name)}: signed with the key ${fingerprint}${what}\n`,
   )
   return EXIT.ok
 }

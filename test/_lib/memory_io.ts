@@ -16,6 +16,7 @@ export interface MemoryIo extends Io {
 export function memoryIo({
   color = false,
   showsProgress = false,
+  columns = undefined as number | undefined,
   answers = [] as string[],
 } = {}): MemoryIo {
   const stop = new AbortController()
@@ -32,6 +33,7 @@ export function memoryIo({
     },
     color,
     showsProgress,
+    columns,
     stop: stop.signal,
     environment: {},
     printed: () => out,

@@ -126,6 +126,18 @@ test('what failed is tried again by the same command, and then nothing is left t
   assert.not.ok(await exists(all.statePath))
 })
 
+test('migrate --json prints one document, of what failed too', async (context) => {
+  await using all = context
+  all.refused.add('c')
+
+  const { code, out } = await all.migrate('--key-id', 'one', '--json')
+
+  const { dryRun, resources } = JSON.parse(out)
+  assert.is(code, 3)
+  const [{ resource, how, done, failed }] = resources
+  assert.equal([dryRun, resource, how, done, failed], [false, 'secrets', 'rewrite', 7, 1])
+})
+
 test('a state of a rewrite to another key id is no use, and all begins anew', async (context) => {
   await using all = context
   all.refused.add('h')

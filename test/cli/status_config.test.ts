@@ -1,6 +1,6 @@
 /** `trousseau status --config` against the plugin itself. */
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { startPlugin } from '../../src/cli/plugin.ts'
 import { runProgram } from '../../src/cli/program.ts'
@@ -67,6 +67,38 @@ test('as JSON it holds both what the API server sees and what the plugin says', 
     assert.is(statusz.endpoints[0].keyId, sockets[0].v2.keyId)
     assert.equal(statusz.endpoints[0].providers.two, { role: 'reads' })
   })
+})
+
+test('what answers is shown also where something else does not, and the exit code says so', async () => {
+  await using folder = await tempFolder()
+  const nobody = folder.at('nobody.sock')
+  for (const [what, change] of [
+    ['an admin server', { admin: { listen: `unix://${nobody}` } }],
+    ['a socket', { socket: { path: nobody } }],
+  ] as const) {
+    await withPlugin({}, async (path) => {
+      const config = JSON.parse(await readFile(path, 'utf8'))
+      // The running plugin has neither.
+      await writeFile(path, JSON.stringify({ ...config, ...change }))
+      const [text, asJson] = [memoryIo(), memoryIo()]
+
+      assert.is(await runProgram(['status', '--config', path], text), 1, what)
+      assert.is(await runProgram(['status', '--config', path, '--json'], asJson), 1, what)
+
+      const { sockets, statusz, error } = JSON.parse(asJson.printed())
+      assert.match(error.message, nobody)
+      assert.match(text.complained(), nobody)
+      if (what === 'a socket') {
+        assert.equal([sockets[0].healthy, sockets[0].error], [false, error])
+        assert.is(statusz.endpoints[0].state, 'ok')
+        assert.match(text.printed(), /^socket .*\nhealth +Cannot connect to [\s\S]*^state +ok$/m)
+      } else {
+        assert.is(sockets[0].healthy, true)
+        assert.match(text.printed(), /^health +ok$/m)
+        assert.not.match(text.printed(), 'has no admin.listen')
+      }
+    })
+  }
 })
 
 test('without an admin server it says that nobody can be asked', async () => {

@@ -5,6 +5,7 @@ import { copyFile, readFile, stat, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { KEY_SERVER, since } from '../_lib/key_server.ts'
+import { startLyingProxy } from '../_lib/lying_proxy.ts'
 import type { TempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { type VaultSetup, vaultSetup } from '../_lib/vault_setup.ts'
@@ -49,6 +50,11 @@ async function stateOf(one: VaultSetup): Promise<string> {
 function statesIn(out: string): Record<string, string> {
   const rows = [...out.matchAll(/^ {2}(ok|make|change|by hand|refused) +(\S.*?)(?: {2}|$)/gm)]
   return Object.fromEntries(rows.map(([, state = '', what = '']) => [what, state]))
+}
+
+/** The same of the document. */
+function statesOf({ steps }: { steps: { what: string; state: string }[] }): Record<string, string> {
+  return Object.fromEntries(steps.map(({ what, state }) => [what, state]))
 }
 
 /** The status of a request under a token of the plugin's. */
@@ -112,7 +118,40 @@ test('--dry-run shows the same plan and changes nothing, here or there', async (
     () => assert.unreachable('The file was made'),
     () => undefined,
   )
+  const json = await one.vault(
+    ...['setup', '--dry-run', '--json', '--token-file', one.folder.at('admin-token')],
+  )
+  const plan = JSON.parse(json.out)
+  assert.equal([json.code, json.err, plan.dryRun, plan.refused], [0, '', true, false])
+  assert.equal(statesOf(plan), statesIn(out))
+  assert.is(await stateOf(one), before)
+
   assert.equal(statesIn(out), statesIn((await one.apply()).out))
+})
+
+test('--json says of each step whether it was done, also where one fails halfway', async () => {
+  await using one = await approle()
+  await using proxy = await startLyingProxy(() => one.bao.address)
+  await one.change({ auth: approleIn(one.folder), address: proxy.address })
+  proxy.lie = (told, { method, path }) =>
+    method === 'POST' && path === `/v1/${ROLE}` ? { status: 503, body: '{}' } : told
+
+  const failed = await one.apply('--json')
+  assert.is(failed.code, 1)
+  const { error, steps } = JSON.parse(failed.out)
+  assert.is(error.code, 'unavailable')
+  assert.is(failed.err, `trousseau: ${error.message}\n`)
+  const done = steps.filter((step: { done: boolean }) => step.done)
+  assert.equal(done.map((step: { what: string }) => step.what).at(-1), 'approle login at approle/')
+
+  proxy.lie = undefined
+  const rest = await one.apply('--json')
+  assert.is(rest.code, 0, rest.err)
+  const document = JSON.parse(rest.out)
+  assert.is(document.error, undefined)
+  const last = document.steps.at(-1)
+  assert.equal([last.what.startsWith('file '), last.state, last.done], [true, 'make', true])
+  assert.not.match(rest.out + failed.out, one.bao.rootToken)
 })
 
 test('the policy on the server is the printed one, and allows neither other keys nor anything but use', async () => {
@@ -170,6 +209,11 @@ test('what stands there and does not fit is refused before anything is changed',
   })
   assert.match(out, /has type rsa-2048, .* wanted aes256-gcm96: name another key/)
   assert.match(out, /with policies admin: /)
+  const json = await one.apply('--json')
+  const document = JSON.parse(json.out)
+  assert.equal([json.code, document.refused], [1, true])
+  assert.equal(statesOf(document), statesIn(out))
+  assert.not.ok(document.steps.some((step: { done: boolean }) => step.done))
   assert.is(await stateOf(one), before)
 })
 

@@ -119,7 +119,7 @@ test('the plugin is not taken away from an API server that is told to use it', a
   const flags = ['--config', node.config, '--runtime', 'rke2']
   await node.install(flags)
   await mkdir(node.in('etc/kubernetes'), { recursive: true })
-  const told = node.in('etc/kubernetes/trousseau-encryption.yaml')
+  const told = node.in('etc/kubernetes/encryption.yaml')
   await writeFile(told, 'endpoint: unix:///run/trousseau/kms.sock\n')
   const before = await node.tree()
 

@@ -12,7 +12,6 @@ const COLORS: Readonly<Record<Level, Color>> = {
   skipped: 'dim',
   ok: 'green',
 }
-const WIDTH = 96
 const INDENT = ' '.repeat(9)
 
 /** Whether anything has to be mended. */
@@ -36,22 +35,5 @@ function oneFinding({ id, level, what, why, todo }: Finding, io: Io): string {
   const rest = [why, todo === undefined ? undefined : `→ ${todo}`].filter(
     (each) => each !== undefined,
   )
-  return [head, ...rest]
-    .flatMap((text, at) =>
-      wrapped(text).map((line, row) =>
-        at === 0 && row === 0 ? `${mark}${line}\n` : `${INDENT}${line}\n`,
-      ),
-    )
-    .join('')
-}
-
-function wrapped(text: string): string[] {
-  const lines: string[] = []
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1)
-    if (last !== undefined && last.length + word.length < WIDTH - INDENT.length) {
-      lines[lines.length - 1] = `${last} ${word}`
-    } else lines.push(word)
-  }
-  return lines
+  return `${mark}${[head, ...rest].join(`\n${INDENT}`)}\n`
 }

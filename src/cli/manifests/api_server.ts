@@ -4,7 +4,7 @@ import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
-const FILE = '/etc/kubernetes/trousseau-encryption.yaml'
+const FILE = '/etc/kubernetes/encryption.yaml'
 
 export function encryptionConfig(plan: Plan): ManifestFile[] {
   return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
