@@ -16,6 +16,9 @@ export interface MemoryIo extends Io {
 export function memoryIo({
   color = false,
   showsProgress = false,
+  columns = undefined as number | undefined,
+  redraws = false,
+  atTerminal = false,
   answers = [] as string[],
 } = {}): MemoryIo {
   const stop = new AbortController()
@@ -32,6 +35,9 @@ export function memoryIo({
     },
     color,
     showsProgress,
+    columns,
+    redraws,
+    atTerminal,
     stop: stop.signal,
     environment: {},
     printed: () => out,
