@@ -2,8 +2,9 @@
 
 import configJsonSchema from '../config/config.schema.json' with { type: 'json' }
 import { endpointsOf } from '../config/endpoints.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, nameOf } from '../config/load.ts'
 import type { Io } from './io.ts'
+import { nextStep } from './notices.ts'
 import { EXIT, json } from './output.ts'
 
 /** @throws ConfigError with all problems */
@@ -11,7 +12,8 @@ export async function validateConfig(path: string, io: Io): Promise<number> {
   const config = await loadConfig(path)
   const named = config.providers.map(({ name, type }) => `${name} (${type})`).join(', ')
   const sockets = endpointsOf(config).map(({ socket }) => socket.path)
-  io.out(`${path} is valid: ${named} on ${sockets.join(', ')}\n`)
+  io.out(`${nameOf(path)} is valid: ${named} on ${sockets.join(', ')}\n`)
+  nextStep({}, `trousseau serve --config ${path}`, io)
   return EXIT.ok
 }
 

@@ -7,6 +7,7 @@ import { reach } from '../grpc/reach.ts'
 import { keyIdHash } from '../kms/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../kms/limits.ts'
 import type { Io } from './io.ts'
+import { nextStep } from './notices.ts'
 import { EXIT, json, paint, printable, table } from './output.ts'
 import { fetchStatusz, readableStatusz } from './statusz.ts'
 
@@ -29,7 +30,7 @@ interface V2Status {
   readonly keyId: string
 }
 
-interface Report {
+export interface Report {
   readonly socket: string
   readonly healthy: boolean
   /** The first thing that is wrong. */
@@ -65,7 +66,9 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
     io.out(reports.map((report) => readable(report, io)).join('\n'))
     io.out(inside === undefined ? NO_ADMIN : `\n${readableStatusz(inside, Date.now(), io)}`)
   }
-  return reports.every(({ healthy }) => healthy) ? EXIT.ok : EXIT.unhealthy
+  if (!reports.every(({ healthy }) => healthy)) return EXIT.unhealthy
+  nextStep(options, `trousseau doctor --config ${options.configPath}`, io)
+  return EXIT.ok
 }
 
 const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the providers.\n'
@@ -74,10 +77,15 @@ const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the 
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
   io.out(options.json ? json(report) : readable(report, io))
-  return report.healthy ? EXIT.ok : EXIT.unhealthy
+  if (!report.healthy) return EXIT.unhealthy
+  nextStep(options, `trousseau check --socket ${options.socketPath}`, io)
+  return EXIT.ok
 }
 
-async function reportOf(options: StatusOptions): Promise<Report> {
+/** @throws KmsError when nobody can be asked */
+export async function reportOf(
+  options: Pick<StatusOptions, 'socketPath' | 'timeoutMs'>,
+): Promise<Report> {
   await reach(options.socketPath, options.timeoutMs)
   const client = connectKms(options.socketPath, options)
   try {

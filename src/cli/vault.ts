@@ -26,7 +26,7 @@ import {
 } from '../providers/vault_setup_step.ts'
 import { setupSteps } from '../providers/vault_setup_steps.ts'
 import type { Io } from './io.ts'
-import { noticesTo } from './notices.ts'
+import { nextStep, noticesTo } from './notices.ts'
 import { type Color, EXIT, paint, printable, table } from './output.ts'
 import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
@@ -52,14 +52,16 @@ export async function vaultSetup(options: SetupOptions, io: Io): Promise<number>
     ])
   }
   const setup = decideNames(setupInputOf(config), options)
-  if (options.api !== undefined) return await overApi(setup, options.api, io)
+  if (options.api !== undefined) return await overApi(setup, options.api, options.config, io)
   io.out(setupScript(setup, setupSteps(setup)))
+  nextStep({}, `read it, run it, then: trousseau doctor --config ${options.config}`, io)
   return EXIT.ok
 }
 
 async function overApi(
   setup: Setup,
   { tokenFile, dryRun }: NonNullable<SetupOptions['api']>,
+  configPath: string,
   io: Io,
 ): Promise<number> {
   const { address, namespace, name } = setup.input
@@ -80,6 +82,11 @@ async function overApi(
     }
     if (!dryRun) await applySetup(plan, admin, ({ step }) => io.out(`Done: ${step.what}\n`))
     io.out(summary(plan, dryRun))
+    const next =
+      dryRun && plan.some(isToDo)
+        ? 'the same with --apply instead of --dry-run'
+        : `trousseau doctor --config ${configPath}`
+    nextStep({}, next, io)
     return EXIT.ok
   } finally {
     await admin.close()
