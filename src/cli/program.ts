@@ -7,13 +7,17 @@
 
 import { Command, CommanderError } from 'commander'
 import { addCommands } from './commands.ts'
+import { explainCommands, hung } from './help.ts'
 import type { Io } from './io.ts'
 import { EXIT, reportError } from './output.ts'
-import { serve } from './serve.ts'
+import { versionLine } from './version.ts'
 
-const HELP_WIDTH = 100
+/** Longer lines are hard to read; where there is no terminal it is what one has. */
+const MAX_HELP_WIDTH = 100
+const PLAIN_WIDTH = 80
+const CODE_WIDTH = 7
 
-const EXIT_CODES = `
+export const EXIT_CODES = `
 Exit codes:
   0    done
   1    failed
@@ -27,9 +31,7 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   const done = (result: number) => {
     code = result
   }
-  const program = createProgram(io)
-  addServe(program, io, done)
-  addCommands(program, io, done)
+  const program = createProgram(io, done)
   try {
     await program.parseAsync(argv, { from: 'user' })
     return code
@@ -39,45 +41,35 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   }
 }
 
-function createProgram(io: Io): Command {
-  return new Command('trousseau')
+/**
+ * All commands.
+ *
+ * @param done is told the exit code
+ */
+export function createProgram(io: Io, done: (code: number) => void): Command {
+  const width = Math.min(io.columns ?? PLAIN_WIDTH, MAX_HELP_WIDTH)
+  const program = new Command('trousseau')
     .description(
       'Kubernetes KMS provider plugin for Vault, OpenBao, AWS, Azure, Google Cloud and local keys',
     )
+    .version(versionLine(), '-V, --version', 'print the version, as the command does')
+    .helpOption('-h, --help', 'explain a command')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text),
       writeErr: (text) => io.err(text),
-      getOutHelpWidth: () => HELP_WIDTH,
-      getErrHelpWidth: () => HELP_WIDTH,
+      getOutHelpWidth: () => width,
+      getErrHelpWidth: () => width,
       getOutHasColors: () => io.color,
       getErrHasColors: () => false,
-      outputError: (text, write) => write(`trousseau: ${sentence(text)}\n`),
     })
-    .showHelpAfterError('hint: "trousseau help" lists commands, "trousseau help COMMAND" options')
-    .addHelpText('after', EXIT_CODES)
-}
-
-function addServe(program: Command, io: Io, done: (code: number) => void): void {
-  program
-    .command('serve')
-    .description('run the plugin until SIGTERM or SIGINT')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option(
-      '--take-over',
-      'take the socket of a plugin that runs as soon as this one can answer; stop that one then',
-      false,
-    )
-    .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
-      done(await serve({ configPath: config, takeOver }, io)),
-    )
-}
-
-/** Commander's errors in the form of ours. */
-function sentence(text: string): string {
-  const plain = text
-    .trim()
-    .replace(/^error: /, '')
-    .replaceAll('\n', ' ')
-  return plain.charAt(0).toUpperCase() + plain.slice(1)
+    .addHelpText('after', ({ command }) => {
+      const lines = EXIT_CODES.split('\n')
+      return lines
+        .map((line) => hung(command.createHelp().boxWrap(line, width), CODE_WIDTH))
+        .join('\n')
+    })
+  addCommands(program, io, done)
+  explainCommands(program, width)
+  return program
 }
