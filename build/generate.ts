@@ -1,6 +1,6 @@
 /**
- * Writes the files that are made from others: the TypeScript of `proto/` and the
- * config's JSON Schema. With `--check` it writes nothing and fails when a
+ * Writes the files that are made from others: the TypeScript of `proto/`, the
+ * config's JSON Schema and the man page. With `--check` it writes nothing and fails when a
  * checked-in file differs.
  *
  * @module
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { configJsonSchema } from './config_json_schema.ts'
+import { manPage } from './man_page.ts'
 
 const GENERATED_FROM_PROTO = {
   'v2/api_pb.ts': 'src/grpc/v2_pb.ts',
@@ -26,6 +27,7 @@ const GENERATED_FROM_PROTO = {
 const files = new Map<string, string>([
   ...(await fromProto()),
   ['src/config/config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
+  ['docs/trousseau.1', manPage()],
 ])
 
 const check = process.argv.includes('--check')

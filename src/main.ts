@@ -50,22 +50,29 @@ function end(code: number): void {
   process.kill(process.pid, 'SIGTERM')
 }
 
+const { env } = process
+/** It shows what is written and can do nothing else. */
+const isDumb = env['TERM'] === 'dumb'
+const redraws = process.stdout.isTTY === true && !isDumb
+
 const io: Io = {
   out: (text) => process.stdout.write(text),
   outTaken,
   err: (text) => process.stderr.write(text),
-  color: process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '',
+  color: redraws && (env['NO_COLOR'] ?? '') === '',
   // A terminal may not know its size, and say 0.
   columns: process.stdout.isTTY
-    ? Number(process.env['COLUMNS']) || process.stdout.columns || undefined
+    ? Number(env['COLUMNS']) || process.stdout.columns || undefined
     : undefined,
-  showsProgress: process.stderr.isTTY === true,
+  redraws,
+  showsProgress: process.stderr.isTTY === true && !isDumb,
+  atTerminal: process.stderr.isTTY === true,
   stop: stop.signal,
   ask: (question) =>
     askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),
   onReload: (run) => process.on('SIGHUP', run),
   mayHang: (stuck) => holders.push(stuck),
-  environment: process.env,
+  environment: env,
 }
 const code = await runProgram(process.argv.slice(2), io)
 await outTaken()

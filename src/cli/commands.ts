@@ -1,5 +1,5 @@
 /**
- * All commands but `serve`, and their options; what they do stands in a file of its
+ * All commands and their options; what they do stands in a file of its
  * own for each.
  *
  * @module
@@ -7,14 +7,24 @@
 
 import { hostname } from 'node:os'
 import { Argument, type Command, Option } from 'commander'
+import { PROVIDER_TYPES, type ProviderType } from '../providers/registry.ts'
 import { RECOVERY_CURVES } from '../recovery/jwk.ts'
 import { addBench } from './bench.ts'
 import { check } from './check.ts'
 import { completionScript, SHELLS, type Shell } from './completion.ts'
 import { printConfigSchema, validateConfig } from './config.ts'
+import { initConfig } from './config_init.ts'
 import { demo } from './demo.ts'
 import { addDoctor } from './doctor.ts'
-import { claimOf, milliseconds, policyName, roleName, type Short, socketPath } from './flags.ts'
+import {
+  claimOf,
+  durationFlag,
+  milliseconds,
+  policyName,
+  roleName,
+  type Short,
+  socketPath,
+} from './flags.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
@@ -30,30 +40,43 @@ import {
   recoveryVerify,
 } from './recovery.ts'
 import { addScan } from './scan.ts'
-import { stopped } from './serve.ts'
+import { serve, stopped } from './serve.ts'
 import { status, statusOfConfig } from './status.ts'
+import { watchStatus } from './status_watch.ts'
 import { type SetupOptions, vaultSetup } from './vault.ts'
 import { addVerifyBundle } from './verify_bundle.ts'
-import { RUNTIME, VERSION } from './version.ts'
+import { RUNTIME, VERSION, versionLine } from './version.ts'
 
+const CONFIG_FILE = 'YAML or JSON config file; - for standard input'
+
+/** In the order of a newcomer's day, which help follows. */
 export function addCommands(program: Command, io: Io, done: (code: number) => void): void {
-  addDemo(program, io, done)
   /** A command that ends by itself, or when it is stopped. */
   const short = async (work: number | Promise<number>) => {
     const interrupted = stopped(io.stop).then(() => EXIT.interrupted)
     done(await Promise.race([work, interrupted]))
   }
-  addAsking(program, io, short)
-  addScan(program, io, short)
-  addBench(program, io, done)
-  addFiles(program, io, short)
+  program.commandsGroup('Try it:')
+  addDemo(program, io, done)
+  program.commandsGroup('Set it up:')
+  addConfig(program, io, short)
+  addKeygen(program, io, short)
   addPolicies(program, io, short, { vault: (parent) => addSetup(parent, io, short) })
   addLogin(program, io, short)
+  addManifests(program, io, short)
+  program.commandsGroup('Run it, and see whether it is well:')
+  addServe(program, io, done)
+  addStatus(program, io, { short, done })
+  addDoctor(program, io, short)
+  addCheck(program, io, short)
+  addBench(program, io, done)
+  program.commandsGroup('See what is encrypted, and have it written anew:')
+  addScan(program, io, short)
+  addMigrate(program, io, done)
+  program.commandsGroup('For the day when all key services are gone:')
   addRecovery(program, io, short)
   addRecover(program, io, short)
-  addDoctor(program, io, short)
-  addMigrate(program, io, done)
-  addManifests(program, io, short)
+  program.commandsGroup('About this program:')
   addVerifyBundle(program, io, short)
   addAbout(program, io, short)
 }
@@ -69,24 +92,57 @@ function addDemo(program: Command, io: Io, done: (code: number) => void): void {
     .action(async (options: { dir?: string }) => done(await demo(options, io)))
 }
 
-function addAsking(program: Command, io: Io, short: Short): void {
+function addServe(program: Command, io: Io, done: (code: number) => void): void {
+  program
+    .command('serve')
+    .description('run the plugin until SIGTERM or SIGINT')
+    .requiredOption('--config <file>', CONFIG_FILE)
+    .option(
+      '--take-over',
+      'take the socket of a plugin that runs as soon as this one can answer; stop that one then',
+      false,
+    )
+    .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
+      done(await serve({ configPath: config, takeOver }, io)),
+    )
+}
+
+function addStatus(
+  program: Command,
+  io: Io,
+  { short, done }: { readonly short: Short; readonly done: (code: number) => void },
+): void {
   program
     .command('status')
     .description("ask any plugin's socket as kube-apiserver does, and this one about its providers")
     .option('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
     .option('--config <file>', 'config file: all its sockets, and its admin server')
     .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
+    .addOption(
+      new Option('--watch [duration]', 'ask again and again, each 2s or as said, until stopped')
+        .argParser(durationFlag(100, 3_600_000))
+        .preset('2s')
+        .conflicts('json'),
+    )
     .option('--json', 'print JSON', false)
-    .action((flags: StatusFlags, command: Command) => {
-      const { socket, config, timeout: timeoutMs, json } = flags
-      if (socket !== undefined && config === undefined) {
-        return short(status({ socketPath: socket, timeoutMs, json }, io))
+    .action(async (flags: StatusFlags, command: Command) => {
+      const { socket, config, timeout: timeoutMs, watch: everyMs, json } = flags
+      if ((socket === undefined) === (config === undefined)) {
+        command.error('Option --socket or --config is needed, and not both')
       }
-      if (config !== undefined && socket === undefined) {
-        return short(statusOfConfig({ configPath: config, timeoutMs, json }, io))
+      if (everyMs !== undefined) {
+        const watched = { socketPath: socket, configPath: config, timeoutMs, everyMs }
+        return done(await watchStatus(watched, io))
       }
-      return command.error('Option --socket or --config is needed, and not both')
+      return await short(
+        config === undefined
+          ? status({ socketPath: socket ?? '', timeoutMs, json }, io)
+          : statusOfConfig({ configPath: config, timeoutMs, json }, io),
+      )
     })
+}
+
+function addCheck(program: Command, io: Io, short: Short): void {
   program
     .command('check')
     .description(
@@ -103,10 +159,12 @@ interface StatusFlags {
   readonly socket?: string
   readonly config?: string
   readonly timeout: number
+  /** Milliseconds. */
+  readonly watch?: number
   readonly json: boolean
 }
 
-function addFiles(program: Command, io: Io, short: Short): void {
+function addKeygen(program: Command, io: Io, short: Short): void {
   program
     .command('keygen')
     .description('make a key file for the local provider; nothing is ever overwritten')
@@ -116,11 +174,22 @@ function addFiles(program: Command, io: Io, short: Short): void {
     .action((file: string, options: { addVersion: boolean; json: boolean }) =>
       short(keygen({ file, ...options }, io)),
     )
-  const config = program.command('config').description('look at config files')
+}
+
+function addConfig(program: Command, io: Io, short: Short): void {
+  const config = program.command('config').description('begin, check and explain config files')
+  config
+    .command('init')
+    .description('write a config to begin with, with comments; nothing is ever overwritten')
+    .argument('<file>', 'where to; - for standard output')
+    .addOption(
+      new Option('--type <type>', 'of the key service').choices(PROVIDER_TYPES).default('vault'),
+    )
+    .action((file: string, { type }: { type: ProviderType }) => short(initConfig(file, type, io)))
   config
     .command('validate')
     .description('list everything that is wrong with a config file')
-    .argument('<file>', 'YAML or JSON config file')
+    .argument('<file>', CONFIG_FILE)
     .option('--json', 'print JSON', false)
     .action((file: string, options: { json: boolean }) => short(validateConfig(file, options, io)))
   config
@@ -144,7 +213,12 @@ function addLogin(program: Command, io: Io, short: Short): void {
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
     .option('--audience <text>', 'claim aud', 'vault')
-    .option('--subject <text>', 'claim sub, which tells nodes apart', `trousseau:${hostname()}`)
+    .addOption(
+      new Option('--subject <text>', 'claim sub, which tells nodes apart').default(
+        `trousseau:${hostname()}`,
+        'trousseau: and the name of the host',
+      ),
+    )
     .option('--claim <name=value>', 'one more claim, which the role binds', claimOf, {})
     .option('--mount <path>', 'mount of the login', 'jwt')
     .option('--role <name>', 'name of the role', roleName, 'trousseau')
@@ -230,9 +304,7 @@ function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
 
 function addAbout(program: Command, io: Io, short: Short): void {
   const version = (asJson: boolean) => {
-    io.out(
-      asJson ? json({ version: VERSION, runtime: RUNTIME }) : `trousseau ${VERSION} (${RUNTIME})\n`,
-    )
+    io.out(asJson ? json({ version: VERSION, runtime: RUNTIME }) : `${versionLine()}\n`)
     return EXIT.ok
   }
   program

@@ -5,17 +5,22 @@
  * @module
  */
 
-import type { Command } from 'commander'
+import type { Argument, Command, Option } from 'commander'
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof SHELLS)[number]
+
+/** What may stand for a value: these words, names of files, or what nobody can know. */
+type Offer = readonly string[] | 'files' | 'configs' | 'folders' | 'sockets' | 'none'
 
 interface Place {
   /** Names of the commands from the program to here. */
   readonly path: readonly string[]
   readonly words: readonly Word[]
-  /** Whether a file name may follow. */
-  readonly files: boolean
+  /** What may stand here beside the words. */
+  readonly argument: Offer
+  /** Options that take a value. */
+  readonly values: readonly { readonly option: string; readonly offer: Offer }[]
 }
 
 interface Word {
@@ -30,94 +35,163 @@ const MAKE: Readonly<Record<Shell, (name: string, places: readonly Place[]) => s
 }
 
 export function completionScript(program: Command, shell: Shell): string {
-  return MAKE[shell](program.name(), placesOf(program, []))
+  const places = placesOf(program, [])
+  return MAKE[shell](program.name(), [...helpPlaces(places), ...places])
 }
 
 /** Inner commands first, since a shell takes the first pattern that fits. */
 function placesOf(command: Command, path: readonly string[]): Place[] {
-  const inner = command.commands
-  const commands = inner.map((each) => ({
-    text: each.name(),
-    description: each.description(),
-  }))
-  const choices = command.registeredArguments.flatMap(({ argChoices = [] }) =>
-    argChoices.map((text) => ({ text, description: '' })),
-  )
-  const options = command.options.map(({ long, description }) => ({
-    text: long ?? '',
-    description,
-  }))
-  const takesValue = command.options.some(({ required }) => required)
-  const files = takesValue || (command.registeredArguments.length > 0 && choices.length === 0)
-  const here = { path, words: [...commands, ...choices, ...options], files }
-  const below = inner.flatMap((each) => placesOf(each, [...path, each.name()]))
-  return path.length === 0 ? [...below, helpPlace(commands), withHelp(here)] : [...below, here]
+  const help = command.createHelp()
+  const inner = help.visibleCommands(command)
+  const options = help.visibleOptions(command).filter(({ long }) => long !== '--help')
+  const argument =
+    command.registeredArguments.map((each) => offerOf(each, each.name()))[0] ?? 'none'
+  return [
+    ...inner.flatMap((each) => placesOf(each, [...path, each.name()])),
+    {
+      path,
+      words: [
+        ...inner.map((each) => ({ text: each.name(), description: each.description() })),
+        ...options.map(({ long, description }) => ({ text: long ?? '', description })),
+      ],
+      argument,
+      values: options
+        .filter(({ required }) => required)
+        .map((option) => ({ option: option.long ?? '', offer: offerOf(option, option.flags) })),
+    },
+  ]
 }
 
-/** Commander adds the command `help` by itself. */
-function helpPlace(commands: readonly Word[]): Place {
-  return { path: ['help'], words: commands, files: false }
+/** After `help` stand the commands as they are, without options. */
+function helpPlaces(places: readonly Place[]): Place[] {
+  return places
+    .filter(({ path, words }) => path[0] !== 'help' && words.some(isCommand))
+    .map(({ path, words }) => ({
+      path: ['help', ...path],
+      words: words.filter(isCommand),
+      argument: 'none',
+      values: [],
+    }))
 }
 
-function withHelp(root: Place): Place {
-  return { ...root, words: [...root.words, { text: 'help', description: 'explain a command' }] }
+function isCommand({ text }: Word): boolean {
+  return !text.startsWith('-') && text !== 'help'
 }
+
+/** By what help calls the value. */
+function offerOf({ argChoices, description }: Option | Argument, text: string): Offer {
+  if (argChoices !== undefined) return argChoices
+  if (text.startsWith('--socket ')) return 'sockets'
+  if (/folder>?$/.test(text)) return 'folders'
+  if (/^--(?:[a-z]+-)*(?:config|manifest) |YAML/.test(`${text} ${description}`)) return 'configs'
+  return /file>?$|^path$/.test(text) ? 'files' : 'none'
+}
+
+const BASH_OFFERS = {
+  files: 'compgen -f -- "$current"',
+  configs:
+    'compgen -d -- "$current"; compgen -f -X "!*.json" -- "$current"; compgen -f -X "!*.y*ml" -- "$current"',
+  folders: 'compgen -d -- "$current"',
+  sockets: `compgen -d -- "$current"; compgen -f -- "$current" | while read -r file; do [[ -S $file ]] && echo "$file"; done`,
+  none: '',
+} as const
 
 function bash(name: string, places: readonly Place[]): string {
-  const cases = places.map(({ path, words, files }) => {
-    const list = words.map(({ text }) => text).join(' ')
-    const file = files ? ' $(compgen -f -- "$current")' : ''
-    return `    ${pattern(path)}) COMPREPLY=($(compgen -W "${list}" -- "$current")${file}) ;;`
-  })
-  return `# bash completion of ${name}
+  const reply = (...offers: readonly Offer[]) =>
+    `COMPREPLY=($(${offers.map((offer) => (typeof offer === 'string' ? BASH_OFFERS[offer] : `compgen -W "${offer.join(' ')}" -- "$current"`)).join('; ')}))`
+  return script(places, {
+    head: `# bash completion of ${name}
 _${name}() {
-  local current=\${COMP_WORDS[COMP_CWORD]} given="" word
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} given="" word
+  [[ $current == = ]] && current=""
+  [[ $previous == = ]] && previous=\${COMP_WORDS[COMP_CWORD-2]}
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     [[ $word == -* ]] || given+=" $word"
   done
-  case "$given " in
-${cases.join('\n')}
-  esac
-}
-complete -o filenames -F _${name} ${name}
-`
+`,
+    reply: (words, argument) => reply(words, argument),
+    value: (offer) => (offer === 'none' ? 'COMPREPLY=()' : reply(offer)),
+    foot: `complete -o filenames -F _${name} ${name}\n`,
+  })
 }
 
+const ZSH_OFFERS = {
+  files: '_files',
+  configs: "_files -g '*.(yaml|yml|json)'",
+  folders: '_files -/',
+  sockets: "_files -g '*(=)'",
+  none: ':',
+} as const
+
 function zsh(name: string, places: readonly Place[]): string {
-  const cases = places.map(({ path, words, files }) => {
-    const list = words.map(({ text }) => text).join(' ')
-    const commands = [...(list === '' ? [] : [`compadd -- ${list}`]), ...(files ? ['_files'] : [])]
-    return `    ${pattern(path)}) ${commands.join('; ')} ;;`
-  })
-  return `#compdef ${name}
+  const offered = (offer: Offer) =>
+    typeof offer === 'string' ? ZSH_OFFERS[offer] : `compadd -- ${offer.join(' ')}`
+  return script(places, {
+    head: `#compdef ${name}
 _${name}() {
-  local given="" word
+  local given="" previous=\${words[CURRENT-1]} word
   for word in "\${(@)words[2,CURRENT-1]}"; do
     [[ $word == -* ]] || given+=" $word"
   done
-  case "$given " in
-${cases.join('\n')}
-  esac
-}
-compdef _${name} ${name}
-`
+`,
+    reply: (words, argument) => `${offered(words)}; ${offered(argument)}`,
+    value: offered,
+    foot: `compdef _${name} ${name}\n`,
+  })
 }
 
+interface Dialect {
+  readonly head: string
+  readonly foot: string
+  reply(words: readonly string[], argument: Offer): string
+  value(offer: Offer): string
+}
+
+/** What bash and zsh share: first the command's place, then the word before. */
+function script(places: readonly Place[], dialect: Dialect): string {
+  const cases = places.map(({ path, words, argument, values }) => {
+    const texts = words.map(({ text }) => text)
+    const inner = values.map(({ option, offer }) => `      ${option}) ${dialect.value(offer)} ;;\n`)
+    return `    ${pattern(path)}) case $previous in
+${inner.join('')}      *) ${dialect.reply(texts, argument)} ;;
+    esac ;;
+`
+  })
+  return `${dialect.head}  case "$given " in
+${cases.join('')}  esac
+}
+${dialect.foot}`
+}
+
+const FISH_OFFERS = {
+  files: '-r -F',
+  configs: "-x -a '(__fish_complete_suffix .yaml .yml .json)'",
+  folders: "-x -a '(__fish_complete_directories)'",
+  sockets: '-r -F',
+  none: '-x',
+} as const
+
 function fish(name: string, places: readonly Place[]): string {
-  const lines = places.flatMap(({ path, words, files }) => {
+  const lines = places.flatMap(({ path, words, argument, values }) => {
     const seen = path.map((word) => `__fish_seen_subcommand_from ${word}`).join('; and ')
     const where = `complete -c ${name} -n '${seen === '' ? '__fish_use_subcommand' : seen}'`
+    const offers = new Map(values.map(({ option, offer }) => [option, offer]))
+    const choices = typeof argument === 'string' ? [] : argument
     return [
-      ...words.map(({ text, description }) => `${where} ${fishWord(text, description)}`),
-      ...(files ? [`${where} -F`] : []),
+      ...words.map(({ text, description }) => {
+        const offer = offers.get(text)
+        const value = offer === undefined ? '' : ` ${fishOffer(offer)}`
+        return `${where} ${text.startsWith('--') ? `-l ${text.slice(2)}${value}` : `-a ${text}`} -d '${description.replaceAll(/['\\]/g, '\\$&')}'`
+      }),
+      ...choices.map((text) => `${where} -a ${text}`),
+      ...(argument === 'none' || choices.length > 0 ? [] : [`${where} ${fishOffer(argument)}`]),
     ]
   })
   return `# fish completion of ${name}\ncomplete -c ${name} -f\n${lines.join('\n')}\n`
 }
 
-function fishWord(text: string, description: string): string {
-  const word = text.startsWith('--') ? `-l ${text.slice(2)}` : `-a ${text}`
-  return `${word} -d '${description.replaceAll(/['\\]/g, '\\$&')}'`
+function fishOffer(offer: Offer): string {
+  return typeof offer === 'string' ? FISH_OFFERS[offer] : `-x -a '${offer.join(' ')}'`
 }
 
 /** Fits every command line that goes through this command. */

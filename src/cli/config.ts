@@ -2,8 +2,9 @@
 
 import configJsonSchema from '../config/config.schema.json' with { type: 'json' }
 import { endpointsOf } from '../config/endpoints.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, nameOf } from '../config/load.ts'
 import type { Io } from './io.ts'
+import { nextStep } from './notices.ts'
 import { EXIT, json } from './output.ts'
 
 /** @throws ConfigError with all problems */
@@ -19,8 +20,9 @@ export async function validateConfig(
   io.out(
     options.json
       ? json({ file: path, valid: true, providers, sockets })
-      : `${path} is valid: ${named} on ${sockets.join(', ')}\n`,
+      : `${nameOf(path)} is valid: ${named} on ${sockets.join(', ')}\n`,
   )
+  nextStep(options, `trousseau serve --config ${path}`, io)
   return EXIT.ok
 }
 

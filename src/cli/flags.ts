@@ -5,6 +5,7 @@
  * @module
  */
 
+import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
@@ -38,8 +39,10 @@ export function roleName(text: string): string {
   throw new InvalidArgumentError('Wanted letters, digits, "_", "-" and "."')
 }
 
+/** A path may be relative here: it is this shell's, and no API server's. */
 export function socketPath(text: string): string {
-  const path = pathOrProblem(text)
+  const isRelative = /^[^/@:]/.test(text) && !/^[a-z][a-z0-9+.-]*:/i.test(text)
+  const path = pathOrProblem(isRelative ? resolve(text) : text)
   if (path instanceof KmsError) throw new InvalidArgumentError(path.message)
   return path
 }
@@ -59,9 +62,14 @@ export function durationFlag(minMs: number, maxMs: number): (text: string) => nu
   return (text) => {
     const result = v.safeParse(duration({ minMs, maxMs }), text)
     if (result.success) return result.output
-    const [least, most] = [minMs, maxMs].map((ms) => (ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`))
+    const [least, most] = [minMs, maxMs].map(durationText)
     throw new InvalidArgumentError(`Wanted a duration from ${least} to ${most}, such as "3s"`)
   }
+}
+
+/** As it can be given. */
+export function durationText(ms: number): string {
+  return ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`
 }
 
 export function wholeNumber(min: number, max: number): (text: string) => number {

@@ -11,8 +11,12 @@ export interface Io {
   readonly color: boolean
   /** Columns of standard output where it is a terminal. */
   readonly columns: number | undefined
-  /** Whether standard error is a terminal, where progress may be shown. */
+  /** Whether standard output is a terminal where what was written can be replaced. */
+  readonly redraws: boolean
+  /** Whether standard error is such a terminal, where progress may be shown. */
   readonly showsProgress: boolean
+  /** Whether a person reads standard error at once. */
+  readonly atTerminal: boolean
   /** Fires on SIGINT and SIGTERM. */
   readonly stop: AbortSignal
   /**

@@ -29,13 +29,11 @@ interface ManifestFlags extends ManifestChoices {
 }
 
 export function addManifests(program: Command, io: Io, short: Short): void {
-  const kinds = Object.entries<Kind>(KINDS).map(
-    ([name, { about }]) => `  ${name.padEnd(18)} ${about}`,
-  )
+  const kinds = Object.entries<Kind>(KINDS).map(([name, { about }]) => `${name}: ${about}`)
   program
     .command('manifests')
     .description('print what runs the plugin, and what tells the API server of it')
-    .addArgument(new Argument('<kind>', 'which one').choices(KIND_NAMES))
+    .addArgument(new Argument('<kind>', kinds.join('\n')).choices(KIND_NAMES))
     .requiredOption('--config <file>', 'YAML or JSON config file that the plugin will run with')
     .option('--out <folder>', 'write files there instead; nothing is ever overwritten')
     .option(
@@ -55,12 +53,18 @@ export function addManifests(program: Command, io: Io, short: Short): void {
     )
     .option('--resources <list>', 'what is encrypted', resources, ['secrets'])
     .option('--selinux-type <type>', 'that the pod runs with: docs/selinux.md', selinuxType)
-    .addHelpText('after', `\nKinds:\n${kinds.join('\n')}`)
-    .action((kind: KindName, flags: ManifestFlags) => short(manifests(kind, flags, io)))
+    .action((kind: KindName, flags: ManifestFlags, command: Command) =>
+      short(manifests(kind, flags, io, (problem) => command.error(problem))),
+    )
 }
 
 /** @throws ConfigError, or KmsError where a file is there already or cannot be written */
-async function manifests(kind: KindName, flags: ManifestFlags, io: Io): Promise<number> {
+async function manifests(
+  kind: KindName,
+  flags: ManifestFlags,
+  io: Io,
+  refuse: (problem: string) => never,
+): Promise<number> {
   checkSelinuxKind(kind, flags)
   const plan = planOf(await loadConfig(flags.config), flags)
   const maker: Kind = KINDS[kind]
@@ -74,17 +78,22 @@ async function manifests(kind: KindName, flags: ManifestFlags, io: Io): Promise<
     io.out(files.map(({ path }) => `Wrote ${join(folder, path)}\n`).join(''))
     return EXIT.ok
   }
-  io.out(shown(files))
+  const text = oneStream(files)
+  if (text === undefined) {
+    refuse(
+      `"manifests ${kind}" makes ${files.length} files, which are of no use in one stream: name a folder for them with --out`,
+    )
+  }
+  io.out(text)
   return EXIT.ok
 }
 
-/** One file as it is, so that it can be piped; several with their names between them. */
-function shown(files: readonly ManifestFile[]): string {
+/** One file as it is; several as documents, where all are YAML. */
+function oneStream(files: readonly ManifestFile[]): string | undefined {
   const [only, ...more] = files
   if (only !== undefined && more.length === 0) return only.text
-  return files
-    .map(({ path, text }) => `# ---- ${path} (--out FOLDER writes files)\n${text}`)
-    .join('\n')
+  if (!files.every(({ path }) => /\.ya?ml$/.test(path))) return undefined
+  return files.map(({ path, text }) => `# ${path}\n${text}`).join('---\n')
 }
 
 async function write(folder: string, { path, text }: ManifestFile): Promise<void> {

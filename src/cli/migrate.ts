@@ -18,9 +18,9 @@ import { findResources, type Resource, resourceName } from '../kube/discovery.ts
 import { encryptedResources, readEncryptionConfig } from '../kube/encryption_config.ts'
 import { latestKeyIdHashes } from '../kube/key_ids.ts'
 import { rewrite } from '../kube/rewrite.ts'
-import { migrateByController, migrationVersion } from '../kube/storage_migration.ts'
+import { migrateByController, migrationVersion, UNTOUCHED_MS } from '../kube/storage_migration.ts'
 import { fitted } from './fitted.ts'
-import { socketPath, waiting } from './flags.ts'
+import { durationText, socketPath, waiting } from './flags.ts'
 import type { Io } from './io.ts'
 import { proveMigrated } from './migrate_proof.ts'
 import {
@@ -31,6 +31,7 @@ import {
   wholeOutcome,
 } from './migrate_report.ts'
 import { MigrateState } from './migrate_state.ts'
+import { tellWait } from './notices.ts'
 import { EXIT, json, printable } from './output.ts'
 import { Progress } from './progress.ts'
 import { addEtcdOptions, checkEtcdFlags, type StorageFlags } from './storage_options.ts'
@@ -157,17 +158,20 @@ async function rewriteAll(
   io: Io,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
+  // Where no controller took one up, none is waited for again.
+  let { method } = flags
   for (const resource of resources) {
     if (io.stop.aborted) break
     const name = resourceName(resource)
     const outcome = state.isDone(name)
       ? wholeOutcome(name, 'before')
-      : await one(kube, resource, state, flags, io).catch((error: unknown) =>
+      : await one(kube, resource, state, { ...flags, method }, io).catch((error: unknown) =>
           failedOutcome(name, error),
         )
     if (isComplete(outcome) && outcome.how !== 'before' && !flags.dryRun) {
       await state.finish(name)
     }
+    if (outcome.how === 'rewrite') method = 'rewrite'
     outcomes.push(outcome)
   }
   return outcomes
@@ -223,7 +227,11 @@ async function byController(
   const version = await migrationVersion(kube)
   const missing = 'This cluster has no StorageVersionMigration that a controller works on'
   if (version !== undefined) {
-    if (io.showsProgress) io.err(`StorageVersionMigration of ${resourceName(resource)} …\n`)
+    const name = resourceName(resource)
+    tellWait(
+      io,
+      `Waits for a controller to do the StorageVersionMigration of ${name}; one that has not begun after ${UNTOUCHED_MS / 1_000} s is taken for absent`,
+    )
     const served = await migrateByController(kube, version, resource, io.stop).catch(
       (error: unknown) => {
         if (io.stop.aborted) return false
@@ -231,6 +239,8 @@ async function byController(
       },
     )
     if (served || io.stop.aborted) return served
+    if (method === 'auto')
+      tellWait(io, `No controller took it up: ${name} is rewritten object by object`)
   }
   if (method === 'controller')
     throw new KmsError(`${missing}: use --method rewrite`, { code: 'unavailable' })
@@ -245,26 +255,41 @@ async function usesKeyId(
   io: Io,
 ): Promise<void> {
   const end = performance.now() + waitMs
-  for (;;) {
-    const latest = await latestKeyIdHashes(kube, io.stop)
-    if (latest === undefined || latest.size === 0) {
-      io.err(
-        `trousseau: ${kube.server} does not tell which key id it uses (/metrics): see for yourself that it is the new one\n`,
-      )
-      return
-    }
-    const others = [...latest].filter(([, hash]) => !hashes.includes(hash))
-    // Another entry of its configuration may be another plugin's, or taken out since it started.
-    const used = new Set(latest.values())
-    if (others.length === 0 || hashes.every((hash) => used.has(hash))) return
-    if (performance.now() > end || io.stop.aborted) {
-      throw new KmsError(
-        `${kube.server} still uses another key id (${others.map(([name, hash]) => `provider ${printable(name)}: ${printable(hash)}`).join(', ')}): it notices a new one within a minute, so try again, or wait longer with --wait`,
-        { code: 'unavailable' },
+  for (let looks = 0; ; looks += 1) {
+    const other = await otherKeyId(kube, hashes, io)
+    if (other === undefined) return
+    if (performance.now() > end || io.stop.aborted) throw other
+    if (looks === 0) {
+      tellWait(
+        io,
+        `Waits until ${kube.server} uses the new key id, which it notices within a minute; ${durationText(waitMs)} at most (--wait)`,
       )
     }
     await sleep(LOOK_MS, undefined, { signal: io.stop })
   }
+}
+
+/** What is to be said of the one that the API server uses, where it is none of these. */
+async function otherKeyId(
+  kube: KubeClient,
+  hashes: readonly string[],
+  io: Io,
+): Promise<KmsError | undefined> {
+  const latest = await latestKeyIdHashes(kube, io.stop)
+  if (latest === undefined || latest.size === 0) {
+    io.err(
+      `trousseau: ${kube.server} does not tell which key id it uses (/metrics): see for yourself that it is the new one\n`,
+    )
+    return undefined
+  }
+  const others = [...latest].filter(([, hash]) => !hashes.includes(hash))
+  // Another entry of its configuration may be another plugin's, or taken out since it started.
+  const used = new Set(latest.values())
+  if (others.length === 0 || hashes.every((hash) => used.has(hash))) return undefined
+  return new KmsError(
+    `${kube.server} still uses another key id (${others.map(([name, hash]) => `provider ${printable(name)}: ${printable(hash)}`).join(', ')}): it notices a new one within a minute, so try again, or wait longer with --wait`,
+    { code: 'unavailable' },
+  )
 }
 
 function warningsTo(io: Io): EventSink {

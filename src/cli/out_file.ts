@@ -1,4 +1,4 @@
-/** A new file for what must not be seen by others: complete, or not there. @module */
+/** A new file, by default for what must not be seen by others: complete, or not there. @module */
 
 import { rmSync } from 'node:fs'
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises'
@@ -26,10 +26,10 @@ export class OutFile implements AsyncDisposable {
   }
 
   /** @throws KmsError `request_invalid` where the path is taken or cannot be written */
-  static async make(path: string, stop: AbortSignal): Promise<OutFile> {
+  static async make(path: string, stop: AbortSignal, mode = MODE): Promise<OutFile> {
     try {
-      const file = await open(path, NEW_ON_DISK, MODE)
-      await chmod(path, MODE)
+      const file = await open(path, NEW_ON_DISK, mode)
+      await chmod(path, mode)
       return new OutFile(path, file, stop)
     } catch (cause) {
       throw failed(path, cause)

@@ -7,22 +7,24 @@
 
 import { Command, CommanderError } from 'commander'
 import { addCommands } from './commands.ts'
+import { explainCommands, hung, type OnUsage } from './help.ts'
 import type { Io } from './io.ts'
 import { type OneDocument, oneDocument } from './one_document.ts'
-import { EXIT, failureOf, reportError } from './output.ts'
-import { serve } from './serve.ts'
+import { EXIT, type Failure, failureOf, reportError } from './output.ts'
+import { versionLine } from './version.ts'
 
-const HELP_WIDTH = 100
+/** Longer lines are hard to read; where there is no terminal it is what one has. */
+const MAX_HELP_WIDTH = 100
+const PLAIN_WIDTH = 80
+const CODE_WIDTH = 7
 
-const EXIT_CODES = `
+export const EXIT_CODES = `
 Exit codes:
   0    done
   1    failed
   2    wrong usage, or a config that cannot be used
   3    the plugin that was asked is not healthy or breaks a rule, or scan or recover found something
   130  stopped by a signal before it was done`
-
-const HINT = '"trousseau help" lists commands, "trousseau help COMMAND" options'
 
 /** Runs one command line (without the program's name) and returns the exit code. */
 export async function runProgram(argv: readonly string[], outer: Io): Promise<number> {
@@ -34,9 +36,10 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
   const done = (result: number) => {
     code = result
   }
-  const program = createProgram(io)
-  addServe(program, io, done)
-  addCommands(program, io, done)
+  let usage: Failure | undefined
+  const program = createProgram(io, done, (message, hint) => {
+    usage = { code: 'usage', message, hint }
+  })
   try {
     await program.parseAsync(argv, { from: 'user' })
     if (code === EXIT.interrupted) {
@@ -49,50 +52,44 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
       return reportError(error, io)
     }
     if (error.exitCode === 0) return EXIT.ok
-    fail({ code: 'usage', message: sentence(error.message), hint: HINT })
+    fail(usage ?? { code: 'usage', message: error.message })
     return EXIT.usage
   }
 }
 
-function createProgram(io: Io): Command {
-  return new Command('trousseau')
+/**
+ * All commands.
+ *
+ * @param done is told the exit code
+ */
+export function createProgram(
+  io: Io,
+  done: (code: number) => void,
+  onUsage: OnUsage = () => undefined,
+): Command {
+  const width = Math.min(io.columns ?? PLAIN_WIDTH, MAX_HELP_WIDTH)
+  const program = new Command('trousseau')
     .description(
       'Kubernetes KMS provider plugin for Vault, OpenBao, AWS, Azure, Google Cloud and local keys',
     )
+    .version(versionLine(), '-V, --version', 'print the version, as the command does')
+    .helpOption('-h, --help', 'explain a command')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text),
       writeErr: (text) => io.err(text),
-      getOutHelpWidth: () => HELP_WIDTH,
-      getErrHelpWidth: () => HELP_WIDTH,
+      getOutHelpWidth: () => width,
+      getErrHelpWidth: () => width,
       getOutHasColors: () => io.color,
       getErrHasColors: () => false,
-      outputError: (text, write) => write(`trousseau: ${sentence(text)}\n`),
     })
-    .showHelpAfterError(`hint: ${HINT}`)
-    .addHelpText('after', EXIT_CODES)
-}
-
-function addServe(program: Command, io: Io, done: (code: number) => void): void {
-  program
-    .command('serve')
-    .description('run the plugin until SIGTERM or SIGINT')
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option(
-      '--take-over',
-      'take the socket of a plugin that runs as soon as this one can answer; stop that one then',
-      false,
-    )
-    .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
-      done(await serve({ configPath: config, takeOver }, io)),
-    )
-}
-
-/** Commander's errors in the form of ours. */
-function sentence(text: string): string {
-  const plain = text
-    .trim()
-    .replace(/^error: /, '')
-    .replaceAll('\n', ' ')
-  return plain.charAt(0).toUpperCase() + plain.slice(1)
+    .addHelpText('after', ({ command }) => {
+      const lines = EXIT_CODES.split('\n')
+      return lines
+        .map((line) => hung(command.createHelp().boxWrap(line, width), CODE_WIDTH))
+        .join('\n')
+    })
+  addCommands(program, io, done)
+  explainCommands(program, width, onUsage)
+  return program
 }

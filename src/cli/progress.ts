@@ -1,8 +1,14 @@
-/** How far a long command has come, on one line of the terminal that goes away. @module */
+/**
+ * How far a long command has come: on one line of the terminal that goes away, and now
+ * and then as a line where there is none.
+ *
+ * @module
+ */
 
 import type { Io } from './io.ts'
 
 const EVERY_MS = 100
+const LINE_EVERY_MS = 30_000
 const CLEARED = '\r\u001b[K'
 const BAR_CHARACTERS = 24
 
@@ -10,28 +16,39 @@ export class Progress {
   readonly #io: Io
   readonly #total: number
   readonly #what: string
-  readonly #start = performance.now()
+  readonly #now: () => number
+  readonly #start: number
   #done = 0
   #shown = false
-  #next = 0
+  #next: number
 
-  /** @param what is counted, in the plural */
-  constructor(io: Io, total: number, what = 'keys') {
+  /**
+   * @param what is counted, in the plural
+   * @param now in milliseconds that only grow
+   */
+  constructor(io: Io, total: number, what = 'keys', now = () => performance.now()) {
     this.#io = io
     this.#total = total
     this.#what = what
+    this.#now = now
+    this.#start = now()
+    this.#next = io.showsProgress ? 0 : this.#start + LINE_EVERY_MS
     io.stop.addEventListener('abort', () => this.clear(), { once: true })
   }
 
   step(count: number): void {
     this.#done += count
-    const now = performance.now()
-    if (!this.#io.showsProgress || this.#io.stop.aborted || now < this.#next) return
+    const now = this.#now()
+    if (this.#io.stop.aborted || now < this.#next) return
+    const state = [this.#done, this.#total, this.#what, now - this.#start] as const
+    if (!this.#io.showsProgress) {
+      this.#next = now + LINE_EVERY_MS
+      this.#io.err(`trousseau: ${progressText(...state)}\n`)
+      return
+    }
     this.#next = now + EVERY_MS
     this.#shown = true
-    this.#io.err(
-      `${CLEARED}${progressLine(this.#done, this.#total, this.#what, now - this.#start)}`,
-    )
+    this.#io.err(`${CLEARED}${progressLine(...state)}`)
   }
 
   /** Before anything else is printed, and at the end. */
@@ -41,13 +58,18 @@ export class Progress {
   }
 }
 
-/** The time that is left goes by how long it took so far. */
+/** With a bar before it. */
 export function progressLine(done: number, total: number, what: string, tookMs: number): string {
   const part = Math.min(done / Math.max(total, 1), 1)
   const bar = '#'.repeat(Math.round(part * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS, '.')
+  return `[${bar}] ${progressText(done, total, what, tookMs)}`
+}
+
+/** The time that is left goes by how long it took so far. */
+function progressText(done: number, total: number, what: string, tookMs: number): string {
   const rate = `${grouped(Math.round((done / Math.max(tookMs, 1)) * 1_000))}/s`
   const left = done === 0 ? '' : `, ${seconds((tookMs / done) * Math.max(total - done, 0))} left`
-  return `[${bar}] ${grouped(done)} of ${grouped(total)} ${what}, ${rate}${left}`
+  return `${grouped(done)} of ${grouped(total)} ${what}, ${rate}${left}`
 }
 
 /** `12,345` */

@@ -1,6 +1,6 @@
 /** `trousseau recover …` and its options. @module */
 
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { type RecoverExportOptions, recoverExport } from './recover_export.ts'
@@ -14,27 +14,33 @@ export function addRecover(program: Command, io: Io, short: Short): void {
     .description('open the objects of a snapshot of etcd, without an API server')
   addStorage(addSelection(recover.command('list')))
     .description('show what is there and whose keys open it; nothing is opened')
-    .option('--resource <names>', 'only these, by commas; also where in the clear', names)
-    .action(({ resource, ...options }: ListFlags) =>
-      short(recoverList({ ...options, resources: resource }, io)),
+    .option('--resources <list>', 'only these, by commas; also where in the clear', names)
+    .addOption(formerResources())
+    .action(({ resource, ...options }: RecoverListOptions & Former) =>
+      short(recoverList({ ...options, resources: resource ?? options.resources }, io)),
     )
   addKeys(addStorage(recover.command('verify')))
     .description('the disaster drill: open everything that is encrypted, and show nothing of it')
     .action((options: RecoverVerifyOptions) => short(recoverVerify(options, io)))
   addKeys(addStorage(addSelection(recover.command('export'))))
     .description('write Secrets, ConfigMaps or custom resources as manifests, in the clear')
-    .option('--resource <names>', 'these, by commas, such as widgets.example.org', names, [
+    .option('--resources <list>', 'these, by commas, such as widgets.example.org', names, [
       'secrets',
     ])
+    .addOption(formerResources())
     .requiredOption('--out <file>', 'a new file, of mode 0600; - for standard output')
-    .action(({ resource, ...options }: ExportFlags) =>
-      short(recoverExport({ ...options, resources: resource }, io)),
+    .action(({ resource, ...options }: RecoverExportOptions & Former) =>
+      short(recoverExport({ ...options, resources: resource ?? options.resources }, io)),
     )
 }
 
-type ListFlags = Omit<RecoverListOptions, 'resources'> & { readonly resource?: readonly string[] }
-type ExportFlags = Omit<RecoverExportOptions, 'resources'> & {
-  readonly resource: readonly string[]
+interface Former {
+  readonly resource?: readonly string[]
+}
+
+/** What --resources was called here, and not elsewhere; scripts may say it still. */
+function formerResources(): Option {
+  return new Option('--resource <list>').argParser(names).conflicts('resources').hideHelp()
 }
 
 function addStorage(command: Command): Command {

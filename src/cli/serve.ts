@@ -1,10 +1,11 @@
 /** `trousseau serve`: runs the plugin until it is told to stop. @module */
 
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, STANDARD_INPUT } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import { systemClock } from '../kms/clock.ts'
-import { createLogger, standardError } from '../observe/log.ts'
+import { createLogger, type Logger, standardError } from '../observe/log.ts'
 import type { Io } from './io.ts'
-import { startPlugin } from './plugin.ts'
+import { type Plugin, startPlugin } from './plugin.ts'
 import { ConfigFollower } from './reload.ts'
 import { VERSION } from './version.ts'
 
@@ -19,7 +20,8 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   const config = await loadConfig(options.configPath)
   const output = standardError()
   const log = createLogger({
-    ...config.log,
+    level: config.log.level,
+    format: config.log.format ?? (io.atTerminal ? 'text' : 'json'),
     output,
     monotonic: systemClock.monotonic,
   })
@@ -32,14 +34,9 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
       mayHang: io.mayHang,
     })
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
-    const follower = new ConfigFollower(options.configPath, config, plugin, {
-      clock: systemClock,
-      events: log,
-    })
-    follower.start()
-    io.onReload(() => follower.reload())
+    const unfollow = follow(options.configPath, config, plugin, log, io)
     await stopped(io.stop)
-    await follower.stop()
+    await unfollow()
     say('stopping', 'Trousseau answers what is under way and stops')
     await plugin.close()
     say('stopped', 'Trousseau has stopped')
@@ -47,6 +44,31 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   } finally {
     await output.close()
   }
+}
+
+function follow(
+  path: string,
+  config: Config,
+  plugin: Plugin,
+  log: Logger,
+  io: Io,
+): () => Promise<void> {
+  if (path === STANDARD_INPUT) {
+    io.onReload(() =>
+      log.emit({
+        type: 'notice',
+        level: 'warn',
+        what: 'config_not_followed',
+        message:
+          'The config came on standard input and cannot be read again: restart the plugin with another one, or name a file',
+      }),
+    )
+    return () => Promise.resolve()
+  }
+  const follower = new ConfigFollower(path, config, plugin, { clock: systemClock, events: log })
+  follower.start()
+  io.onReload(() => follower.reload())
+  return () => follower.stop()
 }
 
 export function stopped(signal: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ import { keyIdHash } from '../kms/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../kms/limits.ts'
 import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
+import { nextStep } from './notices.ts'
 import { EXIT, type Failure, failureOf, json, paint, printable, table } from './output.ts'
 import { fetchStatusz, readableStatusz, type StatuszDocument } from './statusz.ts'
 
@@ -26,7 +27,7 @@ interface V2Status {
   readonly keyId: string
 }
 
-interface Report {
+export interface Report {
   readonly socket: string
   readonly healthy: boolean
   /** The first thing that is wrong. */
@@ -75,7 +76,9 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
       : fitted(readableAll(reports, statusz, io), io),
   )
   if (failure !== undefined) throw failure
-  return reports.every(({ healthy }) => healthy) ? EXIT.ok : EXIT.unhealthy
+  if (!reports.every(({ healthy }) => healthy)) return EXIT.unhealthy
+  nextStep(options, `trousseau doctor --config ${options.configPath}`, io)
+  return EXIT.ok
 }
 
 /** Of several sockets one that nobody answers on. */
@@ -108,10 +111,15 @@ const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the 
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
   io.out(options.json ? json(report) : fitted(readable(report, io), io))
-  return report.healthy ? EXIT.ok : EXIT.unhealthy
+  if (!report.healthy) return EXIT.unhealthy
+  nextStep(options, `trousseau check --socket ${options.socketPath}`, io)
+  return EXIT.ok
 }
 
-async function reportOf(options: StatusOptions): Promise<Report> {
+/** @throws KmsError when nobody can be asked */
+export async function reportOf(
+  options: Pick<StatusOptions, 'socketPath' | 'timeoutMs'>,
+): Promise<Report> {
   await reach(options.socketPath, options.timeoutMs)
   const client = connectKms(options.socketPath, options)
   try {

@@ -2,7 +2,7 @@
 
 import type { Buffer } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { openRange } from '../etcd/range.ts'
 import { openSnapshot } from '../etcd/snapshot.ts'
 import type { ObjectSource } from '../etcd/source.ts'
@@ -29,20 +29,24 @@ export interface Storage {
   close(): Promise<void>
 }
 
+/** Heading in the help. */
+const STORAGE = 'Where the objects are:'
 const CALL_MS = 30_000
 /** A page is meant to be far shorter; a single object may be as long. */
 const MESSAGE_BYTES = 64 * 1024 * 1024
 
 export function addStorageOptions(command: Command): Command {
-  return addEtcdOptions(command).option(
-    '--snapshot <file>',
-    'instead: what "etcdctl snapshot save" wrote',
+  return addEtcdOptions(command).addOption(
+    new Option('--snapshot <file>', 'instead: what "etcdctl snapshot save" wrote').helpGroup(
+      STORAGE,
+    ),
   )
 }
 
 /** Where only a running etcd will do. */
 export function addEtcdOptions(command: Command): Command {
   return command
+    .optionsGroup(STORAGE)
     .option(
       '--endpoints <list>',
       "etcd's members: https://HOST:PORT, or http://; comma between",
@@ -53,6 +57,7 @@ export function addEtcdOptions(command: Command): Command {
     .option('--key <file>', 'its key')
     .option('--server-name <name>', "name in etcd's certificates, where it is not the host")
     .option('--prefix <path>', "kube-apiserver's --etcd-prefix", prefix, '/registry')
+    .optionsGroup('Options:')
 }
 
 /** Ends the command where the options contradict each other. */

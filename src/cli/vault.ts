@@ -27,7 +27,7 @@ import {
 import { setupSteps } from '../providers/vault_setup_steps.ts'
 import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
-import { noticesTo } from './notices.ts'
+import { nextStep, noticesTo } from './notices.ts'
 import { type Color, EXIT, failureOf, json, paint, printable, table } from './output.ts'
 import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
@@ -59,12 +59,13 @@ export async function vaultSetup(options: SetupOptions, io: Io): Promise<number>
     ])
   }
   const setup = decideNames(setupInputOf(config), options)
-  if (options.api !== undefined) return await overApi(setup, options.api, io)
+  if (options.api !== undefined) return await overApi(setup, options.api, options.config, io)
   io.out(setupScript(setup, setupSteps(setup)))
+  nextStep({}, `read it, run it, then: trousseau doctor --config ${options.config}`, io)
   return EXIT.ok
 }
 
-async function overApi(setup: Setup, call: SetupCall, io: Io): Promise<number> {
+async function overApi(setup: Setup, call: SetupCall, configPath: string, io: Io): Promise<number> {
   const { tokenFile, dryRun } = call
   const { address, namespace, name } = setup.input
   const token = await readSecretFile(resolve(tokenFile), '--token-file')
@@ -85,6 +86,11 @@ async function overApi(setup: Setup, call: SetupCall, io: Io): Promise<number> {
     }
     if (!dryRun) await applySetup(plan, admin, ({ step }) => io.out(`Done: ${step.what}\n`))
     io.out(summary(plan, dryRun))
+    const next =
+      dryRun && plan.some(isToDo)
+        ? 'the same with --apply instead of --dry-run'
+        : `trousseau doctor --config ${configPath}`
+    nextStep({}, next, io)
     return EXIT.ok
   } finally {
     await admin.close()

@@ -6,3 +6,7 @@ import manifest from '../../package.json' with { type: 'json' }
 export const VERSION = manifest.version
 const { deno } = process.versions
 export const RUNTIME = deno === undefined ? `node ${process.versions.node}` : `deno ${deno}`
+
+export function versionLine(): string {
+  return `trousseau ${VERSION} (${RUNTIME})`
+}

@@ -7,6 +7,8 @@
  */
 
 import { readFile } from 'node:fs/promises'
+import process from 'node:process'
+import { text as wholeText } from 'node:stream/consumers'
 import * as v from 'valibot'
 import { LineCounter, parseDocument } from 'yaml'
 import { configProblems } from './endpoints.ts'
@@ -27,12 +29,32 @@ const MAX_ALIASES = 10
 /** How messages begin that the schema did not write itself. */
 const VALIBOT_MESSAGE = /^(?:Invalid|Expected) /
 
-/** @throws ConfigError */
+/** In the place of a path: the config comes on standard input. */
+export const STANDARD_INPUT = '-'
+/** It can be read once, and some commands look at their config twice. */
+let piped: Promise<string> | undefined
+
+/**
+ * @param path `-` for standard input
+ * @throws ConfigError
+ */
 export async function loadConfig(path: string): Promise<Config> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new ConfigError([`${path}: cannot be read (${cause.code ?? 'unknown error'})`], { cause })
+  const name = nameOf(path)
+  const text = await contentOf(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigError([`${name}: cannot be read (${cause.code ?? 'unknown error'})`], { cause })
   })
-  return parseConfig(parseText(text, path), path)
+  return parseConfig(parseText(text, name), name)
+}
+
+/** What a config is called, for people. */
+export function nameOf(path: string): string {
+  return path === STANDARD_INPUT ? 'standard input' : path
+}
+
+function contentOf(path: string): Promise<string> {
+  if (path !== STANDARD_INPUT) return readFile(path, 'utf8')
+  piped ??= wholeText(process.stdin)
+  return piped
 }
 
 /**

@@ -111,8 +111,10 @@ const log = v.strictObject({
     'info',
   ),
   format: v.optional(
-    described(v.picklist(['json', 'text']), 'json for collectors, text for terminals'),
-    'json',
+    described(
+      v.picklist(['json', 'text']),
+      'json for collectors, text for people; text at a terminal and json elsewhere where absent',
+    ),
   ),
 })
 

@@ -16,8 +16,8 @@ import { succeeded } from './status.ts'
 
 const GROUP = 'storagemigration.k8s.io'
 const LOOK_MS = 1_000
-/** A controller that works takes it up at once. */
-const UNTOUCHED_MS = 30_000
+/** A controller that works takes it up at once; one that does not for so long is not there. */
+export const UNTOUCHED_MS = 30_000
 
 /** The controller took it up, and could not do it. */
 export class MigrationFailed extends KmsError {

@@ -17,6 +17,8 @@ export function memoryIo({
   color = false,
   showsProgress = false,
   columns = undefined as number | undefined,
+  redraws = false,
+  atTerminal = false,
   answers = [] as string[],
 } = {}): MemoryIo {
   const stop = new AbortController()
@@ -34,6 +36,8 @@ export function memoryIo({
     color,
     showsProgress,
     columns,
+    redraws,
+    atTerminal,
     stop: stop.signal,
     environment: {},
     printed: () => out,

@@ -1,7 +1,10 @@
 import { execFileSync } from 'node:child_process'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
+import { startFakePlugin } from '../_lib/fake_plugin.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const test = suite('cli/completion', () => ({}))
@@ -13,14 +16,14 @@ async function scriptFor(shell: string): Promise<string> {
 }
 
 /** What bash offers after these words, of which the last is unfinished. */
-async function bashOffers(...words: string[]): Promise<string[]> {
+async function bashOffers(words: readonly string[], cwd = '/'): Promise<string[]> {
   const ask = `
 COMP_WORDS=(trousseau "$@"); COMP_CWORD=$#
 _trousseau
 printf '%s\\n' "\${COMPREPLY[@]}"`
   const script = `${await scriptFor('bash')}${ask}`
   const output = execFileSync('bash', ['--norc', '-c', script, 'bash', ...words], {
-    cwd: '/',
+    cwd,
     encoding: 'utf8',
   })
   return output.split('\n').filter((line) => line !== '')
@@ -29,13 +32,14 @@ printf '%s\\n' "\${COMPREPLY[@]}"`
 for (const [words, offers] of [
   [['st'], ['status']],
   [['co'], ['config', 'completion']],
+  [['--v'], ['--version']],
   [
     ['config', ''],
-    ['validate', 'schema'],
+    ['init', 'validate', 'schema'],
   ],
   [
     ['status', '--'],
-    ['--socket', '--config', '--timeout', '--json'],
+    ['--socket', '--config', '--timeout', '--watch', '--json'],
   ],
   [['status', '--socket', '/k', '--j'], ['--json']],
   [
@@ -43,12 +47,49 @@ for (const [words, offers] of [
     ['bash', 'zsh', 'fish'],
   ],
   [['help', 'ke'], ['keygen']],
+  [
+    ['help', 'config', ''],
+    ['init', 'validate', 'schema'],
+  ],
+  [
+    ['migrate', '--method', ''],
+    ['auto', 'controller', 'rewrite'],
+  ],
+  [['migrate', '--dry-run', '--method', '=', 'con'], ['controller']],
+  [
+    ['recovery', 'keygen', 'key', '--curve', ''],
+    ['P-256', 'X25519'],
+  ],
+  [['manifests', 'rk'], ['rke2']],
+  [['bench', '--rate', ''], []],
+  [['scan', '--key-id', '--'], []],
   [['serve', '--config', '/et'], ['/etc']],
 ] as const) {
   test(`the bash script offers ${offers.join(', ')} after "${words.join(' ')}"`, async () => {
-    assert.equal(await bashOffers(...words), [...offers])
+    assert.equal(await bashOffers(words), [...offers])
   })
 }
+
+test('the bash script offers files that fit', async () => {
+  await using folder = await tempFolder()
+  for (const name of ['one.yaml', 'two.json', 'three.pem']) await writeFile(folder.at(name), '')
+  await mkdir(folder.at('folder'))
+  await using plugin = await startFakePlugin()
+  await symlink(plugin.path, folder.at('kms.sock'))
+  const offers = async (...words: string[]) => {
+    const offered = await bashOffers(words, folder.path)
+    return offered.toSorted((a, b) => (a < b ? -1 : 1))
+  }
+
+  const configs = ['folder', 'one.yaml', 'two.json']
+  assert.equal(await offers('serve', '--config', ''), configs)
+  assert.equal(await offers('config', 'validate', ''), ['--json', ...configs])
+  assert.equal(await offers('doctor', '--encryption-config', ''), configs)
+  assert.equal(await offers('manifests', 'talos', '--out', ''), ['folder'])
+  assert.equal(await offers('status', '--socket', ''), ['folder', 'kms.sock'])
+  assert.equal(await offers('scan', '--cacert', 't'), ['three.pem', 'two.json'])
+  assert.equal(await offers('verify-bundle', 'th'), ['three.pem'])
+})
 
 test('every script names every command and option', async () => {
   for (const shell of ['bash', 'zsh', 'fish']) {

@@ -28,7 +28,9 @@ import { suite } from '../_lib/uvu.ts'
 
 /** They serve, or print what is to be put into a file. */
 const PRINT_FILES = [
+  'config init',
   'demo',
+  'serve',
   'config schema',
   'manifests',
   'vault policy',

@@ -1,7 +1,8 @@
 // deno-lint-ignore-file no-explicit-any
 /** What `trousseau manifests` prints, kind by kind. @module */
 
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { parseAllDocuments } from 'yaml'
 import { KIND_NAMES } from '../../src/cli/manifests/kinds.ts'
@@ -21,12 +22,25 @@ async function made(folder: TempFolder, kind: string, config: object, ...flags: 
   return { code, out: io.printed(), err: io.complained() }
 }
 
+/** The files of a kind that makes several, by name. */
+async function filesOf(folder: TempFolder, kind: string, config: object, ...flags: string[]) {
+  const out = await mkdtemp(folder.at('out-'))
+  const { code, err } = await made(folder, kind, config, '--out', out, ...flags)
+  assert.is(code, 0, err)
+  const names = await readdir(out)
+  return new Map(
+    await Promise.all(
+      names.map(async (name) => [name, await readFile(join(out, name), 'utf8')] as const),
+    ),
+  )
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
 async function objectsOf(kind: string, config: object, ...flags: string[]): Promise<any[]> {
   await using folder = await tempFolder()
   const { code, out, err } = await made(folder, kind, config, ...flags)
   assert.is(code, 0, err)
-  return parseAllDocuments(out.replaceAll(/^# ----.*$/gm, '---')).flatMap((document) => {
+  return parseAllDocuments(out).flatMap((document) => {
     assert.equal(document.errors, [])
     const value: unknown = document.toJS()
     return value === null ? [] : [value]
@@ -144,12 +158,39 @@ test('manifests helm-values and talos have the same folders', async () => {
   )
 })
 
+for (const kind of KIND_NAMES) {
+  test(`manifests ${kind} prints one stream that can be used, or says how to have the files`, async () => {
+    await using folder = await tempFolder()
+    const files = await filesOf(folder, kind, MANIFEST_CONFIG)
+    const { code, out, err } = await made(folder, kind, MANIFEST_CONFIG)
+    if (files.size === 1) {
+      assert.equal([code, out], [0, [...files.values()][0]])
+    } else if ([...files.keys()].every((name) => /\.ya?ml$/.test(name))) {
+      const documents = (text: string) =>
+        parseAllDocuments(text).map((document) => {
+          assert.equal(document.errors, [])
+          return document.toJS()
+        })
+      const byText = (a: unknown, b: unknown) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
+      const apart = [...files.values()].flatMap(documents)
+      assert.is(code, 0)
+      assert.equal(documents(out).sort(byText), apart.sort(byText))
+    } else {
+      assert.equal([code, out], [2, ''])
+      assert.match(
+        err,
+        `makes ${files.size} files, which are of no use in one stream: name a folder`,
+      )
+    }
+  })
+}
+
 test("manifests vault-agent mounts the agent's socket once, from the agent", async () => {
   await using folder = await tempFolder()
-  const { code, out } = await made(folder, 'vault-agent', ELSEWHERE)
-  assert.is(code, 0)
-  const [, text = ''] = out.split(/^# ---- trousseau\.yaml .*$/m)
-  const [pod] = parseAllDocuments(text).map((document) => document.toJS())
+  const files = await filesOf(folder, 'vault-agent', ELSEWHERE)
+  const [pod] = parseAllDocuments(files.get('trousseau.yaml') ?? '').map((document) =>
+    document.toJS(),
+  )
 
   const paths = mountsIn([pod]).map(({ mountPath }) => mountPath)
   assert.equal(
@@ -231,10 +272,8 @@ test('the unit loads what the config expects from systemd, and keeps the socket 
   const secretIdFile = '/run/credentials/trousseau.service/secret-id'
   const auth = { ...provider?.auth, secretIdFile }
 
-  const { out } = await made(folder, 'systemd', {
-    ...MANIFEST_CONFIG,
-    providers: [{ ...provider, auth }],
-  })
+  const config = { ...MANIFEST_CONFIG, providers: [{ ...provider, auth }] }
+  const out = (await filesOf(folder, 'systemd', config)).get('trousseau.service') ?? ''
 
   assert.match(out, /^LoadCredentialEncrypted=secret-id:\/etc\/credstore.encrypted\/secret-id$/m)
   assert.match(out, /^RuntimeDirectory=trousseau$/m)
@@ -311,9 +350,8 @@ function podOf(object: any): any {
 for (const kind of ['static-pod', 'daemonset', 'kustomize', 'vault-agent', 'talos'] as const) {
   test(`manifests ${kind} gives the pod the SELinux type that was asked for, and otherwise none`, async () => {
     await using folder = await tempFolder()
-    const plain = podsOf((await made(folder, kind, MANIFEST_CONFIG)).out)
-    const { out } = await made(folder, kind, MANIFEST_CONFIG, '--selinux-type', 'spc_t')
-    const typed = podsOf(out)
+    const plain = podsOf(await filesOf(folder, kind, MANIFEST_CONFIG))
+    const typed = podsOf(await filesOf(folder, kind, MANIFEST_CONFIG, '--selinux-type', 'spc_t'))
 
     assert.equal(
       plain.map(({ securityContext }) => securityContext.seLinuxOptions),
@@ -334,13 +372,12 @@ test('manifests helm-values carries the SELinux type that was asked for, and oth
   assert.equal(typed, { ...plain, selinuxType: 'spc_t' })
 })
 
-/** Every pod in what was printed, of several files too. */
+/** Every pod in what was made. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into what was made
-function podsOf(out: string): any[] {
-  const objects = out
-    .split(/^# ---- .*$/m)
-    .filter((text) => !text.includes('auto_auth'))
-    .flatMap((text) => parseAllDocuments(text).map((document) => document.toJS()))
+function podsOf(files: ReadonlyMap<string, string>): any[] {
+  const objects = [...files]
+    .filter(([name]) => name.endsWith('.yaml'))
+    .flatMap(([, text]) => parseAllDocuments(text).map((document) => document.toJS()))
   return objects
     .filter(
       (object) => ['Pod', 'DaemonSet'].includes(object?.kind) || object?.machine !== undefined,

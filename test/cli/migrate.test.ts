@@ -12,10 +12,16 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+const MIGRATIONS = '/apis/storagemigration.k8s.io'
+const MIGRATIONS_PAGE = { preferredVersion: { version: 'v1beta1' } }
 const SECRET = /^\/api\/v1\/namespaces\/shop\/secrets\/(.+)$/
 const PAGES: ReadonlyMap<string, unknown> = new Map([
   ['/apis', { groups: [] }],
-  ['/api/v1', { resources: [{ name: 'secrets', verbs: ['list', 'patch'] }] }],
+  [
+    '/api/v1',
+    { resources: ['secrets', 'configmaps'].map((name) => ({ name, verbs: ['list', 'patch'] })) },
+  ],
+  ['/api/v1/configmaps', { metadata: {}, items: [] }],
   [
     '/api/v1/secrets',
     { metadata: {}, items: NAMES.map((name) => ({ metadata: { name, namespace: 'shop' } })) },
@@ -23,12 +29,21 @@ const PAGES: ReadonlyMap<string, unknown> = new Map([
 ])
 const test = suite('cli/migrate', setup)
 
+interface Migrations {
+  there: boolean
+  readonly made: string[]
+  /** Called when one is looked at. */
+  onLook: () => void
+}
+
 /** An API server with Secrets and nothing else, and the command. */
 async function setup() {
   const folder = await tempFolder()
   const authority = await makeAuthority(folder.path, 'ca')
   const files = await makeCertificate(folder.path, 'server', authority)
   const [patched, refused] = [[] as string[], new Set<string>()]
+  /** While `there`, an API of StorageVersionMigrations that no controller works on; with those that were made. */
+  const migrations: Migrations = { there: false, made: [], onLook: () => undefined }
   /** Key ids by the names of the API server's KMS providers. */
   const keyIds = new Map<string, string>()
   const tls = { cert: await readFile(files.cert), key: await readFile(files.key) }
@@ -43,9 +58,18 @@ async function setup() {
     const text = path === '/metrics' ? metricsOf(keyIds) : JSON.stringify(PAGES.get(path))
     return text === undefined ? [404, '{}'] : [200, text]
   }
-  const server = createServer(tls, ({ method, url = '' }, response) => {
+  const migrating = (method: string, path: string): [status: number, text: string] => {
+    if (method === 'POST') migrations.made.push(path)
+    if (method === 'GET' && path !== MIGRATIONS) migrations.onLook()
+    return [200, JSON.stringify(path === MIGRATIONS ? MIGRATIONS_PAGE : {})]
+  }
+  const answer = (method: string, path: string): [status: number, text: string] => {
+    if (migrations.there && path.startsWith(MIGRATIONS)) return migrating(method, path)
+    return method === 'GET' ? read(path) : [patch(path), '{}']
+  }
+  const server = createServer(tls, ({ method = '', url = '' }, response) => {
     const [path = ''] = url.split('?')
-    const [status, text] = method === 'GET' ? read(path) : [patch(path), '{}']
+    const [status, text] = answer(method, path)
     response.writeHead(status)
     response.end(text)
   })
@@ -68,12 +92,14 @@ async function setup() {
   await writeFile(folder.at('kubeconfig'), JSON.stringify(config), { mode: 0o600 })
   return {
     keyIds,
+    migrations,
     refused,
     statePath: folder.at('state.json'),
     async migrate(...flags: string[]) {
       patched.length = 0
       const io = memoryIo()
-      const args = ['migrate', '--kubeconfig', folder.at('kubeconfig'), '--method', 'rewrite']
+      const how = migrations.there ? 'auto' : 'rewrite'
+      const args = ['migrate', '--kubeconfig', folder.at('kubeconfig'), '--method', how]
       const state = ['--state', folder.at('state.json')]
       const code = await runProgram([...args, '--rate', '10000', ...state, ...flags], io)
       return { code, out: io.printed(), err: io.complained(), patched: [...patched] }
@@ -168,8 +194,44 @@ test('while the API server does not use the key id, nothing is rewritten', async
   const { code, err, patched } = await all.migrate('--key-id', 'two', '--wait', '1s')
 
   assert.is(code, 1)
+  const [first = ''] = err.split('\n')
+  assert.match(
+    first,
+    /^trousseau: Waits until https:\S+ uses the new key id, .* 1s at most \(--wait\)$/,
+  )
   assert.match(err, /still uses another key id \(provider trousseau: sha256:[0-9a-f]+\)/)
   assert.equal(patched, [])
+})
+
+test('it says that it waits for a controller, waits once, and then says that it does without', async (context) => {
+  await using all = context
+  const { now } = performance
+  let later = 0
+  all.migrations.there = true
+  // As if the controller had been given all of its time.
+  all.migrations.onLook = () => {
+    later = 3_600_000
+  }
+  performance.now = () => now.call(performance) + later
+  try {
+    const { code, err, patched } = await all.migrate('--resources', 'secrets,configmaps')
+
+    assert.is(code, 0, err)
+    assert.equal(new Set(patched), new Set(NAMES))
+    assert.is(all.migrations.made.length, 1)
+    const [waits = '', goesOn = '', ...more] = err.trimEnd().split('\n')
+    assert.match(
+      waits,
+      /^trousseau: Waits for a controller to do the StorageVersionMigration of secrets; .* 30 s /,
+    )
+    assert.match(
+      goesOn,
+      /^trousseau: No controller took it up: secrets is rewritten object by object$/,
+    )
+    assert.equal(more, [])
+  } finally {
+    performance.now = now
+  }
 })
 
 test('a state that somebody else wrote is refused, and stays as it is', async (context) => {

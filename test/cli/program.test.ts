@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, stat, writeFile } from 'node:fs/promises'
+import { relative } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
 import { RUNTIME, VERSION } from '../../src/cli/version.ts'
 import configJsonSchema from '../../src/config/config.schema.json' with { type: 'json' }
+import { PROVIDER_TYPES } from '../../src/providers/registry.ts'
 import { FAKE_KEY_ID, type FakeOptions, Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
@@ -58,7 +60,18 @@ for (const [args, complaint] of [
   [['serv'], "Unknown command 'serv' (Did you mean serve?)"],
   [['status'], 'Option --socket or --config is needed, and not both'],
   [['check'], "Required option '--socket <path>' not specified"],
-  [['status', '--socket', 'kms.sock'], 'Socket path is not an absolute path'],
+  [['status', '--socket', '@kms'], 'Socket path is abstract'],
+  [['status', '--socket', 'http://kms'], 'Socket path has a scheme other than unix://'],
+  [['status', '--socket', 'unix://kms.sock'], 'Socket path is not an absolute path'],
+  [['status', '--socket', ''], 'Socket path is not an absolute path'],
+  [['status', '--socket', '/k', '--watch', '--json'], "cannot be used with option '--json'"],
+  [['status', '--socket', '/k', '--watch', '1'], 'Wanted a duration from 100ms to 3600s'],
+  [
+    ['recover', 'list', '--snapshot', '/s', '--resource', 'secrets', '--resources', 'configmaps'],
+    "cannot be used with option '--resources <list>'",
+  ],
+  [['config', 'init'], "Missing required argument 'file'"],
+  [['config', 'init', '-', '--type', 'hsm'], 'Allowed choices are vault, awskms'],
   [['status', '--socket', '/k', '--timeout', '3'], 'Wanted a duration from 1ms to 60s'],
   [['check', '--socket', '/k', '--xml'], "Unknown option '--xml'"],
   [['keygen'], "Missing required argument 'file'"],
@@ -80,7 +93,9 @@ for (const [args, complaint] of [
     assert.match(lines[0] ?? '', complaint)
     assert.match(lines[1] ?? '', /^hint: /)
     assert.is(lines.length, 2)
-    assert.is(io.printed(), '')
+    // Who asked for JSON is answered in JSON.
+    const asked: readonly string[] = args
+    if (!asked.includes('--json')) assert.is(io.printed(), '')
   })
 }
 
@@ -125,6 +140,79 @@ test('config validate exits 0 for a good file and 2 for a bad one', async ({ io 
     `trousseau: ${bad}: providers: wanted at least one provider`,
     'hint: "trousseau config schema" says what each key may be',
   ])
+})
+
+for (const type of PROVIDER_TYPES) {
+  test(`config init --type ${type} writes a config that config validate takes`, async ({ io }) => {
+    await using folder = await tempFolder()
+    const path = folder.at('trousseau.yaml')
+    assert.is(await runProgram(['config', 'init', path, '--type', type], io), 0)
+    assert.is(io.printed(), `Made ${path}: change the lines of the provider to yours\n`)
+    assert.is((await stat(path)).mode & 0o777, 0o644)
+
+    const other = memoryIo()
+    assert.is(await runProgram(['config', 'validate', path], other), 0)
+    assert.match(other.printed(), ` is valid: main (${type}) on /run/trousseau/kms.sock\n`)
+
+    const shown = memoryIo()
+    assert.is(await runProgram(['config', 'init', '-', '--type', type], shown), 0)
+    const text = await readFile(path, 'utf8')
+    assert.is(shown.printed(), text)
+    const named = [...text.matchAll(/"trousseau ((?:config|\w+ (?:setup|policy)).*?) FILE"/g)]
+    assert.is(named.length, type === 'local' ? 1 : 2)
+    for (const [, command = ''] of named) {
+      assert.is(await runProgram([...command.split(' '), path], memoryIo()), 0, command)
+    }
+  })
+}
+
+test('config init never overwrites, and leads on at a terminal', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('trousseau.yaml')
+  const person = memoryIo({ atTerminal: true })
+  assert.is(await runProgram(['config', 'init', path], person), 0)
+  assert.is(person.complained(), `next: trousseau config validate ${path}\n`)
+
+  await writeFile(path, 'mine')
+  const again = memoryIo()
+  assert.is(await runProgram(['config', 'init', path], again), 1)
+  assert.is(
+    again.complained(),
+    `trousseau: File "${path}" is there already, and nothing is overwritten\n`,
+  )
+  assert.is(await readFile(path, 'utf8'), 'mine')
+
+  const nowhere = memoryIo()
+  assert.is(await runProgram(['config', 'init', folder.at('none/trousseau.yaml')], nowhere), 1)
+  assert.match(nowhere.complained(), 'trousseau.yaml" cannot be written')
+})
+
+test('what comes next is told at a terminal, and to no script', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('config.yaml')
+  await runProgram(['config', 'init', path], memoryIo())
+  for (const [args, next] of [
+    [['config', 'validate', path], `trousseau serve --config ${path}`],
+    [
+      ['vault', 'setup', '--config', path],
+      `read it, run it, then: trousseau doctor --config ${path}`,
+    ],
+  ] as const) {
+    const [script, person] = [memoryIo(), memoryIo({ atTerminal: true })]
+    assert.is(await runProgram(args, script), 0)
+    assert.is(await runProgram(args, person), 0)
+    assert.is(script.complained(), '')
+    assert.is(person.complained(), `next: ${next}\n`)
+    assert.is(person.printed(), script.printed())
+  }
+})
+
+test('a relative path of a socket is one from here', async ({ io }) => {
+  const code = await against({}, (path) =>
+    runProgram(['status', '--socket', relative(process.cwd(), path)], io),
+  )
+  assert.is(code, 0)
+  assert.match(io.printed(), /^socket +\/.*\.sock$/m)
 })
 
 test('vault says which provider it did not find', async ({ io }) => {

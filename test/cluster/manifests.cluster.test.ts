@@ -1,7 +1,7 @@
 /** What `trousseau manifests` prints and what the chart renders, before a real API server, Helm and systemd. @module */
 
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
@@ -60,17 +60,10 @@ test('a real API server takes the objects in a dry run, and the EncryptionConfig
 
   for (const [config, ...flags] of Object.values(CASES)) {
     for (const kind of ['static-pod', 'daemonset', 'vault-agent']) {
-      const text = await printed(folder, kind, config, ...flags)
-      // Of several files the one with objects.
-      const objects = text.slice(text.search(/^apiVersion:/m))
-      await writeFile(folder.at('objects.yaml'), objects)
-      const apply = [
-        'apply',
-        '--dry-run=server',
-        '--validate=strict',
-        '-f',
-        folder.at('objects.yaml'),
-      ]
+      const out = await mkdtemp(folder.at('out-'))
+      await printed(folder, kind, config, ...flags, '--out', out)
+      // Of a folder kubectl takes the files with objects.
+      const apply = ['apply', '--dry-run=server', '--validate=strict', '-f', out]
       assert.match(await server.kubectl(...apply), /trousseau.*\(server dry run\)/)
     }
   }
@@ -145,12 +138,10 @@ test('systemd-tmpfiles takes the lines of --selinux-type, which change neither o
 
 test('the unit passes systemd-analyze verify, and its exposure is below 2', async () => {
   await using folder = await tempFolder()
-  const text = await printed(folder, 'systemd', MANIFEST_CONFIG)
-  // Where nothing is installed, another program stands in for the plugin's.
-  const unit = text
-    .slice(0, text.indexOf('# ---- trousseau.sysusers'))
-    .replace('/usr/local/bin/trousseau', '/bin/true')
+  await printed(folder, 'systemd', MANIFEST_CONFIG, '--out', folder.path)
   const file = folder.at('trousseau.service')
+  // Where nothing is installed, another program stands in for the plugin's.
+  const unit = (await readFile(file, 'utf8')).replace('/usr/local/bin/trousseau', '/bin/true')
   await writeFile(file, unit)
 
   const { stderr } = await run('systemd-analyze', ['verify', '--man=no', file])

@@ -96,7 +96,7 @@ test('loadConfig() reads JSON and fills in every default', async () => {
     health: { interval: 30_000, staleAfter: 90_000, outageHold: 900_000 },
     requestTimeout: 2_500,
     statusVersion: 'v2',
-    log: { level: 'info', format: 'json' },
+    log: { level: 'info' },
   } as unknown as Config)
 })
 

@@ -1,0 +1,43 @@
+/** One or two calls of each command, as help and the man page show them. @module */
+
+const CONFIG = '--config /etc/trousseau/trousseau.yaml'
+const SOCKET = '--socket /run/trousseau/kms.sock'
+const ENDPOINTS =
+  '--endpoints https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key'
+
+/** By the command's path, without what stands in it already. */
+export const EXAMPLES = {
+  demo: ['', '--dir ~/trousseau-demo'],
+  'config init': ['/etc/trousseau/trousseau.yaml', '- --type local'],
+  'config validate': ['/etc/trousseau/trousseau.yaml'],
+  'config schema': ['> trousseau.schema.json'],
+  keygen: ['/var/lib/trousseau/keys', '/var/lib/trousseau/keys --add-version'],
+  'vault policy': [CONFIG],
+  'vault setup': [`${CONFIG} > setup.sh`, `${CONFIG} --apply --token-file ~/.vault-token`],
+  'awskms policy': [CONFIG],
+  'azurekms policy': [CONFIG],
+  'gcpkms policy': [CONFIG],
+  'login keygen': ['/etc/trousseau/login.pem --subject trousseau:cp-1'],
+  manifests: [
+    `static-pod ${CONFIG} > /etc/kubernetes/manifests/trousseau.yaml`,
+    `systemd ${CONFIG} --out /tmp/trousseau`,
+  ],
+  serve: [CONFIG, `${CONFIG} --take-over`],
+  status: [CONFIG, `${SOCKET} --watch`],
+  doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/encryption.yaml`],
+  check: [SOCKET],
+  scan: [`${ENDPOINTS} ${CONFIG}`, `--snapshot etcd.db ${CONFIG}`],
+  migrate: [`${CONFIG} --dry-run`, `${CONFIG} --state migrate.json ${ENDPOINTS}`],
+  'recovery keygen': ['/media/offline/recovery-key'],
+  'recovery verify': [`${SOCKET} --key /media/offline/recovery-key`],
+  'recover list': ['--snapshot etcd.db'],
+  'recover verify': ['--snapshot etcd.db --recovery-key /media/offline/recovery-key'],
+  'recover export': [
+    '--snapshot etcd.db --recovery-key /media/offline/recovery-key --out secrets.yaml',
+  ],
+  bench: [`${SOCKET} --duration 5s`],
+  'verify-bundle': ['trousseau-airgap.tar.zst --key release-key.pem'],
+  version: ['', '--json'],
+  completion: ['bash > /etc/bash_completion.d/trousseau'],
+  help: ['config validate'],
+} as const satisfies Readonly<Record<string, readonly string[]>>
