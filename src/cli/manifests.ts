@@ -5,7 +5,7 @@
  * @module
  */
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError } from 'commander'
 import { makeFolder } from '../auth/make_folder.ts'
@@ -40,8 +40,8 @@ export function addManifests(program: Command, io: Io, short: Short): void {
     .option('--out <folder>', 'write files there instead; nothing is ever overwritten')
     .option(
       '--config-path <path>',
-      'where the config lies on the nodes',
-      absolute,
+      'where the config lies on the nodes, in a folder of its own',
+      inOwnFolder,
       '/etc/trousseau/trousseau.yaml',
     )
     .option('--image <reference>', 'the image', `localhost/trousseau:${VERSION}`)
@@ -62,7 +62,8 @@ export function addManifests(program: Command, io: Io, short: Short): void {
 /** @throws ConfigError, or KmsError where a file is there already or cannot be written */
 async function manifests(kind: KindName, flags: ManifestFlags, io: Io): Promise<number> {
   checkSelinuxKind(kind, flags)
-  const plan = planOf(await loadConfig(flags.config), flags)
+  const config = await loadConfig(flags.config)
+  const plan = planOf(config, flags, await readFile(flags.config, 'utf8'))
   const maker: Kind = KINDS[kind]
   const files = maker.make(plan)
   if (files.length === 0) {
@@ -100,9 +101,12 @@ async function write(folder: string, { path, text }: ManifestFile): Promise<void
   }
 }
 
-function absolute(text: string): string {
-  if (text.startsWith('/') && !/["\n]/.test(text)) return text
-  throw new InvalidArgumentError('Wanted an absolute path')
+/** Owner and mode of the folder are set: it must be none of the system's. */
+function inOwnFolder(text: string): string {
+  if (/^(?:\/[^/"\n]+){3,}$/.test(text) && resolve(text) === text) return text
+  throw new InvalidArgumentError(
+    'Wanted an absolute path in a folder of its own, such as /etc/trousseau/trousseau.yaml',
+  )
 }
 
 function label(text: string): string {

@@ -3,7 +3,7 @@
 
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { KIND_NAMES } from '../../src/cli/manifests/kinds.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { MANIFEST_CONFIG } from '../_lib/manifest_config.ts'
@@ -148,7 +148,7 @@ test("manifests vault-agent mounts the agent's socket once, from the agent", asy
   await using folder = await tempFolder()
   const { code, out } = await made(folder, 'vault-agent', ELSEWHERE)
   assert.is(code, 0)
-  const [, text = ''] = out.split(/^# ---- trousseau\.yaml .*$/m)
+  const [, text = ''] = out.split(/^# ---- trousseau-pod\.yaml .*$/m)
   const [pod] = parseAllDocuments(text).map((document) => document.toJS())
 
   const paths = mountsIn([pod]).map(({ mountPath }) => mountPath)
@@ -157,6 +157,43 @@ test("manifests vault-agent mounts the agent's socket once, from the agent", asy
     ['/run/vault-agent'],
   )
   assert.equal(paths.length, new Set(paths).size)
+})
+
+test('manifests vault-agent gives the agent all that its config names to read, and one folder to write to', async () => {
+  await using folder = await tempFolder()
+  const args = ['--out', folder.at('made')]
+  assert.is((await made(folder, 'vault-agent', MANIFEST_CONFIG, ...args)).code, 0)
+  const names = (await readdir(folder.at('made'))).toSorted()
+  assert.equal(names, ['agent.hcl', 'trousseau-pod.yaml', 'trousseau.yaml'])
+  const hcl = await readFile(folder.at('made/agent.hcl'), 'utf8')
+  const pod = parse(await readFile(folder.at('made/trousseau-pod.yaml'), 'utf8'))
+  const config = parse(await readFile(folder.at('made/trousseau.yaml'), 'utf8'))
+
+  const [plugin, agent] = pod.spec.containers
+  const mountOf = (path: string): Mount | undefined =>
+    agent.volumeMounts.find(({ mountPath }: Mount) => path.startsWith(`${mountPath}/`))
+  const value = (key: string) => new RegExp(`^ *${key} = "([^"]*)"$`, 'm').exec(hcl)?.[1] ?? ''
+  for (const key of ['ca_cert', 'role_id_file_path', 'secret_id_file_path']) {
+    assert.is(mountOf(value(key))?.readOnly, true, key)
+  }
+  assert.is(value('ca_cert'), '/srv/pki/ca.pem')
+  assert.not.match(hcl, /template|destination/)
+  const written = agent.volumeMounts.filter(({ readOnly }: Mount) => readOnly !== true)
+  assert.equal(written, [{ name: 'agent-socket', mountPath: '/run/vault-agent' }])
+  assert.match(value('socket_mode'), '0600')
+  const ofPod = pod.spec.volumes.find(({ name }: { name: string }) => name === 'agent-socket')
+  assert.equal(ofPod.emptyDir, { medium: 'Memory' })
+  assert.ok(plugin.volumeMounts.some(({ mountPath }: Mount) => mountPath === '/run/vault-agent'))
+  assert.equal(config.providers, [
+    {
+      name: 'vault-prod',
+      type: 'vault',
+      address: 'unix:///run/vault-agent/agent.sock',
+      mount: 'transit',
+      key: 'k8s-etcd',
+      auth: { method: 'agent' },
+    },
+  ])
 })
 
 test('a token that another webhook mounts asks for no ServiceAccount right of ours', async () => {
@@ -223,6 +260,15 @@ test('a ServiceAccount token and the right to review it are there only for the l
     object.spec.template.spec.volumes.map(({ name }) => name)
   assert.ok(names(asking[2]).includes('token'))
   assert.not.ok(names(plain[1]).includes('token'))
+})
+
+test('a config straight in a folder of the system is refused: the folder gets owner and mode of the plugin', async () => {
+  await using folder = await tempFolder()
+  for (const path of ['/etc/trousseau.yaml', '/etc/trousseau/../x.yaml', 'trousseau.yaml']) {
+    const { code, err } = await made(folder, 'tmpfiles', MANIFEST_CONFIG, '--config-path', path)
+    assert.is(code, 2)
+    assert.match(err, 'in a folder of its own')
+  }
 })
 
 test('the unit loads what the config expects from systemd, and keeps the socket folder over a restart', async () => {
