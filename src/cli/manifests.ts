@@ -11,6 +11,8 @@ import { Argument, type Command, InvalidArgumentError } from 'commander'
 import { makeFolder } from '../auth/make_folder.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { resourceProblems } from '../kube/encryption_resources.ts'
+import { isBuiltIn, meantBy } from '../kube/resource_names.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { KIND_NAMES, KINDS, type Kind, type KindName } from './manifests/kinds.ts'
@@ -119,10 +121,26 @@ function uid(text: string): number {
   throw new InvalidArgumentError('Wanted a numeric user id')
 }
 
+/** The API server takes every name, and encrypts nothing under a wrong one. */
 function resources(text: string): string[] {
-  const names = text.split(',')
-  if (names.every((name) => /^[a-z*][a-z0-9.*-]*$/.test(name))) return names
-  throw new InvalidArgumentError(
-    'Wanted names as in an EncryptionConfiguration: secrets,configmaps',
-  )
+  const names = text.split(',').map((name) => name.trim())
+  if (!names.every((name) => /^[a-z*][a-z0-9.*-]*$/i.test(name))) {
+    throw new InvalidArgumentError(
+      'Wanted names as in an EncryptionConfiguration: secrets,configmaps',
+    )
+  }
+  for (const name of names) {
+    const meant = meantBy(name)
+    if (meant !== undefined) {
+      throw new InvalidArgumentError(`${name}: the resource is called ${meant}`)
+    }
+    if (!name.includes('*') && !name.includes('.') && !isBuiltIn(name)) {
+      throw new InvalidArgumentError(
+        `${name}: the core group has no such resource: wanted plural and group, such as secrets,deployments.apps,widgets.example.org`,
+      )
+    }
+  }
+  const [problem] = resourceProblems([names])
+  if (problem === undefined) return names
+  throw new InvalidArgumentError(`${text}: ${problem.what}. ${problem.todo}`)
 }

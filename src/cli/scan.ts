@@ -6,13 +6,14 @@
  */
 
 import type { Command } from 'commander'
-import { type Census, takeCensus } from '../etcd/census.ts'
-import { FINDINGS } from '../etcd/verdict.ts'
-import { type Short, socketPath } from './flags.ts'
+import { type Census, namesCover, takeCensus } from '../etcd/census.ts'
+import { isBuiltIn, storedAs } from '../kube/resource_names.ts'
+import { resourceNames, type Short, socketPath } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
 import { Progress } from './progress.ts'
-import { censusJson, readableCensus } from './scan_report.ts'
+import { isWell } from './scan_advice.ts'
+import { type Absent, censusJson, readableCensus } from './scan_report.ts'
 import {
   addStorageOptions,
   checkStorageFlags,
@@ -42,7 +43,7 @@ export function addScan(program: Command, io: Io, short: Short): void {
     .option(
       '--resources <list>',
       'must be encrypted too, beside secrets; comma between, or *',
-      names,
+      resourceNames,
     )
     .option('--json', 'print JSON', false)
     .action((flags: ScanFlags) => {
@@ -62,30 +63,35 @@ async function scan(flags: ScanFlags, io: Io): Promise<number> {
   const progress = new Progress(io, source.count, 'objects')
   let counted = 0
   try {
-    const { prefix, resources } = flags
+    const { prefix, resources = [] } = flags
     const census = await takeCensus(source, {
       prefix,
       wanted,
-      resources,
+      resources: resources.flatMap(storedAs),
       onProgress(objects) {
         progress.step(objects - counted)
         counted = objects
       },
     })
     progress.clear()
-    const read = { census, name, verified, wanted }
+    const read = { census, name, verified, wanted, absent: absentOf(resources, census) }
     io.out(flags.json ? json(censusJson(read)) : readableCensus(read, io))
-    return hasFindings(census) ? EXIT.unhealthy : EXIT.ok
+    return isWell(read) ? EXIT.ok : EXIT.unhealthy
   } finally {
     progress.clear()
     await storage.close()
   }
 }
 
-function hasFindings({ totals }: Census): boolean {
-  return FINDINGS.some((verdict) => totals[verdict] > 0)
-}
-
-function names(text: string): string[] {
-  return text.split(',').map((each) => each.trim())
+/** Of the resources that were asked about those without an object. */
+function absentOf(resources: readonly string[], { rows, defined }: Census): Absent {
+  const names = resources.filter((name) => {
+    const asked = new Set(storedAs(name))
+    return !rows.some(({ resource }) => namesCover(asked, resource))
+  })
+  const unknown = names.filter((name) => {
+    const isDefined = [...defined].some((each) => namesCover(new Set([name]), each))
+    return !isDefined && !storedAs(name).some(isBuiltIn)
+  })
+  return { names, unknown }
 }

@@ -23,11 +23,19 @@ const SENTENCES: Readonly<Record<Finding, (objects: string) => string>> = {
 }
 const KEYS_SHOWN = 5
 
-export function adviceOf({ census, verified, wanted }: ReadCensus): string[] {
+export function isWell({ census: { totals }, absent }: Omit<ReadCensus, 'wanted'>): boolean {
+  return FINDINGS.every((verdict) => totals[verdict] === 0) && absent.unknown.length === 0
+}
+
+export function adviceOf(read: ReadCensus): string[] {
+  const { census, verified, wanted } = read
   const { totals, decrypts } = census
   const found = FINDINGS.filter((verdict) => totals[verdict] > 0)
-  const lines = found.flatMap((verdict) => findingLines(census, verdict))
-  if (found.length === 0 && wanted !== undefined && totals.ok > 0) {
+  const lines = [
+    ...absentLines(read.absent),
+    ...found.flatMap((verdict) => findingLines(census, verdict)),
+  ]
+  if (isWell(read) && wanted !== undefined && totals.ok > 0) {
     lines.push(
       'Every object that is encrypted is as wanted. Snapshots and backups made before may still need old keys.',
     )
@@ -47,6 +55,17 @@ export function adviceOf({ census, verified, wanted }: ReadCensus): string[] {
     )
   }
   return lines
+}
+
+function absentLines({ names, unknown }: ReadCensus['absent']): string[] {
+  const none = names.filter((name) => !unknown.includes(name))
+  return [
+    ...unknown.map(
+      (name) =>
+        `Nothing here is called ${printable(name)}, and no custom resource is defined by that name: wanted plural and group, such as secrets, deployments.apps or widgets.example.org.`,
+    ),
+    ...(none.length === 0 ? [] : [`There are no objects of ${none.map(printable).join(', ')}.`]),
+  ]
 }
 
 function findingLines({ totals, rows }: ReadCensus['census'], verdict: Finding): string[] {

@@ -262,6 +262,28 @@ test('a ServiceAccount token and the right to review it are there only for the l
   assert.not.ok(names(plain[1]).includes('token'))
 })
 
+test('manifests encryption-config names no resource that the API server would encrypt nothing of', async () => {
+  await using folder = await tempFolder()
+  const encryption = async (names: string) =>
+    await made(folder, 'encryption-config', MANIFEST_CONFIG, '--resources', names)
+  for (const [names, said] of [
+    ['secret', 'secret: the resource is called secrets'],
+    ['secrets,cm', 'cm: the resource is called configmaps'],
+    ['deployments', 'deployments: the resource is called deployments.apps'],
+    ['nonsense', 'nonsense: the core group has no such resource'],
+    ['*', "a star alone means nothing. Write '*.' for the core group, or '*.*' for everything."],
+    ['secrets,*.', 'a wildcard stands beside what it covers'],
+    ['', 'Wanted names as in an EncryptionConfiguration'],
+  ] as const) {
+    const { code, out, err } = await encryption(names)
+    assert.equal([code, out], [2, ''], names)
+    assert.match(err, said)
+  }
+  for (const names of ['secrets,deployments.apps,widgets.example.org', '*.', '*.apps', '*.*']) {
+    assert.is((await encryption(names)).code, 0, names)
+  }
+})
+
 test('a config straight in a folder of the system is refused: the folder gets owner and mode of the plugin', async () => {
   await using folder = await tempFolder()
   for (const path of ['/etc/trousseau.yaml', '/etc/trousseau/../x.yaml', 'trousseau.yaml']) {

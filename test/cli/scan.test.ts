@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
 import { create, toBinary } from '@bufbuild/protobuf'
 import * as assert from 'uvu/assert'
+import { proveMigrated } from '../../src/cli/migrate_proof.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { progressLine } from '../../src/cli/progress.ts'
 import { EncryptedObjectSchema } from '../../src/etcd/encrypted_object_pb.ts'
@@ -120,6 +121,67 @@ test('scan --resources makes a finding of what is in the clear', async () => {
     assert.is((await scan(GOOD, ['--resources', resources])).code, 3, resources)
   }
   assert.is((await scan(GOOD, ['--resources', 'configmaps'])).code, 0)
+})
+
+test('scan --resources knows a resource by its name with the group, and by a wildcard of groups', async () => {
+  const objects = new Map([
+    ...GOOD,
+    ['/registry/deployments/default/a', PLAIN],
+    ['/registry/example.org/widgets/default/a', PLAIN],
+  ])
+  for (const name of ['deployments.apps', 'deployments', '*.apps', '*.example.org', '*.*', '*.']) {
+    assert.is((await scan(objects, ['--resources', name])).code, 3, name)
+  }
+  assert.is((await scan(objects, ['--resources', '*.batch'])).code, 0)
+})
+
+test('scan --resources says what a singular or short name is called', async () => {
+  for (const [name, meant] of [
+    ['configmap', 'configmaps'],
+    ['cm', 'configmaps'],
+    ['Secret', 'secrets'],
+    ['deploy', 'deployments.apps'],
+  ] as const) {
+    const { code, complained } = await scan(GOOD, ['--resources', name])
+    assert.is(code, 2, name)
+    assert.match(complained, `${name}: the resource is called ${meant}`)
+  }
+})
+
+test('scan --resources with a name that nothing has is a finding, and nothing is called as wanted', async () => {
+  for (const name of ['nonsense', 'widgets.example.org', '*.example.org']) {
+    const args = ['--key-id', FAKE_KEY_ID, '--resources', `secrets,${name}`]
+    const { code, printed } = await scan(GOOD, args)
+    assert.is(code, 3, name)
+    assert.match(printed, `Nothing here is called ${name}, and no custom resource is defined by`)
+    assert.not.match(printed, 'as wanted')
+    const { ok, unknown } = JSON.parse((await scan(GOOD, [...args, '--json'])).printed)
+    assert.equal([ok, unknown], [false, [name]])
+  }
+})
+
+test('scan --resources with a resource of which there are no objects says so, and finds nothing wrong', async () => {
+  const definition = '/registry/apiextensions.k8s.io/customresourcedefinitions/widgets.example.org'
+  const objects = new Map([...GOOD, [definition, PLAIN]])
+  const names = 'configmaps,widgets.example.org'
+  const { code, printed } = await scan(objects, ['--key-id', FAKE_KEY_ID, '--resources', names])
+  assert.is(code, 0)
+  assert.match(printed, 'There are no objects of configmaps, widgets.example.org.')
+  assert.match(printed, 'Every object that is encrypted is as wanted.')
+})
+
+test('the proof of a migration looks at a resource under the name that etcd has for it', async () => {
+  await using etcd = await startFakeEtcd(
+    new Map([...GOOD, ['/registry/deployments/default/a', PLAIN]]),
+  )
+  const flags = { endpoints: [etcd.endpoint], prefix: '/registry' }
+  const resources = [{ group: 'apps', version: 'v1', name: 'deployments' }]
+  const proof = await proveMigrated(flags, resources, undefined, memoryIo())
+  assert.is(proof?.clean, false)
+  assert.equal(
+    proof?.left.map(({ resource, verdict }) => [resource, verdict]),
+    [['deployments', 'plaintext']],
+  )
 })
 
 test('scan --json prints everything that it knows, and no value', async () => {
