@@ -8,6 +8,7 @@
 import type { Command } from 'commander'
 import { type Census, namesCover, takeCensus } from '../etcd/census.ts'
 import { isBuiltIn, storedAs } from '../kube/resource_names.ts'
+import { type EtcdPlace, findEtcd } from './find_etcd.ts'
 import { resourceNames, type Short, socketPath } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
@@ -16,13 +17,15 @@ import { isWell } from './scan_advice.ts'
 import { type Absent, censusJson, readableCensus } from './scan_report.ts'
 import {
   addStorageOptions,
-  checkStorageFlags,
+  checkStorage,
+  isUnnamed,
   openStorage,
+  PREFIX,
   type StorageFlags,
 } from './storage_options.ts'
 import { type WantedFlags, wantedOf } from './wanted.ts'
 
-interface ScanFlags extends StorageFlags, WantedFlags {
+export interface ScanFlags extends StorageFlags, WantedFlags {
   readonly resources?: readonly string[]
   readonly json: boolean
 }
@@ -31,7 +34,7 @@ export function addScan(program: Command, io: Io, short: Short): void {
   const command = program
     .command('scan')
     .description(
-      'count what the objects in etcd, or in a snapshot of it, are encrypted with; nothing is decrypted or written',
+      'say whether the cluster is encrypted, and with what: counts the objects in etcd, which is found by itself on a control-plane node, or in a snapshot; nothing is decrypted or written',
     )
   addStorageOptions(command)
     .option(
@@ -47,7 +50,7 @@ export function addScan(program: Command, io: Io, short: Short): void {
     )
     .option('--json', 'print JSON', false)
     .action((flags: ScanFlags) => {
-      checkStorageFlags(flags, command)
+      checkStorage(flags, command)
       const said = [flags.keyId, flags.socket, flags.config].filter((each) => each !== undefined)
       if (said.length > 1)
         command.error('Of the options --config, --socket and --key-id one is enough')
@@ -55,11 +58,17 @@ export function addScan(program: Command, io: Io, short: Short): void {
     })
 }
 
-/** @throws ConfigError, or KmsError where something cannot be read or asked */
-async function scan(flags: ScanFlags, io: Io): Promise<number> {
-  const wanted = await wantedOf(flags)
+/**
+ * @param root what the paths of the node are below, where etcd is not named
+ * @throws ConfigError, or KmsError where something cannot be read or asked
+ */
+export async function scan(named: ScanFlags, io: Io, root = ''): Promise<number> {
+  const wanted = await wantedOf(named)
+  const found = isUnnamed(named) ? await findEtcd(root) : undefined
+  const flags = found === undefined ? named : { ...named, ...found, prefix: prefixOf(named, found) }
   const storage = await openStorage(flags, io)
-  const { source, name, verified } = storage
+  const { source, verified } = storage
+  const name = found === undefined ? storage.name : `${storage.name}, as in ${found.from}`
   const progress = new Progress(io, source.count, 'objects')
   let counted = 0
   try {
@@ -81,6 +90,11 @@ async function scan(flags: ScanFlags, io: Io): Promise<number> {
     progress.clear()
     await storage.close()
   }
+}
+
+/** The option comes first. */
+function prefixOf({ prefix }: ScanFlags, found: EtcdPlace): string {
+  return prefix === PREFIX ? (found.prefix ?? prefix) : prefix
 }
 
 /** Of the resources that were asked about those without an object. */

@@ -27,6 +27,38 @@ export function isWell({ census: { totals }, absent }: Omit<ReadCensus, 'wanted'
   return FINDINGS.every((verdict) => totals[verdict] === 0) && absent.unknown.length === 0
 }
 
+/** Whether the cluster is encrypted, in one line. */
+export function answerOf(read: ReadCensus): string {
+  const rows = read.census.rows.filter(
+    ({ verdict }) => verdict !== 'unencrypted' && verdict !== 'never-encrypted',
+  )
+  const all = objectsOf(rows)
+  const clear = objectsOf(rows.filter(({ verdict }) => verdict === 'plaintext'))
+  if (clear.size > 0) {
+    const listed = [...clear].map(
+      ([resource, objects]) =>
+        `${grouped(objects)} of ${grouped(all.get(resource) ?? 0)} ${printable(resource)}`,
+    )
+    const some = [...all].some(([resource, objects]) => clear.get(resource) !== objects)
+    return `NOT ${some ? 'all ' : ''}encrypted: in the clear are ${listed.join(', ')}.`
+  }
+  if (all.size === 0) return 'There are no Secrets, so nothing can be said of them.'
+  const listed = [...all].map(([resource, objects]) => `${grouped(objects)} ${printable(resource)}`)
+  const onNode = rows.filter(({ form }) => form === 'static-key')
+  const keys = [...objectsOf(onNode)].map(
+    ([resource, objects]) =>
+      `, ${grouped(objects)} ${printable(resource)} with a key that lies in a file of the node`,
+  )
+  const rest = isWell(read) ? '.' : '; what is wrong stands below.'
+  return `Encrypted: ${listed.join(', ')}${keys.join('')}${rest}`
+}
+
+function objectsOf(rows: ReadCensus['census']['rows']): Map<string, number> {
+  const all = new Map<string, number>()
+  for (const { resource, objects } of rows) all.set(resource, (all.get(resource) ?? 0) + objects)
+  return all
+}
+
 export function adviceOf(read: ReadCensus): string[] {
   const { census, verified, wanted } = read
   const { totals, decrypts } = census

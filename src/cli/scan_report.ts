@@ -5,7 +5,7 @@ import type { Verdict, Wanted } from '../etcd/verdict.ts'
 import type { Io } from './io.ts'
 import { type Color, paint, printable, table } from './output.ts'
 import { grouped } from './progress.ts'
-import { adviceOf, isWell } from './scan_advice.ts'
+import { adviceOf, answerOf, isWell } from './scan_advice.ts'
 
 /** Resources that were asked about, and of which there is no object. */
 export interface Absent {
@@ -48,6 +48,7 @@ export function censusJson(read: ReadCensus) {
     decrypts,
     wanted: wanted === undefined ? undefined : [...wanted.keyIds],
     ok: isWell(read),
+    answer: answerOf(read),
     absent: absent.names,
     unknown: absent.unknown,
     totals,
@@ -58,7 +59,13 @@ export function censusJson(read: ReadCensus) {
 export function readableCensus(read: ReadCensus, io: Io): string {
   const { census, name } = read
   const of = `${printable(name)}, revision ${census.revision}: ${grouped(census.objects)} objects`
-  const blocks = [[of], rowLines(read, io), keyLines(read), plainLines(census.rows), adviceOf(read)]
+  const blocks = [
+    [answerOf(read), of],
+    rowLines(read, io),
+    keyLines(read),
+    plainLines(census.rows),
+    adviceOf(read),
+  ]
   return blocks
     .filter((lines) => lines.length > 0)
     .map((lines) => `${lines.join('\n')}\n`)
