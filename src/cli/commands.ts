@@ -76,11 +76,17 @@ function addAsking(program: Command, io: Io, short: Short): void {
     .option('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
     .option('--config <file>', 'config file: all its sockets, and its admin server')
     .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
+    .option(
+      '--live',
+      'exit code 0 as soon as --socket answers at all, as a liveness probe wants it',
+      false,
+    )
     .option('--json', 'print JSON', false)
     .action((flags: StatusFlags, command: Command) => {
-      const { socket, config, timeout: timeoutMs, json } = flags
+      const { socket, config, timeout: timeoutMs, json, live } = flags
+      if (live && socket === undefined) command.error('Option --live needs --socket')
       if (socket !== undefined && config === undefined) {
-        return short(status({ socketPath: socket, timeoutMs, json }, io))
+        return short(status({ socketPath: socket, timeoutMs, json, live }, io))
       }
       if (config !== undefined && socket === undefined) {
         return short(statusOfConfig({ configPath: config, timeoutMs, json }, io))
@@ -104,6 +110,7 @@ interface StatusFlags {
   readonly config?: string
   readonly timeout: number
   readonly json: boolean
+  readonly live: boolean
 }
 
 function addFiles(program: Command, io: Io, short: Short): void {

@@ -14,6 +14,8 @@ export interface StatusOptions {
   readonly socketPath: string
   readonly timeoutMs: number
   readonly json: boolean
+  /** Asks only whether the process answers, whatever it answers. */
+  readonly live?: boolean
 }
 
 interface Failure {
@@ -74,7 +76,12 @@ const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the 
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
   io.out(options.json ? json(report) : readable(report, io))
-  return report.healthy ? EXIT.ok : EXIT.unhealthy
+  return (options.live === true ? isLive(report) : report.healthy) ? EXIT.ok : EXIT.unhealthy
+}
+
+/** A process that hangs is connected to, and says nothing. */
+function isLive({ v2 }: Report): boolean {
+  return !('error' in v2) || v2.error.code !== 'DEADLINE_EXCEEDED'
 }
 
 async function reportOf(options: StatusOptions): Promise<Report> {

@@ -35,7 +35,7 @@ for (const [words, offers] of [
   ],
   [
     ['status', '--'],
-    ['--socket', '--config', '--timeout', '--json'],
+    ['--socket', '--config', '--timeout', '--live', '--json'],
   ],
   [['status', '--socket', '/k', '--j'], ['--json']],
   [

@@ -6,11 +6,14 @@ import * as assert from 'uvu/assert'
 import { parse, parseAllDocuments } from 'yaml'
 import { KIND_NAMES } from '../../src/cli/manifests/kinds.ts'
 import { runProgram } from '../../src/cli/program.ts'
+import { Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
 import { MANIFEST_CONFIG } from '../_lib/manifest_config.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
+/** Of gRPC. */
+const UNAVAILABLE = 14
 const test = suite('cli/manifests', () => ({}))
 
 async function made(folder: TempFolder, kind: string, config: object, ...flags: string[]) {
@@ -227,14 +230,34 @@ test('every folder that the pod writes to, and the one of the config, is made fo
   assert.match(pod, /^# {3}d \/run\/trousseau 0700 65532 65532$/m)
 })
 
-test('without an admin server on a port there is no probe, and the manifest says so', async () => {
-  const { admin: _, ...config } = MANIFEST_CONFIG
+test('without an admin server on a port the probe asks the socket, and only a plugin that hangs or is gone fails it', async () => {
   await using folder = await tempFolder()
-
-  const { out } = await made(folder, 'static-pod', config)
-
-  assert.match(out, /# No probes: the config has no admin.listen/)
-  assert.not.match(out, /livenessProbe/)
+  for (const admin of [undefined, { listen: 'unix:///run/trousseau/admin.sock' }]) {
+    const objects = await objectsOf('static-pod', { ...MANIFEST_CONFIG, admin })
+    const [{ exec }] = objects.flatMap(({ spec }) =>
+      spec.containers.map((each: { livenessProbe: object }) => each.livenessProbe),
+    )
+    const [program, ...args] = exec.command
+    assert.is(program, '/usr/bin/trousseau')
+    const probe = (path: string, ...more: readonly string[]) => {
+      const there = args.map((word: string) => (word === MANIFEST_CONFIG.socket.path ? path : word))
+      return runProgram([...there, ...more], memoryIo())
+    }
+    await using well = await startFakePlugin({})
+    await using away = await startFakePlugin({
+      status: () => {
+        throw new Refusal('The key service is away', { code: UNAVAILABLE })
+      },
+    })
+    await using unwell = await startFakePlugin({
+      status: (good) => ({ ...good, healthz: 'not ok' }),
+    })
+    await using hangs = await startFakePlugin({ status: () => new Promise(() => undefined) })
+    for (const plugin of [well, away, unwell]) assert.is(await probe(plugin.path), 0)
+    assert.is(await runProgram(['status', '--socket', away.path], memoryIo()), 3)
+    assert.is(await probe(hangs.path, '--timeout', '200ms'), 3)
+    assert.is(await probe(folder.at('none.sock')), 1)
+  }
 })
 
 test('a ServiceAccount token and the right to review it are there only for the login method kubernetes', async () => {

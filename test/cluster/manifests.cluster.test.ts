@@ -30,6 +30,9 @@ const WITH_TOKEN = {
 const CASES: Readonly<Record<string, readonly [config: object, ...flags: string[]]>> = {
   'a config with AppRole': [MANIFEST_CONFIG],
   'a config with a ServiceAccount': [WITH_TOKEN],
+  'an admin server on a socket': [
+    { ...MANIFEST_CONFIG, admin: { listen: 'unix:///run/trousseau/admin.sock' } },
+  ],
   'an SELinux type': [MANIFEST_CONFIG, '--selinux-type', 'spc_t'],
 }
 
