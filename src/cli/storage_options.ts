@@ -50,7 +50,7 @@ export function addEtcdOptions(command: Command): Command {
       "etcd's members: https://HOST:PORT, or http://; comma between",
       endpoints,
     )
-    .option('--cacert <file>', "authorities of etcd's certificates (default: those of the system)")
+    .option('--cacert <file>', "authorities of etcd's certificates (default: Mozilla's)")
     .option('--cert <file>', 'client certificate for etcd')
     .option('--key <file>', 'its key')
     .option('--server-name <name>', "name in etcd's certificates, where it is not the host")
