@@ -8,10 +8,17 @@
 import process from 'node:process'
 import { setImmediate } from 'node:timers'
 import { inspect } from 'node:util'
+import { environmentProblems } from './cli/environment.ts'
 import type { Io } from './cli/io.ts'
 import { EXIT, reasonOf } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
 import { askHidden } from './cli/terminal.ts'
+
+const problems = environmentProblems(process.env)
+if (problems.length > 0) {
+  for (const problem of problems) process.stderr.write(`trousseau: ${problem}\n`)
+  process.exit(EXIT.usage)
+}
 
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -124,11 +124,22 @@ function addStatus(
         .preset('2s')
         .conflicts('json'),
     )
+    .addOption(
+      new Option(
+        '--live',
+        'exit code 0 as soon as --socket answers at all, as a liveness probe wants it',
+      )
+        .default(false)
+        .conflicts('watch'),
+    )
     .option('--json', 'print JSON', false)
     .action(async (flags: StatusFlags, command: Command) => {
-      const { socket, config, timeout: timeoutMs, watch: everyMs, json } = flags
+      const { socket, config, timeout: timeoutMs, watch: everyMs, json, live } = flags
       if ((socket === undefined) === (config === undefined)) {
         command.error('Option --socket or --config is needed, and not both')
+      }
+      if (live && socket === undefined) {
+        command.error('Option --live needs --socket')
       }
       if (everyMs !== undefined) {
         const watched = { socketPath: socket, configPath: config, timeoutMs, everyMs }
@@ -136,7 +147,7 @@ function addStatus(
       }
       return await short(
         config === undefined
-          ? status({ socketPath: socket ?? '', timeoutMs, json }, io)
+          ? status({ socketPath: socket ?? '', timeoutMs, json, live }, io)
           : statusOfConfig({ configPath: config, timeoutMs, json }, io),
       )
     })
@@ -162,6 +173,7 @@ interface StatusFlags {
   /** Milliseconds. */
   readonly watch?: number
   readonly json: boolean
+  readonly live: boolean
 }
 
 function addKeygen(program: Command, io: Io, short: Short): void {

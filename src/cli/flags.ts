@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { KmsError, toKmsError } from '../kms/errors.ts'
 import { parseSocketPath } from '../kms/socket_path.ts'
+import { isBuiltIn, meantBy } from '../kube/resource_names.ts'
 
 /** Runs a command that ends by itself, or when it is stopped, and keeps its exit code. */
 export type Short = (work: number | Promise<number>) => Promise<void>
@@ -82,3 +83,18 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 
 /** How long a command may wait for something to become so. */
 export const waiting = durationFlag(0, 3_600_000)
+
+/** Names of resources, with commas between, as an EncryptionConfiguration or keys in etcd have them. */
+export function resourceNames(text: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim())
+  if (!names.every((name) => /^(?:\*|\*\.|(?:\*\.)?[a-z0-9.-]+|\*\.\*)$/i.test(name))) {
+    throw new InvalidArgumentError('Wanted names with commas between: secrets,widgets.example.org')
+  }
+  for (const name of names) {
+    const meant = isBuiltIn(name) ? undefined : meantBy(name)
+    if (meant !== undefined) {
+      throw new InvalidArgumentError(`${name}: the resource is called ${meant}`)
+    }
+  }
+  return names
+}

@@ -5,12 +5,14 @@
  * @module
  */
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError } from 'commander'
 import { makeFolder } from '../auth/make_folder.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { resourceProblems } from '../kube/encryption_resources.ts'
+import { isBuiltIn, meantBy } from '../kube/resource_names.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { KIND_NAMES, KINDS, type Kind, type KindName } from './manifests/kinds.ts'
@@ -38,8 +40,8 @@ export function addManifests(program: Command, io: Io, short: Short): void {
     .option('--out <folder>', 'write files there instead; nothing is ever overwritten')
     .option(
       '--config-path <path>',
-      'where the config lies on the nodes',
-      absolute,
+      'where the config lies on the nodes, in a folder of its own',
+      inOwnFolder,
       '/etc/trousseau/trousseau.yaml',
     )
     .option('--image <reference>', 'the image', `localhost/trousseau:${VERSION}`)
@@ -66,7 +68,8 @@ async function manifests(
   refuse: (problem: string) => never,
 ): Promise<number> {
   checkSelinuxKind(kind, flags)
-  const plan = planOf(await loadConfig(flags.config), flags)
+  const config = await loadConfig(flags.config)
+  const plan = planOf(config, flags, await readFile(flags.config, 'utf8'))
   const maker: Kind = KINDS[kind]
   const files = maker.make(plan)
   if (files.length === 0) {
@@ -109,9 +112,12 @@ async function write(folder: string, { path, text }: ManifestFile): Promise<void
   }
 }
 
-function absolute(text: string): string {
-  if (text.startsWith('/') && !/["\n]/.test(text)) return text
-  throw new InvalidArgumentError('Wanted an absolute path')
+/** Owner and mode of the folder are set: it must be none of the system's. */
+function inOwnFolder(text: string): string {
+  if (/^(?:\/[^/"\n]+){3,}$/.test(text) && resolve(text) === text) return text
+  throw new InvalidArgumentError(
+    'Wanted an absolute path in a folder of its own, such as /etc/trousseau/trousseau.yaml',
+  )
 }
 
 function label(text: string): string {
@@ -124,10 +130,26 @@ function uid(text: string): number {
   throw new InvalidArgumentError('Wanted a numeric user id')
 }
 
+/** The API server takes every name, and encrypts nothing under a wrong one. */
 function resources(text: string): string[] {
-  const names = text.split(',')
-  if (names.every((name) => /^[a-z*][a-z0-9.*-]*$/.test(name))) return names
-  throw new InvalidArgumentError(
-    'Wanted names as in an EncryptionConfiguration: secrets,configmaps',
-  )
+  const names = text.split(',').map((name) => name.trim())
+  if (!names.every((name) => /^[a-z*][a-z0-9.*-]*$/i.test(name))) {
+    throw new InvalidArgumentError(
+      'Wanted names as in an EncryptionConfiguration: secrets,configmaps',
+    )
+  }
+  for (const name of names) {
+    const meant = meantBy(name)
+    if (meant !== undefined) {
+      throw new InvalidArgumentError(`${name}: the resource is called ${meant}`)
+    }
+    if (!name.includes('*') && !name.includes('.') && !isBuiltIn(name)) {
+      throw new InvalidArgumentError(
+        `${name}: the core group has no such resource: wanted plural and group, such as secrets,deployments.apps,widgets.example.org`,
+      )
+    }
+  }
+  const [problem] = resourceProblems([names])
+  if (problem === undefined) return names
+  throw new InvalidArgumentError(`${text}: ${problem.what}. ${problem.todo}`)
 }

@@ -3,6 +3,7 @@
 import { type Census, takeCensus } from '../etcd/census.ts'
 import { FINDINGS, type Wanted } from '../etcd/verdict.ts'
 import { type Resource, resourceName } from '../kube/discovery.ts'
+import { storedAs } from '../kube/resource_names.ts'
 import type { Io } from './io.ts'
 import { printable } from './output.ts'
 import { grouped, Progress } from './progress.ts'
@@ -38,7 +39,7 @@ export async function proveMigrated(
     const census = await takeCensus(storage.source, {
       prefix: flags.prefix,
       wanted,
-      resources: resources.map(resourceName),
+      resources: resources.map(resourceName).flatMap(storedAs),
       onProgress(objects) {
         progress.step(objects - counted)
         counted = objects

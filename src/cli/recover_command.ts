@@ -1,7 +1,8 @@
 /** `trousseau recover …` and its options. @module */
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { Short } from './flags.ts'
+import { storedAs } from '../kube/resource_names.ts'
+import { resourceNames, type Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { type RecoverExportOptions, recoverExport } from './recover_export.ts'
 import { type RecoverListOptions, recoverList } from './recover_list.ts'
@@ -67,9 +68,6 @@ function more(file: string, before: readonly string[] = []): readonly string[] {
 }
 
 function names(text: string): readonly string[] {
-  const all = text.split(',')
-  if (all.every((name) => /^[a-z0-9.-]+$/.test(name))) return all
-  throw new InvalidArgumentError(
-    'Wanted names of resources in the plural, such as secrets,configmaps',
-  )
+  if (text.includes('*')) throw new InvalidArgumentError('Wanted names of resources without "*"')
+  return resourceNames(text).flatMap(storedAs)
 }

@@ -11,7 +11,7 @@ import { OutFile } from './out_file.ts'
 import { EXIT, json } from './output.ts'
 import { Progress } from './progress.ts'
 import { type KeyOptions, openKeys } from './recover_keys.ts'
-import { nothingFound } from './recover_list.ts'
+import { noted, nothingFound, tellAbsent } from './recover_list.ts'
 import { counted, differing, whole } from './recover_tally.ts'
 import { openStorage, type StorageFlags } from './storage_options.ts'
 
@@ -54,7 +54,8 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
     const progress = new Progress(io, source.count)
     const sink: Sink = file ?? { write: (text) => io.out(text), keep: () => io.outTaken() }
     const out = new Manifests(options.json ? JSON_LIST : YAML, sink)
-    const selected = (found: Found) => isSelected(found, options)
+    const seen = new Set<string>()
+    const selected = (found: Found) => isSelected(found, options) && noted(found, seen)
     const wanted = pagesOf(source, options.prefix, selected, progress)
     for await (const outcome of outcomesOf(wanted, keys.opener)) {
       const reason = await out.add(outcome)
@@ -67,6 +68,7 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
     await out.end()
     if (out.exported > 0) await sink.keep()
     tell(out, file?.path, source.revision, io)
+    tellAbsent(options, seen, io)
     return out.left + out.differing === 0 ? EXIT.ok : EXIT.unhealthy
   } finally {
     await storage.close()

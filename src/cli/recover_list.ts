@@ -25,7 +25,8 @@ export async function recoverList(options: RecoverListOptions, io: Io): Promise<
     const { source } = storage
     const listing = options.json ? new JsonListing(io) : new Listing(io)
     const progress = new Progress(io, source.count)
-    const listed = (found: Found) => isListed(found, options)
+    const seen = new Set<string>()
+    const listed = (found: Found) => isListed(found, options) && noted(found, seen)
     listing.begin(source.revision)
     try {
       for await (const page of pagesOf(source, options.prefix, listed, progress)) {
@@ -40,6 +41,7 @@ export async function recoverList(options: RecoverListOptions, io: Io): Promise<
       progress.clear()
     }
     listing.end()
+    tellAbsent(options, seen, io)
     return EXIT.ok
   } finally {
     await storage.close()
@@ -108,6 +110,19 @@ class JsonListing extends Listing {
 function isListed(found: Found, selection: Selection): boolean {
   if (!isSelected(found, selection)) return false
   return selection.resources === undefined ? isEncrypted(found) : found.record.form !== 'foreign'
+}
+
+/** Always true. */
+export function noted({ object }: Found, seen: Set<string>): boolean {
+  seen.add(object?.resource ?? '')
+  return true
+}
+
+/** Of several resources one may be misspelt, and the others are found. */
+export function tellAbsent({ resources = [] }: Selection, seen: Set<string>, io: Io): void {
+  const absent = resources.filter((name) => !seen.has(name))
+  if (absent.length === 0) return
+  io.err(`trousseau: Nothing there is of ${absent.join(', ')}, and of that namespace and name\n`)
 }
 
 /** @throws KmsError `request_invalid` */

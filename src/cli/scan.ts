@@ -6,23 +6,27 @@
  */
 
 import type { Command } from 'commander'
-import { type Census, takeCensus } from '../etcd/census.ts'
-import { FINDINGS } from '../etcd/verdict.ts'
+import { type Census, namesCover, takeCensus } from '../etcd/census.ts'
+import { isBuiltIn, storedAs } from '../kube/resource_names.ts'
+import { type EtcdPlace, findEtcd } from './find_etcd.ts'
 import { fitted } from './fitted.ts'
-import { type Short, socketPath } from './flags.ts'
+import { resourceNames, type Short, socketPath } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
 import { Progress } from './progress.ts'
-import { censusJson, readableCensus } from './scan_report.ts'
+import { isWell } from './scan_advice.ts'
+import { type Absent, censusJson, readableCensus } from './scan_report.ts'
 import {
   addStorageOptions,
-  checkStorageFlags,
+  checkStorage,
+  isUnnamed,
   openStorage,
+  PREFIX,
   type StorageFlags,
 } from './storage_options.ts'
 import { type WantedFlags, wantedOf } from './wanted.ts'
 
-interface ScanFlags extends StorageFlags, WantedFlags {
+export interface ScanFlags extends StorageFlags, WantedFlags {
   readonly resources?: readonly string[]
   readonly json: boolean
 }
@@ -31,7 +35,7 @@ export function addScan(program: Command, io: Io, short: Short): void {
   const command = program
     .command('scan')
     .description(
-      'count what the objects in etcd, or in a snapshot of it, are encrypted with; nothing is decrypted or written',
+      'say whether the cluster is encrypted, and with what: counts the objects in etcd, which is found by itself on a control-plane node, or in a snapshot; nothing is decrypted or written',
     )
   addStorageOptions(command)
     .option(
@@ -43,11 +47,11 @@ export function addScan(program: Command, io: Io, short: Short): void {
     .option(
       '--resources <list>',
       'must be encrypted too, beside secrets; comma between, or *',
-      names,
+      resourceNames,
     )
     .option('--json', 'print JSON', false)
     .action((flags: ScanFlags) => {
-      checkStorageFlags(flags, command)
+      checkStorage(flags, command)
       const said = [flags.keyId, flags.socket, flags.config].filter((each) => each !== undefined)
       if (said.length > 1)
         command.error('Of the options --config, --socket and --key-id one is enough')
@@ -55,38 +59,54 @@ export function addScan(program: Command, io: Io, short: Short): void {
     })
 }
 
-/** @throws ConfigError, or KmsError where something cannot be read or asked */
-async function scan(flags: ScanFlags, io: Io): Promise<number> {
-  const wanted = await wantedOf(flags)
+/**
+ * @param root what the paths of the node are below, where etcd is not named
+ * @throws ConfigError, or KmsError where something cannot be read or asked
+ */
+export async function scan(named: ScanFlags, io: Io, root = ''): Promise<number> {
+  const wanted = await wantedOf(named)
+  const found = isUnnamed(named) ? await findEtcd(root) : undefined
+  const flags = found === undefined ? named : { ...named, ...found, prefix: prefixOf(named, found) }
   const storage = await openStorage(flags, io)
-  const { source, name, verified } = storage
+  const { source, verified } = storage
+  const name = found === undefined ? storage.name : `${storage.name}, as in ${found.from}`
   const progress = new Progress(io, source.count, 'objects')
   let counted = 0
   try {
-    const { prefix, resources } = flags
+    const { prefix, resources = [] } = flags
     const census = await takeCensus(source, {
       prefix,
       wanted,
-      resources,
+      resources: resources.flatMap(storedAs),
       onProgress(objects) {
         progress.step(objects - counted)
         counted = objects
       },
     })
     progress.clear()
-    const read = { census, name, verified, wanted }
+    const read = { census, name, verified, wanted, absent: absentOf(resources, census) }
     io.out(flags.json ? json(censusJson(read)) : fitted(readableCensus(read, io), io))
-    return hasFindings(census) ? EXIT.unhealthy : EXIT.ok
+    return isWell(read) ? EXIT.ok : EXIT.unhealthy
   } finally {
     progress.clear()
     await storage.close()
   }
 }
 
-function hasFindings({ totals }: Census): boolean {
-  return FINDINGS.some((verdict) => totals[verdict] > 0)
+/** The option comes first. */
+function prefixOf({ prefix }: ScanFlags, found: EtcdPlace): string {
+  return prefix === PREFIX ? (found.prefix ?? prefix) : prefix
 }
 
-function names(text: string): string[] {
-  return text.split(',').map((each) => each.trim())
+/** Of the resources that were asked about those without an object. */
+function absentOf(resources: readonly string[], { rows, defined }: Census): Absent {
+  const names = resources.filter((name) => {
+    const asked = new Set(storedAs(name))
+    return !rows.some(({ resource }) => namesCover(asked, resource))
+  })
+  const unknown = names.filter((name) => {
+    const isDefined = [...defined].some((each) => namesCover(new Set([name]), each))
+    return !isDefined && !storedAs(name).some(isBuiltIn)
+  })
+  return { names, unknown }
 }

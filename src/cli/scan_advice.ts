@@ -23,11 +23,51 @@ const SENTENCES: Readonly<Record<Finding, (objects: string) => string>> = {
 }
 const KEYS_SHOWN = 5
 
-export function adviceOf({ census, verified, wanted }: ReadCensus): string[] {
+export function isWell({ census: { totals }, absent }: Omit<ReadCensus, 'wanted'>): boolean {
+  return FINDINGS.every((verdict) => totals[verdict] === 0) && absent.unknown.length === 0
+}
+
+/** Whether the cluster is encrypted, in one line. */
+export function answerOf(read: ReadCensus): string {
+  const rows = read.census.rows.filter(
+    ({ verdict }) => verdict !== 'unencrypted' && verdict !== 'never-encrypted',
+  )
+  const all = objectsOf(rows)
+  const clear = objectsOf(rows.filter(({ verdict }) => verdict === 'plaintext'))
+  if (clear.size > 0) {
+    const listed = [...clear].map(
+      ([resource, objects]) =>
+        `${grouped(objects)} of ${grouped(all.get(resource) ?? 0)} ${printable(resource)}`,
+    )
+    const some = [...all].some(([resource, objects]) => clear.get(resource) !== objects)
+    return `NOT ${some ? 'all ' : ''}encrypted: in the clear are ${listed.join(', ')}.`
+  }
+  if (all.size === 0) return 'There are no Secrets, so nothing can be said of them.'
+  const listed = [...all].map(([resource, objects]) => `${grouped(objects)} ${printable(resource)}`)
+  const onNode = rows.filter(({ form }) => form === 'static-key')
+  const keys = [...objectsOf(onNode)].map(
+    ([resource, objects]) =>
+      `, ${grouped(objects)} ${printable(resource)} with a key that lies in a file of the node`,
+  )
+  const rest = isWell(read) ? '.' : '; what is wrong stands below.'
+  return `Encrypted: ${listed.join(', ')}${keys.join('')}${rest}`
+}
+
+function objectsOf(rows: ReadCensus['census']['rows']): Map<string, number> {
+  const all = new Map<string, number>()
+  for (const { resource, objects } of rows) all.set(resource, (all.get(resource) ?? 0) + objects)
+  return all
+}
+
+export function adviceOf(read: ReadCensus): string[] {
+  const { census, verified, wanted } = read
   const { totals, decrypts } = census
   const found = FINDINGS.filter((verdict) => totals[verdict] > 0)
-  const lines = found.flatMap((verdict) => findingLines(census, verdict))
-  if (found.length === 0 && wanted !== undefined && totals.ok > 0) {
+  const lines = [
+    ...absentLines(read.absent),
+    ...found.flatMap((verdict) => findingLines(census, verdict)),
+  ]
+  if (isWell(read) && wanted !== undefined && totals.ok > 0) {
     lines.push(
       'Every object that is encrypted is as wanted. Snapshots and backups made before may still need old keys.',
     )
@@ -47,6 +87,17 @@ export function adviceOf({ census, verified, wanted }: ReadCensus): string[] {
     )
   }
   return lines
+}
+
+function absentLines({ names, unknown }: ReadCensus['absent']): string[] {
+  const none = names.filter((name) => !unknown.includes(name))
+  return [
+    ...unknown.map(
+      (name) =>
+        `Nothing here is called ${printable(name)}, and no custom resource is defined by that name: wanted plural and group, such as secrets, deployments.apps or widgets.example.org.`,
+    ),
+    ...(none.length === 0 ? [] : [`There are no objects of ${none.map(printable).join(', ')}.`]),
+  ]
 }
 
 function findingLines({ totals, rows }: ReadCensus['census'], verdict: Finding): string[] {

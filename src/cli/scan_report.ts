@@ -1,11 +1,18 @@
 /** A census for people and for scripts. Names of keys are shown, nothing of their values is. @module */
 
 import type { Census, CensusRow } from '../etcd/census.ts'
-import { FINDINGS, type Verdict, type Wanted } from '../etcd/verdict.ts'
+import type { Verdict, Wanted } from '../etcd/verdict.ts'
 import type { Io } from './io.ts'
 import { type Color, paint, printable, table } from './output.ts'
 import { grouped } from './progress.ts'
-import { adviceOf } from './scan_advice.ts'
+import { adviceOf, answerOf, isWell } from './scan_advice.ts'
+
+/** Resources that were asked about, and of which there is no object. */
+export interface Absent {
+  readonly names: readonly string[]
+  /** Those of them that no built-in or custom resource is called. */
+  readonly unknown: readonly string[]
+}
 
 export interface ReadCensus {
   readonly census: Census
@@ -14,6 +21,7 @@ export interface ReadCensus {
   /** Of a file whether its checksum is there, and right. */
   readonly verified: boolean | undefined
   readonly wanted: Wanted | undefined
+  readonly absent: Absent
 }
 
 const COLORS: Readonly<Partial<Record<Verdict, Color>>> = {
@@ -29,7 +37,8 @@ const COLORS: Readonly<Partial<Record<Verdict, Color>>> = {
 const PLAIN: readonly Verdict[] = ['unencrypted', 'never-encrypted']
 const PLAIN_SHOWN = 8
 
-export function censusJson({ census, name, verified, wanted }: ReadCensus) {
+export function censusJson(read: ReadCensus) {
+  const { census, name, verified, wanted, absent } = read
   const { revision, objects, decrypts, totals, rows } = census
   return {
     source: name,
@@ -38,7 +47,10 @@ export function censusJson({ census, name, verified, wanted }: ReadCensus) {
     objects,
     decrypts,
     wanted: wanted === undefined ? undefined : [...wanted.keyIds],
-    ok: FINDINGS.every((verdict) => totals[verdict] === 0),
+    ok: isWell(read),
+    answer: answerOf(read),
+    absent: absent.names,
+    unknown: absent.unknown,
     totals,
     rows,
   }
@@ -47,7 +59,13 @@ export function censusJson({ census, name, verified, wanted }: ReadCensus) {
 export function readableCensus(read: ReadCensus, io: Io): string {
   const { census, name } = read
   const of = `${printable(name)}, revision ${census.revision}: ${grouped(census.objects)} objects`
-  const blocks = [[of], rowLines(read, io), keyLines(read), plainLines(census.rows), adviceOf(read)]
+  const blocks = [
+    [answerOf(read), of],
+    rowLines(read, io),
+    keyLines(read),
+    plainLines(census.rows),
+    adviceOf(read),
+  ]
   return blocks
     .filter((lines) => lines.length > 0)
     .map((lines) => `${lines.join('\n')}\n`)

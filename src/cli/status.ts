@@ -17,6 +17,8 @@ export interface StatusOptions {
   readonly socketPath: string
   readonly timeoutMs: number
   readonly json: boolean
+  /** Asks only whether the process answers, whatever it answers. */
+  readonly live?: boolean
 }
 
 type Answer<T> = ({ readonly latencyMs: number } & T) | { readonly error: Failure }
@@ -111,9 +113,14 @@ const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the 
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
   io.out(options.json ? json(report) : fitted(readable(report, io), io))
-  if (!report.healthy) return EXIT.unhealthy
+  if (!(options.live === true ? isLive(report) : report.healthy)) return EXIT.unhealthy
   nextStep(options, `trousseau check --socket ${options.socketPath}`, io)
   return EXIT.ok
+}
+
+/** A process that hangs is connected to, and says nothing. */
+function isLive({ v2 }: Report): boolean {
+  return !('error' in v2) || v2.error.code !== 'DEADLINE_EXCEEDED'
 }
 
 /** @throws KmsError when nobody can be asked */

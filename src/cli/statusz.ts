@@ -15,6 +15,17 @@ import { paint, printable, table } from './output.ts'
 const MAX_BYTES = 1_048_576
 
 const failure = v.optional(v.object({ code: v.string(), message: v.string() }))
+const time = v.pipe(v.string(), v.isoTimestamp())
+const login = v.object({
+  method: v.string(),
+  logins: v.number(),
+  failedLogins: v.number(),
+  renewals: v.number(),
+  failedRenewals: v.number(),
+  expiresAt: v.nullable(time),
+  lastFailure: v.optional(v.object({ at: time, code: v.string(), message: v.string() })),
+})
+type Login = v.InferOutput<typeof login>
 const document = v.object({
   endpoints: v.array(
     v.object({
@@ -44,10 +55,10 @@ const document = v.object({
       switchAt: v.optional(v.string()),
       material: v.optional(v.string()),
       note: v.optional(v.string()),
-      keyVersions: v.optional(
-        v.array(v.object({ label: v.string(), createdAt: v.pipe(v.string(), v.isoTimestamp()) })),
-        [],
-      ),
+      keyVersions: v.optional(v.array(v.object({ label: v.string(), createdAt: time })), []),
+      token: v.optional(login),
+      certificates: v.optional(v.record(v.string(), time), {}),
+      nodes: v.optional(v.record(v.string(), v.string()), {}),
     }),
   ),
 })
@@ -161,7 +172,43 @@ function providerRows(
       'next version',
       pendingVersion && switchAt && `${printable(pendingVersion)}, from ${printable(switchAt)} on`,
     ],
+    ...loginRows(provider.token, now),
+    ['certificates', listed(provider.certificates, (at) => leftUntil(at, now))],
+    ['nodes', listed(provider.nodes, printable)],
   ])
+}
+
+function loginRows(token: Login | undefined, now: number): readonly [string, string | undefined][] {
+  if (token === undefined) return []
+  const { method, logins, renewals, failedLogins, failedRenewals, expiresAt, lastFailure } = token
+  const counts = [
+    `logins ${logins}`,
+    `renewals ${renewals}`,
+    `failed ${failedLogins + failedRenewals}`,
+  ]
+  const end = expiresAt === null ? 'no known end' : leftUntil(expiresAt, now)
+  return [
+    ['login', `${printable(method)}: ${counts.join(', ')}`],
+    ['token', logins + renewals === 0 ? undefined : end],
+    [
+      'last failure',
+      lastFailure &&
+        `${printable(`${lastFailure.code}: ${lastFailure.message}`)}, ${spanOf(now - Date.parse(lastFailure.at))} ago`,
+    ],
+  ]
+}
+
+function listed(
+  entries: Readonly<Record<string, string>>,
+  shown: (value: string) => string,
+): string | undefined {
+  const all = Object.entries(entries).map(([name, value]) => `${printable(name)} ${shown(value)}`)
+  return all.length === 0 ? undefined : all.join(', ')
+}
+
+function leftUntil(at: string, now: number): string {
+  const left = Date.parse(at) - now
+  return left > 0 ? `ends in ${spanOf(left)}` : `ended ${spanOf(-left)} ago`
 }
 
 function partsOf(name: string, endpoints: StatuszDocument['endpoints']): string | undefined {

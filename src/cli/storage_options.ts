@@ -31,6 +31,8 @@ export interface Storage {
 
 /** Heading in the help. */
 const STORAGE = 'Where the objects are:'
+/** kube-apiserver's own. */
+export const PREFIX = '/registry'
 const CALL_MS = 30_000
 /** A page is meant to be far shorter; a single object may be as long. */
 const MESSAGE_BYTES = 64 * 1024 * 1024
@@ -52,21 +54,30 @@ export function addEtcdOptions(command: Command): Command {
       "etcd's members: https://HOST:PORT, or http://; comma between",
       endpoints,
     )
-    .option('--cacert <file>', "authorities of etcd's certificates (default: those of the system)")
+    .option('--cacert <file>', "authorities of etcd's certificates (default: Mozilla's)")
     .option('--cert <file>', 'client certificate for etcd')
     .option('--key <file>', 'its key')
     .option('--server-name <name>', "name in etcd's certificates, where it is not the host")
-    .option('--prefix <path>', "kube-apiserver's --etcd-prefix", prefix, '/registry')
+    .option('--prefix <path>', "kube-apiserver's --etcd-prefix", prefix, PREFIX)
     .optionsGroup('Options:')
 }
 
 /** Ends the command where the options contradict each other. */
 export function checkStorageFlags(flags: StorageFlags, command: Command): void {
-  const { endpoints: listed, snapshot } = flags
-  if ((listed === undefined) === (snapshot === undefined)) {
+  if (isUnnamed(flags)) command.error('Option --endpoints or --snapshot is needed, and not both')
+  checkStorage(flags, command)
+}
+
+/** The same where neither etcd nor a file need be named. */
+export function checkStorage(flags: StorageFlags, command: Command): void {
+  if (flags.endpoints !== undefined && flags.snapshot !== undefined) {
     command.error('Option --endpoints or --snapshot is needed, and not both')
   }
   checkEtcdFlags(flags, command)
+}
+
+export function isUnnamed({ endpoints: listed, snapshot }: StorageFlags): boolean {
+  return listed === undefined && snapshot === undefined
 }
 
 /** The same where etcd may be left out. */

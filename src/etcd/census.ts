@@ -8,7 +8,7 @@
 
 import { Buffer } from 'node:buffer'
 import { keyIdHash } from '../kms/key_id_hash.ts'
-import { neverEncrypted, readKey } from './object_key.ts'
+import { neverEncrypted, type ObjectKey, readKey } from './object_key.ts'
 import { readRecord, type StoredRecord, type V1Record, type V2Record } from './record.ts'
 import { type Protection, Seeds } from './seeds.ts'
 import type { ObjectSource, StoredObject } from './source.ts'
@@ -20,8 +20,8 @@ export interface CensusOptions {
   /** What the next write would be under; where it is not known, nothing is called stale. */
   readonly wanted?: Wanted | undefined
   /**
-   * Resources of which every object must be encrypted, or `*` for all, beside `secrets` and those
-   * of which some object is.
+   * Resources of which every object must be encrypted, as keys name them, `*.GROUP`, or `*` for all,
+   * beside `secrets` and those of which some object is.
    */
   readonly resources?: readonly string[] | undefined
   /** Called after each page with the number of objects counted so far. */
@@ -59,9 +59,12 @@ export interface Census {
   readonly totals: Readonly<Record<Verdict, number>>
   /** What a restart of one API server costs: each different seed once, and each object of KMS v1. */
   readonly decrypts: number
+  /** Custom resources that are defined, with objects or without. */
+  readonly defined: ReadonlySet<string>
 }
 
 const OTHER = '(other)'
+const DEFINITIONS = 'customresourcedefinitions.apiextensions.k8s.io'
 const EXAMPLES = 5
 
 type Facts = Pick<
@@ -80,13 +83,17 @@ interface Tally {
 export async function takeCensus(source: ObjectSource, options: CensusOptions): Promise<Census> {
   const tallies = new Map<string, Tally>()
   const seeds = new Seeds()
+  const defined = new Set<string>()
   let objects = 0
   for await (const page of source.pages()) {
-    for (const object of page) count(object, tallies, seeds, options.prefix)
+    for (const object of page) {
+      const { resource, name } = count(object, tallies, seeds, options.prefix) ?? {}
+      if (resource === DEFINITIONS && name !== undefined) defined.add(name)
+    }
     objects += page.length
     options.onProgress?.(objects)
   }
-  return censusOf([...tallies.values()], seeds, source.revision, options)
+  return { ...censusOf([...tallies.values()], seeds, source.revision, options), defined }
 }
 
 function count(
@@ -94,12 +101,13 @@ function count(
   tallies: Map<string, Tally>,
   seeds: Seeds,
   prefix: string,
-): void {
+): ObjectKey | undefined {
   const name = Buffer.from(key.buffer, key.byteOffset, key.length).toString()
   const { digest, ...read } = factsOf(readRecord(value), seeds)
+  const object = readKey(name, prefix)
   const facts: Facts = {
     ...read,
-    resource: readKey(name, prefix)?.resource ?? OTHER,
+    resource: object?.resource ?? OTHER,
     never: neverEncrypted(name, prefix),
   }
   const { resource, never, form, provider, keyId, problem } = facts
@@ -112,6 +120,7 @@ function count(
   tally.objects += 1
   if (digest !== undefined) tally.seeds.add(digest)
   if (tally.examples.length < EXAMPLES) tally.examples.push(name)
+  return object
 }
 
 type Read = Omit<Facts, 'resource' | 'never'> & { readonly digest?: string }
@@ -164,7 +173,7 @@ function censusOf(
   seeds: Seeds,
   revision: bigint,
   { wanted, resources = [] }: CensusOptions,
-): Census {
+): Omit<Census, 'defined'> {
   const encrypted = tallies.filter(
     ({ facts }) => facts.form !== 'plaintext' && facts.form !== 'foreign',
   )
@@ -172,7 +181,7 @@ function censusOf(
   const full = wanted?.providers ?? providersUnder(wanted?.keyIds, tallies)
   const rows = tallies
     .map(({ facts: { never, ...facts }, seeds: own, objects, examples }): CensusRow => {
-      const mustEncrypt = asked.has(facts.resource) || asked.has('*')
+      const mustEncrypt = namesCover(asked, facts.resource)
       const judged = { ...facts, never, mustEncrypt }
       return {
         ...facts,
@@ -196,6 +205,14 @@ function censusOf(
     totals: Object.fromEntries(totals) as Record<Verdict, number>,
     decrypts: seeds.size + sum(rows.filter(({ form }) => form === 'kms-v1')),
   }
+}
+
+/** @param names with `*.GROUP` and `*` among them */
+export function namesCover(names: ReadonlySet<string>, resource: string): boolean {
+  const dot = resource.indexOf('.')
+  return (
+    names.has(resource) || names.has('*') || (dot !== -1 && names.has(`*${resource.slice(dot)}`))
+  )
 }
 
 /** How many write when all are well, if anything was written under the wanted key id. */

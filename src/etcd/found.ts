@@ -17,7 +17,7 @@ export interface Found {
 }
 
 export interface Selection {
-  /** As an EncryptionConfiguration names them; all where absent. */
+  /** As their keys name them; all where absent. */
   readonly resources?: readonly string[] | undefined
   readonly namespace?: string | undefined
   readonly name?: string | undefined

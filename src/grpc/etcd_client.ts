@@ -7,7 +7,12 @@
 
 import { Buffer } from 'node:buffer'
 import { isIP } from 'node:net'
-import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls'
+import {
+  checkServerIdentity,
+  createSecureContext,
+  type PeerCertificate,
+  rootCertificates,
+} from 'node:tls'
 import {
   type ChannelCredentials,
   Client,
@@ -172,12 +177,12 @@ function identityOf(
 /** @throws KmsError `request_invalid` where a file is not what it ought to be */
 function trusted({ ca, client }: EtcdTls, verify: VerifyOptions): ChannelCredentials {
   try {
-    if (ca === undefined) {
-      return credentials.createSsl(null, client?.key ?? null, client?.cert ?? null, verify)
-    }
-    // As everywhere else, an issuing authority alone is trusted, which grpc-js has no option for.
-    const context = createSecureContext({ ca, allowPartialTrustChain: true, ...client })
-    return credentials.createFromSecureContext(context, verify)
+    // As everywhere else, an issuing authority alone is trusted, which grpc-js has no option for. Without
+    // a context of its own it would ask the environment for authorities, ciphers and whether to verify.
+    const trust =
+      ca === undefined ? { ca: [...rootCertificates] } : { ca, allowPartialTrustChain: true }
+    const context = createSecureContext({ ...trust, ...client, minVersion: 'TLSv1.2' })
+    return credentials.createFromSecureContext(context, { ...verify, rejectUnauthorized: true })
   } catch (cause) {
     throw new KmsError(
       'Cannot use the certificates for etcd: --cacert and --cert are PEM files of certificates, and --key of the key of the first one in --cert',

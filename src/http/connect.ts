@@ -38,8 +38,13 @@ const POOL = {
   keepAliveTimeout: KEEP_ALIVE_MS,
   keepAliveMaxTimeout: KEEP_ALIVE_MS,
 } as const
-/** Of what a proxy or a service has to be spoken to with. */
-const TLS = { allowH2: false, timeout: CONNECT_TIMEOUT_MS, minVersion: 'TLSv1.2' } as const
+/** Of what a proxy or a service has to be spoken to with; said, since variables of the environment change what is not. */
+const TLS = {
+  allowH2: false,
+  timeout: CONNECT_TIMEOUT_MS,
+  minVersion: 'TLSv1.2',
+  rejectUnauthorized: true,
+} as const
 
 /** A pool of connections to one address; none is made before it is needed. */
 export function poolFor(address: string, way: Way): Dispatcher {

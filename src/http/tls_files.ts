@@ -7,12 +7,17 @@
 
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import {
+  createSecureContext,
+  rootCertificates,
+  type SecureContextOptions,
+  setDefaultCACertificates,
+} from 'node:tls'
 import { KmsError, systemCodeOf } from '../kms/errors.ts'
 import { type Authorities, readAuthorities } from './authorities.ts'
 
 export interface TlsOptions {
-  /** PEM of the authorities that may vouch for the service; the runtime's own where absent. */
+  /** PEM of the authorities that may vouch for the service; those that the runtime was built with where absent. */
   readonly caFile?: string | undefined
   /** A folder of such files. */
   readonly caDir?: string | undefined
@@ -49,9 +54,25 @@ export async function readTlsMaterial(options: TlsOptions): Promise<TlsMaterial>
   return material
 }
 
+let trustsBundled = false
+
+/**
+ * The environment can give the runtime more authorities (NODE_EXTRA_CA_CERTS, DENO_CERT, the system's
+ * store), which no config names: from now on those that it was built with count alone.
+ */
+function trustBundled(): void {
+  if (trustsBundled) return
+  setDefaultCACertificates(rootCertificates)
+  trustsBundled = true
+}
+
 /** What a connection trusts, without the client's own certificate. */
 export function trustOf({ authorities }: Pick<TlsMaterial, 'authorities'>): SecureContextOptions {
-  if (authorities === undefined) return {}
+  if (authorities === undefined) {
+    // Once and for all: as `ca` they would be parsed for every connection.
+    trustBundled()
+    return {}
+  }
   // Whom the operator names is trusted as he stands there, also one that another authority vouches
   // for: Go's clients take it so, and organisations hand out their issuing authority alone.
   return { ca: [...authorities.pem], allowPartialTrustChain: true }

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { KubeClient } from './client.ts'
 import { list, maybe, text } from './go_json.ts'
+import { meantBy } from './resource_names.ts'
 import { succeeded } from './status.ts'
 
 export interface Resource {
@@ -76,8 +77,13 @@ async function matching(
   }
   const matched = all.filter((resource) => name === '*' || resource.name === name)
   if (matched.length > 0 || name === '*') return matched
+  const meant = meantBy(words)
+  const todo =
+    meant === undefined
+      ? 'wanted its plural and group, such as secrets or widgets.example.org'
+      : `it is called ${meant}`
   throw new KmsError(
-    `${kube.server} has no resource ${words} that can be listed and changed: wanted its plural and group, such as secrets or widgets.example.org`,
+    `${kube.server} has no resource ${words} that can be listed and changed: ${todo}`,
     { code: 'request_invalid' },
   )
 }

@@ -47,6 +47,8 @@ export interface PluginProcessOptions {
   readonly nodeFlags?: readonly string[]
   /** What runs the program in place of a runtime and the bundle. */
   readonly command?: readonly string[]
+  /** Variables of the environment, besides `PATH` and `HOME`. */
+  readonly environment?: Readonly<Record<string, string>>
   /** Takes the socket of the process that runs in the same folder. */
   readonly takeOver?: boolean
 }
@@ -164,7 +166,7 @@ function run(options: PluginProcessOptions, args: readonly string[]): ChildProce
   return spawn(command, all, {
     cwd: options.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.environment },
   })
 }
 

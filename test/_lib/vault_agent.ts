@@ -32,6 +32,11 @@ export async function startAgent(options: AgentOptions): Promise<AsyncDisposable
   }
   const file = join(folder, 'agent.json')
   await writeFile(file, JSON.stringify(config))
+  return await runAgent(file)
+}
+
+/** @param file its config */
+export async function runAgent(file: string): Promise<AsyncDisposable> {
   const child = spawn(await keyServerBinary(), ['agent', `-config=${file}`], { stdio: 'ignore' })
   return {
     async [Symbol.asyncDispose]() {

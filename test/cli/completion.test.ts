@@ -39,7 +39,7 @@ for (const [words, offers] of [
   ],
   [
     ['status', '--'],
-    ['--socket', '--config', '--timeout', '--watch', '--json'],
+    ['--socket', '--config', '--timeout', '--watch', '--live', '--json'],
   ],
   [['status', '--socket', '/k', '--j'], ['--json']],
   [

@@ -189,6 +189,9 @@ test('a healthy setup has nothing to mend, and says what was looked at', async (
       id,
     )
   }
+  const [plugin] = findings.filter(({ id }) => id === 'plugin')
+  assert.match(plugin?.what ?? '', 'Only this node was asked')
+  assert.not.match(JSON.stringify(findings), /every node|nobody else/)
   const secret = await readFile(all.transit.secretIdFile, 'utf8')
   for (const planted of [secret.trim(), all.bao.rootToken]) assert.not.ok(out.includes(planted))
 })

@@ -4,14 +4,17 @@
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { KIND_NAMES } from '../../src/cli/manifests/kinds.ts'
 import { runProgram } from '../../src/cli/program.ts'
+import { Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
 import { MANIFEST_CONFIG } from '../_lib/manifest_config.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
+/** Of gRPC. */
+const UNAVAILABLE = 14
 const test = suite('cli/manifests', () => ({}))
 
 async function made(folder: TempFolder, kind: string, config: object, ...flags: string[]) {
@@ -188,7 +191,7 @@ for (const kind of KIND_NAMES) {
 test("manifests vault-agent mounts the agent's socket once, from the agent", async () => {
   await using folder = await tempFolder()
   const files = await filesOf(folder, 'vault-agent', ELSEWHERE)
-  const [pod] = parseAllDocuments(files.get('trousseau.yaml') ?? '').map((document) =>
+  const [pod] = parseAllDocuments(files.get('trousseau-pod.yaml') ?? '').map((document) =>
     document.toJS(),
   )
 
@@ -198,6 +201,43 @@ test("manifests vault-agent mounts the agent's socket once, from the agent", asy
     ['/run/vault-agent'],
   )
   assert.equal(paths.length, new Set(paths).size)
+})
+
+test('manifests vault-agent gives the agent all that its config names to read, and one folder to write to', async () => {
+  await using folder = await tempFolder()
+  const args = ['--out', folder.at('made')]
+  assert.is((await made(folder, 'vault-agent', MANIFEST_CONFIG, ...args)).code, 0)
+  const names = (await readdir(folder.at('made'))).toSorted()
+  assert.equal(names, ['agent.hcl', 'trousseau-pod.yaml', 'trousseau.yaml'])
+  const hcl = await readFile(folder.at('made/agent.hcl'), 'utf8')
+  const pod = parse(await readFile(folder.at('made/trousseau-pod.yaml'), 'utf8'))
+  const config = parse(await readFile(folder.at('made/trousseau.yaml'), 'utf8'))
+
+  const [plugin, agent] = pod.spec.containers
+  const mountOf = (path: string): Mount | undefined =>
+    agent.volumeMounts.find(({ mountPath }: Mount) => path.startsWith(`${mountPath}/`))
+  const value = (key: string) => new RegExp(`^ *${key} = "([^"]*)"$`, 'm').exec(hcl)?.[1] ?? ''
+  for (const key of ['ca_cert', 'role_id_file_path', 'secret_id_file_path']) {
+    assert.is(mountOf(value(key))?.readOnly, true, key)
+  }
+  assert.is(value('ca_cert'), '/srv/pki/ca.pem')
+  assert.not.match(hcl, /template|destination/)
+  const written = agent.volumeMounts.filter(({ readOnly }: Mount) => readOnly !== true)
+  assert.equal(written, [{ name: 'agent-socket', mountPath: '/run/vault-agent' }])
+  assert.match(value('socket_mode'), '0600')
+  const ofPod = pod.spec.volumes.find(({ name }: { name: string }) => name === 'agent-socket')
+  assert.equal(ofPod.emptyDir, { medium: 'Memory' })
+  assert.ok(plugin.volumeMounts.some(({ mountPath }: Mount) => mountPath === '/run/vault-agent'))
+  assert.equal(config.providers, [
+    {
+      name: 'vault-prod',
+      type: 'vault',
+      address: 'unix:///run/vault-agent/agent.sock',
+      mount: 'transit',
+      key: 'k8s-etcd',
+      auth: { method: 'agent' },
+    },
+  ])
 })
 
 test('a token that another webhook mounts asks for no ServiceAccount right of ours', async () => {
@@ -231,14 +271,34 @@ test('every folder that the pod writes to, and the one of the config, is made fo
   assert.match(pod, /^# {3}d \/run\/trousseau 0700 65532 65532$/m)
 })
 
-test('without an admin server on a port there is no probe, and the manifest says so', async () => {
-  const { admin: _, ...config } = MANIFEST_CONFIG
+test('without an admin server on a port the probe asks the socket, and only a plugin that hangs or is gone fails it', async () => {
   await using folder = await tempFolder()
-
-  const { out } = await made(folder, 'static-pod', config)
-
-  assert.match(out, /# No probes: the config has no admin.listen/)
-  assert.not.match(out, /livenessProbe/)
+  for (const admin of [undefined, { listen: 'unix:///run/trousseau/admin.sock' }]) {
+    const objects = await objectsOf('static-pod', { ...MANIFEST_CONFIG, admin })
+    const [{ exec }] = objects.flatMap(({ spec }) =>
+      spec.containers.map((each: { livenessProbe: object }) => each.livenessProbe),
+    )
+    const [program, ...args] = exec.command
+    assert.is(program, '/usr/bin/trousseau')
+    const probe = (path: string, ...more: readonly string[]) => {
+      const there = args.map((word: string) => (word === MANIFEST_CONFIG.socket.path ? path : word))
+      return runProgram([...there, ...more], memoryIo())
+    }
+    await using well = await startFakePlugin({})
+    await using away = await startFakePlugin({
+      status: () => {
+        throw new Refusal('The key service is away', { code: UNAVAILABLE })
+      },
+    })
+    await using unwell = await startFakePlugin({
+      status: (good) => ({ ...good, healthz: 'not ok' }),
+    })
+    await using hangs = await startFakePlugin({ status: () => new Promise(() => undefined) })
+    for (const plugin of [well, away, unwell]) assert.is(await probe(plugin.path), 0)
+    assert.is(await runProgram(['status', '--socket', away.path], memoryIo()), 3)
+    assert.is(await probe(hangs.path, '--timeout', '200ms'), 3)
+    assert.is(await probe(folder.at('none.sock')), 1)
+  }
 })
 
 test('a ServiceAccount token and the right to review it are there only for the login method kubernetes', async () => {
@@ -264,6 +324,37 @@ test('a ServiceAccount token and the right to review it are there only for the l
     object.spec.template.spec.volumes.map(({ name }) => name)
   assert.ok(names(asking[2]).includes('token'))
   assert.not.ok(names(plain[1]).includes('token'))
+})
+
+test('manifests encryption-config names no resource that the API server would encrypt nothing of', async () => {
+  await using folder = await tempFolder()
+  const encryption = async (names: string) =>
+    await made(folder, 'encryption-config', MANIFEST_CONFIG, '--resources', names)
+  for (const [names, said] of [
+    ['secret', 'secret: the resource is called secrets'],
+    ['secrets,cm', 'cm: the resource is called configmaps'],
+    ['deployments', 'deployments: the resource is called deployments.apps'],
+    ['nonsense', 'nonsense: the core group has no such resource'],
+    ['*', "a star alone means nothing. Write '*.' for the core group, or '*.*' for everything."],
+    ['secrets,*.', 'a wildcard stands beside what it covers'],
+    ['', 'Wanted names as in an EncryptionConfiguration'],
+  ] as const) {
+    const { code, out, err } = await encryption(names)
+    assert.equal([code, out], [2, ''], names)
+    assert.match(err, said)
+  }
+  for (const names of ['secrets,deployments.apps,widgets.example.org', '*.', '*.apps', '*.*']) {
+    assert.is((await encryption(names)).code, 0, names)
+  }
+})
+
+test('a config straight in a folder of the system is refused: the folder gets owner and mode of the plugin', async () => {
+  await using folder = await tempFolder()
+  for (const path of ['/etc/trousseau.yaml', '/etc/trousseau/../x.yaml', 'trousseau.yaml']) {
+    const { code, err } = await made(folder, 'tmpfiles', MANIFEST_CONFIG, '--config-path', path)
+    assert.is(code, 2)
+    assert.match(err, 'in a folder of its own')
+  }
 })
 
 test('the unit loads what the config expects from systemd, and keeps the socket folder over a restart', async () => {

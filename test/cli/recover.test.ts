@@ -520,6 +520,21 @@ test('export takes what was asked for, to a new file of mode 0600 or to standard
     several.err,
     /leases\/shop\/lease: Only Secrets, .* not objects of kind Lease in coordination/,
   )
+  const absent = await here.run([
+    'export',
+    ...key,
+    '--out',
+    '-',
+    '--resource',
+    'configmaps,widgets.example.org',
+  ])
+  assert.equal(namesIn(absent.out), ['map'])
+  assert.match(absent.err, 'Nothing there is of widgets.example.org')
+  const short = await here.run(['list', '--resource', 'configmap'])
+  assert.is(short.code, 2)
+  assert.match(short.err, 'configmap: the resource is called configmaps')
+  const grouped = await here.run(['list', '--resource', 'leases.coordination.k8s.io'])
+  assert.match(grouped.out, 'leases/shop/lease')
 })
 
 test('export leaves no file behind where it came to nothing, and touches none that is there', async () => {

@@ -1,18 +1,23 @@
 import { Buffer } from 'node:buffer'
-import { readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { create, toBinary } from '@bufbuild/protobuf'
 import * as assert from 'uvu/assert'
+import { findEtcd } from '../../src/cli/find_etcd.ts'
+import { proveMigrated } from '../../src/cli/migrate_proof.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { progressLine } from '../../src/cli/progress.ts'
+import { scan as scanCommand } from '../../src/cli/scan.ts'
 import { EncryptedObjectSchema } from '../../src/etcd/encrypted_object_pb.ts'
 import { keyIdHash } from '../../src/kms/key_id_hash.ts'
+import { makeAuthority, makeCertificate } from '../_lib/certificates.ts'
 import { historyOf } from '../_lib/etcd_history.ts'
 import { startFakeEtcd } from '../_lib/fake_etcd.ts'
 import { FAKE_KEY_ID, startFakePlugin } from '../_lib/fake_plugin.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
-import { suite } from '../_lib/uvu.ts'
+import { rejection, suite } from '../_lib/uvu.ts'
 
 const test = suite('cli/scan', () => ({}))
 
@@ -122,6 +127,205 @@ test('scan --resources makes a finding of what is in the clear', async () => {
   assert.is((await scan(GOOD, ['--resources', 'configmaps'])).code, 0)
 })
 
+test('scan --resources knows a resource by its name with the group, and by a wildcard of groups', async () => {
+  const objects = new Map([
+    ...GOOD,
+    ['/registry/deployments/default/a', PLAIN],
+    ['/registry/example.org/widgets/default/a', PLAIN],
+  ])
+  for (const name of ['deployments.apps', 'deployments', '*.apps', '*.example.org', '*.*', '*.']) {
+    assert.is((await scan(objects, ['--resources', name])).code, 3, name)
+  }
+  assert.is((await scan(objects, ['--resources', '*.batch'])).code, 0)
+})
+
+test('scan --resources says what a singular or short name is called', async () => {
+  for (const [name, meant] of [
+    ['configmap', 'configmaps'],
+    ['cm', 'configmaps'],
+    ['Secret', 'secrets'],
+    ['deploy', 'deployments.apps'],
+  ] as const) {
+    const { code, complained } = await scan(GOOD, ['--resources', name])
+    assert.is(code, 2, name)
+    assert.match(complained, `${name}: the resource is called ${meant}`)
+  }
+})
+
+test('scan --resources with a name that nothing has is a finding, and nothing is called as wanted', async () => {
+  for (const name of ['nonsense', 'widgets.example.org', '*.example.org']) {
+    const args = ['--key-id', FAKE_KEY_ID, '--resources', `secrets,${name}`]
+    const { code, printed } = await scan(GOOD, args)
+    assert.is(code, 3, name)
+    assert.match(printed, `Nothing here is called ${name}, and no custom resource is defined by`)
+    assert.not.match(printed, 'as wanted')
+    const { ok, unknown } = JSON.parse((await scan(GOOD, [...args, '--json'])).printed)
+    assert.equal([ok, unknown], [false, [name]])
+  }
+})
+
+test('scan --resources with a resource of which there are no objects says so, and finds nothing wrong', async () => {
+  const definition = '/registry/apiextensions.k8s.io/customresourcedefinitions/widgets.example.org'
+  const objects = new Map([...GOOD, [definition, PLAIN]])
+  const names = 'configmaps,widgets.example.org'
+  const { code, printed } = await scan(objects, ['--key-id', FAKE_KEY_ID, '--resources', names])
+  assert.is(code, 0)
+  assert.match(printed, 'There are no objects of configmaps, widgets.example.org.')
+  assert.match(printed, 'Every object that is encrypted is as wanted.')
+})
+
+test('the proof of a migration looks at a resource under the name that etcd has for it', async () => {
+  await using etcd = await startFakeEtcd(
+    new Map([...GOOD, ['/registry/deployments/default/a', PLAIN]]),
+  )
+  const flags = { endpoints: [etcd.endpoint], prefix: '/registry' }
+  const resources = [{ group: 'apps', version: 'v1', name: 'deployments' }]
+  const proof = await proveMigrated(flags, resources, undefined, memoryIo())
+  assert.is(proof?.clean, false)
+  assert.equal(
+    proof?.left.map(({ resource, verdict }) => [resource, verdict]),
+    [['deployments', 'plaintext']],
+  )
+})
+
+test('scan begins with the answer to whether the cluster is encrypted', async () => {
+  const pods = new Map([['/registry/pods/default/a', PLAIN]])
+  const clear = new Map([['/registry/secrets/default/a', PLAIN]])
+  const file = Buffer.concat([Buffer.from('k8s:enc:aescbc:v1:key1:'), Buffer.alloc(64, 7)])
+  const onNode = new Map([['/registry/secrets/default/a', file]])
+  for (const [objects, answer] of [
+    [GOOD, 'Encrypted: 2 secrets.'],
+    [BAD, 'NOT all encrypted: in the clear are 1 of 6 secrets.'],
+    [clear, 'NOT encrypted: in the clear are 1 of 1 secrets.'],
+    [pods, 'There are no Secrets, so nothing can be said of them.'],
+    [onNode, 'Encrypted: 1 secrets, 1 secrets with a key that lies in a file of the node.'],
+  ] as const) {
+    const { printed } = await scan(objects)
+    assert.is(printed.split('\n')[0], answer)
+    assert.is(JSON.parse((await scan(objects, ['--json'])).printed).answer, answer)
+  }
+  const { printed } = await scan(GOOD, ['--key-id', 'another'])
+  assert.match(printed, /^Encrypted: 2 secrets; what is wrong stands below\.\n/)
+})
+
+/** What kubeadm, RKE2 and k3s have on a node, with an etcd of ours behind it. */
+async function nodeWith(
+  files: (pki: string, endpoint: string) => Readonly<Record<string, string>>,
+): Promise<{ root: string; endpoint: string; [Symbol.asyncDispose](): Promise<void> }> {
+  const folder = await tempFolder()
+  const root = await makeAuthority(folder.path, 'Root CA')
+  const server = await makeCertificate(folder.path, 'server', root)
+  const tls = { cert: await readFile(server.cert), key: await readFile(server.key) }
+  const etcd = await startFakeEtcd(GOOD, tls)
+  for (const [path, from] of Object.entries(files(folder.path, etcd.endpoint))) {
+    const file = folder.at(`node${path}`)
+    await mkdir(dirname(file), { recursive: true })
+    await (from.includes('\n') ? writeFile(file, from) : copyFile(from, file))
+  }
+  return {
+    root: folder.at('node'),
+    endpoint: etcd.endpoint,
+    async [Symbol.asyncDispose]() {
+      await etcd[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const manifestOf = (name: string, flags: Readonly<Record<string, string>>, mounted: string) =>
+  `${JSON.stringify({
+    kind: 'Pod',
+    spec: {
+      containers: [
+        {
+          name,
+          command: [name, ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)],
+          volumeMounts: [{ name: 'pki', mountPath: '/in/pod' }],
+        },
+      ],
+      volumes: [{ name: 'pki', hostPath: { path: mounted } }],
+    },
+  })}\n`
+const certificates = (pki: string, folder: string) => ({
+  [`${folder}/ca.crt`]: join(pki, 'Root CA.pem'),
+  [`${folder}/client.crt`]: join(pki, 'server.pem'),
+  [`${folder}/client.key`]: join(pki, 'server-key.pem'),
+})
+const FLAGS = {
+  'etcd-cafile': 'ca.crt',
+  'etcd-certfile': 'client.crt',
+  'etcd-keyfile': 'client.key',
+}
+const inPod = (flags: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(flags).map(([flag, name]) => [flag, `/in/pod/${name}`]))
+const KUBEADM = '/etc/kubernetes/manifests'
+const RKE2 = '/var/lib/rancher/rke2/agent/pod-manifests'
+const MEMBER_FLAGS = {
+  'trusted-ca-file': 'ca.crt',
+  'cert-file': 'client.crt',
+  'key-file': 'client.key',
+}
+
+for (const [what, path, name, flags, endpoints] of [
+  [
+    "kubeadm's API server",
+    `${KUBEADM}/kube-apiserver.yaml`,
+    'kube-apiserver',
+    FLAGS,
+    'etcd-servers',
+  ],
+  ["RKE2's API server", `${RKE2}/kube-apiserver.yaml`, 'kube-apiserver', FLAGS, 'etcd-servers'],
+  ["kubeadm's etcd", `${KUBEADM}/etcd.yaml`, 'etcd', MEMBER_FLAGS, 'advertise-client-urls'],
+] as const) {
+  test(`scan without options finds etcd and its certificates by the manifest of ${what}`, async () => {
+    await using node = await nodeWith((pki, endpoint) => ({
+      [path]: manifestOf(name, { ...inPod(flags), [endpoints]: endpoint }, '/pki'),
+      ...certificates(pki, '/pki'),
+    }))
+    const io = memoryIo()
+    const code = await scanCommand({ prefix: '/registry', json: false }, io, node.root)
+    assert.is(code, 0, io.complained())
+    assert.match(io.printed(), /^Encrypted: 2 secrets\.\n/)
+    assert.match(io.printed(), `${node.endpoint}, as in ${path}, revision`)
+  })
+}
+
+test('scan without options finds the etcd of k3s, and says what it cannot find or read', async () => {
+  const folder = '/var/lib/rancher/k3s/server/tls/etcd'
+  await using k3s = await nodeWith((pki) => ({
+    [`${folder}/server-ca.crt`]: join(pki, 'Root CA.pem'),
+    [`${folder}/client.crt`]: join(pki, 'server.pem'),
+    [`${folder}/client.key`]: join(pki, 'server-key.pem'),
+  }))
+  const { root } = k3s
+  assert.equal(await findEtcd(root), {
+    from: folder,
+    endpoints: ['https://127.0.0.1:2379'],
+    cacert: `${root}${folder}/server-ca.crt`,
+    cert: `${root}${folder}/client.crt`,
+    key: `${root}${folder}/client.key`,
+  })
+  await using sqlite = await nodeWith(() => ({
+    '/var/lib/rancher/k3s/server/db/state.db': 'x\n',
+  }))
+  assert.match(String(await rejection(findEtcd(sqlite.root))), /SQLite, .* --endpoints names etcd/)
+  await using none = await nodeWith(() => ({}))
+  const error = await rejection(findEtcd(none.root))
+  assert.match(String(error), 'No etcd of kubeadm, RKE2 or k3s was found on this node')
+  await using silent = await nodeWith(() => ({
+    [`${KUBEADM}/kube-apiserver.yaml`]: manifestOf('kube-apiserver', {}, '/pki'),
+  }))
+  assert.match(String(await rejection(findEtcd(silent.root))), 'has no --etcd-servers')
+  await using kine = await nodeWith(() => ({
+    [`${RKE2}/kube-apiserver.yaml`]: manifestOf(
+      'kube-apiserver',
+      { 'etcd-servers': 'unix:///var/lib/rancher/rke2/server/kine.sock' },
+      '/pki',
+    ),
+  }))
+  assert.match(String(await rejection(findEtcd(kine.root))), 'elsewhere than in etcd')
+})
+
 test('scan --json prints everything that it knows, and no value', async () => {
   const { code, printed } = await scan(BAD, ['--json', '--key-id', FAKE_KEY_ID])
   assert.is(code, 3)
@@ -170,7 +374,6 @@ test('scan --snapshot reads a file, and says of one without checksum what it is'
 
 const HTTPS = ['--endpoints', 'https://127.0.0.1:1']
 for (const [args, wanted] of [
-  [[], 'Option --endpoints or --snapshot is needed, and not both'],
   [[...HTTPS, '--snapshot', 'x'], 'Option --endpoints or --snapshot is needed, and not both'],
   [['--endpoints', '127.0.0.1:2379'], 'Wanted https://HOST:PORT'],
   [['--endpoints', 'https://a:1/path'], 'Wanted https://HOST:PORT'],

@@ -1,15 +1,21 @@
 /** `trousseau status --config` against the plugin itself. */
 
+import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import * as assert from 'uvu/assert'
 import { startPlugin } from '../../src/cli/plugin.ts'
 import { runProgram } from '../../src/cli/program.ts'
+import { fetchStatusz, readableStatusz } from '../../src/cli/statusz.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { KmsError } from '../../src/kms/errors.ts'
+import { createStatusz } from '../../src/observe/statusz.ts'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
+const NO_SWITCH = { activeVersion: '1', pendingVersion: undefined, switchAt: undefined }
 const test = suite('cli/status --config', () => ({}))
 
 async function withPlugin(
@@ -98,6 +104,48 @@ test('what answers is shown also where something else does not, and the exit cod
         assert.not.match(text.printed(), 'has no admin.listen')
       }
     })
+  }
+})
+
+test('it shows logins, tokens, certificates and nodes as /statusz has them', async () => {
+  await using folder = await tempFolder()
+  const now = Date.now()
+  const { sink, json } = createStatusz({ version: '1', runtime: 'node', now: () => now })
+  const provider = 'bao'
+  const login = { type: 'token', provider, action: 'login', method: 'approle' } as const
+  const well = { name: provider, id: 'vault:transit/k', type: 'vault', ok: true, versions: 1 }
+  sink.emit({
+    type: 'health',
+    state: 'ok',
+    previous: 'starting',
+    keyId: 'k',
+    providers: [{ ...well, ...NO_SWITCH, role: 'writes', since: now }],
+  })
+  sink.emit({
+    ...login,
+    code: 'denied',
+    error: new KmsError('The role is gone', { code: 'denied' }),
+  })
+  sink.emit({ ...login, code: 'ok', ttlSeconds: 3_600 })
+  sink.emit({ ...login, action: 'renew', code: 'ok', ttlSeconds: 7_201 })
+  const certificate = { type: 'certificate', provider, near: false } as const
+  sink.emit({ ...certificate, kind: 'server', notAfter: now + 10 * 86_400_000 })
+  sink.emit({ ...certificate, kind: 'client', notAfter: now - 60_000 })
+  const fields = { provider, address: 'https://a:8200', role: 'standby' }
+  sink.emit({ type: 'notice', level: 'info', what: 'vault_node', message: '', fields })
+  const server = createServer((_, answer) => answer.end(json()))
+  server.listen(folder.at('admin.sock'))
+  await once(server, 'listening')
+  try {
+    const document = await fetchStatusz({ path: folder.at('admin.sock') }, 5_000)
+    const text = readableStatusz(document, now, memoryIo())
+    assert.match(text, /^login {5,}approle: logins 1, renewals 1, failed 1$/m)
+    assert.match(text, /^token {5,}ends in 2 h$/m)
+    assert.match(text, /^last failure {2}denied: The role is gone, 0 s ago$/m)
+    assert.match(text, /^certificates {2}server ends in 10 d, client ended 1 m ago$/m)
+    assert.match(text, /^nodes {5,}https:\/\/a:8200 standby$/m)
+  } finally {
+    server.close()
   }
 })
 

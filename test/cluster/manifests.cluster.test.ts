@@ -1,7 +1,7 @@
 /** What `trousseau manifests` prints and what the chart renders, before a real API server, Helm and systemd. @module */
 
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
@@ -30,6 +30,9 @@ const WITH_TOKEN = {
 const CASES: Readonly<Record<string, readonly [config: object, ...flags: string[]]>> = {
   'a config with AppRole': [MANIFEST_CONFIG],
   'a config with a ServiceAccount': [WITH_TOKEN],
+  'an admin server on a socket': [
+    { ...MANIFEST_CONFIG, admin: { listen: 'unix:///run/trousseau/admin.sock' } },
+  ],
   'an SELinux type': [MANIFEST_CONFIG, '--selinux-type', 'spc_t'],
 }
 
@@ -134,6 +137,57 @@ test('systemd-tmpfiles takes the lines of --selinux-type, which change neither o
   const after = await stat(folder.at('root/run/trousseau/file'))
   assert.equal([after.mode, after.uid, after.gid], [before.mode, before.uid, before.gid])
   assert.is((await stat(folder.at('root/var/lib/trousseau/state'))).mode & 0o777, 0o700)
+})
+
+test('the user of the unit may read and write all that it needs, in the folders that the runbook makes for root', async () => {
+  await using folder = await tempFolder()
+  const config = {
+    ...MANIFEST_CONFIG,
+    providers: [
+      ...MANIFEST_CONFIG.providers,
+      { name: 'here', type: 'local', keyFile: '/var/lib/trousseau/keys' },
+    ],
+  }
+  await writeFile(folder.at('config.json'), JSON.stringify(config))
+  const args = ['manifests', 'systemd', '--config', folder.at('config.json')]
+  const [command, all] = bundleCommand({ folder: folder.path }, [
+    ...args,
+    '--out',
+    folder.at('made'),
+  ])
+  await run(command, all)
+  const page = await readFile('docs/runbooks/install.md', 'utf8')
+  const [, folders = ''] = /install (-d -m 0700 .+)/.exec(page) ?? []
+  assert.match(folders, '/etc/trousseau ')
+  const root = folder.at('root')
+  const [first, second, mode, ...paths] = folders.split(' ')
+  await run('install', [`${first}`, `${second}`, `${mode}`, ...paths.map((path) => root + path)])
+  await mkdir(`${root}/etc/trousseau/credentials`, { mode: 0o700 })
+  const files = ['trousseau.yaml', 'role-id', 'credentials/secret-id'].map(
+    (name) => `${root}/etc/trousseau/${name}`,
+  )
+  const keys = `${root}/var/lib/trousseau/keys`
+  for (const file of [...files, keys]) await writeFile(file, 'x', { mode: 0o600 })
+  await chmod(folder.path, 0o755)
+  const asUser = ['--reuid=65532', '--regid=65532', '--clear-groups']
+  const mayRead = (file: string) =>
+    run('setpriv', [...asUser, 'cat', file]).then(
+      () => true,
+      () => false,
+    )
+  for (const file of files) assert.not(await mayRead(file), file)
+
+  await run('systemd-sysusers', [`--root=${root}`, folder.at('made/trousseau.sysusers.conf')])
+  const lines = folder.at('made/trousseau.tmpfiles.conf')
+  const { stderr } = await run('systemd-tmpfiles', ['--create', `--root=${root}`, lines])
+
+  assert.is(stderr, '')
+  for (const file of [...files, keys]) assert.ok(await mayRead(file), file)
+  for (const file of files) assert.is((await stat(file)).mode & 0o7777, 0o640, file)
+  assert.is((await stat(keys)).mode & 0o7777, 0o600)
+  // systemd makes the folder itself the user's, and not those above it.
+  await chown(`${root}/var/lib/trousseau/state`, 65_532, 65_532)
+  await run('setpriv', [...asUser, 'touch', `${root}/var/lib/trousseau/state/file`])
 })
 
 test('the unit passes systemd-analyze verify, and its exposure is below 2', async () => {

@@ -7,15 +7,18 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { access, readFile } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
+import { parse } from 'yaml'
+import { runProgram } from '../../src/cli/program.ts'
 import { policyText } from '../../src/providers/vault_setup_policy.ts'
 import { since } from '../_lib/key_server.ts'
+import { memoryIo } from '../_lib/memory_io.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
-import { type PluginProcess, startWellPlugin } from '../_lib/plugin_process.ts'
+import { configText, type PluginProcess, startWellPlugin } from '../_lib/plugin_process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
-import { startAgent } from '../_lib/vault_agent.ts'
+import { runAgent, startAgent } from '../_lib/vault_agent.ts'
 import { until } from '../_lib/wait.ts'
 
 /** The agent notices a revocation when it renews. */
@@ -78,6 +81,31 @@ test('agent: the plugin has no token, asks over the socket of the real agent, an
   await transit.revokeTokens()
 
   await worksAgain(plugin, 'the agent has logged in again')
+})
+
+test('manifests vault-agent: a real agent starts with what it prints, at a server of a private authority, and so does the plugin', async () => {
+  await using folder = await tempFolder()
+  await using bao = await startOpenBao({ tls: true })
+  const { provider } = await bao.setupTransit({ folder: folder.path })
+  await writeFile(
+    folder.at('direct.json'),
+    configText(folder.at('kms.sock'), {
+      health: HEALTH,
+      providers: [{ name: 'v', type: 'vault', ...provider, tls: { caFile: bao.caFile } }],
+    }),
+  )
+  const made = ['manifests', 'vault-agent', '--config', folder.at('direct.json')]
+  assert.is(await runProgram([...made, '--out', folder.at('made')], memoryIo()), 0)
+  // In the pod this folder is one of its own.
+  const at = async (name: string) =>
+    (await readFile(folder.at(`made/${name}`), 'utf8')).replaceAll('/run/vault-agent', folder.path)
+  await writeFile(folder.at('agent.hcl'), await at('agent.hcl'))
+  const config: Readonly<Record<string, unknown>> = parse(await at('trousseau.yaml'))
+  assert.not.match(JSON.stringify(config), 'role-id')
+
+  await using _agent = await runAgent(folder.at('agent.hcl'))
+  await using plugin = await startWellPlugin({ folder: folder.path, config })
+  await roundTrip(plugin)
 })
 
 test('token: the plugin follows the file that the real agent writes its tokens to, with the config that it renders from the settings', async () => {

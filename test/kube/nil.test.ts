@@ -65,6 +65,19 @@ test('findResources reads a cluster without groups, a group without resources an
   assert.equal(await findResources(empty, ['*.*'], unexpected), [SECRETS])
 })
 
+test('findResources says what a resource is called that was named in the singular', async () => {
+  const secrets = { name: 'secrets', verbs: ['list', 'patch'] }
+  const kube = answering({ '/apis': { groups: [] }, '/api/v1': { resources: [secrets] } })
+  for (const [name, said] of [
+    ['secret', 'it is called secrets'],
+    ['deploy', 'it is called deployments.apps'],
+    ['nonsense', 'wanted its plural and group'],
+  ] as const) {
+    const error = await rejection(findResources(kube, [name], unexpected))
+    assert.match(String(error), said)
+  }
+})
+
 test('migrateByController waits while status or its conditions are null', async () => {
   const path = '/apis/storagemigration.k8s.io/v1/storageversionmigrations'
   const statuses = [

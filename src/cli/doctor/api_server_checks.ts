@@ -224,7 +224,7 @@ async function keyIdFindings(kube: KubeClient, hash: string): Promise<Finding[]>
     ]
   }
   const same = [...latest.values()].includes(hash)
-  if (same) return [ok('api-server-key-id', 'The API server uses the key id of this plugin')]
+  if (same) return [ok('api-server-key-id', `${kube.server} uses the key id of this plugin`)]
   return [
     {
       id: 'api-server-key-id',

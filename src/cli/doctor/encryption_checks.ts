@@ -3,6 +3,7 @@
 import type { EncryptionConfig, EncryptionFile, KmsEntry } from '../../kube/encryption_config.ts'
 import { namedBy } from '../../kube/encryption_resources.ts'
 import { goDuration } from '../../kube/go_values.ts'
+import { meantBy } from '../../kube/resource_names.ts'
 import { printable } from '../output.ts'
 import { type ApiServerFacts, startFindings } from './encryption_start.ts'
 import { type Finding, found, ok } from './finding.ts'
@@ -112,6 +113,7 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
         todo: 'Take it out when "trousseau scan" finds no plaintext.',
       },
     ),
+    ...listed.flatMap(misnamed),
     ...againFindings(rules.map(({ resources }) => resources)),
     ...found(listed.some((name) => name === '*.*' || name === '*.') && rules.length > 1, {
       id: 'encryption-wildcard',
@@ -126,6 +128,18 @@ function ruleFindings(config: EncryptionConfig, served: Served): Finding[] {
 function coversSecrets(name: string): boolean {
   const { resource, group } = namedBy(name)
   return name === '*.*' || (group === '' && (resource === 'secrets' || name === '*.'))
+}
+
+function misnamed(name: string): Finding[] {
+  const meant = meantBy(name)
+  const word = printable(name)
+  return found(meant !== undefined, {
+    id: 'encryption-resource-misnamed',
+    level: 'warning',
+    what: `No resource is called ${word}: it is ${meant}`,
+    why: `The API server takes it, and stores ${meant} in the clear.`,
+    todo: `Write ${meant} in place of ${word}.`,
+  })
 }
 
 /** Resources that two rules name. */

@@ -20,7 +20,12 @@ export async function pathFindings({ files, folders, sockets }: Paths): Promise<
   const all = findings.flat()
   if (all.length > 0 || findings.length === 0) return all
   const count = findings.length
-  return [ok('files', `${count} files of the config are there, and readable by nobody else`)]
+  return [
+    ok(
+      'files',
+      `${count} files, folders and sockets that the config names are there, and none is open to everybody`,
+    ),
+  ]
 }
 
 async function oneFile(path: string): Promise<Finding[]> {

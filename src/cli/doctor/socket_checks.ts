@@ -85,7 +85,7 @@ async function answerFindings(path: string): Promise<SocketSight> {
         code: 'internal',
       })
     }
-    const known = `${path} answers; key id ${printable(keyId)} (${keyIdHash(keyId)}): the same on every node`
+    const known = `${path} answers; key id ${printable(keyId)} (${keyIdHash(keyId)}). Only this node was asked: compare it with "trousseau status" on the others`
     return { findings: [ok('plugin', known)], keyId }
   } catch (error) {
     const what =

@@ -1,9 +1,8 @@
-/** Manifests for the kubelet and the API server: static pod, DaemonSet, kustomize, and a Vault agent beside it. @module */
+/** Manifests for the kubelet and the API server: static pod, DaemonSet, kustomize. @module */
 
-import { addressesOf } from '../../providers/vault_config.ts'
 import type { Plan } from './plan.ts'
 import { nodePreparation, podSpec } from './pod.ts'
-import { comment, indent, type ManifestFile, quoted } from './text.ts'
+import { comment, indent, type ManifestFile } from './text.ts'
 
 export function staticPod(plan: Plan): ManifestFile[] {
   const text = `${comment(`Static pod: the kubelet runs it without an API server, also at a cold boot.
@@ -114,81 +113,5 @@ resources: [daemonset.yaml]
   return [
     { path: 'kustomization.yaml', text: kustomization },
     { path: 'daemonset.yaml', text: daemonSetObjects(plan) },
-  ]
-}
-
-/** Both containers share it, and the node does not have it. */
-const AGENT_FOLDER = '/run/vault-agent'
-
-/** A Vault agent that logs in, and renders the config, beside the plugin. */
-export function vaultAgent(plan: Plan): ManifestFile[] {
-  const { config, configPath } = plan
-  const address =
-    config.providers
-      .flatMap((provider) => (provider.type === 'vault' ? addressesOf(provider) : []))
-      .find((each) => each.startsWith('http')) ?? 'https://vault.example.org:8200'
-  const agent = `${comment(`Of the Vault agent (or OpenBao's: bao agent takes the same file), on every node: /etc/trousseau/agent.hcl
-It logs in with AppRole, adds its token to what comes over its socket, and renders the plugin's config from the
-key-value store. In the rendered config: address: unix://${AGENT_FOLDER}/agent.sock and auth: { method: agent }.
-Whoever may write that path in the store chooses the key at the plugin's next start.`)}
-vault { address = ${quoted(address)} }
-auto_auth {
-  method "approle" {
-    config = {
-      role_id_file_path                   = "/etc/trousseau/role-id"
-      secret_id_file_path                 = "/etc/trousseau/secret-id"
-      remove_secret_id_file_after_reading = false
-    }
-  }
-}
-api_proxy { use_auto_auth_token = true }
-listener "unix" {
-  address                = "${AGENT_FOLDER}/agent.sock"
-  tls_disable            = true
-  require_request_header = true
-  socket_mode            = "0600"
-  socket_user            = "${plan.user}"
-}
-template {
-  source      = "/etc/trousseau/trousseau.yaml.ctmpl"
-  destination = ${quoted(configPath)}
-  perms       = "0640"
-}
-`
-  const containers = `  - name: vault-agent
-    image: "hashicorp/vault:1.20"        # or openbao/openbao, by digest; must be on the node already
-    command: [vault, agent, "-config=/etc/trousseau/agent.hcl"]
-    resources: { requests: { cpu: 20m, memory: 64Mi }, limits: { memory: 256Mi } }
-    securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      capabilities: { drop: [ALL] }
-    volumeMounts:
-      - { name: agent-config, mountPath: /etc/trousseau }
-      - { name: agent-socket, mountPath: ${AGENT_FOLDER} }
-`
-  const withoutAgent = { ...plan, read: plan.read.filter((folder) => folder !== AGENT_FOLDER) }
-  const parts = {
-    containers,
-    mounts: `    - { name: agent-socket, mountPath: ${AGENT_FOLDER} }\n`,
-    volumes: `  - { name: agent-config, hostPath: { path: /etc/trousseau, type: Directory } }
-  - { name: agent-socket, emptyDir: { medium: Memory } }
-`,
-  }
-  const pod = `${comment(`Static pod with a Vault agent as a sidecar. The plugin waits for its config: until the agent has rendered it, it exits and
-the kubelet starts it again. /etc/trousseau must be writable for user ${plan.user}: the agent renders into it.
-
-${nodePreparation(plan)}`)}
-apiVersion: v1
-kind: Pod
-metadata:
-  name: trousseau
-  namespace: ${plan.namespace}
-  labels: { app.kubernetes.io/name: trousseau, tier: control-plane }
-spec:
-${indent(podSpec(withoutAgent, parts), 2)}`
-  return [
-    { path: 'agent.hcl', text: agent },
-    { path: 'trousseau.yaml', text: pod },
   ]
 }

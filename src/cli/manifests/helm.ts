@@ -8,7 +8,7 @@ export function helmValues(plan: Plan): ManifestFile[] {
     paths.length === 0 ? ' []' : paths.map((path) => `\n  - ${quoted(path)}`).join('')
   const admin =
     plan.admin === undefined
-      ? 'admin: null                            # no probes: the config has no admin.listen with a port'
+      ? 'admin: null                            # the probe asks the socket'
       : `admin: { host: ${quoted(plan.admin.host)}, port: ${plan.admin.port} }`
   const text = `${comment(`helm install trousseau deploy/chart --namespace ${plan.namespace} --values values.yaml`)}
 image: ${quoted(plan.image)}
@@ -17,6 +17,7 @@ user: ${plan.user}
 # Folders of the node: the first one holds the socket.
 written:${list(plan.written)}
 read:${list(plan.read)}
+socket: ${quoted(plan.socketPath)}
 ${admin}
 # The login method kubernetes: a token of the ServiceAccount, and the right to have it reviewed.
 serviceAccountToken: ${plan.serviceAccount}

@@ -5,12 +5,13 @@ import { policyText } from '../../providers/vault_setup_policy.ts'
 import { setupScript } from '../../providers/vault_setup_script.ts'
 import { setupSteps } from '../../providers/vault_setup_steps.ts'
 import { encryptionConfig, k3s, kubeadm, kubespray, rke2, talos } from './api_server.ts'
-import { daemonSet, kustomize, staticPod, vaultAgent } from './cluster.ts'
+import { daemonSet, kustomize, staticPod } from './cluster.ts'
 import { helmValues } from './helm.ts'
 import { systemd } from './node.ts'
 import type { Plan } from './plan.ts'
 import { tmpfiles } from './pod.ts'
 import type { ManifestFile } from './text.ts'
+import { vaultAgent } from './vault_agent.ts'
 
 export interface Kind {
   readonly about: string
@@ -30,7 +31,7 @@ export const KINDS = {
   kustomize: { about: 'the same as a kustomize base', make: kustomize },
   'helm-values': { about: 'values for the chart in deploy/chart', make: helmValues },
   'vault-agent': {
-    about: 'a static pod with a Vault agent that renders the config',
+    about: 'a static pod with a Vault agent that logs in, and the config for it',
     make: vaultAgent,
   },
   vault: { about: 'policy and commands for Vault and OpenBao', make: vault },

@@ -1,6 +1,6 @@
 /** A hardened systemd unit, with what it needs on the node. @module */
 
-import { basename } from 'node:path/posix'
+import { basename, dirname } from 'node:path/posix'
 import { pathsOf } from '../../config/paths.ts'
 import { CREDENTIALS, type Plan } from './plan.ts'
 import { comment, type ManifestFile } from './text.ts'
@@ -15,12 +15,14 @@ export function systemd(plan: Plan): ManifestFile[] {
   const credentials = pathsOf(config)
     .files.filter((path) => path.startsWith(UNIT_CREDENTIALS))
     .map((path) => basename(path))
-  const head = `/etc/systemd/system/trousseau.service, with /etc/sysusers.d/trousseau.conf beside it:
+  const head = `/etc/systemd/system/trousseau.service, with /etc/sysusers.d/trousseau.conf and /etc/tmpfiles.d/trousseau.conf beside it:
 
-  systemd-sysusers && systemctl daemon-reload && systemctl enable --now trousseau.service
+  systemd-sysusers && systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf
+  systemctl daemon-reload && systemctl enable --now trousseau.service
 
-Files that the config names must be readable for the group trousseau: chown root:trousseau, chmod 0640.
-Better, keep them encrypted with the key of this node's TPM. For each:
+It runs as the user trousseau. The file in tmpfiles.d hands it what lies beside the config, also where root made
+that for itself; what the config names elsewhere must be readable for the group trousseau (chown root:trousseau,
+chmod 0640). Better, keep secrets encrypted with the key of this node's TPM. For each:
 
   systemd-creds encrypt --name=secret-id /path/to/secret-id /etc/credstore.encrypted/secret-id
 
@@ -98,5 +100,33 @@ WantedBy=multi-user.target
   return [
     { path: 'trousseau.service', text: unit },
     { path: 'trousseau.sysusers.conf', text: users },
+    { path: 'trousseau.tmpfiles.conf', text: handedOver(plan, state) },
   ]
+}
+
+/** Lines that let the unit's user read what root wrote. Others' folders and files stay as they are. */
+function handedOver({ config, configPath }: Plan, state: readonly string[]): string {
+  const own = dirname(configPath)
+  const keys = config.providers.flatMap((each) => (each.type === 'local' ? [each.keyFile] : []))
+  const { files, folders } = pathsOf(config)
+  const inside = [configPath, ...files, ...folders].filter((path) => path.startsWith(`${own}/`))
+  const between = new Set(inside.flatMap((path) => parentsOf(path, own)))
+  const above = new Set(state.flatMap((path) => parentsOf(path, '/var/lib')))
+  return [
+    `${comment('/etc/tmpfiles.d/trousseau.conf: what the unit may read; the folders of socket and state it makes itself.')}\n`,
+    `d ${own} 0750 root trousseau\n`,
+    ...[...between].map((path) => `z ${path} 0750 root trousseau\n`),
+    // "~": folders, as those of authorities, stay passable.
+    ...inside
+      .filter((path) => !keys.includes(path))
+      .map((path) => `z ${path} ~0750 root trousseau\n`),
+    ...keys.map((path) => `z ${path} 0600 trousseau trousseau\n`),
+    ...[...above].map((path) => `d ${path} 0755 root root\n`),
+  ].join('')
+}
+
+/** Folders between `top` and `path`, the upper ones first. */
+function parentsOf(path: string, top: string): string[] {
+  const folder = dirname(path)
+  return folder.startsWith(`${top}/`) ? [...parentsOf(folder, top), folder] : []
 }

@@ -37,9 +37,11 @@ export interface Plan extends ManifestChoices {
   /** Whether a provider logs in with the token of the pod's ServiceAccount. */
   readonly serviceAccount: boolean
   readonly config: Config
+  /** The same as it was written. */
+  readonly configText: string
 }
 
-export function planOf(config: Config, choices: ManifestChoices): Plan {
+export function planOf(config: Config, choices: ManifestChoices, configText: string): Plan {
   const { files, folders, sockets, listens, written } = pathsOf(config)
   const [socketPath = '/run/trousseau/kms.sock'] = listens
   // A file or a socket that is made anew is not seen where it alone is mounted.
@@ -48,6 +50,7 @@ export function planOf(config: Config, choices: ManifestChoices): Plan {
   return {
     ...choices,
     config,
+    configText,
     socketPath,
     written,
     read: read.filter((folder) => !written.includes(folder)),
@@ -70,7 +73,7 @@ function isGiven(path: string): boolean {
 }
 
 /** Without folders that lie in another one of them. */
-function outermost(folders: readonly string[]): string[] {
+export function outermost(folders: readonly string[]): string[] {
   const all = [...new Set(folders.map((folder) => resolve(folder)))].toSorted((a, b) =>
     a < b ? -1 : 1,
   )

@@ -67,9 +67,15 @@ ${indent(volumeMounts(plan), 4)}${mounts}`
  * `/livez` only: a key service that is away is no reason to restart the plugin, and
  * `/readyz` is for people and alerts.
  */
-function probes({ admin }: Plan): string {
+function probes({ admin, socketPath }: Plan): string {
   if (admin === undefined) {
-    return '# No probes: the config has no admin.listen with a port. Without one a plugin that hangs is not restarted.\n'
+    return `livenessProbe:                       # only whether the socket answers: an outage of a key service is no reason to restart
+  exec: { command: [/usr/bin/trousseau, status, --socket, ${quoted(socketPath)}, --live] }
+  initialDelaySeconds: 5
+  periodSeconds: 30                    # each starts a process; with admin.listen on a port none would
+  timeoutSeconds: 10
+  failureThreshold: 3
+`
   }
   return `livenessProbe:                       # never /readyz: an outage of a key service is no reason to restart
   httpGet: { host: ${quoted(admin.host)}, port: ${admin.port}, path: /livez }

@@ -216,6 +216,12 @@ export const PROVIDERS: readonly Sample[] = [
     told: ['encryption-identity-first'],
   }),
   good('no secrets', of('[configmaps]'), { told: ['encryption-secrets-missing'] }),
+  good('a resource in the singular', of('[secrets, configmap]'), {
+    told: ['encryption-resource-misnamed'],
+  }),
+  good('a resource without its group', of('[secrets, deployments]'), {
+    told: ['encryption-resource-misnamed'],
+  }),
   good('no kms', file(rule('[secrets]', keys('aescbc', KEY_32))), {
     told: ['encryption-endpoint', 'encryption-other-first'],
   }),
