@@ -24,7 +24,7 @@ import {
   planSetup,
   type SetupState,
 } from '../providers/vault_setup_step.ts'
-import { setupSteps } from '../providers/vault_setup_steps.ts'
+import { nameInUse, setupSteps } from '../providers/vault_setup_steps.ts'
 import type { Io } from './io.ts'
 import { noticesTo } from './notices.ts'
 import { type Color, EXIT, paint, printable, table } from './output.ts'
@@ -52,25 +52,29 @@ export async function vaultSetup(options: SetupOptions, io: Io): Promise<number>
     ])
   }
   const setup = decideNames(setupInputOf(config), options)
-  if (options.api !== undefined) return await overApi(setup, options.api, io)
+  if (options.api !== undefined) return await overApi(setup, options, options.api, io)
   io.out(setupScript(setup, setupSteps(setup)))
   return EXIT.ok
 }
 
 async function overApi(
-  setup: Setup,
+  named: Setup,
+  choices: SetupChoices,
   { tokenFile, dryRun }: NonNullable<SetupOptions['api']>,
   io: Io,
 ): Promise<number> {
-  const { address, namespace, name } = setup.input
+  const { address, namespace, name } = named.input
   const token = await readSecretFile(resolve(tokenFile), '--token-file')
   const admin = createVaultAdmin({
-    ...setup.input,
+    ...named.input,
     token,
     clock: systemClock,
     events: noticesTo(io),
   })
   try {
+    const policyName = await nameInUse(named, admin)
+    const setup =
+      policyName === undefined ? named : decideNames(named.input, { ...choices, policyName })
     const plan = await planSetup(setupSteps(setup), admin)
     const inside = namespace === undefined ? '' : `, namespace ${namespace}`
     io.out(`Plan for provider ${name} at ${address}${inside}:\n\n${readable(plan, io)}`)
@@ -96,20 +100,16 @@ function readable(plan: readonly Planned[], io: Io): string {
     const color = COLORS[plan[at]?.finding.state ?? 'ok']
     return `  ${paint(io, color, state)}  ${rest.join('  ')}`.trimEnd()
   })
-  return `${lines.join('\n')}\n\n${byHand(plan)}`
+  return `${lines.join('\n')}\n\n${plan.map(forOperator).join('')}`
 }
 
-function byHand(plan: readonly Planned[]): string {
-  const sections = plan
-    .filter(({ finding }) => finding.state === 'by hand')
-    .map(({ step }) =>
-      [
-        `By hand: ${step.what}`,
-        ...step.why.map((line) => `  # ${line}`),
-        ...byHandLines(step).map((line) => `  ${line}`),
-      ].join('\n'),
-    )
-  return sections.map((section) => `${section}\n\n`).join('')
+/** What only the operator can do, or tell to be right. */
+function forOperator({ step, finding: { state, compareWith } }: Planned): string {
+  if (state !== 'by hand' && compareWith === undefined) return ''
+  const title = compareWith === undefined ? 'By hand' : 'Compare'
+  const shows = compareWith === undefined ? [] : [compareWith, '# with what this would write:']
+  const lines = [...step.why.map((line) => `# ${line}`), ...shows, ...byHandLines(step)]
+  return `${title}: ${step.what}\n${lines.map((line) => `  ${line}\n`).join('')}\n`
 }
 
 function summary(plan: readonly Planned[], dryRun: boolean): string {
