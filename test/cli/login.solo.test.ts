@@ -1,57 +1,95 @@
 /** `trousseau login keygen`, and what it prints at work in the real OpenBao. @module */
 
+import { generateKeyPairSync } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { runProgram } from '../../src/cli/program.ts'
-import { withinLimit } from '../../src/kms/call.ts'
-import { systemClock } from '../../src/kms/clock.ts'
-import { createVaultProvider } from '../../src/providers/vault.ts'
-import { vaultConfig } from '../../src/providers/vault_config.ts'
-import { RecordedEvents } from '../_lib/events.ts'
+import { KEY_SERVER } from '../_lib/key_server.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
-import { startOpenBao } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
+import { vaultSetup } from '../_lib/vault_setup.ts'
 
-const LIMIT_MS = 2_500
+const answer = v.object({ data: v.record(v.string(), v.unknown()) })
+const tokenAnswer = v.object({ auth: v.object({ client_token: v.string() }) })
 const test = suite('cli/login', () => ({}))
 
-for (const type of ['ES256', 'EdDSA']) {
-  test(`keygen --type ${type}: what it prints, put into OpenBao and the config, logs in`, async () => {
-    await using folder = await tempFolder()
-    await using bao = await startOpenBao()
-    const transit = await bao.setupTransit({ folder: folder.path })
-    const file = folder.at('node-key')
+/** What a node's config says, as keygen prints it. */
+const printed = v.object({ auth: v.looseObject({ method: v.literal('jwt') }) })
+
+test('three nodes, each done as docs/logins/jwt.md says, all log in, whichever is done last', async () => {
+  await using one = await vaultSetup({})
+  const scripts: Record<string, string> = {}
+  const configs: Record<string, object> = {}
+  for (const [node, type] of [
+    ['cp-1', 'ES256'],
+    ['cp-2', 'EdDSA'],
+    ['cp-3', 'ES256'],
+  ] as const) {
+    const file = one.folder.at(`node/${node}`)
     const io = memoryIo()
-    const flags = ['--type', type, '--claim', 'node=cp-1', '--policy', transit.policy]
-
-    const code = await runProgram(['login', 'keygen', file, ...flags], io)
-
-    assert.is(code, 0)
+    const flags = ['--type', type, '--subject', `trousseau:${node}`, '--cli', KEY_SERVER.cli]
+    assert.is(await runProgram(['login', 'keygen', file, ...flags], io), 0)
     assert.is((await stat(file)).mode & 0o777, 0o600)
     const secret = (await readFile(file, 'utf8')).split('\n')[1] ?? ''
-    assert.not.match(io.printed(), secret)
-    await bao.request('POST', 'sys/auth/jwt', { type: 'jwt' })
-    for (const [, path = '', body = ''] of io
-      .printed()
-      .matchAll(/^ {2}vault write (\S+) - <<'JSON'\n(.*)\nJSON$/gm)) {
-      await bao.request('POST', path, JSON.parse(body))
-    }
-    const { auth } = parse(io.printed().slice(io.printed().indexOf('  auth:')))
-    const config = { name: 'v', type: 'vault', allowInsecureHttp: true, ...transit.provider, auth }
-    const events = new RecordedEvents()
-    const deps = { clock: systemClock, events, requestTimeoutMs: LIMIT_MS }
-    const provider = createVaultProvider(v.parse(vaultConfig, config), deps)
-    try {
-      const state = await withinLimit(systemClock, LIMIT_MS, (call) => provider.keyState(call))
-      assert.is(state.versions.length, 1)
-    } finally {
-      await provider.close()
-    }
-  })
-}
+    assert.not.match(io.printed() + io.complained(), secret)
+    scripts[node] = io.printed()
+    const lines = io.complained()
+    configs[node] = v.parse(printed, parse(lines.slice(lines.indexOf('  auth:'))))
+  }
+  const run = async (script: string) => {
+    const { code, err } = await one.shell(script)
+    assert.is(code, 0, err)
+  }
+  await run(scripts['cp-1'] ?? '')
+  await one.change(configs['cp-2'] ?? {})
+  await run((await one.vault('setup', '--cli', KEY_SERVER.cli)).out)
+  for (const node of ['cp-2', 'cp-3', 'cp-1', 'cp-3']) await run(scripts[node] ?? '')
+
+  for (const node of ['cp-1', 'cp-2', 'cp-3']) {
+    await one.change(configs[node] ?? {})
+    await one.roundTrip()
+    const { code, out } = await one.apply()
+    assert.is(code, 0)
+    assert.match(out, /public keys: 3, that of this node among them/)
+    assert.match(out, /\nNothing to change\.\n$/)
+    await run((await one.vault('setup', '--cli', KEY_SERVER.cli)).out)
+  }
+})
+
+test('what keygen prints keeps the rest of the config, and changes nothing that it cannot read', async () => {
+  await using one = await vaultSetup({})
+  const io = memoryIo()
+  const file = one.folder.at('node/key')
+  await runProgram(['login', 'keygen', file, '--cli', KEY_SERVER.cli, '--mount', 'nodes/a'], io)
+  const config = async () =>
+    v.parse(answer, await one.bao.request('GET', 'auth/nodes/a/config')).data
+  await one.shell(io.printed())
+  const [pem] = v.parse(v.array(v.string()), (await config())['jwt_validation_pubkeys'])
+  const other = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' })
+  const before = { jwt_validation_pubkeys: [other], bound_issuer: 'x', default_role: 'y' }
+  await one.bao.request('POST', 'auth/nodes/a/config', before)
+  const rights = { policy: 'path "*" { capabilities = ["update"] }' }
+  await one.bao.request('POST', 'sys/policies/acl/blind', rights)
+  const made = await one.bao.request('POST', 'auth/token/create', { policies: ['blind'] })
+  const token = v.parse(tokenAnswer, made).auth.client_token
+
+  const blind = await one.shell(`${KEY_SERVER.prefix}_TOKEN=${token}\n${io.printed()}`)
+  const unchanged = await config()
+  const { code } = await one.shell(io.printed())
+
+  assert.ok(blind.code !== 0)
+  assert.equal(unchanged['jwt_validation_pubkeys'], [other.toString().trimEnd()])
+  assert.is(code, 0)
+  const { jwt_validation_pubkeys, bound_issuer, default_role } = await config()
+  assert.equal(
+    new Set(jwt_validation_pubkeys as string[]),
+    new Set([pem, other.toString().trimEnd()]),
+  )
+  assert.equal([bound_issuer, default_role], ['x', 'y'])
+})
 
 test('a key that is there already is never overwritten', async () => {
   await using folder = await tempFolder()
