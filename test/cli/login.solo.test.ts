@@ -1,66 +1,100 @@
 /** `trousseau login keygen`, and what it prints at work in the real OpenBao. @module */
 
 import { generateKeyPairSync } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { copyFile, readFile, stat } from 'node:fs/promises'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { runProgram } from '../../src/cli/program.ts'
 import { KEY_SERVER } from '../_lib/key_server.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
+import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
+import { readPage, type Step } from '../_lib/runbook/page.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { vaultSetup } from '../_lib/vault_setup.ts'
 
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const NODES = ['cp-1', 'cp-2', 'cp-3'] as const
 const answer = v.object({ data: v.record(v.string(), v.unknown()) })
 const tokenAnswer = v.object({ auth: v.object({ client_token: v.string() }) })
 const test = suite('cli/login', () => ({}))
 
+let shared: Promise<OpenBao> | undefined
+
+function server(): Promise<OpenBao> {
+  shared ??= startOpenBao()
+  return shared
+}
+
 /** What a node's config says, as keygen prints it. */
 const printed = v.object({ auth: v.looseObject({ method: v.literal('jwt') }) })
 
-test('three nodes, each done as docs/logins/jwt.md says, all log in, whichever is done last', async () => {
-  await using one = await vaultSetup({})
-  const scripts: Record<string, string> = {}
+test('three nodes, each done as docs/logins/jwt.md says, all log in', async () => {
+  await using one = await vaultSetup({}, { on: await server() })
+  const [keygen, setup, letIn, ...more] = await readPage('../logins/jwt')
+  assert.is(more.length, 0)
   const configs: Record<string, object> = {}
-  for (const [node, type] of [
-    ['cp-1', 'ES256'],
-    ['cp-2', 'EdDSA'],
-    ['cp-3', 'ES256'],
-  ] as const) {
-    const file = one.folder.at(`node/${node}`)
-    const io = memoryIo()
-    const flags = ['--type', type, '--subject', `trousseau:${node}`, '--cli', KEY_SERVER.cli]
-    assert.is(await runProgram(['login', 'keygen', file, ...flags], io), 0)
+  // The page's folder is the node's own, and its name; the client is the one that is here.
+  const does = async (block: Step | undefined, node: string) => {
+    const { code, out, err } = await one.shell(
+      [
+        `mkdir -p bin && ln -sf "$(command -v ${KEY_SERVER.cli})" bin/vault && PATH=$PWD/bin:$PATH`,
+        `uname() { echo ${node}; }`,
+        `trousseau() { ${process.execPath} ${MAIN} "$@"; }`,
+        'set -e',
+        block?.text.replaceAll('/etc/trousseau/', one.folder.at(`node/${node}-`)),
+      ].join('\n'),
+    )
+    assert.is(code, 0, err)
+    return out + err
+  }
+  for (const node of NODES) {
+    const said = await does(keygen, node)
+    const file = one.folder.at(`node/${node}-login-key`)
     assert.is((await stat(file)).mode & 0o777, 0o600)
     const secret = (await readFile(file, 'utf8')).split('\n')[1] ?? ''
-    assert.not.match(io.printed() + io.complained(), secret)
-    scripts[node] = io.printed()
-    const lines = io.complained()
-    configs[node] = v.parse(printed, parse(lines.slice(lines.indexOf('  auth:'))))
+    assert.not.match(
+      said + (await readFile(one.folder.at(`admin/login-${node}.sh`), 'utf8')),
+      secret,
+    )
+    configs[node] = v.parse(printed, parse(said.slice(said.indexOf('  auth:'))))
   }
-  const run = async (script: string) => {
-    const { code, err } = await one.shell(script)
-    assert.is(code, 0, err)
-  }
-  await run(scripts['cp-1'] ?? '')
   await one.change(configs['cp-2'] ?? {})
-  await run((await one.vault('setup', '--cli', KEY_SERVER.cli)).out)
-  for (const node of ['cp-2', 'cp-3', 'cp-1', 'cp-3']) await run(scripts[node] ?? '')
+  await copyFile(one.folder.at('config.json'), one.folder.at('admin/trousseau.yaml'))
+  await does(setup, 'admin')
+  await does(letIn, 'admin')
+  await does(letIn, 'admin')
 
-  for (const node of ['cp-1', 'cp-2', 'cp-3']) {
+  for (const node of NODES) {
     await one.change(configs[node] ?? {})
     await one.roundTrip()
     const { code, out } = await one.apply()
     assert.is(code, 0)
     assert.match(out, /public keys: 3, that of this node among them/)
     assert.match(out, /\nNothing to change\.\n$/)
-    await run((await one.vault('setup', '--cli', KEY_SERVER.cli)).out)
+  }
+})
+
+test('both types of key log in', async () => {
+  await using one = await vaultSetup({}, { on: await server() })
+  for (const type of ['ES256', 'EdDSA']) {
+    const io = memoryIo()
+    const flags = ['--type', type, '--cli', KEY_SERVER.cli]
+    assert.is(await runProgram(['login', 'keygen', one.folder.at(type), ...flags], io), 0)
+    const lines = io.complained()
+    await one.change(v.parse(printed, parse(lines.slice(lines.indexOf('  auth:')))))
+    assert.is((await one.apply()).code, 0)
+    const { code, err } = await one.shell(io.printed())
+    assert.is(code, 0, err)
+    await one.roundTrip()
   }
 })
 
 test('what keygen prints keeps the rest of the config, and changes nothing that it cannot read', async () => {
-  await using one = await vaultSetup({})
+  await using one = await vaultSetup({}, { on: await server() })
   const io = memoryIo()
   const file = one.folder.at('node/key')
   await runProgram(['login', 'keygen', file, '--cli', KEY_SERVER.cli, '--mount', 'nodes/a'], io)
@@ -112,6 +146,10 @@ test('a claim without a value is wrong usage', async () => {
 
   assert.is(code, 2)
   assert.match(io.complained(), /NAME=VALUE/)
+})
+
+test('what the tests shared ends', async () => {
+  await (await shared)?.[Symbol.asyncDispose]()
 })
 
 test.run()
