@@ -81,7 +81,8 @@ function script({ cli, mount, subject }: LoginKeygenOptions, pem: string, jwk: o
     comment(
       `Lets in whoever has the login key of ${subject}. Run it as an administrator of the key service`,
     ),
-    `# (${cli} login, or ${PREFIX[cli]}_TOKEN). The keys of other nodes stay; it may be run again.`,
+    `# (${cli} login, or ${PREFIX[cli]}_TOKEN). The keys of other nodes stay; it may be run again. Every key of a mount`,
+    '# is good for all of its roles: another cluster gets a mount of its own (--mount).',
     '',
     '# The public half as JWK, and as PEM below:',
     `# ${JSON.stringify(jwk)}`,

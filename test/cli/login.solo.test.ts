@@ -1,7 +1,8 @@
 /** `trousseau login keygen`, and what it prints at work in the real OpenBao. @module */
 
+import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { copyFile, readFile, stat } from 'node:fs/promises'
+import { copyFile, readdir, readFile, stat } from 'node:fs/promises'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
@@ -123,6 +124,19 @@ test('what keygen prints keeps the rest of the config, and changes nothing that 
     new Set([pem, other.toString().trimEnd()]),
   )
   assert.equal([bound_issuer, default_role], ['x', 'y'])
+})
+
+test('nothing in the options is run by the script', async () => {
+  await using folder = await tempFolder()
+  const io = memoryIo()
+  const evil = "a'$(touch pwned)\ntouch pwned"
+  await runProgram(['login', 'keygen', folder.at('k'), '--mount', evil, '--subject', evil], io)
+  const vault = `vault() { case "$*" in *format=json*) echo 'No value found at x'; false ;; esac; }`
+
+  const { status } = spawnSync('sh', [], { cwd: folder.path, input: `${vault}\n${io.printed()}` })
+
+  assert.is(status, 0)
+  assert.equal(await readdir(folder.path), ['k'])
 })
 
 test('a key that is there already is never overwritten', async () => {

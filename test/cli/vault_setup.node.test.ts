@@ -394,6 +394,9 @@ test('the script for a second cluster with the same name of the key leaves the f
   await stops(two, /: auth\S+ is there, with another token_policies\. Of/, '--role', POLICY)
   await stops(two, /: file prod-role-id in this folder is not of role \S+\. Of another cluster\?/)
   await rm(two.folder.at('admin/prod-role-id'))
+  await copyFile(left, two.folder.at('admin/prod-secret-id'))
+  await stops(two, /: file prod-secret-id in this folder is not of role \S+, which is not there\./)
+  await rm(two.folder.at('admin/prod-secret-id'))
   await scripted(two)
 
   await two.roundTrip()

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
@@ -205,6 +205,39 @@ test('nothing in a config is ever run, wherever in the script it stands', async 
 
     assert.not.ok(made.includes('pwned'))
     if (auth.method === 'jwt') assert.ok(calls.flat().includes(`bound_audiences=${evil}`))
+  }
+})
+
+test('a role or user of another cluster stops the script of every login before it writes', async () => {
+  const evil = `/etc/'$(touch pwned)'\ntouch pwned\n"\`touch pwned\``
+  const selfSigned = { keyFile: evil, audience: evil, subject: evil }
+  const hostile = { method: 'jwt', mount: 'j', role: 'r', selfSigned } as const
+  await using folder = await tempFolder()
+  for (const [auth, policies, why] of [
+    ...AUTHS.filter(({ method }) => !['token', 'agent'].includes(method)).map(
+      (each) => [each, 'other', /, with another token_policies\./] as const,
+    ),
+    [hostile, 'trousseau-k8s-etcd', /, with another role_type\./] as const,
+  ]) {
+    const stub = `vault() { case "$*" in
+      policy*) echo 'No policy named: here' >&2; false ;;
+      *field=token_policies*) echo '[${policies}]' ;;
+      read*) ;;
+      *) echo "wrote $*" ;;
+    esac; }`
+
+    const { status, stdout, stderr } = spawnSync('sh', [], {
+      cwd: folder.path,
+      env: { PATH: process.env['PATH'] },
+      input: `${stub}\n${scriptFor({ auth })}`,
+      encoding: 'utf8',
+    })
+
+    assert.is(status, 1, auth.method)
+    assert.is(stdout, '')
+    assert.match(stderr, /^Nothing was changed: auth\//)
+    assert.match(stderr, why)
+    assert.equal(await readdir(folder.path), [])
   }
 })
 
