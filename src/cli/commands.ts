@@ -141,6 +141,7 @@ function addLogin(program: Command, io: Io, short: Short): void {
     )
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
+    .option('--existing', 'print it for a key that is there, and make none', false)
     .option('--audience <text>', 'claim aud', 'vault')
     .option('--subject <text>', 'claim sub, which tells nodes apart', `trousseau:${hostname()}`)
     .option('--claim <name=value>', 'one more claim, for a role that binds it', claimOf, {})

@@ -7,6 +7,7 @@
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { resolve } from 'node:path'
+import { readAssertionKey } from '../auth/assertion.ts'
 import { writeNewFile } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
 import { comment, PREFIX, unlessThere, word } from '../providers/vault_setup_shell.ts'
@@ -19,6 +20,8 @@ export type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
 export interface LoginKeygenOptions {
   readonly file: string
   readonly type: LoginKeyType
+  /** The key is there already. */
+  readonly existing: boolean
   readonly audience: string
   readonly subject: string
   readonly mount: string
@@ -31,19 +34,27 @@ export interface LoginKeygenOptions {
 
 const MODE = 0o600
 
-/** @throws KmsError when the file is there already or cannot be written */
+/** @throws KmsError when the file is there already or cannot be written, or with `existing` holds no key */
 export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<number> {
   const path = resolve(options.file)
-  const key = newKey(options.type)
-  await write(path, key.export({ type: 'pkcs8', format: 'pem' }).toString())
+  const { key, algorithm } = options.existing
+    ? await readAssertionKey(path)
+    : await made(path, options.type)
   const publicKey = createPublicKey(key)
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
-  const jwk = { ...publicKey.export({ format: 'jwk' }), alg: options.type, use: 'sig' }
+  const jwk = { ...publicKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' }
   io.out(script(options, pem, jwk))
-  io.err(`Made ${path} (${options.type}, mode 0600): it stays on this node.\n`)
+  const what = options.existing ? algorithm : `made, ${algorithm}, mode 0600`
+  io.err(`The key is ${path} (${what}): it stays on this node.\n`)
   io.err(`Run what stands on standard output at the key service. In the config of this node:\n\n`)
   io.err(yaml(options, path))
   return EXIT.ok
+}
+
+async function made(path: string, type: LoginKeyType) {
+  const key = newKey(type)
+  await write(path, key.export({ type: 'pkcs8', format: 'pem' }).toString())
+  return { key, algorithm: type }
 }
 
 function newKey(type: LoginKeyType): KeyObject {
@@ -59,7 +70,7 @@ async function write(path: string, pem: string): Promise<void> {
     const { code = 'unknown error' } = cause as NodeJS.ErrnoException
     const why =
       code === 'EEXIST'
-        ? 'is there already, and nothing is overwritten'
+        ? 'is there already, and nothing is overwritten: --existing prints the script for it'
         : `cannot be made (${code})`
     throw new KmsError(`File "${path}" ${why}`, { code: 'request_invalid', cause })
   }

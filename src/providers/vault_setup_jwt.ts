@@ -54,8 +54,8 @@ export function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
     path,
     [
       'Whose signatures count: the public keys of all nodes. `trousseau login keygen`, on each node, prints what adds its',
-      'key. For keys that were made otherwise: the first command on each node, whose private key stays there; then the',
-      'second here, with jwt_validation_pubkeys=@... once for each node, since it replaces the list as a whole.',
+      'key (with --existing for one that is there). Or all at once: the first command on each node, whose private key stays',
+      'there; then the second here, with jwt_validation_pubkeys=@... once for each, since the list is replaced as a whole.',
     ],
     [
       `${commandLine(['openssl', 'pkey', '-in', keyFile, '-pubout'])} > ${word(publicKey)}`,

@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { copyFile, readdir, readFile, stat } from 'node:fs/promises'
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
@@ -149,8 +149,33 @@ test('a key that is there already is never overwritten', async () => {
   const code = await runProgram(['login', 'keygen', file], io)
 
   assert.is(code, 1)
-  assert.match(io.complained(), /is there already, and nothing is overwritten/)
+  assert.match(io.complained(), /is there already, and nothing is overwritten: --existing prints/)
   assert.is(await readFile(file, 'utf8'), before)
+})
+
+test('--existing prints the script of a key again, and of one that was made otherwise', async () => {
+  await using folder = await tempFolder()
+  const keygen = async (...args: string[]) => {
+    const io = memoryIo()
+    return { code: await runProgram(['login', 'keygen', ...args], io), io }
+  }
+  const file = folder.at('node-key')
+  const first = await keygen(file, '--type', 'EdDSA')
+  const before = await readFile(file, 'utf8')
+  const other = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  await writeFile(folder.at('other'), other.privateKey.export({ type: 'sec1', format: 'pem' }))
+
+  const again = await keygen(file, '--existing')
+  const foreign = await keygen(folder.at('other'), '--existing')
+  const none = await keygen(folder.at('none'), '--existing')
+
+  assert.is(again.io.printed(), first.io.printed())
+  assert.is(await readFile(file, 'utf8'), before)
+  assert.is(foreign.code, 0)
+  assert.match(foreign.io.printed(), /"crv":"P-384","alg":"ES384"/)
+  assert.match(foreign.io.complained(), /^The key is \S+other \(ES384\): it stays/)
+  assert.is(none.code, 1)
+  assert.match(none.io.complained(), /cannot be read \(ENOENT\)/)
 })
 
 test('a claim without a value is wrong usage', async () => {

@@ -382,24 +382,25 @@ test('the script for a second cluster with the same name of the key leaves the f
   await scripted(one)
   await one.roundTrip()
   await using two = await approle({ mount: 'transit2' }, one.bao)
-  const left = one.folder.at('admin/prod-role-id')
-  await copyFile(left, two.folder.at('admin/prod-role-id'))
 
-  await stops(
-    two,
-    /: policy trousseau-k8s-etcd is there and says something else/,
-    '--policy-name',
-    POLICY,
-  )
-  await stops(two, /: auth\S+ is there, with another token_policies\. Of/, '--role', POLICY)
-  await stops(two, /: file prod-role-id in this folder is not of role \S+\. Of another cluster\?/)
-  await rm(two.folder.at('admin/prod-role-id'))
-  await copyFile(left, two.folder.at('admin/prod-secret-id'))
-  await stops(two, /: file prod-secret-id in this folder is not of role \S+, which is not there\./)
-  await rm(two.folder.at('admin/prod-secret-id'))
   await scripted(two)
 
   await two.roundTrip()
+  await one.roundTrip()
+  await stops(
+    two,
+    /: policy trousseau-k8s-etcd is there and says something else/,
+    ...['--policy-name', POLICY],
+  )
+  await stops(two, /: auth\S+ is there, with another token_policies\. Of/, '--role', POLICY)
+  await copyFile(one.folder.at('admin/prod-role-id'), two.folder.at('admin/prod-role-id'))
+  await stops(two, /: file prod-role-id in this folder is not of role \S+\. Of another cluster\?/)
+  await rm(two.folder.at('admin/prod-role-id'))
+  await stops(
+    two,
+    /: file prod-secret-id in this folder is not of role \S+, which is not there\./,
+    ...['--role', 'third'],
+  )
   await one.roundTrip()
 })
 
