@@ -224,6 +224,7 @@ function addLogin(program: Command, io: Io, short: Short): void {
     )
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
+    .option('--existing', 'print it for a key that is there, and make none', false)
     .option('--audience <text>', 'claim aud', 'vault')
     .addOption(
       new Option('--subject <text>', 'claim sub, which tells nodes apart').default(
@@ -231,14 +232,18 @@ function addLogin(program: Command, io: Io, short: Short): void {
         'trousseau: and the name of the host',
       ),
     )
-    .option('--claim <name=value>', 'one more claim, which the role binds', claimOf, {})
+    .option('--claim <name=value>', 'one more claim, for a role that binds it', claimOf, {})
     .option('--mount <path>', 'mount of the login', 'jwt')
-    .option('--role <name>', 'name of the role', roleName, 'trousseau')
-    .option('--policy <name>', 'policy of its tokens', policyName, 'trousseau')
+    .option('--role <name>', 'role that `vault setup` makes', roleName, 'trousseau')
+    .addOption(clientOption())
     .option('--json', 'print JSON', false)
     .action((file: string, { claim, ...options }: LoginFlags) =>
       short(loginKeygen({ ...options, file, claims: claim }, io)),
     )
+}
+
+function clientOption(): Option {
+  return new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault')
 }
 
 function addRecovery(program: Command, io: Io, short: Short): void {
@@ -279,8 +284,12 @@ type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
 function addSetup(vault: Command, io: Io, short: Short): void {
   ofProvider(vault, 'setup')
     .description('print the commands that set everything up, or do it over the API')
-    .addOption(new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault'))
-    .option('--policy-name <name>', 'name of the policy (default: trousseau-KEY)', policyName)
+    .addOption(clientOption())
+    .option(
+      '--policy-name <name>',
+      'name of the policy (default: trousseau-KEY, or trousseau-MOUNT-KEY)',
+      policyName,
+    )
     .option('--role <name>', 'name of the role (default: that of the policy)', roleName)
     .option('--apply', 'show the plan, and do it; nothing is ever deleted', false)
     .option('--dry-run', 'show the plan only', false)

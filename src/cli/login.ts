@@ -1,14 +1,16 @@
 /**
  * `trousseau login keygen`: the key with which one node signs its own logins, and
- * everything that Vault or OpenBao must be told of its public half.
+ * the script that tells Vault or OpenBao of its public half.
  *
  * @module
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { resolve } from 'node:path'
+import { readAssertionKey } from '../auth/assertion.ts'
 import { writeNewFile } from '../auth/file_on_disk.ts'
 import { KmsError } from '../kms/errors.ts'
+import { comment, PREFIX, unlessThere, word } from '../providers/vault_setup_shell.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
 
@@ -18,36 +20,48 @@ export type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
 export interface LoginKeygenOptions {
   readonly file: string
   readonly type: LoginKeyType
+  /** The key is there already. */
+  readonly existing: boolean
   readonly audience: string
   readonly subject: string
   readonly mount: string
   readonly role: string
-  readonly policy: string
+  /** The command line client that the operator has. */
+  readonly cli: 'vault' | 'bao'
+  /** More claims. */
   readonly json: boolean
-  /** More claims that the role binds. */
   readonly claims: Readonly<Record<string, string>>
 }
 
 const MODE = 0o600
 
-/** @throws KmsError when the file is there already or cannot be written */
+/** @throws KmsError when the file is there already or cannot be written, or with `existing` holds no key */
 export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<number> {
   const path = resolve(options.file)
-  const key = newKey(options.type)
-  await write(path, key.export({ type: 'pkcs8', format: 'pem' }).toString())
+  const { key, algorithm } = options.existing
+    ? await readAssertionKey(path)
+    : await made(path, options.type)
   const publicKey = createPublicKey(key)
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
-  const jwk = { ...publicKey.export({ format: 'jwk' }), alg: options.type, use: 'sig' }
+  const jwk = { ...publicKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' }
+  const text = script(options, pem, jwk)
   if (options.json) {
-    const { type, subject } = options
-    io.out(json({ file: path, type, subject, publicKey: { pem, jwk } }))
+    const { subject } = options
+    io.out(json({ file: path, type: algorithm, subject, publicKey: { pem, jwk }, script: text }))
     return EXIT.ok
   }
-  io.out(`Made ${path} (${options.type}, mode 0600): it stays on this node.\n\n`)
-  io.out(`Public half, PEM:\n\n${pem}\nPublic half, JWK:\n\n${JSON.stringify(jwk)}\n\n`)
-  io.out(commands(options, pem))
-  io.out(`\nIn the config of this node:\n\n${yaml(options, path)}`)
+  io.out(text)
+  const what = options.existing ? algorithm : `made, ${algorithm}, mode 0600`
+  io.err(`The key is ${path} (${what}): it stays on this node.\n`)
+  io.err(`Run what stands on standard output at the key service. In the config of this node:\n\n`)
+  io.err(yaml(options, path))
   return EXIT.ok
+}
+
+async function made(path: string, type: LoginKeyType) {
+  const key = newKey(type)
+  await write(path, key.export({ type: 'pkcs8', format: 'pem' }).toString())
+  return { key, algorithm: type }
 }
 
 function newKey(type: LoginKeyType): KeyObject {
@@ -63,48 +77,47 @@ async function write(path: string, pem: string): Promise<void> {
     const { code = 'unknown error' } = cause as NodeJS.ErrnoException
     const why =
       code === 'EEXIST'
-        ? 'is there already, and nothing is overwritten'
+        ? 'is there already, and nothing is overwritten: --existing prints the script for it'
         : `cannot be made (${code})`
     throw new KmsError(`File "${path}" ${why}`, { code: 'request_invalid', cause })
   }
 }
 
-/** The role's fields; JSON, since maps have no other form on the command line. */
-export function jwtRole({
-  audience,
-  claims,
-  policy,
-}: Pick<LoginKeygenOptions, 'audience' | 'claims' | 'policy'>): Readonly<Record<string, unknown>> {
-  return {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: [audience],
-    ...(Object.keys(claims).length === 0 ? {} : { bound_claims: claims }),
-    token_policies: [policy],
-    token_no_default_policy: true,
-    token_ttl: '1h',
-  }
-}
-
-function commands(options: LoginKeygenOptions, pem: string): string {
-  const { mount, role } = options
-  const config = { jwt_validation_pubkeys: [pem] }
+/**
+ * Adds the key to those of the other nodes: the list is replaced as a whole, so what
+ * cannot be read is not taken for empty.
+ */
+function script({ cli, mount, subject }: LoginKeygenOptions, pem: string, jwk: object): string {
+  const path = `auth/${mount}/config`
+  const key = pem.trimEnd().replaceAll('\n', '\\n')
+  const login = unlessThere(
+    [cli, 'read', `sys/auth/${mount}`],
+    [cli, 'auth', 'enable', `-path=${mount}`, 'jwt'],
+  )
   return [
-    'At the key service (bao for OpenBao takes the same):',
+    '#!/bin/sh',
+    comment(
+      `Lets in whoever has the login key of ${subject}. Run it as an administrator of the key service`,
+    ),
+    `# (${cli} login, or ${PREFIX[cli]}_TOKEN). The keys of other nodes stay; it may be run again. Every key of a mount`,
+    '# is good for all of its roles: another cluster gets a mount of its own (--mount).',
     '',
-    `  vault auth enable -path=${mount} jwt`,
+    '# The public half as JWK, and as PEM below:',
+    `# ${JSON.stringify(jwk)}`,
     '',
-    '  # Replaces the whole list: put the public halves of all other nodes into it too.',
-    '  # vault read -format=json shows the list as it is:',
-    `  #   vault read -format=json auth/${mount}/config`,
-    `  vault write auth/${mount}/config - <<'JSON'`,
-    `  ${JSON.stringify(config)}`,
-    'JSON',
-    '',
-    '  # With a subject or a claim of its own for each node, one node can be shut out by its role.',
-    `  vault write auth/${mount}/role/${role} - <<'JSON'`,
-    `  ${JSON.stringify(jwtRole(options))}`,
-    'JSON',
+    'set -eu',
+    login,
+    `key='${key}'`,
+    `config=$(${cli} read -format=json -field=data ${word(path)} 2>&1) || :`,
+    `list='"jwt_validation_pubkeys": '`,
+    'case $config in',
+    `  *"$key"*) echo 'The key is there already.'; exit ;;`,
+    `  'No value found at '*) config="{$list[\\"$key\\"]}" ;;`,
+    `  *"$list[]"*) config="\${config%%"$list[]"*}$list[\\"$key\\"]\${config#*"$list[]"}" ;;`,
+    `  *"$list["*) config="\${config%%"$list["*}$list[\\"$key\\",\${config#*"$list["}" ;;`,
+    `  *) printf 'Nothing was changed: %s\\n' "$config" >&2; exit 1 ;;`,
+    'esac',
+    `printf '%s\\n' "$config" | ${cli} write ${word(path)} -`,
     '',
   ].join('\n')
 }

@@ -24,7 +24,7 @@ import {
   planSetup,
   type SetupState,
 } from '../providers/vault_setup_step.ts'
-import { setupSteps } from '../providers/vault_setup_steps.ts'
+import { nameInUse, setupSteps } from '../providers/vault_setup_steps.ts'
 import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { nextStep, noticesTo } from './notices.ts'
@@ -59,23 +59,31 @@ export async function vaultSetup(options: SetupOptions, io: Io): Promise<number>
     ])
   }
   const setup = decideNames(setupInputOf(config), options)
-  if (options.api !== undefined) return await overApi(setup, options.api, options.config, io)
+  if (options.api !== undefined) return await overApi(setup, options, options.api, io)
   io.out(setupScript(setup, setupSteps(setup)))
   nextStep({}, `read it, run it, then: trousseau doctor --config ${options.config}`, io)
   return EXIT.ok
 }
 
-async function overApi(setup: Setup, call: SetupCall, configPath: string, io: Io): Promise<number> {
+async function overApi(
+  named: Setup,
+  choices: SetupOptions,
+  call: SetupCall,
+  io: Io,
+): Promise<number> {
   const { tokenFile, dryRun } = call
-  const { address, namespace, name } = setup.input
+  const { address, namespace, name } = named.input
   const token = await readSecretFile(resolve(tokenFile), '--token-file')
   const admin = createVaultAdmin({
-    ...setup.input,
+    ...named.input,
     token,
     clock: systemClock,
     events: noticesTo(io),
   })
   try {
+    const policyName = await nameInUse(named, admin)
+    const setup =
+      policyName === undefined ? named : decideNames(named.input, { ...choices, policyName })
     const plan = await planSetup(setupSteps(setup), admin)
     if (call.json) return await asDocument({ plan, setup, admin, dryRun }, io)
     const inside = namespace === undefined ? '' : `, namespace ${namespace}`
@@ -89,7 +97,7 @@ async function overApi(setup: Setup, call: SetupCall, configPath: string, io: Io
     const next =
       dryRun && plan.some(isToDo)
         ? 'the same with --apply instead of --dry-run'
-        : `trousseau doctor --config ${configPath}`
+        : `trousseau doctor --config ${choices.config}`
     nextStep({}, next, io)
     return EXIT.ok
   } finally {
@@ -125,7 +133,8 @@ async function asDocument({ plan, setup, admin, dryRun }: Planning, io: Io): Pro
 
 function stepJson({ step, finding }: Planned, done: boolean) {
   const { what, why } = step
-  const byHand = finding.state === 'by hand' ? { why, commands: byHandLines(step) } : {}
+  const shows = finding.state === 'by hand' || finding.compareWith !== undefined
+  const byHand = shows ? { why, commands: byHandLines(step) } : {}
   return { what, ...finding, done, ...byHand }
 }
 
@@ -140,20 +149,16 @@ function readable(plan: readonly Planned[], io: Io): string {
     return `  ${paint(io, color, state)}  ${rest.join('  ')}`.trimEnd()
   })
   // Commands are not broken: they are copied.
-  return `${fitted(lines.join('\n'), io)}\n\n${byHand(plan)}`
+  return `${fitted(lines.join('\n'), io)}\n\n${plan.map(forOperator).join('')}`
 }
 
-function byHand(plan: readonly Planned[]): string {
-  const sections = plan
-    .filter(({ finding }) => finding.state === 'by hand')
-    .map(({ step }) =>
-      [
-        `By hand: ${step.what}`,
-        ...step.why.map((line) => `  # ${line}`),
-        ...byHandLines(step).map((line) => `  ${line}`),
-      ].join('\n'),
-    )
-  return sections.map((section) => `${section}\n\n`).join('')
+/** What only the operator can do, or tell to be right. */
+function forOperator({ step, finding: { state, compareWith } }: Planned): string {
+  if (state !== 'by hand' && compareWith === undefined) return ''
+  const title = compareWith === undefined ? 'By hand' : 'Compare'
+  const shows = compareWith === undefined ? [] : [compareWith, '# with what this would write:']
+  const lines = [...step.why.map((line) => `# ${line}`), ...shows, ...byHandLines(step)]
+  return `${title}: ${step.what}\n${lines.map((line) => `  ${line}\n`).join('')}\n`
 }
 
 function summary(plan: readonly Planned[], dryRun: boolean): string {

@@ -8,7 +8,7 @@ import { fileFinding, placeOf, writeNewSecret } from './vault_setup_files.ts'
 import type { ApproleAuth, Setup } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
 import { readRole, roleStep } from './vault_setup_role.ts'
-import { commandLine, intoFile, onNodes } from './vault_setup_shell.ts'
+import { commandLine, guardFile, intoFile, onNodes, word } from './vault_setup_shell.ts'
 import type { Finding, SetupStep } from './vault_setup_step.ts'
 
 const roleIdAnswer = v.object({ role_id: v.pipe(v.string(), v.nonEmpty()) })
@@ -77,6 +77,13 @@ function roleIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): Set
   return {
     what: `file ${roleIdFile}`,
     why: ['Says who the plugin is.'],
+    guard: [
+      guardFile(
+        file,
+        `there ${command} && [ "$found" = "$(cat ${word(file)})" ]`,
+        `is not of role ${role}`,
+      ),
+    ],
     commands: [intoFile(command, file), onNodes(file, roleIdFile)],
     async look(admin) {
       const place = await placeOf(roleIdFile)
@@ -120,6 +127,13 @@ function secretIdStep({ cli, input }: Setup, auth: WithSecretId, role: string): 
       'Proves it. With one for each node, one node can be locked out; cidr_list=ADDRESS/32 token_bound_cidrs=ADDRESS/32',
       'make it worthless elsewhere.',
       ...(wrapped ? ['Wrapped: it is opened once, within a day. A restart needs a new one.'] : []),
+    ],
+    guard: [
+      guardFile(
+        file,
+        `there ${commandLine([cli, 'read', role])}`,
+        `is not of role ${role}, which is not there`,
+      ),
     ],
     commands: [intoFile(command, file), onNodes(file, secretIdFile)],
     look: (admin) => lookAtSecretId(auth, role, admin),

@@ -52,10 +52,11 @@ export interface JwtAuth {
   readonly spiffe?: SvidConfig | undefined
 }
 
-interface SelfSigned {
+export interface SelfSigned {
   readonly keyFile: string
   readonly audience: string
   readonly subject: string
+  readonly claims?: Readonly<Record<string, unknown>> | undefined
 }
 
 export interface CertAuth {
@@ -94,10 +95,15 @@ export interface Setup {
   readonly input: SetupInput
   readonly cli: 'vault' | 'bao'
   readonly policyName: string
+  /** What earlier versions called the policy, where that is another name. */
+  readonly olderName?: string | undefined
   /** What tokens come from: the role, or for `userpass` the user. */
   readonly role: string
   readonly replacePolicy: boolean
 }
+
+/** Its name stands in no other one. */
+const USUAL_MOUNT = 'transit'
 
 /**
  * The one place that knows the provider's config.
@@ -105,7 +111,7 @@ export interface Setup {
  * @throws KmsError `request_invalid` for what can only be set up by hand
  */
 export function setupInputOf(config: VaultConfig): SetupInput {
-  const { name, namespace, mount = 'transit', key, settingsFrom, tls, proxy, auth } = config
+  const { name, namespace, mount = USUAL_MOUNT, key, settingsFrom, tls, proxy, auth } = config
   const [address = ''] = addressesOf(config)
   if (key === undefined) {
     throw byHand('The key of the config is in settingsFrom: write mount and key into the config')
@@ -130,12 +136,15 @@ export function decideNames(input: SetupInput, choices: SetupChoices): Setup {
       code: 'request_invalid',
     })
   }
-  // Named after the key, so that two clusters at one key service do not share a policy. In lower
-  // case, since the service reads names of policies so.
-  const policyName = choices.policyName ?? `trousseau-${input.key.toLowerCase()}`
+  // Named after mount and key, so that two clusters at one key service do not share a policy. In
+  // lower case, since the service reads names of policies so.
+  const short = `trousseau-${input.key}`.toLowerCase()
+  const long = `trousseau-${input.mount.replaceAll('/', '-')}-${input.key}`.toLowerCase()
+  const policyName = choices.policyName ?? (input.mount === USUAL_MOUNT ? short : long)
+  const olderName = choices.policyName === undefined && policyName !== short ? short : undefined
   const role = configured ?? choices.role ?? policyName
   for (const name of [input.key, role]) checkName(name)
-  return { input, cli, policyName, role, replacePolicy }
+  return { input, cli, policyName, olderName, role, replacePolicy }
 }
 
 /** The service knows no path with another one, and would say so only after other steps. */

@@ -9,7 +9,7 @@ import * as v from 'valibot'
 import type { Body, VaultAdmin } from './vault_setup_admin.ts'
 import type { Setup } from './vault_setup_input.ts'
 import type { Need } from './vault_setup_rights.ts'
-import { writeCommand } from './vault_setup_shell.ts'
+import { guardRole, writeCommand } from './vault_setup_shell.ts'
 import type { Finding, SetupStep } from './vault_setup_step.ts'
 
 export interface Role {
@@ -17,6 +17,10 @@ export interface Role {
   readonly why: readonly string[]
   /** Who gets in; a role with others is somebody else's. */
   readonly bounds: Body
+  /** What a role that exists may bind besides, each to one of these. */
+  readonly mayBind?: Readonly<Record<string, readonly string[]>>
+  /** Which further bound of a role that exists shuts this node out. */
+  readonly shutOutBy?: (found: FoundRole) => string | undefined
   /** The bounds have `<...>` in them. */
   readonly fillIn?: true
 }
@@ -35,7 +39,7 @@ const roleAnswer = v.looseObject({
   secret_id_num_uses: count,
   secret_id_ttl: count,
 })
-type FoundRole = v.InferOutput<typeof roleAnswer>
+export type FoundRole = v.InferOutput<typeof roleAnswer>
 
 /** What every role says about its tokens. */
 export function tokenFields(policyName: string): Body {
@@ -48,6 +52,7 @@ export function roleStep({ cli, policyName }: Setup, role: Role): SetupStep {
   const step: SetupStep = {
     what: `role ${path}`,
     why,
+    guard: [guardRole(cli, path, guardedFields(role, policyName))],
     commands: [writeCommand(cli, path, body)],
     async look(admin) {
       const found = await readRole(path, admin)
@@ -63,6 +68,11 @@ export function roleStep({ cli, policyName }: Setup, role: Role): SetupStep {
     await admin.write(path, fields, v.unknown())
   }
   return { ...step, apply, needs: (finding) => [roleNeed(path, finding)] }
+}
+
+function guardedFields({ bounds, mayBind, fillIn }: Role, policyName: string) {
+  const own = Object.entries(fillIn ? {} : bounds).map(([name, value]) => [name, [String(value)]])
+  return { token_policies: [policyName], ...Object.fromEntries(own), ...mayBind }
 }
 
 function policyFields(policyName: string): Body {
@@ -86,7 +96,7 @@ export function readRole(path: string, admin: VaultAdmin): Promise<FoundRole | u
 /** How a role that exists fits. */
 export function judge(
   found: FoundRole,
-  { bounds, fillIn }: Pick<Role, 'bounds' | 'fillIn'>,
+  { bounds, fillIn, shutOutBy }: Pick<Role, 'bounds' | 'fillIn' | 'shutOutBy'>,
   policyName: string,
 ): Finding {
   const policies = found.token_policies ?? []
@@ -97,13 +107,13 @@ export function judge(
       detail: `it exists, with ${names}: name another, or change it by hand`,
     }
   }
-  const other = Object.entries(bounds).find(
-    ([name, value]) => !fillIn && differs(found[name], value),
-  )
-  if (other !== undefined) {
+  const [other] =
+    Object.entries(bounds).find(([name, value]) => !fillIn && differs(found[name], value)) ?? []
+  const bound = other ?? shutOutBy?.(found)
+  if (bound !== undefined) {
     return {
       state: 'refused',
-      detail: `it exists, with another ${other[0]}: name another role, or change it by hand`,
+      detail: `it exists, with another ${bound}: name another role, or change it by hand`,
     }
   }
   const wanted = changesOf(found)

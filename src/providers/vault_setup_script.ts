@@ -1,15 +1,19 @@
 /** The steps of setting up a key service as a shell script for its administrator. @module */
 
 import type { Setup } from './vault_setup_input.ts'
-import { comment, word } from './vault_setup_shell.ts'
+import { comment, guardFunctions, PREFIX, word } from './vault_setup_shell.ts'
 import type { SetupStep } from './vault_setup_step.ts'
-
-const PREFIX = { vault: 'VAULT', bao: 'BAO' } as const
 
 /** It may be run again: what is there already stays. */
 export function setupScript(setup: Setup, steps: readonly SetupStep[]): string {
   const numbered = steps.map((step, index) => sectionOf(step, index + 1))
-  return [...head(setup), ...numbered].join('\n\n').concat('\n')
+  return [...head(setup), guards(setup, steps), ...numbered].join('\n\n').concat('\n')
+}
+
+function guards({ cli }: Setup, steps: readonly SetupStep[]): string {
+  const all = steps.flatMap(({ guard = [] }) => guard)
+  const why = 'First of all: what is there and says something else ends this script.'
+  return [comment(why), guardFunctions(cli), ...all].join('\n')
 }
 
 /** The lines of a step that a person does; nothing in them runs before it is filled in. */

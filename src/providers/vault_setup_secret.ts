@@ -9,7 +9,16 @@ import { fileFinding, placeOf, writeNewSecret } from './vault_setup_files.ts'
 import type { Setup, TokenAuth, UserpassAuth } from './vault_setup_input.ts'
 import { mountStep } from './vault_setup_mount.ts'
 import { judge, mendedFields, readRole, roleNeed, tokenFields } from './vault_setup_role.ts'
-import { commandLine, intoFile, onNodes, word, writeCommand } from './vault_setup_shell.ts'
+import {
+  commandLine,
+  guardFile,
+  guardRole,
+  intoFile,
+  onNodes,
+  PREFIX,
+  word,
+  writeCommand,
+} from './vault_setup_shell.ts'
 import type { Finding, SetupStep } from './vault_setup_step.ts'
 
 const PASSWORD_BYTES = 32
@@ -54,10 +63,15 @@ function passwordStep({ input }: Setup, { passwordFile }: UserpassAuth, user: st
 function userStep(setup: Setup, { passwordFile }: UserpassAuth, path: string): SetupStep {
   const { cli, policyName, input } = setup
   const file = `${input.name}-password`
+  const lost = `user ${path} is there, and a new password would shut its nodes out: put the one that it has into ${file} in this folder`
   const make = writeCommand(cli, path, { password: '-', ...tokenFields(policyName) })
   return {
     what: `user ${path}`,
-    why: ['The user. One that exists gets this password.'],
+    why: ['The user.'],
+    guard: [
+      guardRole(cli, path, { token_policies: [policyName] }),
+      `if there ${commandLine([cli, 'read', path])} && [ ! -e ${word(file)} ]; then\n  stop ${word(lost)}\nfi`,
+    ],
     commands: [`printf %s "$(cat ${word(file)})" |\n  ${make}`],
     async look(admin): Promise<Finding> {
       const found = await readRole(path, admin)
@@ -88,6 +102,8 @@ export function tokenSteps(setup: Setup, { tokenFile }: TokenAuth): SetupStep[] 
     ...[cli, 'token', 'create', '-orphan', `-period=${TOKEN_PERIOD}`],
     ...[`-policy=${policyName}`, '-no-default-policy', '-field=token'],
   ])
+  const look = commandLine([cli, 'read', '-field=policies', 'auth/token/lookup-self'])
+  const ofPolicy = `[ "$(export ${PREFIX[cli]}_TOKEN="$(cat ${word(file)})"; ${look} 2> /dev/null)" = ${word(`[${policyName}]`)} ]`
   const make = async (admin: VaultAdmin) => {
     const body = { policies: [policyName], no_default_policy: true, period: TOKEN_PERIOD }
     const made = await admin.write('auth/token/create-orphan', body, tokenAnswer)
@@ -100,6 +116,7 @@ export function tokenSteps(setup: Setup, { tokenFile }: TokenAuth): SetupStep[] 
         `A token that lives on as long as it is renewed: a node that is off for ${TOKEN_PERIOD} needs a new one. One for each node,`,
         'please. It is an orphan, since a token dies with the one that made it.',
       ],
+      guard: [guardFile(file, ofPolicy, `holds no token of policy ${policyName}`)],
       commands: [intoFile(command, file), onNodes(file, tokenFile)],
       async look(admin) {
         const place = await placeOf(tokenFile)

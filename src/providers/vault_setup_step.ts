@@ -19,6 +19,8 @@ export interface SetupStep {
   readonly why: readonly string[]
   /** Lines of shell. */
   readonly commands: readonly string[]
+  /** Lines of shell that end the script before anything is changed, where it would replace what is another's. */
+  readonly guard?: readonly string[]
   /** The commands have `<...>` in them that somebody has to fill in. */
   readonly fillIn?: true
   /** How things stand; nothing is changed. */
@@ -36,6 +38,8 @@ export type SetupState = (typeof SETUP_STATES)[number]
 export interface Finding {
   readonly state: SetupState
   readonly detail: string
+  /** Shows what is there, which only the operator can tell to be right. */
+  readonly compareWith?: string
 }
 
 export interface Planned {

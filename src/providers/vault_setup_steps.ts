@@ -131,21 +131,39 @@ function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
   }
 }
 
-function policyStep({ cli, input, policyName, replacePolicy }: Setup): SetupStep {
-  const path = `sys/policies/acl/${policyName}`
+/**
+ * The names of an earlier version, where it set up the very same under them.
+ *
+ * @returns the name of the policy
+ */
+export async function nameInUse(setup: Setup, admin: VaultAdmin): Promise<string | undefined> {
+  const { input, policyName, olderName } = setup
+  if (olderName === undefined) return undefined
+  const read = (name: string) => admin.read(policyPath(name), storedPolicy)
+  if ((await read(policyName)) !== undefined) return undefined
+  const older = await read(olderName)
+  return older !== undefined && samePolicy(older.policy, policyText(input)) ? olderName : undefined
+}
+
+function policyPath(name: string): string {
+  return `sys/policies/acl/${name}`
+}
+
+function policyStep(setup: Setup): SetupStep {
+  const { cli, input, policyName, replacePolicy } = setup
+  const path = policyPath(policyName)
   const text = policyText(input)
+  const read = [cli, 'policy', 'read', policyName].map(word).join(' ')
   return {
     what: `policy ${policyName}`,
-    why: ['What the plugin may do, and nothing more. A policy of this name is replaced.'],
-    commands: [
-      `${commandLine([cli, 'policy', 'write', policyName, '-'])} <<'POLICY'\n${text}POLICY`,
-    ],
+    why: ['What the plugin may do, and nothing more: as above.'],
+    guard: policyGuard(setup, read, text),
+    commands: [`policy | ${commandLine([cli, 'policy', 'write', policyName, '-'])}`],
     async look(admin) {
       const found = await admin.read(path, storedPolicy)
       if (found === undefined) return { state: 'make', detail: '' }
       if (samePolicy(found.policy, text)) return { state: 'ok', detail: '' }
       if (replacePolicy) return { state: 'change', detail: 'replaces one that says something else' }
-      const read = [cli, 'policy', 'read', policyName].map(word).join(' ')
       return {
         state: 'refused',
         detail: `one of this name says something else (${read}): --replace-policy replaces it, --policy-name names another`,
@@ -156,4 +174,20 @@ function policyStep({ cli, input, policyName, replacePolicy }: Setup): SetupStep
     },
     needs: () => [{ path, capability: 'update' }],
   }
+}
+
+function policyGuard({ cli, policyName, olderName }: Setup, read: string, text: string): string[] {
+  const differs = `policy ${policyName} is there and says something else (${read}). Of another cluster? --policy-name names another`
+  const older = `an earlier version called the policy ${olderName}: go on with --policy-name ${olderName}`
+  const ofOlder =
+    olderName === undefined
+      ? []
+      : [
+          `elif there ${commandLine([cli, 'policy', 'read', olderName])} && same; then`,
+          `  stop ${word(older)}`,
+        ]
+  return [
+    `policy() {\n  cat <<'POLICY'\n${text}POLICY\n}`,
+    [`if there ${read}; then`, `  same || stop ${word(differs)}`, ...ofOlder, 'fi'].join('\n'),
+  ]
 }

@@ -1,11 +1,13 @@
 /** `trousseau vault setup` against the real OpenBao server: the plan, the API, and the script. @module */
 
 import { Buffer } from 'node:buffer'
-import { copyFile, readFile, stat, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
+import { makeAuthority } from '../_lib/certificates.ts'
 import { KEY_SERVER, since } from '../_lib/key_server.ts'
 import { startLyingProxy } from '../_lib/lying_proxy.ts'
+import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
 import type { TempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { type VaultSetup, vaultSetup } from '../_lib/vault_setup.ts'
@@ -19,8 +21,8 @@ const loginAnswer = v.object({
 })
 const test = suite('cli/vault_setup', () => ({}))
 
-async function approle(change: object = {}): Promise<VaultSetup> {
-  const one = await vaultSetup({})
+async function approle(change: object = {}, on?: OpenBao): Promise<VaultSetup> {
+  const one = await vaultSetup({}, on === undefined ? {} : { on })
   await one.change({ auth: approleIn(one.folder), ...change })
   return one
 }
@@ -381,6 +383,138 @@ test('token: the script makes the token with the real client', async () => {
   assert.is(code, 0, err)
   await copyFile(one.folder.at('admin/prod-token'), one.folder.at('node/token'))
   await one.roundTrip()
+  const again = await one.shell((await one.vault('setup', '--cli', KEY_SERVER.cli)).out)
+  assert.is(again.code, 0, again.err)
+  await writeFile(one.folder.at('admin/prod-token'), one.bao.rootToken)
+  await stops(one, /: file prod-token in this folder holds no token of policy trousseau-k8s-etcd\./)
+})
+
+let shared: Promise<OpenBao> | undefined
+
+/** For tests that keep to a key and mounts of their own. */
+function server(): Promise<OpenBao> {
+  shared ??= startOpenBao()
+  return shared
+}
+
+/** The script of the config ends before it has changed anything. */
+async function stops(one: VaultSetup, why: RegExp, ...args: string[]): Promise<void> {
+  const before = await stateOf(one)
+  const { out: script } = await one.vault('setup', '--cli', KEY_SERVER.cli, ...args)
+
+  const { code, out, err } = await one.shell(script)
+
+  assert.is(code, 1)
+  assert.is(out, '')
+  assert.match(err, /^Nothing was changed: /)
+  assert.match(err, why)
+  assert.is(await stateOf(one), before)
+}
+
+/** Runs the script of the config, and puts the credentials onto the node. */
+async function scripted(one: VaultSetup): Promise<void> {
+  const { out: script } = await one.vault('setup', '--cli', KEY_SERVER.cli)
+  const { code, err } = await one.shell(script)
+  assert.is(code, 0, err)
+  for (const name of ['role-id', 'secret-id']) {
+    await copyFile(one.folder.at(`admin/prod-${name}`), one.folder.at(`node/${name}`))
+  }
+}
+
+test('the script for a second cluster with the same name of the key leaves the first one alone', async () => {
+  await using one = await approle({}, await server())
+  await scripted(one)
+  await one.roundTrip()
+  await using two = await approle({ mount: 'transit2' }, one.bao)
+
+  await scripted(two)
+
+  await two.roundTrip()
+  await one.roundTrip()
+  await stops(
+    two,
+    /: policy trousseau-k8s-etcd is there and says something else/,
+    ...['--policy-name', POLICY],
+  )
+  await stops(two, /: auth\S+ is there, with another token_policies\. Of/, '--role', POLICY)
+  await copyFile(one.folder.at('admin/prod-role-id'), two.folder.at('admin/prod-role-id'))
+  await stops(two, /: file prod-role-id in this folder is not of role \S+\. Of another cluster\?/)
+  await rm(two.folder.at('admin/prod-role-id'))
+  await stops(
+    two,
+    /: file prod-secret-id in this folder is not of role \S+, which is not there\./,
+    ...['--role', 'third'],
+  )
+  await one.roundTrip()
+})
+
+test('the script stops where it may not see what is there', async () => {
+  await using one = await approle({ key: 'unseen' }, await server())
+  await scripted(one)
+  const deny = `path "sys/policies/*" { capabilities = ["deny"] }\npath "*" { capabilities = ["update", "create", "read"] }`
+  await one.bao.request('POST', 'sys/policies/acl/blind', { policy: deny })
+  const made = await one.bao.request('POST', 'auth/token/create', { policies: ['blind'] })
+  const token = v.parse(loginAnswer, made).auth.client_token
+  const { out: script } = await one.vault('setup', '--cli', KEY_SERVER.cli)
+
+  const { code, err } = await one.shell(`export ${KEY_SERVER.prefix}_TOKEN=${token}\n${script}`)
+
+  assert.is(code, 1)
+  assert.match(err, /^Nothing was changed: Error reading policy named trousseau-unseen/)
+})
+
+test('what an earlier version set up under its name stays so', async () => {
+  await using one = await approle({ mount: 'tr/kms', key: 'old' }, await server())
+  assert.is((await one.apply('--policy-name', 'trousseau-old')).code, 0)
+
+  const { out } = await one.apply()
+
+  assert.match(out, /ok +policy trousseau-old/)
+  assert.match(out, /\nNothing to change\.\n$/)
+  await stops(one, /: an earlier version called .* go on with --policy-name trousseau-old/)
+})
+
+test('userpass: the script does not give a user that is there another password', async () => {
+  await using one = await vaultSetup({}, { on: await server() })
+  const passwordFile = one.folder.at('node/password')
+  await one.change({ key: 'of-users', auth: { method: 'userpass', username: 'kms', passwordFile } })
+  await one.apply()
+
+  await stops(one, /: user auth\/userpass\/users\/kms is there, and a new password would shut/)
+  await copyFile(passwordFile, one.folder.at('admin/prod-password'))
+  const { code, err } = await one.shell((await one.vault('setup', '--cli', KEY_SERVER.cli)).out)
+
+  assert.is(code, 0, err)
+  await one.roundTrip()
+})
+
+test('--dry-run shows what is to be compared: how it is, how to see all of it, and what it would be', async () => {
+  await using one = await vaultSetup({}, { on: await server() })
+  const auth = { method: 'kubernetes', role: 'kms', tokenFile: '/none/token' }
+  await one.change({ key: 'of-pods', auth })
+  await one.bao.request('POST', 'sys/auth/kubernetes', { type: 'kubernetes' })
+  const kubernetes_host = 'https://other.example.org:6443'
+  const { cert } = await makeAuthority(one.folder.path, 'kube')
+  const config = { kubernetes_host, kubernetes_ca_cert: await readFile(cert, 'utf8') }
+  await one.bao.request('POST', 'auth/kubernetes/config', config)
+
+  const { code, out } = await one.vault(
+    ...['setup', '--dry-run', '--cli', 'bao', '--token-file', one.folder.at('admin-token')],
+  )
+
+  assert.is(code, 0)
+  assert.match(
+    out,
+    /ok +auth\/kubernetes\/config +is set; compare it, see below, kubernetes_host=https:\/\/other\.example\.org:6443\n/,
+  )
+  assert.match(
+    out,
+    /\nCompare: auth\/kubernetes\/config\n(?: {2}# .*\n)+ {2}bao read auth\/kubernetes\/config\n {2}# with what this would write:\n {2}bao write auth\/kubernetes\/config/,
+  )
+})
+
+test('what the tests shared ends', async () => {
+  await (await shared)?.[Symbol.asyncDispose]()
 })
 
 test.run()

@@ -93,8 +93,8 @@ function filled(
       const found = Object.entries(values).find(([word]) => inside.includes(word))
       return found?.[1] ?? whole
     })
-  const complete = steps.map(({ what, why, commands, look }) => {
-    return { what, why, look, commands: commands.map(fill) }
+  const complete = steps.map(({ what, why, guard = [], commands, look }) => {
+    return { what, why, guard, look, commands: commands.map(fill) }
   })
   return setupScript(setup, complete)
 }
@@ -140,6 +140,62 @@ test('jwt, signed by the node itself: the role is made, the public key is by han
   const made = await one.login('auth/jwt/login', { role: 'nodes', jwt })
   assert.equal(made.policies, [POLICY])
   assert.is(made.lease_duration, 3_600)
+})
+
+test('jwt, signed by the node itself: the plan knows whether the key of this node is known', async () => {
+  const [own, other] = [newKeys(), newKeys()]
+  await using one = await server((at) => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    selfSigned: { keyFile: at('key.pem'), audience: 'kms', subject: 'node-1' },
+  }))
+  await writeFile(one.folder.at('node/key.pem'), own.pem)
+  await one.apply()
+  const keys = (...jwt_validation_pubkeys: unknown[]) =>
+    one.bao.request('POST', 'auth/jwt/config', { jwt_validation_pubkeys })
+
+  await keys(other.publicPem)
+  const without = (await one.plan()).at(-2)?.finding
+  await keys(other.publicPem, own.publicPem)
+  const within = (await one.plan()).at(-2)?.finding
+
+  assert.equal(without, {
+    state: 'by hand',
+    detail: 'public keys: 1, none of them of this node',
+  })
+  assert.equal(within, {
+    state: 'ok',
+    detail: 'public keys: 2, that of this node among them',
+  })
+})
+
+test('jwt: a role for this node alone is as good for it, by subject or by a claim', async () => {
+  await using one = await server(() => ({
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'nodes',
+    selfSigned: {
+      keyFile: '/none/key.pem',
+      audience: 'kms',
+      subject: 'node-1',
+      claims: { node: 'cp-1' },
+    },
+  }))
+  await one.apply()
+  const lastWith = async (bounds: object) => {
+    const unbound = { role_type: 'jwt', user_claim: 'sub', bound_subject: '', bound_claims: {} }
+    await one.bao.request('POST', 'auth/jwt/role/nodes', { ...unbound, ...bounds })
+    const { state, detail } = (await one.plan()).at(-1)?.finding ?? {}
+    return [state, /another \w+/.exec(detail ?? '')?.[0]]
+  }
+
+  assert.equal(await lastWith({ bound_subject: 'node-1' }), ['ok', undefined])
+  assert.equal(await lastWith({ bound_claims: { node: ['cp-2', 'cp-1'] } }), ['ok', undefined])
+  assert.equal(await lastWith({ bound_claims: { node: 'cp-2' } }), [
+    'refused',
+    'another bound_claims',
+  ])
 })
 
 test('jwt: a role for another subject is refused', async () => {

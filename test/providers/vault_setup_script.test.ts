@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
@@ -75,7 +75,8 @@ async function callsOf(script: string): Promise<{ calls: string[][]; made: strin
   for (const name of ['vault', 'bao']) {
     const stub = `#!/bin/sh\nprintf '%s\\0' ${name} "$@" >> "$CALLS"; printf '\\0' >> "$CALLS"\n`
     // What is looked for is not there, so that the script makes it.
-    const ends = 'case "$1 $2" in "read sys/"*) exit 1 ;; esac\n'
+    const absent = '"read sys/"* | "read auth/"*/[!/]* | "policy read"'
+    const ends = `case "$1 $2" in ${absent}) echo 'No value found at here' >&2; exit 2 ;; esac\n`
     await writeFile(folder.at(`bin/${name}`), `${stub}${ends}`, { mode: 0o755 })
   }
   const calls = folder.at('calls')
@@ -104,6 +105,9 @@ test('the script for approle does everything in the order of an operator', async
   assert.equal(
     calls.map((call) => call.slice(0, 4).join(' ')),
     [
+      // What failed is read again for its reason.
+      ...Array(2).fill('vault policy read trousseau-k8s-etcd'),
+      ...Array(2).fill('vault read auth/approle/role/trousseau-k8s-etcd'),
       'vault read sys/mounts/transit',
       'vault secrets enable -path=transit transit',
       'vault write transit/keys/k8s-etcd type=aes256-gcm96',
@@ -117,13 +121,13 @@ test('the script for approle does everything in the order of an operator', async
       'vault write -f -field=secret_id auth/approle/role/trousseau-k8s-etcd/secret-id',
     ].map((line) => line.split(' ').slice(0, 4).join(' ')),
   )
-  assert.equal(calls[2]?.slice(3), [
+  assert.equal(calls[6]?.slice(3), [
     'type=aes256-gcm96',
     'derived=false',
     'exportable=false',
     'allow_plaintext_backup=false',
   ])
-  assert.equal(calls[8]?.slice(3), [
+  assert.equal(calls[12]?.slice(3), [
     'token_policies=trousseau-k8s-etcd',
     'token_no_default_policy=true',
     'token_ttl=1h',
@@ -200,17 +204,51 @@ test('nothing in a config is ever run, wherever in the script it stands', async 
     const { calls, made } = await callsOf(scriptFor({ ...input, auth }))
 
     assert.not.ok(made.includes('pwned'))
-    if (auth.method === 'jwt') assert.ok(calls.flat().includes(`bound_subject=${evil}`))
+    if (auth.method === 'jwt') assert.ok(calls.flat().includes(`bound_audiences=${evil}`))
+  }
+})
+
+test('a role or user of another cluster stops the script of every login before it writes', async () => {
+  const evil = `/etc/'$(touch pwned)'\ntouch pwned\n"\`touch pwned\``
+  const selfSigned = { keyFile: evil, audience: evil, subject: evil }
+  const hostile = { method: 'jwt', mount: 'j', role: 'r', selfSigned } as const
+  await using folder = await tempFolder()
+  for (const [auth, policies, why] of [
+    ...AUTHS.filter(({ method }) => !['token', 'agent'].includes(method)).map(
+      (each) => [each, 'other', /, with another token_policies\./] as const,
+    ),
+    [hostile, 'trousseau-k8s-etcd', /, with another role_type\./] as const,
+  ]) {
+    const stub = `vault() { case "$*" in
+      policy*) echo 'No policy named: here' >&2; false ;;
+      *field=token_policies*) echo '[${policies}]' ;;
+      read*) ;;
+      *) echo "wrote $*" ;;
+    esac; }`
+
+    const { status, stdout, stderr } = spawnSync('sh', [], {
+      cwd: folder.path,
+      env: { PATH: process.env['PATH'] },
+      input: `${stub}\n${scriptFor({ auth })}`,
+      encoding: 'utf8',
+    })
+
+    assert.is(status, 1, auth.method)
+    assert.is(stdout, '')
+    assert.match(stderr, /^Nothing was changed: auth\//)
+    assert.match(stderr, why)
+    assert.equal(await readdir(folder.path), [])
   }
 })
 
 test('a run that failed half way leaves no file that the next one would take for the secret', async () => {
   const script = scriptFor({}).replaceAll('vault read -field=role_id', 'false')
   await using folder = await tempFolder()
+  const nothing = `vault() { case "$*" in read*|*" read "*) echo 'No value found at here' >&2; false ;; esac; }`
 
   let failed = false
   try {
-    execFileSync('sh', ['-c', `vault() { [ "$1" != read ]; }\n${script}`], {
+    execFileSync('sh', ['-c', `${nothing}\n${script}`], {
       cwd: folder.path,
       env: { PATH: process.env['PATH'] },
     })
@@ -219,10 +257,11 @@ test('a run that failed half way leaves no file that the next one would take for
   }
 
   assert.ok(failed)
-  assert.not.ok((await readdir(folder.path)).includes('prod-role-id'))
+  // The step was begun.
+  assert.equal(await readdir(folder.path), ['prod-role-id.new'])
 })
 
-test('policy and role are named after the key in lower case, unless config or operator name them', () => {
+test('policy and role are named after mount and key in lower case, unless config or operator name them', () => {
   const names = (input: Partial<SetupInput>, choices: Partial<SetupChoices> = {}) => {
     const all = { cli: 'vault', replacePolicy: false, ...choices } as const
     const { policyName, role } = decideNames({ ...INPUT, ...input }, all)
@@ -231,6 +270,8 @@ test('policy and role are named after the key in lower case, unless config or op
   const kubernetes = { method: 'kubernetes', mount: 'k', role: 'own', tokenFile: '/t' } as const
 
   assert.equal(names({ key: 'K8s' }), ['trousseau-k8s', 'trousseau-k8s'])
+  assert.equal(names({ mount: 'Tr/2' }), ['trousseau-tr-2-k8s-etcd', 'trousseau-tr-2-k8s-etcd'])
+  assert.equal(names({ mount: 'tr' }, { policyName: 'p' }), ['p', 'p'])
   assert.equal(names({}, { policyName: 'p' }), ['p', 'p'])
   assert.equal(names({}, { policyName: 'p', role: 'r' }), ['p', 'r'])
   assert.equal(names({ auth: kubernetes }), ['trousseau-k8s-etcd', 'own'])
