@@ -8,7 +8,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { resolve } from 'node:path'
 import { writeNewFile } from '../auth/file_on_disk.ts'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 import { EXIT } from './output.ts'
 
@@ -54,11 +54,10 @@ async function write(path: string, pem: string): Promise<void> {
   try {
     await writeNewFile(path, pem, MODE)
   } catch (cause) {
-    const { code = 'unknown error' } = cause as NodeJS.ErrnoException
     const why =
-      code === 'EEXIST'
+      systemCodeOf(cause) === 'EEXIST'
         ? 'is there already, and nothing is overwritten'
-        : `cannot be made (${code})`
+        : `cannot be made: ${systemReasonOf(cause)}`
     throw new KmsError(`File "${path}" ${why}`, { code: 'request_invalid', cause })
   }
 }

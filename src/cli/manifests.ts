@@ -10,7 +10,7 @@ import { dirname, join, resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError } from 'commander'
 import { makeFolder } from '../auth/make_folder.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { KIND_NAMES, KINDS, type Kind, type KindName } from './manifests/kinds.ts'
@@ -95,7 +95,7 @@ async function write(folder: string, { path, text }: ManifestFile): Promise<void
   } catch (cause) {
     const code = systemCodeOf(cause)
     const why =
-      code === 'EEXIST' ? 'it is there already: name another folder' : (code ?? 'unknown error')
+      code === 'EEXIST' ? 'it is there already: name another folder' : systemReasonOf(cause)
     throw new KmsError(`Cannot write ${file}: ${why}`, { code: 'request_invalid', cause })
   }
 }

@@ -9,7 +9,7 @@
 import { inspect, styleText } from 'node:util'
 import { ConfigError } from '../config/load.ts'
 import { RpcError } from '../grpc/client.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 
 /** Documented in `docs/cli.md` and in the help. */
@@ -42,24 +42,16 @@ export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'no space left',
-  EDQUOT: 'the quota is used up',
-  EFBIG: 'the file would be larger than is allowed',
-  EIO: 'the device failed',
-}
-
-/** What the system refused something with, in words where there are some. */
-export function reasonOf(error: unknown): string {
-  const code = systemCodeOf(error) ?? 'unknown error'
-  return REASONS[code] ?? code
+/** What is said where standard output takes nothing more. */
+export function lostOutput(error: unknown): string {
+  return `Cannot write standard output: ${systemReasonOf(error)}`
 }
 
 /** Says what went wrong and returns the exit code. A stack is shown for faults of ours only. */
 export function reportError(error: unknown, io: Io): number {
   if (error instanceof ConfigError) {
     for (const problem of error.problems) io.err(`trousseau: ${problem}\n`)
-    io.err('hint: "trousseau config schema" says what each key may be\n')
+    if (error.hint !== undefined) io.err(`hint: ${error.hint}\n`)
     return EXIT.usage
   }
   if (error instanceof RpcError) {

@@ -6,10 +6,10 @@
  */
 
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { type Authorities, readAuthorities } from './authorities.ts'
+import { readSmallFile } from './small_file.ts'
 
 export interface TlsOptions {
   /** PEM of the authorities that may vouch for the service; the runtime's own where absent. */
@@ -82,9 +82,9 @@ function whyOf(code: string): string {
 
 async function read(path: string, what: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    return await readSmallFile(path)
   } catch (cause) {
-    throw unusable(`Cannot read file "${path}": check ${what} and its permissions`, cause)
+    throw unusable(`Cannot read file "${path}" of ${what}: ${systemReasonOf(cause)}`, cause)
   }
 }
 

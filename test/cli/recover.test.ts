@@ -554,7 +554,7 @@ test('export leaves no file behind where it came to nothing, and touches none th
   assert.match(nothing.err, /Nothing there is of that resource, namespace and name/)
   assert.match(wrong.err, /is not one of the recipients/)
   assert.match(taken.err, /is there already, and nothing is overwritten\n$/)
-  assert.match(nowhere.err, /cannot be written \(ENOENT\)\n$/)
+  assert.match(nowhere.err, /cannot be written: there is no such file or folder\n$/)
   assert.match(keyless.err, /Option --recovery-key or --config is needed/)
   assert.equal((await readdir(folder.path)).sort(), before)
   assert.is(await readFile(folder.at('kept'), 'utf8'), 'kept')
