@@ -9,6 +9,7 @@ import { reach } from '../grpc/reach.ts'
 import { durationFlag, socketPath, wholeNumber } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, paint } from './output.ts'
+import { counted } from './progress.ts'
 
 export interface BenchOptions {
   readonly socket: string
@@ -174,7 +175,9 @@ function line({ title }: Phase, result: Result, io: Io): string {
 
 function summary(results: readonly Result[], interrupted: boolean): string {
   const failures = results.flatMap(({ phase, errors }) =>
-    Object.entries(errors).map(([code, times]) => `  ${phase}: ${code}, ${count(times)} times\n`),
+    Object.entries(errors).map(
+      ([code, times]) => `  ${phase}: ${code}, ${counted(times, 'time')}\n`,
+    ),
   )
   const empty = results
     .filter(({ succeeded, failed }) => succeeded + failed === 0)

@@ -4,7 +4,7 @@ import type { Census, CensusRow } from '../etcd/census.ts'
 import { FINDINGS, type Verdict, type Wanted } from '../etcd/verdict.ts'
 import type { Io } from './io.ts'
 import { type Color, paint, printable, table } from './output.ts'
-import { grouped } from './progress.ts'
+import { counted, grouped } from './progress.ts'
 import { adviceOf } from './scan_advice.ts'
 
 export interface ReadCensus {
@@ -46,7 +46,7 @@ export function censusJson({ census, name, verified, wanted }: ReadCensus) {
 
 export function readableCensus(read: ReadCensus, io: Io): string {
   const { census, name } = read
-  const of = `${printable(name)}, revision ${census.revision}: ${grouped(census.objects)} objects`
+  const of = `${printable(name)}, revision ${census.revision}: ${counted(census.objects, 'object')}`
   const blocks = [[of], rowLines(read, io), keyLines(read), plainLines(census.rows), adviceOf(read)]
   return blocks
     .filter((lines) => lines.length > 0)

@@ -79,8 +79,9 @@ function limitOf(expected: string | null): string {
   return (expected ?? '').replace(/^[<>]=/, '')
 }
 
-function partsOf({ input }: v.BaseIssue<unknown>): string {
-  return typeof input === 'string' ? 'characters' : 'entries'
+function partsOf({ input, expected }: v.BaseIssue<unknown>): string {
+  const [one, more] = typeof input === 'string' ? ['character', 'characters'] : ['entry', 'entries']
+  return limitOf(expected) === '1' ? one : more
 }
 
 /** `("a" | "b" | "c")` is said as `"a", "b" or "c"`. */

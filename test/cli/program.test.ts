@@ -186,7 +186,7 @@ test('azurekms prints the role of a provider, or says which one it did not find'
 
 test('serve exits 2 for a config that cannot be read', async ({ io }) => {
   assert.is(await runProgram(['serve', '--config', '/none/trousseau.yaml'], io), 2)
-  assert.match(io.complained(), /^trousseau: \/none\/trousseau\.yaml: there is no such file\n/)
+  assert.match(io.complained(), /^trousseau: \/none\/trousseau\.yaml: there is no such file\n$/)
 })
 
 test('keygen makes a file of mode 0600, adds versions and overwrites nothing [F9]', async ({
@@ -331,8 +331,28 @@ test('check passes a good plugin', async ({ io }) => {
   // How fast Status answers is the machine's doing.
   assert.match(
     io.printed(),
-    /^(?:49 passed, 0 failed, 0|48 passed, 0 failed, 1) warnings, 1 skipped$/m,
+    /^(?:49 passed, 0 failed, 0 warnings|48 passed, 0 failed, 1 warning), 1 skipped$/m,
   )
+})
+
+test('check exits 1 with one line where nobody answers', async ({ io }) => {
+  assert.is(await runProgram(['check', '--socket', '/none/kms.sock'], io), 1)
+  assert.is(io.printed(), '')
+  assert.is(
+    io.complained(),
+    'trousseau: Cannot connect to /none/kms.sock: there is no such file: see whether the plugin runs and under which path\n',
+  )
+})
+
+test('check says once what many rules are skipped for', async ({ io }) => {
+  const code = await against({ status: (good) => ({ ...good, healthz: 'sealed' }) }, (path) =>
+    runProgram(['check', '--socket', path], io),
+  )
+
+  assert.is(code, 3)
+  const skipped = io.printed().match(/^skipped .*$/gm) ?? []
+  assert.is(skipped.length, 1, io.printed())
+  assert.match(skipped[0] ?? '', /^skipped {2}\d\d rules: .*\(S4\)/)
 })
 
 test('check exits 3 for a plugin that breaks a rule, and prints JSON', async ({ io }) => {

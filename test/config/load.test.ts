@@ -251,7 +251,7 @@ for (const [what, content, problem] of [
   [
     'no address',
     { ...GOOD, providers: [{ ...VAULT, address: undefined, addresses: [] }] },
-    'c: providers.0.addresses: wanted at least 1 entries',
+    'c: providers.0.addresses: wanted at least 1 entry',
   ],
   ['a missing key', { ...GOOD, socket: {} }, 'c: socket.path: is missing'],
   ['no provider', { ...GOOD, providers: [] }, 'c: providers: wanted at least one provider'],

@@ -3,6 +3,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { systemReasonOf } from '../../kms/errors.ts'
 import type { Paths } from '../../providers/provider_descriptor.ts'
+import { counted } from '../progress.ts'
 import { type Finding, found, ok } from './finding.ts'
 
 const OTHERS = 0o007
@@ -20,7 +21,12 @@ export async function pathFindings({ files, folders, sockets }: Paths): Promise<
   const all = findings.flat()
   if (all.length > 0 || findings.length === 0) return all
   const count = findings.length
-  return [ok('files', `${count} files of the config are there, and readable by nobody else`)]
+  return [
+    ok(
+      'files',
+      `${counted(count, 'file')} of the config ${count === 1 ? 'is' : 'are'} there, and readable by nobody else`,
+    ),
+  ]
 }
 
 async function oneFile(path: string): Promise<Finding[]> {
