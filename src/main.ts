@@ -10,7 +10,7 @@ import { setImmediate } from 'node:timers'
 import { inspect } from 'node:util'
 import { environmentProblems } from './cli/environment.ts'
 import type { Io } from './cli/io.ts'
-import { EXIT, reasonOf } from './cli/output.ts'
+import { EXIT, lostOutput } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
 import { askHidden } from './cli/terminal.ts'
 
@@ -40,7 +40,7 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever reads the output may have seen enough, such as head.
   if (error.code === 'EPIPE') process.exit(EXIT.ok)
-  process.stderr.write(`trousseau: Cannot write standard output: ${reasonOf(error)}\n`)
+  process.stderr.write(`trousseau: ${lostOutput(error)}\n`)
   process.exit(EXIT.failure)
 })
 

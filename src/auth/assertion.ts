@@ -6,10 +6,10 @@
  */
 
 import { createPrivateKey, type KeyObject, randomUUID } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { SignJWT } from 'jose'
 import * as v from 'valibot'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import { duration } from './duration.ts'
 import { absolutePath } from './login_fields.ts'
 import { fingerprintOf } from './secret_file.ts'
@@ -70,8 +70,8 @@ const WANTED =
 
 /** @throws KmsError `denied`: without the key there is no login */
 export async function readAssertionKey(path: string): Promise<AssertionKey> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw unusable(path, `cannot be read (${cause.code ?? 'unknown error'})`, cause)
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   })
   const key = parseKey(text, path)
   const algorithm = algorithmOf(key)

@@ -55,7 +55,7 @@ const containerFields = {
   uri: v.optional(
     v.pipe(
       v.string(),
-      v.regex(/^https?:\/\/[^\s@#]+$/),
+      v.regex(/^https?:\/\/[^\s@#]+$/, 'https:// or http:// and a host, without credentials'),
       v.description('AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or …_FULL_URI where absent'),
     ),
   ),

@@ -64,7 +64,7 @@ export const imdsFields = {
   role: v.optional(
     v.pipe(
       v.string(),
-      v.regex(/^[\w+=,.@-]+$/),
+      v.regex(/^[\w+=,.@-]+$/, 'letters, digits and "+=,.@-_"'),
       v.description('Role of the instance profile; asked for where absent'),
     ),
   ),

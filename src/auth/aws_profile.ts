@@ -6,8 +6,8 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 
 export interface ProfilePlace {
   readonly profile: string
@@ -110,9 +110,9 @@ function keysOf(name: string, section: Section): ProfileKind {
 }
 
 async function sectionsOf(path: string): Promise<Sections> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+  const text = await readSmallFile(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return ''
-    const message = `Cannot read file "${path}" (${cause.code ?? 'unknown error'}): check its permissions`
+    const message = `Cannot read file "${path}": ${systemReasonOf(cause)}`
     throw new KmsError(message, { code: 'denied', cause })
   })
   const sections = new Map<string, Map<string, string>>()

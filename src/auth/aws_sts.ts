@@ -29,7 +29,7 @@ export const assumeRoleConfig = v.strictObject({
   externalId: v.optional(
     v.pipe(
       v.string(),
-      v.regex(/^[\w+=,.@:/-]{2,1224}$/),
+      v.regex(/^[\w+=,.@:/-]{2,1224}$/, '2 to 1224 letters, digits and "+=,.@:/-_"'),
       v.description("External id that the role's trust policy asks for; no secret"),
     ),
   ),

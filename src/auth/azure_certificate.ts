@@ -8,10 +8,10 @@
 
 import { Buffer } from 'node:buffer'
 import { createPrivateKey, type KeyObject, randomUUID, X509Certificate } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { SignJWT } from 'jose'
 import * as v from 'valibot'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import {
   type Application,
   assertionForm,
@@ -122,8 +122,8 @@ async function readCredential({
 
 /** Reads the block alone, since runtimes differ in what else may stand in the file. */
 async function readPem<T>(path: string, block: RegExp, parse: (pem: string) => T): Promise<T> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw unusable(path, `cannot be read (${cause.code ?? 'unknown error'})`, cause)
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   })
   if (!text.includes('-----BEGIN ')) {
     throw unusable(

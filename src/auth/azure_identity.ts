@@ -29,7 +29,7 @@ export const managedIdentityConfig = v.pipe(
     clientId: v.optional(
       v.pipe(
         v.string(),
-        v.regex(/^[\w-]+$/),
+        v.regex(/^[\w-]+$/, 'the client id, a UUID'),
         v.description(
           'Client id of a user-assigned identity; the system-assigned one where absent',
         ),
@@ -38,7 +38,7 @@ export const managedIdentityConfig = v.pipe(
     resourceId: v.optional(
       v.pipe(
         v.string(),
-        v.regex(/^\/subscriptions\/[\w./()-]+$/i),
+        v.regex(/^\/subscriptions\/[\w./()-]+$/i, '/subscriptions/…, as Azure prints it'),
         v.description('Resource id of a user-assigned identity, instead of clientId'),
       ),
     ),

@@ -6,9 +6,9 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import { type CertificateDeps, createClientCertificateLogin } from './azure_certificate.ts'
 import { AZURE_CLOUDS, type AzureCloudName } from './azure_clouds.ts'
 import { createManagedIdentityLogin, type IdentityDeps } from './azure_identity.ts'
@@ -95,8 +95,8 @@ function identityOf(id: string, deps: AzureJsonDeps): LoginMethod {
 }
 
 async function readAzureJson(path: string): Promise<AzureJson> {
-  const content = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw unusable(path, `cannot be read (${cause.code ?? 'unknown error'})`, cause)
+  const content = await readSmallFile(path).catch((cause: unknown) => {
+    throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   })
   const json = v.safeParse(v.pipe(v.string(), v.parseJson(), azureJson), content)
   if (json.success) return json.output

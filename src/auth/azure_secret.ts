@@ -9,12 +9,12 @@ import type { LoginMethod } from './token_source.ts'
 export const applicationFields = {
   tenantId: v.pipe(
     v.string(),
-    v.regex(/^[\w.-]+$/),
+    v.regex(/^[\w.-]+$/, 'a UUID, or the domain of the tenant'),
     v.description('Id or domain of the tenant that the vault belongs to'),
   ),
   clientId: v.pipe(
     v.string(),
-    v.regex(/^[\w-]+$/),
+    v.regex(/^[\w-]+$/, 'the client id, a UUID'),
     v.description('Application (client) id, not the object id'),
   ),
 }

@@ -8,14 +8,15 @@ type Unit = keyof typeof UNITS
 /** `2500ms`, `30s`, `5m` or `1h`, read as milliseconds. */
 export function duration(options: { readonly minMs: number; readonly maxMs: number }) {
   const { minMs, maxMs } = options
-  const expected = `a duration from ${minMs}ms to ${maxMs}ms such as "30s"`
+  const example = minMs <= 30_000 && maxMs >= 30_000 ? '30s' : spelled(maxMs)
+  const expected = `a duration from ${spelled(minMs)} to ${spelled(maxMs)}, with its unit, such as "${example}"`
   return v.pipe(
-    v.string(),
+    v.string(expected),
     v.regex(/^\d{1,9}(?:ms|s|m|h)$/, expected),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const ms = durationMs(dataset.value)
       if (ms >= minMs && ms <= maxMs) return ms
-      addIssue({ expected, message: `Expected ${expected}` })
+      addIssue({ expected, message: expected })
       return NEVER
     }),
   )
@@ -24,4 +25,12 @@ export function duration(options: { readonly minMs: number; readonly maxMs: numb
 function durationMs(text: string): number {
   const unit = /[a-z]+$/.exec(text)?.[0] as Unit
   return Number.parseInt(text, 10) * UNITS[unit]
+}
+
+/** In the largest unit that leaves no rest. */
+function spelled(ms: number): string {
+  const [unit, size] = Object.entries(UNITS).findLast(
+    ([, each]) => ms % each === 0 && ms >= each,
+  ) ?? ['s', 1]
+  return `${ms / size}${unit}`
 }

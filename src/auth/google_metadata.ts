@@ -28,7 +28,7 @@ export const metadataConfig = {
   serviceAccount: v.optional(
     v.pipe(
       v.string(),
-      v.regex(/^[\w.@:-]+$/),
+      v.regex(/^[\w.@:-]+$/, '"default", or the address of a service account'),
       v.description('Which of the accounts of the instance; default where absent'),
     ),
     'default',

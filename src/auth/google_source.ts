@@ -5,12 +5,12 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { HttpClient } from '../http/client.ts'
+import { readSmallFile } from '../http/small_file.ts'
 import type { Transport } from '../http/transport.ts'
 import type { Clock } from '../kms/clock.ts'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import {
   askGoogle,
@@ -119,8 +119,8 @@ export async function readGoogleFile<TSchema extends v.GenericSchema>(
 ): Promise<SecretJson<v.InferOutput<TSchema>>> {
   const refused = (why: string, cause?: unknown) =>
     new KmsError(`File "${path}" of ${what} ${why}`, { code: 'denied', cause })
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw refused(`cannot be read (${cause.code ?? 'unknown error'})`, cause)
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw refused(`cannot be read: ${systemReasonOf(cause)}`, cause)
   })
   const json = v.safeParse(v.pipe(v.string(), v.parseJson()), text)
   if (!json.success) throw refused(`is not JSON: wanted ${wanted}`)

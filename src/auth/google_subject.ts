@@ -6,11 +6,11 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { HttpClient } from '../http/client.ts'
 import { answerJson } from '../http/json.ts'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import type { GoogleDeps } from './google_source.ts'
 import { absolutePath } from './login_fields.ts'
@@ -48,8 +48,8 @@ const MAX_CHARACTERS = 65_536
 /** @throws KmsError `denied`: without the subject token there is no login */
 export async function readSubject({ file, format: as }: FileSource): Promise<string> {
   const place = `File "${file}" of credential_source`
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const message = `${place} cannot be read (${cause.code ?? 'unknown error'})`
+  const text = await readSmallFile(file).catch((cause: unknown) => {
+    const message = `${place} cannot be read: ${systemReasonOf(cause)}`
     throw new KmsError(message, { code: 'denied', cause })
   })
   return subjectIn(text, as, place)

@@ -5,7 +5,10 @@ import * as v from 'valibot'
 /** A mount, namespace or key path: words joined by `/`, with or without the slash that the service prints at the end. */
 export const vaultPath = v.pipe(
   v.string(),
-  v.regex(/^[\w.-]+(?:\/[\w.-]+)*\/?$/),
+  v.regex(
+    /^[\w.-]+(?:\/[\w.-]+)*\/?$/,
+    'a path such as "team/name", of letters, digits, ".", "_" and "-"',
+  ),
   v.transform((path) => path.replace(/\/$/, '')),
 )
 
@@ -20,5 +23,6 @@ export const loginFields = {
   ),
 }
 
-/** Name of a role, as the service takes it. */
-export const roleName = v.pipe(v.string(), v.regex(/^[\w.-]+$/))
+/** Names as the service takes them. */
+export const NAME_WORDS = 'a name of letters, digits, ".", "_" and "-"'
+export const roleName = v.pipe(v.string(), v.regex(/^[\w.-]+$/, NAME_WORDS))

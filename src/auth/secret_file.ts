@@ -1,8 +1,8 @@
 /** Secrets are file paths, read when needed (design §7). @module */
 
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 
 const MAX_CHARACTERS = 65_536
 
@@ -13,8 +13,8 @@ const MAX_CHARACTERS = 65_536
  * @throws KmsError `denied`: without the secret there is no login
  */
 export async function readSecretFile(path: string, what: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw refused(`cannot be read (${cause.code ?? 'unknown error'})`, path, what, cause)
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw refused(`cannot be read: ${systemReasonOf(cause)}`, path, what, cause)
   })
   const secret = text.trim()
   if (secret === '') throw refused('is empty', path, what)
@@ -36,8 +36,8 @@ export async function readSecretFile(path: string, what: string): Promise<string
  * @throws KmsError `denied`
  */
 export async function readSecretLine(path: string, what: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw refused(`cannot be read (${cause.code ?? 'unknown error'})`, path, what, cause)
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw refused(`cannot be read: ${systemReasonOf(cause)}`, path, what, cause)
   })
   const line = text.replace(/\r?\n$/, '')
   if (line === '') throw refused('is empty', path, what)

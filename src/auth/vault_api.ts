@@ -50,7 +50,7 @@ export class VaultStatusError extends KmsError {
 
   constructor(action: string, { status, text, address, serviceTime }: HttpAnswer) {
     const foreign = isForeign(status, text)
-    const { code, why } = foreign ? FOREIGN : meaningOf(status, text)
+    const { code, why } = foreign ? foreignMeaning(text) : meaningOf(status, text)
     super(`${action} at ${address} answered ${status}: ${why}`, { code })
     this.status = status
     this.foreign = foreign
@@ -114,7 +114,10 @@ const DR_SECONDARY = 472
 const MEANINGS: Readonly<Record<number, Meaning>> = {
   400: { code: 'protocol', why: 'it refused the request' },
   401: { code: 'denied', why: 'it refused the token' },
-  403: { code: 'denied', why: 'the token or its policy does not allow this' },
+  403: {
+    code: 'denied',
+    why: 'the token or its policy does not allow this, or there is no such mount or key in this namespace',
+  },
   404: { code: 'key_unknown', why: 'there is no such mount, key or namespace' },
   [LAGGING]: { code: 'unavailable', why: 'this node lags behind the others' },
   413: { code: 'request_invalid', why: 'the request is too long for it' },
@@ -156,7 +159,15 @@ function plainStatus(status: number, text: string): number {
 
 const FOREIGN: Meaning = {
   code: 'unavailable',
-  why: 'not in the words of Vault or OpenBao: is it a proxy, a load balancer or a login page in between, http:// where https:// is served, or a wrong path in the address?',
+  why: 'not in the words of Vault or OpenBao: is it a proxy, a load balancer or a login page in between, or a wrong path in the address?',
+}
+
+/** What servers in Go, nginx and Apache say. */
+const WANTS_TLS = /HTTP request (?:was sent )?to (?:an )?HTTPS|speaking plain HTTP to an SSL/
+
+function foreignMeaning(text: string): Meaning {
+  if (!WANTS_TLS.test(text)) return FOREIGN
+  return { code: 'unavailable', why: 'it speaks TLS there: write https:// in the address' }
 }
 
 function isForeign(status: number, text: string): boolean {
@@ -164,6 +175,9 @@ function isForeign(status: number, text: string): boolean {
 }
 
 function meaningOf(status: number, text: string): Meaning {
+  if (status === 404 && text.includes('namespace not found')) {
+    return { code: 'key_unknown', why: 'there is no such namespace: check namespace' }
+  }
   const known = MEANINGS[plainStatus(status, text)]
   if (known !== undefined) return known
   if (status === 503) {

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { KmsError } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import { loginFields, roleName, vaultPath } from './login_fields.ts'
 import { fingerprintOf } from './secret_file.ts'
 import type { LoginMethod } from './token_source.ts'
@@ -70,8 +70,8 @@ export function createCertLogin(
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/
 
 async function fingerprintIn(path = ''): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const why = `cannot be read (${cause.code ?? 'unknown error'})`
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    const why = `cannot be read: ${systemReasonOf(cause)}`
     throw new KmsError(`File "${path}" of tls.certFile ${why}`, { code: 'denied', cause })
   })
   // Its key may stand in the same file and must not be kept, not even as a digest.

@@ -8,6 +8,7 @@
 import * as v from 'valibot'
 import { KmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
+import { loginReason } from './login_reasons.ts'
 import { RefusedError } from './signing_clock.ts'
 import type { LoginMethod, Token } from './token_source.ts'
 import { type VaultApi, VaultStatusError } from './vault_api.ts'
@@ -126,21 +127,16 @@ function noToken(path: string, wanted: unknown): KmsError {
   )
 }
 
-/** Refused credentials come as 400, 403 or 500, a missing mount as 404. */
+/** Refused credentials come as 400, 403 or 500, a missing mount as 403 or 404, a missing namespace as 404. */
 function refusedLogin(error: unknown, path: string): unknown {
   if (!(error instanceof VaultStatusError) || error.foreign) return error
   const { status, serviceTime } = error
-  if (status === 400 || status === 403 || isRefusedLogin(status, (said) => error.says(said))) {
-    return new RefusedError(
-      `Login at ${path} was refused (${status}): check the credentials, the role and what it is bound to; after five refusals the service may lock the role for 15 minutes`,
-      { code: 'denied', cause: error, serviceTime },
-    )
+  const says = (phrase: string) => error.says(phrase)
+  const { known, why } = loginReason(status, says)
+  const message = `Login at ${path} was refused (${status}): ${why}`
+  if (status === 400 || status === 403 || isRefusedLogin(status, says)) {
+    return new RefusedError(message, { code: 'denied', cause: error, serviceTime })
   }
-  if (status === 404) {
-    return new KmsError(`Login at ${path} found no such mount (404): check auth.mount`, {
-      code: 'denied',
-      cause: error,
-    })
-  }
-  return error
+  if (status === 404) return new KmsError(message, { code: 'denied', cause: error })
+  return known ? new KmsError(message, { code: error.code, cause: error }) : error
 }

@@ -10,7 +10,10 @@ import { careFor, logIn } from './vault_login.ts'
 export const userpassConfig = v.strictObject({
   method: v.literal('userpass'),
   mount: v.optional(vaultPath, 'userpass'),
-  username: v.pipe(v.string(), v.regex(/^[\w.@-]+$/)),
+  username: v.pipe(
+    v.string(),
+    v.regex(/^[\w.@-]+$/, 'a name of letters, digits, ".", "_", "@" and "-"'),
+  ),
   passwordFile: absolutePath,
   ...loginFields,
 })

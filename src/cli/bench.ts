@@ -10,6 +10,7 @@ import { fitted } from './fitted.ts'
 import { durationFlag, socketPath, wholeNumber } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, paint } from './output.ts'
+import { counted } from './progress.ts'
 
 export interface BenchOptions {
   readonly socket: string
@@ -196,7 +197,9 @@ function cellsOf({ callers, succeeded, failed, perSecond, latencyMs }: Result): 
 
 function summary(results: readonly Result[], interrupted: boolean): string {
   const failures = results.flatMap(({ phase, errors }) =>
-    Object.entries(errors).map(([code, times]) => `  ${phase}: ${code}, ${count(times)} times\n`),
+    Object.entries(errors).map(
+      ([code, times]) => `  ${phase}: ${code}, ${counted(times, 'time')}\n`,
+    ),
   )
   const empty = results
     .filter(({ succeeded, failed }) => succeeded + failed === 0)

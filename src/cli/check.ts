@@ -2,9 +2,11 @@
 
 import type { Finding, Result } from '../grpc/conformance/rule.ts'
 import { checkConformance } from '../grpc/conformance.ts'
+import { reach } from '../grpc/reach.ts'
 import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { type Color, EXIT, json, paint, table } from './output.ts'
+import { counted } from './progress.ts'
 
 export interface CheckOptions {
   readonly socketPath: string
@@ -14,6 +16,8 @@ export interface CheckOptions {
 /** What kube-apiserver allows where its configuration does not say otherwise. */
 const TIMEOUT_MS = 3_000
 const IDLE_MS = 2_000
+/** So many rules skipped for one reason are not listed. */
+const MANY = 5
 
 const COLORS: Readonly<Record<Result, Color>> = {
   pass: 'green',
@@ -22,7 +26,9 @@ const COLORS: Readonly<Record<Result, Color>> = {
   skipped: 'dim',
 }
 
+/** @throws KmsError when nobody can be asked */
 export async function check({ socketPath, json: asJson }: CheckOptions, io: Io): Promise<number> {
+  await reach(socketPath, TIMEOUT_MS)
   const findings = await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
   const conforms = findings.every(({ result }) => result !== 'fail')
   io.out(
@@ -32,19 +38,32 @@ export async function check({ socketPath, json: asJson }: CheckOptions, io: Io):
 }
 
 function readable(findings: readonly Finding[], io: Io): string {
-  const rows = findings.map(({ rule, title, result, detail }) => [
+  const shown = findings.filter((finding) => !isOneOfMany(finding, findings))
+  const rows = shown.map(({ rule, title, result, detail }) => [
     result,
     rule,
     detail === '' ? title : `${title}: ${detail}`,
   ])
   const lines = table(rows).map(([result = '', ...rest], at) => {
-    const color = COLORS[findings[at]?.result ?? 'pass']
+    const color = COLORS[shown[at]?.result ?? 'pass']
     return [paint(io, color, result), ...rest].join('  ')
   })
-  return `${lines.join('\n')}\n\n${summary(findings)}\n`
+  return `${[...lines, ...manySkipped(findings)].join('\n')}\n\n${summary(findings)}\n`
+}
+
+/** A rule that everything else needs is broken, and one line says so for all. */
+function isOneOfMany({ result, detail }: Finding, findings: readonly Finding[]): boolean {
+  const same = findings.filter((each) => each.result === 'skipped' && each.detail === detail)
+  return result === 'skipped' && same.length > MANY
+}
+
+function manySkipped(findings: readonly Finding[]): string[] {
+  const many = findings.filter((finding) => isOneOfMany(finding, findings))
+  const [first] = many
+  return first === undefined ? [] : [`skipped  ${many.length} rules: ${first.detail}`]
 }
 
 function summary(findings: readonly Finding[]): string {
   const count = (wanted: Result) => findings.filter(({ result }) => result === wanted).length
-  return `${count('pass')} passed, ${count('fail')} failed, ${count('warn')} warnings, ${count('skipped')} skipped`
+  return `${count('pass')} passed, ${count('fail')} failed, ${counted(count('warn'), 'warning')}, ${count('skipped')} skipped`
 }

@@ -19,6 +19,7 @@ import { createLogger } from '../observe/log.ts'
 import { createKeyFile, readKeyFile } from '../providers/local_key_file.ts'
 import type { Io } from './io.ts'
 import { startPlugin } from './plugin.ts'
+import { counted } from './progress.ts'
 import { stopped } from './serve.ts'
 import { VERSION } from './version.ts'
 
@@ -78,7 +79,7 @@ async function keyFileIn(path: string): Promise<string> {
   } catch (error) {
     if (!(error instanceof KmsError) || error.code !== 'request_invalid') throw error
     const { keys } = await readKeyFile(path)
-    return `found, ${keys.keys.length} version${keys.keys.length === 1 ? '' : 's'}`
+    return `found, ${counted(keys.keys.length, 'version')}`
   }
 }
 

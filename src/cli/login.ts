@@ -9,7 +9,7 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { resolve } from 'node:path'
 import { readAssertionKey } from '../auth/assertion.ts'
 import { writeNewFile } from '../auth/file_on_disk.ts'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { comment, PREFIX, unlessThere, word } from '../providers/vault_setup_shell.ts'
 import type { Io } from './io.ts'
 import { EXIT, json } from './output.ts'
@@ -74,11 +74,10 @@ async function write(path: string, pem: string): Promise<void> {
   try {
     await writeNewFile(path, pem, MODE)
   } catch (cause) {
-    const { code = 'unknown error' } = cause as NodeJS.ErrnoException
     const why =
-      code === 'EEXIST'
+      systemCodeOf(cause) === 'EEXIST'
         ? 'is there already, and nothing is overwritten: --existing prints the script for it'
-        : `cannot be made (${code})`
+        : `cannot be made: ${systemReasonOf(cause)}`
     throw new KmsError(`File "${path}" ${why}`, { code: 'request_invalid', cause })
   }
 }

@@ -5,12 +5,12 @@
  * @module
  */
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError } from 'commander'
 import { makeFolder } from '../auth/make_folder.ts'
-import { ConfigError, loadConfig } from '../config/load.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { ConfigError, configText, loadConfig } from '../config/load.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { resourceProblems } from '../kube/encryption_resources.ts'
 import { isBuiltIn, meantBy } from '../kube/resource_names.ts'
 import type { Short } from './flags.ts'
@@ -69,7 +69,7 @@ async function manifests(
 ): Promise<number> {
   checkSelinuxKind(kind, flags)
   const config = await loadConfig(flags.config)
-  const plan = planOf(config, flags, await readFile(flags.config, 'utf8'))
+  const plan = planOf(config, flags, await configText(flags.config))
   const maker: Kind = KINDS[kind]
   const files = maker.make(plan)
   if (files.length === 0) {
@@ -107,7 +107,7 @@ async function write(folder: string, { path, text }: ManifestFile): Promise<void
   } catch (cause) {
     const code = systemCodeOf(cause)
     const why =
-      code === 'EEXIST' ? 'it is there already: name another folder' : (code ?? 'unknown error')
+      code === 'EEXIST' ? 'it is there already: name another folder' : systemReasonOf(cause)
     throw new KmsError(`Cannot write ${file}: ${why}`, { code: 'request_invalid', cause })
   }
 }

@@ -6,7 +6,7 @@ import { type Resource, resourceName } from '../kube/discovery.ts'
 import { storedAs } from '../kube/resource_names.ts'
 import type { Io } from './io.ts'
 import { printable } from './output.ts'
-import { grouped, Progress } from './progress.ts'
+import { counted, grouped, Progress } from './progress.ts'
 import { openStorage, type StorageFlags } from './storage_options.ts'
 
 export interface Proof {
@@ -84,7 +84,7 @@ export function readableProof(proof: Proof | undefined, begun: string): string {
     return `Which key id is wanted was not said (--socket, --config or --key-id): retire no key yet.\n\n${backups}`
   }
   return (
-    `Of ${grouped(proof.objects)} objects in etcd none needs an old key. An old key version may be retired once every API server writes\n` +
+    `Of ${counted(proof.objects, 'object')} in etcd none needs an old key. An old key version may be retired once every API server writes\n` +
     `with the new key id ("trousseau status" and the metrics of each).\n\n${backups}`
   )
 }

@@ -5,7 +5,7 @@ import { KubeStatusError } from '../kube/status.ts'
 import { MigrationFailed } from '../kube/storage_migration.ts'
 import { type Proof, readableProof } from './migrate_proof.ts'
 import { printable } from './output.ts'
-import { grouped } from './progress.ts'
+import { counted, grouped } from './progress.ts'
 
 export interface Outcome extends Rewritten {
   readonly resource: string
@@ -58,11 +58,11 @@ function sayOutcome(outcome: Outcome, dryRun: boolean): string {
   if (why !== undefined) return `${resource}: NOT rewritten: ${printable(why)}`
   if (how === 'controller') return `${resource}: rewritten by the cluster's StorageVersionMigration`
   if (how === 'before') return `${resource}: done in a run before`
-  if (dryRun) return `${resource}: ${grouped(done)} objects would be written anew`
+  if (dryRun) return `${resource}: ${counted(done, 'object')} would be written anew`
   const more = [
-    ...(gone > 0 ? [`${grouped(gone)} were deleted meanwhile`] : []),
+    ...(gone > 0 ? [`${grouped(gone)} ${gone === 1 ? 'was' : 'were'} deleted meanwhile`] : []),
     ...(failed > 0 ? [`${grouped(failed)} FAILED`] : []),
     ...(stoppedBy === undefined ? [] : [`the rest was NOT tried: ${stoppedBy} does not answer`]),
   ]
-  return [`${resource}: ${grouped(done)} objects written anew`, ...more].join(', ')
+  return [`${resource}: ${counted(done, 'object')} written anew`, ...more].join(', ')
 }

@@ -2,7 +2,7 @@
 
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import type { ObjectName } from '../kube/rewrite.ts'
 
 const stateSchema = v.strictObject({
@@ -95,7 +95,7 @@ export class MigrateState {
       await rename(`${path}.new`, path)
     } catch (cause) {
       await rm(`${path}.new`, { force: true })
-      throw refused(path, `cannot be written (${systemCodeOf(cause) ?? 'unknown error'})`, cause)
+      throw refused(path, `cannot be written: ${systemReasonOf(cause)}`, cause)
     }
   }
 
@@ -112,7 +112,7 @@ async function read(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8')
   } catch (cause) {
     if (systemCodeOf(cause) === 'ENOENT') return undefined
-    throw refused(path, `cannot be read (${systemCodeOf(cause) ?? 'unknown error'})`, cause)
+    throw refused(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   }
 }
 

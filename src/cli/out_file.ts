@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs'
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises'
 import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 
 const MODE = 0o600
 const BUFFERED = 1_048_576
@@ -68,6 +68,6 @@ function failed(path: string, cause: unknown): KmsError {
   const why =
     code === 'EEXIST'
       ? 'is there already, and nothing is overwritten'
-      : `cannot be written (${code ?? 'unknown error'})`
+      : `cannot be written: ${systemReasonOf(cause)}`
   return new KmsError(`File "${path}" ${why}`, { code: 'request_invalid', cause })
 }

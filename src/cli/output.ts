@@ -9,7 +9,7 @@
 import { inspect, styleText } from 'node:util'
 import { ConfigError } from '../config/load.ts'
 import { RpcError } from '../grpc/client.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 
 /** Documented in `docs/cli.md` and in the help. */
@@ -42,17 +42,9 @@ export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'no space left',
-  EDQUOT: 'the quota is used up',
-  EFBIG: 'the file would be larger than is allowed',
-  EIO: 'the device failed',
-}
-
-/** What the system refused something with, in words where there are some. */
-export function reasonOf(error: unknown): string {
-  const code = systemCodeOf(error) ?? 'unknown error'
-  return REASONS[code] ?? code
+/** What is said where standard output takes nothing more. */
+export function lostOutput(error: unknown): string {
+  return `Cannot write standard output: ${systemReasonOf(error)}`
 }
 
 /** Why a command failed: `error` in what `--json` prints. */
@@ -68,8 +60,7 @@ export interface Failure {
 /** What stays between the program and its maker, such as a stack, is not in it. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof ConfigError) {
-    const { problems } = error
-    const hint = '"trousseau config schema" says what each key may be'
+    const { problems, hint } = error
     return { code: 'config_invalid', message: problems.join('\n'), problems, hint }
   }
   if (error instanceof RpcError) {

@@ -23,7 +23,8 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, or a config that cannot be used
-  3    the plugin that was asked is not healthy or breaks a rule, or scan or recover found something
+  3    the plugin that was asked is not healthy or breaks a rule, or doctor, scan,
+       migrate or recover found something
   130  stopped by a signal before it was done`
 
 /** Runs one command line (without the program's name) and returns the exit code. */

@@ -72,6 +72,11 @@ function progressText(done: number, total: number, what: string, tookMs: number)
   return `${grouped(done)} of ${grouped(total)} ${what}, ${rate}${left}`
 }
 
+/** `1 object`, `12,345 objects` */
+export function counted(count: number, what: string): string {
+  return `${grouped(count)} ${what}${count === 1 ? '' : 's'}`
+}
+
 /** `12,345` */
 export function grouped(count: number): string {
   return count.toLocaleString('en-US')

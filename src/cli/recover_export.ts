@@ -9,10 +9,10 @@ import { KmsError, toKmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 import { OutFile } from './out_file.ts'
 import { EXIT, json } from './output.ts'
-import { Progress } from './progress.ts'
+import { counted, Progress } from './progress.ts'
 import { type KeyOptions, openKeys } from './recover_keys.ts'
 import { noted, nothingFound, tellAbsent } from './recover_list.ts'
-import { counted, differing, whole } from './recover_tally.ts'
+import { differing, whole } from './recover_tally.ts'
 import { openStorage, type StorageFlags } from './storage_options.ts'
 
 export interface RecoverExportOptions extends StorageFlags, KeyOptions, Selection {

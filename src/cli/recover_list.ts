@@ -6,8 +6,8 @@ import { protectionNote } from '../etcd/protection_note.ts'
 import { KmsError } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 import { EXIT, type Failure, failureOf } from './output.ts'
-import { Progress } from './progress.ts'
-import { counted, whole } from './recover_tally.ts'
+import { counted, Progress } from './progress.ts'
+import { whole } from './recover_tally.ts'
 import { openStorage, type StorageFlags } from './storage_options.ts'
 
 export interface RecoverListOptions extends StorageFlags, Selection {

@@ -3,7 +3,7 @@
 import type { Outcome } from '../etcd/outcome.ts'
 import type { Io } from './io.ts'
 import { paint, printable, table } from './output.ts'
-import { grouped } from './progress.ts'
+import { counted, grouped } from './progress.ts'
 
 /** An object that does not open, or that opens here and for no API server. */
 export interface Problem {
@@ -87,16 +87,20 @@ export class Tally {
 
   #verdict(io: Io): string {
     const { opened, failed, differing } = this.total
-    const all = grouped(opened + failed)
     if (failed > 0) {
-      const text = `Of ${all} encrypted objects ${grouped(failed)} do not open`
+      const all = counted(opened + failed, 'encrypted object')
+      const text = `Of ${all} ${grouped(failed)} ${failed === 1 ? 'does' : 'do'} not open`
       return paint(io, 'red', text)
     }
+    const open =
+      opened === 1
+        ? 'The 1 encrypted object opens'
+        : `All ${grouped(opened)} encrypted objects open`
     if (differing > 0) {
-      const text = `All ${all} encrypted objects open, but no API server could read ${grouped(differing)}`
+      const text = `${open}, but no API server could read ${grouped(differing)}`
       return paint(io, 'yellow', text)
     }
-    return paint(io, 'green', `All ${all} encrypted objects open`)
+    return paint(io, 'green', open)
   }
 
   #countsOf(resource: string): Counts {
@@ -125,11 +129,6 @@ function section(title: string, counts: ReadonlyMap<string, number>): string {
   const most = [...counts].sort(([, a], [, b]) => b - a)
   const lines = most.map(([text, objects]) => `  ${grouped(objects)}: ${whole(text)}\n`)
   return `\n${title}\n${lines.join('')}`
-}
-
-/** `1 object`, `12,345 objects` */
-export function counted(number: number, what: string): string {
-  return `${grouped(number)} ${what}${number === 1 ? '' : 's'}`
 }
 
 /** Fit for a terminal, and not cut: it names objects and keys. */

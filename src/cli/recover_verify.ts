@@ -5,9 +5,9 @@ import { outcomesOf } from '../etcd/outcome.ts'
 import { fitted } from './fitted.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, printable } from './output.ts'
-import { Progress } from './progress.ts'
+import { counted, Progress } from './progress.ts'
 import { type KeyOptions, openKeys } from './recover_keys.ts'
-import { counted, type Problem, Tally, whole } from './recover_tally.ts'
+import { type Problem, Tally, whole } from './recover_tally.ts'
 import { openStorage, type StorageFlags } from './storage_options.ts'
 
 export interface RecoverVerifyOptions extends StorageFlags, KeyOptions {

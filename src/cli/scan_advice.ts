@@ -2,7 +2,7 @@
 
 import { FINDINGS } from '../etcd/verdict.ts'
 import { printable } from './output.ts'
-import { grouped } from './progress.ts'
+import { counted, grouped } from './progress.ts'
 import type { ReadCensus } from './scan_report.ts'
 
 type Finding = (typeof FINDINGS)[number]
@@ -73,8 +73,7 @@ export function adviceOf(read: ReadCensus): string[] {
     )
   }
   if (decrypts > 0) {
-    const calls = decrypts === 1 ? '1 call' : `${grouped(decrypts)} calls`
-    lines.push(`A restart of an API server costs ${calls} of Decrypt.`)
+    lines.push(`A restart of an API server costs ${counted(decrypts, 'call')} of Decrypt.`)
   }
   if (wanted === undefined && totals.ok > 0) {
     lines.push(
@@ -102,7 +101,7 @@ function absentLines({ names, unknown }: ReadCensus['absent']): string[] {
 
 function findingLines({ totals, rows }: ReadCensus['census'], verdict: Finding): string[] {
   const total = totals[verdict]
-  const sentence = SENTENCES[verdict](total === 1 ? '1 object is' : `${grouped(total)} objects are`)
+  const sentence = SENTENCES[verdict](`${counted(total, 'object')} ${total === 1 ? 'is' : 'are'}`)
   if (!sentence.endsWith(':')) return [sentence]
   const shown = rows
     .filter((row) => row.verdict === verdict)

@@ -4,7 +4,7 @@ import type { Census, CensusRow } from '../etcd/census.ts'
 import type { Verdict, Wanted } from '../etcd/verdict.ts'
 import type { Io } from './io.ts'
 import { type Color, paint, printable, table } from './output.ts'
-import { grouped } from './progress.ts'
+import { counted, grouped } from './progress.ts'
 import { adviceOf, answerOf, isWell } from './scan_advice.ts'
 
 /** Resources that were asked about, and of which there is no object. */
@@ -58,7 +58,7 @@ export function censusJson(read: ReadCensus) {
 
 export function readableCensus(read: ReadCensus, io: Io): string {
   const { census, name } = read
-  const of = `${printable(name)}, revision ${census.revision}: ${grouped(census.objects)} objects`
+  const of = `${printable(name)}, revision ${census.revision}: ${counted(census.objects, 'object')}`
   const blocks = [
     [answerOf(read), of],
     rowLines(read, io),

@@ -8,7 +8,7 @@
 import { request } from 'node:http'
 import * as v from 'valibot'
 import type { Listen } from '../config/schema.ts'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 import { paint, printable, table } from './output.ts'
 
@@ -67,9 +67,9 @@ export type StatuszDocument = v.InferOutput<typeof document>
 /** @throws KmsError where the admin server does not answer as it should */
 export async function fetchStatusz(listen: Listen, timeoutMs: number): Promise<StatuszDocument> {
   const where = 'path' in listen ? listen.path : `${listen.host}:${listen.port}`
-  const text = await bodyOf(listen, timeoutMs).catch((cause: NodeJS.ErrnoException) => {
+  const text = await bodyOf(listen, timeoutMs).catch((cause: unknown) => {
     throw new KmsError(
-      `Admin server at ${where} does not answer (${cause.code ?? 'unknown error'}): is the plugin running?`,
+      `Admin server at ${where} does not answer: ${systemReasonOf(cause)}. See whether the plugin runs`,
       { code: 'unavailable', cause },
     )
   })

@@ -1,13 +1,13 @@
 /** The options with which a command is told where an API server's objects are, and opening that. @module */
 
 import type { Buffer } from 'node:buffer'
-import { readFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { openRange } from '../etcd/range.ts'
 import { openSnapshot } from '../etcd/snapshot.ts'
 import type { ObjectSource } from '../etcd/source.ts'
 import { connectEtcd } from '../grpc/etcd_client.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { readSmallBytes } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Io } from './io.ts'
 
 export interface StorageFlags {
@@ -145,10 +145,12 @@ async function openCluster(flags: StorageFlags): Promise<Storage> {
 
 async function pem(file: string): Promise<Buffer> {
   try {
-    return await readFile(file)
+    return await readSmallBytes(file)
   } catch (cause) {
-    const reason = systemCodeOf(cause) ?? 'unknown error'
-    throw new KmsError(`Cannot read ${file}: ${reason}`, { code: 'request_invalid', cause })
+    throw new KmsError(`Cannot read ${file}: ${systemReasonOf(cause)}`, {
+      code: 'request_invalid',
+      cause,
+    })
   }
 }
 

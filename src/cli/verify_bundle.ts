@@ -13,7 +13,7 @@ import { basename, join, relative, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Short } from './flags.ts'
 import type { Io } from './io.ts'
 import { EXIT, json, printable } from './output.ts'
@@ -161,7 +161,7 @@ async function streamed(path: string, into: Writable): Promise<void> {
 
 function cannotRead(path: string) {
   return (cause: unknown): never => {
-    throw refused(`Cannot read ${path}: ${systemCodeOf(cause) ?? 'unknown error'}`, cause)
+    throw refused(`Cannot read ${path}: ${systemReasonOf(cause)}`, cause)
   }
 }
 

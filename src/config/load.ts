@@ -6,28 +6,36 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
 import process from 'node:process'
-import { text as wholeText } from 'node:stream/consumers'
 import * as v from 'valibot'
-import { LineCounter, parseDocument } from 'yaml'
+import { type Document, isCollection, isNode, isPair, LineCounter, parseDocument } from 'yaml'
+import { readSmallFile, readSmallStream } from '../http/small_file.ts'
+import { systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { configProblems } from './endpoints.ts'
+import { type Draft, repair } from './repair.ts'
 import { type Config, configSchema } from './schema.ts'
+import { leavesOf, problemOf, wholeProblem } from './words.ts'
+
+interface ConfigErrorOptions extends ErrorOptions {
+  /** What helps with these problems. */
+  readonly hint?: string
+}
 
 /** A config that cannot be used; `problems` has one line each. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly problems: readonly string[]
+  readonly hint: string | undefined
 
-  constructor(problems: readonly string[], options?: ErrorOptions) {
+  constructor(problems: readonly string[], options?: ConfigErrorOptions) {
     super(problems.join('\n'), options)
     this.problems = problems
+    this.hint = options?.hint
   }
 }
 
 const MAX_ALIASES = 10
-/** How messages begin that the schema did not write itself. */
-const VALIBOT_MESSAGE = /^(?:Invalid|Expected) /
+const HINT = '"trousseau config schema" says what each key may be'
 
 /** In the place of a path: the config comes on standard input. */
 export const STANDARD_INPUT = '-'
@@ -40,10 +48,17 @@ let piped: Promise<string> | undefined
  */
 export async function loadConfig(path: string): Promise<Config> {
   const name = nameOf(path)
-  const text = await contentOf(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new ConfigError([`${name}: cannot be read (${cause.code ?? 'unknown error'})`], { cause })
+  const text = await configText(path).catch((cause: unknown) => {
+    const absent = systemCodeOf(cause) === 'ENOENT'
+    const why = absent ? 'there is no such file' : `cannot be read: ${systemReasonOf(cause)}`
+    throw new ConfigError([`${name}: ${why}`], { cause })
   })
-  return parseConfig(parseText(text, name), name)
+  // UTF-16 has a zero beside every letter.
+  if (text.includes('\0')) {
+    throw new ConfigError([`${name}: is no text in UTF-8: save it with that encoding`])
+  }
+  const { content, placeOf } = parseText(text, name)
+  return parseConfig(content, name, placeOf)
 }
 
 /** What a config is called, for people. */
@@ -51,66 +66,96 @@ export function nameOf(path: string): string {
   return path === STANDARD_INPUT ? 'standard input' : path
 }
 
-function contentOf(path: string): Promise<string> {
-  if (path !== STANDARD_INPUT) return readFile(path, 'utf8')
-  piped ??= wholeText(process.stdin)
+/** As it was written. */
+export function configText(path: string): Promise<string> {
+  if (path !== STANDARD_INPUT) return readSmallFile(path)
+  piped ??= readSmallStream(process.stdin)
   return piped
 }
+
+/** Where something stands in a text, and that as `:LINE:COLUMN`. */
+interface Place {
+  readonly offset: number
+  readonly text: string
+}
+/** Of what stands at a path, or of what is to hold it. */
+type PlaceOf = (path: readonly string[]) => Place
+
+const NOWHERE: PlaceOf = () => ({ offset: 0, text: '' })
 
 /**
  * @param name what the problems are reported of
  * @throws ConfigError
  */
-export function parseConfig(content: unknown, name: string): Config {
+export function parseConfig(content: unknown, name: string, placeOf = NOWHERE): Config {
+  const whole = wholeProblem(content)
+  if (whole !== undefined) throw new ConfigError([`${name}: ${whole}`])
   const result = v.safeParse(configSchema, content)
-  const problems = result.success
-    ? configProblems(result.output)
-    : result.issues.flatMap((issue) => problemsOf(issue, ''))
+  const draft = { content: structuredClone(content), written: new Map<string, string>() }
+  const problems = problemsIn(result, draft)
   if (result.success && problems.length === 0) return result.output
-  throw new ConfigError(problems.map((problem) => `${name}: ${problem}`))
+  const placed = problems
+    .map((problem) => {
+      const path = /^([^\s:]+): /.exec(problem)?.[1]?.split('.') ?? []
+      const asWritten = path.map(
+        (key, at) => draft.written.get(path.slice(0, at + 1).join('.')) ?? key,
+      )
+      return { problem, place: placeOf(asWritten) }
+    })
+    .toSorted((a, b) => a.place.offset - b.place.offset)
+  throw new ConfigError(
+    placed.map(({ problem, place }) => `${name}${place.text}: ${problem}`),
+    { hint: HINT },
+  )
+}
+
+/** Slips are put right until there are none, so that the rest is looked at too. */
+function problemsIn(result: v.SafeParseResult<typeof configSchema>, draft: Draft): string[] {
+  if (result.success) return configProblems(result.output)
+  const slips = repair(configSchema, draft, result.issues)
+  if (slips.length === 0) return result.issues.flatMap((each) => leavesOf(each).map(problemOf))
+  return [...slips, ...problemsIn(v.safeParse(configSchema, draft.content), draft)]
 }
 
 /** JSON is YAML too. */
-function parseText(text: string, path: string): unknown {
+function parseText(text: string, path: string): { content: unknown; placeOf: PlaceOf } {
   const lineCounter = new LineCounter()
+  const place = (offset: number) => {
+    const { line, col } = lineCounter.linePos(offset)
+    return { offset, text: `:${line}:${col}` }
+  }
   const document = parseDocument(text, { lineCounter, uniqueKeys: true, prettyErrors: false })
-  const problems = [...document.errors, ...document.warnings].map(({ code, pos: [at] }) => {
-    const { line, col } = lineCounter.linePos(at)
-    return `${path}:${line}:${col}: ${sayYaml(code)}`
-  })
+  const problems = [...document.errors, ...document.warnings].map(
+    ({ code, pos: [at] }) => `${path}${place(at).text}: ${sayYaml(code)}`,
+  )
   if (problems.length > 0) throw new ConfigError(problems)
   try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES })
+    const content: unknown = document.toJS({ maxAliasCount: MAX_ALIASES })
+    return { content, placeOf: (keys) => place(offsetOf(document, keys)) }
   } catch (cause) {
     throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`], { cause })
   }
 }
 
+/** Of the key, or of as much of its path as there is. */
+function offsetOf({ contents }: Document, keys: readonly string[]): number {
+  let holder: unknown = contents
+  let at = startOf(contents) ?? 0
+  for (const key of keys) {
+    if (!isCollection(holder)) break
+    const value = holder.get(key, true)
+    const pair = holder.items.find((each) => isPair(each) && String(each.key) === key)
+    at = startOf(isPair(pair) ? pair.key : value) ?? at
+    holder = value
+  }
+  return at
+}
+
+function startOf(node: unknown): number | undefined {
+  return isNode(node) ? node.range?.[0] : undefined
+}
+
 /** The parser's codes are words joined by `_`; its messages quote the file. */
 function sayYaml(code: string): string {
   return `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
-}
-
-/** @param within the path of what the issue's own path is below */
-function problemsOf(issue: v.BaseIssue<unknown>, within: string): string[] {
-  const path = [within, v.getDotPath(issue) ?? ''].filter((part) => part !== '').join('.')
-  // Of several forms that a value may have, the long one is meant by whoever wrote an object.
-  const inner = (issue.issues ?? []).filter((each) => each.path !== undefined)
-  if (issue.type === 'union' && typeof issue.input === 'object' && inner.length > 0) {
-    return inner.flatMap((each) => problemsOf(each, path))
-  }
-  return [`${path === '' ? '' : `${path}: `}${problemOf(issue)}`]
-}
-
-function problemOf(issue: v.BaseIssue<unknown>): string {
-  if (issue.expected === 'never') return 'is not a known key: check its spelling and place'
-  if (issue.type === 'strict_object' && issue.received === 'undefined') return 'is missing'
-  if (issue.received === 'undefined') return `is missing: wanted ${wanted(issue)}`
-  return `wanted ${wanted(issue)}`
-}
-
-/** The schema's own words, where it has some; valibot's would quote the value. */
-function wanted({ type, expected, message }: v.BaseIssue<unknown>): string {
-  if (type === 'starts_with') return `something that starts with ${expected}`
-  return VALIBOT_MESSAGE.test(message) ? (expected ?? 'another value') : message
 }

@@ -8,6 +8,7 @@
 import * as v from 'valibot'
 import { duration } from '../auth/duration.ts'
 import { parseListenPath } from '../kms/socket_path.ts'
+import { LABEL } from '../providers/provider_fields.ts'
 import { providerConfig } from '../providers/registry.ts'
 import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { protectionConfig } from './protection.ts'
@@ -32,14 +33,15 @@ const socketPath = v.pipe(
   v.transform(parseListenPath),
 )
 
+const MODE = 'octal permissions in quotes such as "0600"'
 const uid = v.pipe(v.number(), v.integer(), v.minValue(0))
 
 const socket = v.strictObject({
   path: described(socketPath, 'Where kube-apiserver connects; its folder is made when absent'),
   mode: v.optional(
     v.pipe(
-      v.string(),
-      v.regex(/^0?[0-7]{3}$/, 'octal permissions in quotes such as "0600"'),
+      v.string(MODE),
+      v.regex(/^0?[0-7]{3}$/, MODE),
       v.description('Permissions of the socket in octal; connecting needs write permission'),
       v.transform((text) => Number.parseInt(text, 8)),
     ),
@@ -52,7 +54,7 @@ const socket = v.strictObject({
 const LISTEN = 'host:port with a port up to 65535, or unix:///path'
 
 const listen = v.pipe(
-  v.string(),
+  v.string(LISTEN),
   v.regex(/^(?:unix:\/\/\/.+|\[[0-9a-f:]+\]:\d{1,5}|[\w.-]+:\d{1,5})$/i, LISTEN),
   v.description('host:port (port 0 picks one) or unix:///path'),
   v.transform(parseListen),
@@ -148,7 +150,7 @@ const recovery = v.strictObject({
 const endpoint = v.strictObject({
   name: v.pipe(
     v.string(),
-    v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/),
+    v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, LABEL),
     v.description(
       'Name of your choice, in lower case; shown in logs and metrics, and kept in stateDir',
     ),

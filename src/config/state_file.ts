@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { writeNewFile } from '../auth/file_on_disk.ts'
 import { makeFolder } from '../auth/make_folder.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { SavedState, StateStore } from '../kms/state.ts'
 import { PatientDisk } from './patient_disk.ts'
 
@@ -91,8 +91,7 @@ async function replace(path: string, text: string): Promise<void> {
 }
 
 function unusable(folder: string, what: string, cause: unknown): KmsError {
-  const why = systemCodeOf(cause) ?? 'unknown error'
-  return new KmsError(`stateDir ${folder} cannot be ${what} (${why})`, {
+  return new KmsError(`stateDir ${folder} cannot be ${what}: ${systemReasonOf(cause)}`, {
     code: 'unavailable',
     cause,
   })

@@ -100,7 +100,7 @@ async function ask(
   const bytes = toBinary(RangeRequestSchema, create(RangeRequestSchema, request))
   const answer = await transport.call(PATH, bytes)
   if (!(answer instanceof Uint8Array)) {
-    if (answer.details.includes('larger than max')) return 'too long'
+    if (/larger than (?:the )?max/.test(answer.details)) return 'too long'
     throw refusal(answer)
   }
   try {

@@ -2,7 +2,7 @@
 
 import type { Buffer } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 
 /** Makes the refusal of one file that is not as etcd wrote it. */
 export type Refuse = (what: string) => KmsError
@@ -21,7 +21,7 @@ export interface RawFile extends Disposable {
 /** @throws KmsError `request_invalid` where there is no such file, or none that may be read */
 export function openRaw(path: string): RawFile {
   const failed = (cause: unknown) =>
-    new KmsError(`Cannot open ${path}: ${systemCodeOf(cause) ?? 'unknown error'}`, {
+    new KmsError(`Cannot open ${path}: ${systemReasonOf(cause)}`, {
       code: 'request_invalid',
       cause,
     })
@@ -51,7 +51,7 @@ export function openRaw(path: string): RawFile {
 
 function unread(path: string): (cause: unknown) => KmsError {
   return (cause) =>
-    new KmsError(`Cannot read ${path}: ${systemCodeOf(cause) ?? 'unknown error'}`, {
+    new KmsError(`Cannot read ${path}: ${systemReasonOf(cause)}`, {
       code: 'unavailable',
       cause,
     })

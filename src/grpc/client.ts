@@ -14,6 +14,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf'
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { plainDetails } from './plain_details.ts'
 import * as v1 from './v1beta1_pb.ts'
 import * as v2 from './v2_pb.ts'
 
@@ -23,7 +24,7 @@ export interface ClientOptions {
   readonly authority?: string
 }
 
-/** A call that failed: the status's name and number, and the plugin's own words. */
+/** A call that failed: the status's name and number, and the plugin's own words, or why it had none. */
 export class RpcError extends Error {
   override readonly name = 'RpcError'
   readonly code: number
@@ -31,7 +32,7 @@ export class RpcError extends Error {
   readonly status: string
 
   constructor({ code, details }: Pick<ServiceError, 'code' | 'details'>) {
-    super(details)
+    super(plainDetails(details))
     this.code = code
     this.status = status[code] ?? String(code)
   }

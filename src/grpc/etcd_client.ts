@@ -23,6 +23,7 @@ import {
 } from '@grpc/grpc-js'
 import { presentedAt } from '../http/presented.ts'
 import { KmsError } from '../kms/errors.ts'
+import { plainDetails } from './plain_details.ts'
 
 /** PEM each. */
 export interface EtcdTls {
@@ -46,7 +47,7 @@ export interface EtcdClientOptions {
 export interface Refusal {
   /** Such as `PERMISSION_DENIED`. */
   readonly status: string
-  /** The server's own words, or this client's. */
+  /** The server's own words, or why it has none. */
   readonly details: string
 }
 
@@ -211,7 +212,7 @@ function ask(
 }
 
 function refusalOf({ code, details }: ServiceError): Refusal {
-  return { status: status[code] ?? String(code), details }
+  return { status: status[code] ?? String(code), details: plainDetails(details) }
 }
 
 async function reasonAt(endpoint: string, details: string): Promise<string> {

@@ -1,7 +1,7 @@
 /** Whether anybody listens on a socket, and why not, in words for an operator. @module */
 
 import { connect } from 'node:net'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file: see whether the plugin runs and under which path',
@@ -22,8 +22,7 @@ export function reach(path: string, timeoutMs: number): Promise<void> {
     }
     socket.setTimeout(timeoutMs, () => refuse(`no answer within ${timeoutMs} ms`))
     socket.once('error', (cause: NodeJS.ErrnoException) => {
-      const errno = cause.code ?? 'unknown error'
-      refuse(REASONS[errno] ?? errno, cause)
+      refuse(REASONS[cause.code ?? ''] ?? systemReasonOf(cause), cause)
     })
     socket.once('connect', () => {
       resolve()

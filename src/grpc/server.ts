@@ -135,7 +135,11 @@ class KmsSocket implements GrpcServer {
     return new Promise((resolve) => {
       const force = () => {
         if (this.#underWay > 0) {
-          this.#say('warn', 'drain_cut', `Cut off ${this.#underWay} requests after ${drainMs} ms`)
+          this.#say(
+            'warn',
+            'drain_cut',
+            `Cut off what was under way after ${drainMs} ms, requests: ${this.#underWay}`,
+          )
         }
         this.#server.forceShutdown()
         resolve()

@@ -13,7 +13,7 @@ import { chmod, chown, lstat, rm, rmdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { makeFolder } from '../auth/make_folder.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { DRAFT_SUFFIX } from '../kms/socket_path.ts'
 
 export interface SocketOptions {
@@ -47,11 +47,7 @@ export async function draftFor(path: string, takeOver: boolean): Promise<string>
     return draft
   } catch (cause) {
     if (cause instanceof KmsError) throw cause
-    throw unusable(
-      path,
-      `${systemCodeOf(cause) ?? 'unknown error'}: check the folder and its permissions`,
-      cause,
-    )
+    throw unusable(path, `${systemReasonOf(cause)}; check the folder and its permissions`, cause)
   }
 }
 
@@ -88,11 +84,7 @@ export async function openTo({ path, mode, owner, group }: SocketOptions): Promi
     if (owner !== undefined || group !== undefined) await chown(path, owner ?? -1, group ?? -1)
     await chmod(path, mode)
   } catch (cause) {
-    throw unusable(
-      path,
-      `${systemCodeOf(cause) ?? 'unknown error'} when setting its owner and mode`,
-      cause,
-    )
+    throw unusable(path, `its owner and mode cannot be set: ${systemReasonOf(cause)}`, cause)
   }
 }
 

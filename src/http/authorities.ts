@@ -9,7 +9,8 @@
 import { Buffer } from 'node:buffer'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
+import { readSmallBytes } from './small_file.ts'
 
 export interface AuthorityFiles {
   readonly caFile?: string | undefined
@@ -46,8 +47,8 @@ export async function readAuthorities(files: AuthorityFiles): Promise<Authoritie
 const NOTHING: Authorities = { pem: [], used: [], leftOut: new Map() }
 
 async function readAlone(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw unusable(`Cannot read file "${path}": check tls.caFile and its permissions`, cause)
+  const bytes = await readSmallBytes(path).catch((cause: unknown) => {
+    throw unusable(`Cannot read file "${path}" of tls.caFile: ${systemReasonOf(cause)}`, cause)
   })
   return usable(bytes, `File "${path}" of tls.caFile`)
 }
@@ -60,7 +61,7 @@ function usable(content: Buffer | string, what: string): string {
 
 async function readFolder(folder: string): Promise<Authorities> {
   const names = await readdir(folder).catch((cause: unknown) => {
-    throw unusable(`Cannot read folder "${folder}": check tls.caDir and its permissions`, cause)
+    throw unusable(`Cannot read folder "${folder}" of tls.caDir: ${systemReasonOf(cause)}`, cause)
   })
   const pem: string[] = []
   const used: string[] = []
@@ -92,8 +93,9 @@ async function contentOf(
   try {
     return { content: await readFile(path), fault: undefined }
   } catch (error) {
-    const code = systemCodeOf(error) ?? 'unknown error'
-    return { content: Buffer.alloc(0), fault: UNREADABLE[code] ?? `it cannot be read (${code})` }
+    const fault =
+      UNREADABLE[systemCodeOf(error) ?? ''] ?? `it cannot be read: ${systemReasonOf(error)}`
+    return { content: Buffer.alloc(0), fault }
   }
 }
 

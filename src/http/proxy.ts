@@ -1,9 +1,9 @@
 /** Which hosts are asked through the proxy. @module */
 
 import { Buffer } from 'node:buffer'
-import { readFile } from 'node:fs/promises'
 import { BlockList, isIP } from 'node:net'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
+import { readSmallFile } from './small_file.ts'
 
 export interface ProxyOptions {
   /** `http://host:port` or `https://host:port`. */
@@ -44,8 +44,8 @@ function isInside(host: string, rule: string): boolean {
  */
 export async function proxyToken({ credentialsFile }: ProxyOptions): Promise<string | undefined> {
   if (credentialsFile === undefined) return undefined
-  const text = await readFile(credentialsFile, 'utf8').catch((cause: unknown) => {
-    const message = `Cannot read file "${credentialsFile}": check proxy.credentialsFile and its permissions`
+  const text = await readSmallFile(credentialsFile).catch((cause: unknown) => {
+    const message = `Cannot read file "${credentialsFile}" of proxy.credentialsFile: ${systemReasonOf(cause)}`
     throw new KmsError(message, { code: 'unavailable', cause })
   })
   const credentials = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '')

@@ -6,15 +6,15 @@
  */
 
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import {
   createSecureContext,
   rootCertificates,
   type SecureContextOptions,
   setDefaultCACertificates,
 } from 'node:tls'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { type Authorities, readAuthorities } from './authorities.ts'
+import { readSmallFile } from './small_file.ts'
 
 export interface TlsOptions {
   /** PEM of the authorities that may vouch for the service; those that the runtime was built with where absent. */
@@ -103,9 +103,9 @@ function whyOf(code: string): string {
 
 async function read(path: string, what: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    return await readSmallFile(path)
   } catch (cause) {
-    throw unusable(`Cannot read file "${path}": check ${what} and its permissions`, cause)
+    throw unusable(`Cannot read file "${path}" of ${what}: ${systemReasonOf(cause)}`, cause)
   }
 }
 

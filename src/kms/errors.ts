@@ -54,3 +54,37 @@ export function systemCodeOf(error: unknown): string | undefined {
   }
   return undefined
 }
+
+/** The system's codes, as an operator reads them. */
+const SYSTEM_WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ERR_ACCESS_DENIED: 'permission denied by the sandbox of this program',
+  EBUSY: 'somebody else uses it',
+  ECONNREFUSED: 'nobody listens there',
+  ECONNRESET: 'the connection was closed',
+  EDQUOT: 'the quota is used up',
+  EEXIST: 'it is there already',
+  EFBIG: 'the file would be larger than is allowed',
+  EIO: 'the device failed',
+  EISDIR: 'it is a folder, and a file is wanted',
+  ELOOP: 'its links lead in a circle',
+  EMFILE: 'too many files are open',
+  ENAMETOOLONG: 'the name is too long',
+  ENOENT: 'there is no such file or folder',
+  ENOSPC: 'no space left',
+  ENOTDIR: 'a part of the path is a file, and no folder',
+  ENOTFOUND: 'the name does not resolve',
+  // Of `readSmallFile`.
+  NOT_A_FILE: 'it is a pipe or a device, and a file is wanted',
+  TOO_LONG: 'it is longer than 4 MiB',
+  EROFS: 'the file system can only be read',
+  ETIMEDOUT: 'no answer in time',
+}
+
+/** What the system refused something with; its code where there are no words for it. */
+export function systemReasonOf(error: unknown): string {
+  if (error instanceof Error && error.name === 'TimeoutError') return 'no answer in time'
+  const code = systemCodeOf(error) ?? 'unknown error'
+  return SYSTEM_WORDS[code] ?? code
+}

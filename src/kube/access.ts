@@ -11,7 +11,7 @@ import { dirname, join, resolve } from 'node:path'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import type { TlsOptions } from '../http/tls_files.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { flag, isThere, list, maybe } from './go_json.ts'
 
 export interface KubeAccess {
@@ -86,9 +86,8 @@ async function read(path: string, asked: boolean): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
-    const code = systemCodeOf(cause) ?? 'unknown error'
-    if (code === 'ENOENT' && !asked) return undefined
-    throw refused(`Kubeconfig ${path} cannot be read (${code})`, cause)
+    if (systemCodeOf(cause) === 'ENOENT' && !asked) return undefined
+    throw refused(`Kubeconfig ${path} cannot be read: ${systemReasonOf(cause)}`, cause)
   }
 }
 

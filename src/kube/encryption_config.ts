@@ -5,9 +5,9 @@
  * @module
  */
 
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { readSmallBytes } from '../http/small_file.ts'
+import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import { readTree, SyntaxProblem } from './config_tree.ts'
 import type { ConfigProblem } from './encryption_problem.ts'
 import { kindProblems, ruleProblems } from './encryption_rules.ts'
@@ -93,9 +93,9 @@ export async function readEncryptionConfig(path: string): Promise<EncryptionConf
 export async function readEncryptionFile(path: string): Promise<EncryptionFile> {
   let bytes: Uint8Array
   try {
-    bytes = await readFile(path)
+    bytes = await readSmallBytes(path)
   } catch (cause) {
-    throw refused(path, `cannot be read (${systemCodeOf(cause)})`, cause)
+    throw refused(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   }
   return decodeEncryptionConfig(bytes)
 }

@@ -1,10 +1,10 @@
 /** The manifest of a static pod, as far as a tool must understand it. @module */
 
-import { readFile } from 'node:fs/promises'
 import { normalize } from 'node:path'
 import * as v from 'valibot'
 import { parse } from 'yaml'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import { flag, list, maybe, text } from './go_json.ts'
 
 const words = list(text)
@@ -54,10 +54,10 @@ export type Container = StaticPod['spec']['containers'][number]
 export async function readStaticPod(path: string): Promise<StaticPod> {
   let content: unknown
   try {
-    content = parse(await readFile(path, 'utf8'), { prettyErrors: false })
+    content = parse(await readSmallFile(path), { prettyErrors: false })
   } catch (cause) {
-    const why = systemCodeOf(cause)
-    throw refused(path, why === undefined ? 'is not YAML' : `cannot be read (${why})`, cause)
+    const isRead = systemCodeOf(cause) === undefined
+    throw refused(path, isRead ? 'is not YAML' : `cannot be read: ${systemReasonOf(cause)}`, cause)
   }
   const result = v.safeParse(schema, content)
   if (result.success) return result.output

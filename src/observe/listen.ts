@@ -10,7 +10,7 @@ import { lstat, unlink } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import process from 'node:process'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 
 export type AdminAddress =
   | { readonly path: string }
@@ -41,8 +41,7 @@ export async function listen(server: Server, at: AdminAddress): Promise<string> 
     }
   } catch (cause) {
     if (cause instanceof KmsError) throw cause
-    const code = systemCodeOf(cause) ?? 'unknown error'
-    throw unusable(at, WHY[code] ?? code, cause)
+    throw unusable(at, WHY[systemCodeOf(cause) ?? ''] ?? systemReasonOf(cause), cause)
   }
   const bound = server.address()
   if (bound === null || typeof bound === 'string') return String(bound)

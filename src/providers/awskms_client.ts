@@ -7,7 +7,6 @@
  */
 
 import { Buffer } from 'node:buffer'
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import type { AwsApi, AwsCredentials } from '../auth/aws_api.ts'
 import type { CredentialStore } from '../auth/aws_credential_store.ts'
@@ -15,8 +14,9 @@ import { AwsError, faultOf } from '../auth/aws_fault.ts'
 import { Lanes } from '../auth/lanes.ts'
 import { persistently } from '../auth/persistently.ts'
 import { type HttpAnswer, parseAnswer } from '../http/client.ts'
+import { readSmallFile } from '../http/small_file.ts'
 import type { Clock } from '../kms/clock.ts'
-import { KmsError, toKmsError } from '../kms/errors.ts'
+import { KmsError, systemReasonOf, toKmsError } from '../kms/errors.ts'
 import type { Call } from '../kms/provider.ts'
 import { type Asked, type KmsAction, kmsError } from './awskms_errors.ts'
 import { checkOpened, WrapCheck } from './wrap_check.ts'
@@ -144,8 +144,8 @@ export class KmsClient {
   async #grantTokens(): Promise<{ GrantTokens?: readonly string[] }> {
     const { grantTokenFile: path } = this.#deps
     if (path === undefined) return {}
-    const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-      const message = `File "${path}" of grantTokenFile cannot be read (${cause.code ?? 'unknown error'})`
+    const text = await readSmallFile(path).catch((cause: unknown) => {
+      const message = `File "${path}" of grantTokenFile cannot be read: ${systemReasonOf(cause)}`
       throw new KmsError(message, { code: 'denied', cause })
     })
     const tokens = text.split(/\s+/).filter((word) => word !== '')

@@ -8,12 +8,13 @@
 
 import { Buffer } from 'node:buffer'
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { link, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { link, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import * as v from 'valibot'
 import { nameOnDisk, writeNewFile } from '../auth/file_on_disk.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { readSmallFile } from '../http/small_file.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 
 export const KEY_BYTES = 32
 const ID_BYTES = 16
@@ -100,7 +101,7 @@ export async function addKeyVersion(path: string, now: () => number): Promise<Lo
 /** @throws KmsError `key_unavailable` for a missing, readable-by-others or damaged file */
 export async function readKeyFile(path: string): Promise<{ keys: LocalKeys; mark: FileMark }> {
   const mark = await markOf(path)
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+  const text = await readSmallFile(path).catch((cause: unknown) => {
     throw cannot('read', path, cause)
   })
   return { keys: parseKeys(path, text), mark }
@@ -184,12 +185,11 @@ function newKey(version: number, now: () => number): LocalKey {
 }
 
 function cannot(action: string, path: string, cause: unknown): KmsError {
-  const errno = systemCodeOf(cause) ?? 'unknown error'
   const hint =
-    errno === 'ENOENT' && action === 'read'
+    systemCodeOf(cause) === 'ENOENT' && action === 'read'
       ? 'restore it from the safe copy, or make one with "trousseau keygen" where none was ever used'
       : `check that folder "${dirname(path)}" exists and may be used by this user`
-  return new KmsError(`Cannot ${action} key file "${path}" (${errno}): ${hint}`, {
+  return new KmsError(`Cannot ${action} key file "${path}": ${systemReasonOf(cause)}; ${hint}`, {
     code: 'key_unavailable',
     cause,
   })

@@ -3,12 +3,18 @@
 import * as v from 'valibot'
 import { FOREIGN_FORMS } from '../kms/foreign_forms.ts'
 
-const providerId = v.pipe(v.string(), v.regex(/^[\w:/.@-]{1,128}$/))
+const providerId = v.pipe(
+  v.string(),
+  v.regex(/^[\w:/.@-]{1,128}$/, '1 to 128 letters, digits and ":/.@-_"'),
+)
+
+/** What is wanted of a name that is shown in metrics. */
+export const LABEL = '1 to 63 small letters, digits and "-", with a letter or digit at both ends'
 
 export const providerFields = {
   name: v.pipe(
     v.string(),
-    v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/),
+    v.regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, LABEL),
     v.description('Name of your choice, in lower case; shown in logs and metrics'),
   ),
   id: v.optional(

@@ -1,7 +1,7 @@
 /** What a provider of type `vault` is configured with. @module */
 
 import * as v from 'valibot'
-import { vaultPath } from '../auth/login_fields.ts'
+import { NAME_WORDS, vaultPath } from '../auth/login_fields.ts'
 import { vaultAuth } from '../auth/vault_auth.ts'
 import { normalAddress, SERVICE_ADDRESS, wantedOfAddress } from '../http/address.ts'
 import { proxyConfig, tlsConfig } from './http_fields.ts'
@@ -23,7 +23,7 @@ const settingsFrom = v.strictObject({
   ),
 })
 
-export const transitKeyName = v.pipe(v.string(), v.regex(/^[\w.-]+$/))
+export const transitKeyName = v.pipe(v.string(), v.regex(/^[\w.-]+$/, NAME_WORDS))
 
 export const vaultConfig = v.pipe(
   v.strictObject({

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { access, constants, link, lstat, open, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { NEW_ON_DISK } from '../auth/file_on_disk.ts'
-import { KmsError, systemCodeOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import type { Finding } from './vault_setup_step.ts'
 
 const FILE_MODE = 0o600
@@ -74,8 +74,7 @@ function exists(path: string): Promise<boolean> {
 }
 
 function cannotWrite(path: string, cause: unknown): KmsError {
-  const why = systemCodeOf(cause) ?? 'unknown error'
-  return new KmsError(`Cannot write "${path}" (${why}): check its folder and your rights`, {
+  return new KmsError(`Cannot write "${path}": ${systemReasonOf(cause)}`, {
     code: 'unavailable',
     cause,
   })

@@ -8,7 +8,7 @@
 import { lstat, readFile, rm, stat } from 'node:fs/promises'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import { writeNewFile } from '../auth/file_on_disk.ts'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { checkSeals, createRecoverySealer } from './annotation.ts'
 import {
@@ -158,7 +158,7 @@ async function textOf(path: string): Promise<string> {
     const { size } = await stat(path)
     if (size <= MAX_FILE_BYTES) return await readFile(path, 'utf8')
   } catch (cause) {
-    throw refused(path, `cannot be read (${codeOf(cause)})`, cause)
+    throw refused(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   }
   throw refused(path, 'is too long for a key')
 }
@@ -167,13 +167,9 @@ async function write(path: string, text: string, mode: number): Promise<void> {
   try {
     await writeNewFile(path, text, mode)
   } catch (cause) {
-    const code = codeOf(cause)
-    throw refused(path, code === 'EEXIST' ? PRESENT : `cannot be made (${code})`, cause)
+    const present = systemCodeOf(cause) === 'EEXIST'
+    throw refused(path, present ? PRESENT : `cannot be made: ${systemReasonOf(cause)}`, cause)
   }
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
 }
 
 function refused(path: string, why: string, cause?: unknown): KmsError {

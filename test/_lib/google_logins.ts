@@ -83,7 +83,7 @@ export const LOGINS: readonly Login[] = [
     name: 'service-account key',
     set: keyAuth,
     spoil: ({ folder }) => rm(folder.at('key.json')),
-    complaint: /key\.json" of auth\.keyFile cannot be read \(ENOENT\)/,
+    complaint: /key\.json" of auth\.keyFile cannot be read: there is no such file or folder/,
   },
   {
     name: 'federation from a file of text',

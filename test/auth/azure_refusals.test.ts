@@ -112,7 +112,10 @@ test('certificate files that cannot be used say why', async () => {
     (path: string, folder: TempFolder) => Promise<string>,
     RegExp,
   ])[] = [
-    [async (path) => await Promise.resolve(`${path}-absent`), /cannot be read \(ENOENT\)/],
+    [
+      async (path) => await Promise.resolve(`${path}-absent`),
+      /cannot be read: there is no such file or folder/,
+    ],
     [
       async (path, folder) => {
         const out = folder.at('client.pfx')

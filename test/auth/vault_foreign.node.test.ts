@@ -42,7 +42,7 @@ test('a login that somebody in between answers is unavailable, and the next one 
     assert.is(error.code, 'unavailable', `${what}: ${error.message}`)
     assert.match(
       error.message,
-      /not in the words of Vault|something other than JSON|as a login page or a gateway does/,
+      /not in the words of Vault|it speaks TLS there|something other than JSON|as a login page or a gateway does/,
       what,
     )
     assert.not.match(error.message, /credentials|lock/, what)
@@ -101,7 +101,7 @@ test('a refusal of the service itself is still one of the credentials', async ()
   assert.is(error.code, 'denied')
   assert.match(
     error.message,
-    /Login at auth\/approle\/login was refused \(400\): check the credentials/,
+    /Login at auth\/approle\/login was refused \(400\): invalid role or secret ID: check the files/,
   )
 })
 

@@ -174,8 +174,8 @@ test('doctor --offline misses a folder of authorities and an azure.json that are
   assert.equal(
     findings.map(({ id, what }) => [id, what]),
     [
-      ['file-missing', `${login.file} cannot be read (ENOENT)`],
-      ['file-missing', `${tls.caDir} cannot be read (ENOENT)`],
+      ['file-missing', `${login.file} cannot be read: there is no such file or folder`],
+      ['file-missing', `${tls.caDir} cannot be read: there is no such file or folder`],
     ],
   )
 })

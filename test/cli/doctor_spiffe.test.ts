@@ -69,7 +69,10 @@ test('doctor misses the socket of the agent, and takes no file for one', async (
   const file = await missed()
 
   assert.is(missing?.level, 'error')
-  assert.match(missing?.what ?? '', /agent\.sock is not there \(ENOENT\)$/)
+  assert.match(
+    missing?.what ?? '',
+    /agent\.sock cannot be looked at: there is no such file or folder$/,
+  )
   assert.match(file?.what ?? '', /agent\.sock is no socket$/)
 })
 

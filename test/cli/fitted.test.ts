@@ -68,7 +68,7 @@ test('doctor, bench, status, scan and check keep to the width of a terminal, and
     ['bench', ...socket, '--duration', '100ms'],
     ['status', ...socket],
     ['scan', '--endpoints', etcd.endpoint],
-    ['check', '--socket', folder.at('nobody.sock')],
+    ['check', ...socket],
   ]) {
     const what = argv[0] ?? ''
     const piped = memoryIo()
@@ -96,7 +96,7 @@ test('a sentence of doctor is one line in a pipe, however long', async () => {
   await runProgram(['doctor', '--config', path], io)
 
   const [first = ''] = io.printed().split('\n')
-  assert.match(first, /^error {4}\S+name\.json: .*\[config-invalid\]$/)
+  assert.match(first, /^error {4}\S+name\.json:1:1: .*\[config-invalid\]$/)
 })
 
 function isWide(columns: number): (line: string) => boolean {

@@ -175,7 +175,7 @@ test('--existing prints the script of a key again, and of one that was made othe
   assert.match(foreign.io.printed(), /"crv":"P-384","alg":"ES384"/)
   assert.match(foreign.io.complained(), /^The key is \S+other \(ES384\): it stays/)
   assert.is(none.code, 1)
-  assert.match(none.io.complained(), /cannot be read \(ENOENT\)/)
+  assert.match(none.io.complained(), /cannot be read: there is no such file or folder/)
 })
 
 test('a claim without a value is wrong usage', async () => {

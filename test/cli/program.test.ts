@@ -125,19 +125,23 @@ test('config validate exits 0 for a good file and 2 for a bad one', async ({ io 
   const socket = 'socket: { path: /run/kms.sock }\n'
   await writeFile(
     good,
-    `${head}${socket}providers: [{ name: here, type: local, keyFile: /keys }]\n`,
+    `${head}${socket}providers: [{ name: here, type: local, keyFile: /none/keys }]\n`,
   )
   const bad = folder.at('bad.yaml')
   await writeFile(bad, `${head}socket: {}\nproviders: []\n`)
 
   assert.is(await runProgram(['config', 'validate', good], io), 0)
   assert.is(io.printed(), `${good} is valid: here (local) on /run/kms.sock\n`)
+  assert.is(
+    io.complained(),
+    'trousseau: warning: /none/keys cannot be read: there is no such file or folder\n',
+  )
 
   const other = memoryIo()
   assert.is(await runProgram(['config', 'validate', bad], other), 2)
   assert.equal(other.complained().trimEnd().split('\n'), [
-    `trousseau: ${bad}: socket.path: is missing`,
-    `trousseau: ${bad}: providers: wanted at least one provider`,
+    `trousseau: ${bad}:3:1: socket.path: is missing`,
+    `trousseau: ${bad}:4:1: providers: wanted at least one provider`,
     'hint: "trousseau config schema" says what each key may be',
   ])
 })
@@ -201,8 +205,9 @@ test('what comes next is told at a terminal, and to no script', async () => {
     const [script, person] = [memoryIo(), memoryIo({ atTerminal: true })]
     assert.is(await runProgram(args, script), 0)
     assert.is(await runProgram(args, person), 0)
-    assert.is(script.complained(), '')
-    assert.is(person.complained(), `next: ${next}\n`)
+    // Warnings are for both.
+    assert.not.match(script.complained(), 'next: ')
+    assert.is(person.complained(), `${script.complained()}next: ${next}\n`)
     assert.is(person.printed(), script.printed())
   }
 })
@@ -270,7 +275,7 @@ test('azurekms prints the role of a provider, or says which one it did not find'
 
 test('serve exits 2 for a config that cannot be read', async ({ io }) => {
   assert.is(await runProgram(['serve', '--config', '/none/trousseau.yaml'], io), 2)
-  assert.match(io.complained(), /^trousseau: \/none\/trousseau\.yaml: cannot be read \(ENOENT\)\n/)
+  assert.match(io.complained(), /^trousseau: \/none\/trousseau\.yaml: there is no such file\n$/)
 })
 
 test('keygen makes a file of mode 0600, adds versions and overwrites nothing [F9]', async ({
@@ -415,8 +420,28 @@ test('check passes a good plugin', async ({ io }) => {
   // How fast Status answers is the machine's doing.
   assert.match(
     io.printed(),
-    /^(?:49 passed, 0 failed, 0|48 passed, 0 failed, 1) warnings, 1 skipped$/m,
+    /^(?:49 passed, 0 failed, 0 warnings|48 passed, 0 failed, 1 warning), 1 skipped$/m,
   )
+})
+
+test('check exits 1 with one line where nobody answers', async ({ io }) => {
+  assert.is(await runProgram(['check', '--socket', '/none/kms.sock'], io), 1)
+  assert.is(io.printed(), '')
+  assert.is(
+    io.complained(),
+    'trousseau: Cannot connect to /none/kms.sock: there is no such file: see whether the plugin runs and under which path\n',
+  )
+})
+
+test('check says once what many rules are skipped for', async ({ io }) => {
+  const code = await against({ status: (good) => ({ ...good, healthz: 'sealed' }) }, (path) =>
+    runProgram(['check', '--socket', path], io),
+  )
+
+  assert.is(code, 3)
+  const skipped = io.printed().match(/^skipped .*$/gm) ?? []
+  assert.is(skipped.length, 1, io.printed())
+  assert.match(skipped[0] ?? '', /^skipped {2}\d\d rules: .*\(S4\)/)
 })
 
 test('check exits 3 for a plugin that breaks a rule, and prints JSON', async ({ io }) => {

@@ -391,7 +391,7 @@ test('an envelope that is damaged keeps nobody with a recovery key out', async (
 
   assert.is(ran.code, 3)
   assert.match(ran.out, /^secrets\/shop\/one: It opens here, but .*: its envelope is damaged\n/)
-  assert.is(verdictOf(ran), 'All 1 encrypted objects open, but no API server could read 1')
+  assert.is(verdictOf(ran), 'The 1 encrypted object opens, but no API server could read 1')
 })
 
 test('what nobody here can open is named with the reason', async () => {
@@ -569,8 +569,8 @@ test('export leaves no file behind where it came to nothing, and touches none th
   assert.match(nothing.err, /Nothing there is of that resource, namespace and name/)
   assert.match(wrong.err, /is not one of the recipients/)
   assert.match(taken.err, /is there already, and nothing is overwritten\n$/)
-  assert.match(nowhere.err, /cannot be written \(ENOENT\)\n$/)
-  assert.match(keyless.err, /Option --recovery-key or --config is needed/)
+  assert.match(nowhere.err, /cannot be written: there is no such file or folder\n$/)
+  assert.match(keyless.err, /^trousseau: Option --recovery-key or --config is needed[^\n]*\n$/)
   assert.equal((await readdir(folder.path)).sort(), before)
   assert.is(await readFile(folder.at('kept'), 'utf8'), 'kept')
 })

@@ -328,7 +328,10 @@ test('a token file that cannot be used is named', async () => {
   const { code, err } = await one.vault('setup', '--apply', '--token-file', '/none/token')
 
   assert.is(code, 1)
-  assert.match(err, 'trousseau: File "/none/token" of --token-file cannot be read (ENOENT)')
+  assert.match(
+    err,
+    'trousseau: File "/none/token" of --token-file cannot be read: there is no such file or folder',
+  )
 })
 
 test('token: --apply makes a periodic orphan token, under which the plugin works', async () => {

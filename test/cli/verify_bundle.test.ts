@@ -122,8 +122,14 @@ for (const [what, [change, message]] of Object.entries(FAULTS)) {
 }
 
 test('what is not there is named', async (folder) => {
-  assert.match((await verified(folder, 'none')).err, /^trousseau: Cannot read .*none: ENOENT\n$/)
-  assert.match((await verified(folder, 'key.pub')).err, /Cannot read .*key\.pub\.sig: ENOENT\n$/)
+  assert.match(
+    (await verified(folder, 'none')).err,
+    /^trousseau: Cannot read .*none: there is no such file or folder\n$/,
+  )
+  assert.match(
+    (await verified(folder, 'key.pub')).err,
+    /Cannot read .*key\.pub\.sig: there is no such file or folder\n$/,
+  )
 })
 
 test.run()

@@ -200,7 +200,7 @@ test('stopped by SIGINT it goes on where it was, and a state of another cluster 
 
   const { code, out, err } = await cluster.migrate(...flags, '--rate', '2000')
   assert.is(code, 0, `${out}\n${err}`)
-  const [, again = ''] = /secrets: (\d+) objects written anew/.exec(out) ?? []
+  const [, again = ''] = /secrets: (\d+) objects? written anew/.exec(out) ?? []
   assert.ok(Number(again) > 0 && Number(again) < SECRETS, `${again} are left for the second run`)
   assert.equal([...(await cluster.stored()).keys()], [keyId])
   assert.not.ok(

@@ -97,7 +97,7 @@ test("migrate '*.*' leaves out what an APIService without a server keeps, says s
     /Left out away\.example\.com\/v1: another server keeps its objects, not this etcd/,
   )
   assert.match(out, /^secrets: 40 objects written anew/m)
-  assert.match(out, /^widgets\.example\.org: 1 objects written anew/m)
+  assert.match(out, /^widgets\.example\.org: 1 object written anew/m)
   const named = await cluster.migrate('--resources', '*.away.example.com')
   assert.is(named.code, 1)
   assert.match(named.err, /answered 503: it, or another server that it asks for this API/)
@@ -209,7 +209,7 @@ test('migrate names the policy and the webhook that keep an object, quotes neith
     out,
     /^secrets: 0 objects written anew, \d+ FAILED, the rest was NOT tried: admission webhook "dead\.example\.org" does not answer$/m,
   )
-  assert.match(out, /^configmaps: \d+ objects written anew, \d+ FAILED$/m)
+  assert.match(out, /^configmaps: \d+ objects? written anew, \d+ FAILED$/m)
   assert.not.match(`${out}${err}`, /planted|127\.0\.0\.1:1\//)
   const [, failed = ''] = /(\d+) FAILED, the rest/.exec(out) ?? []
   assert.ok(Number(failed) < SECRETS / 2, `${failed} were tried`)

@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { ConfigError, loadConfig, parseConfig } from '../../src/config/load.ts'
-import type { Config } from '../../src/config/schema.ts'
+import { type Config, configSchema } from '../../src/config/schema.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
@@ -138,7 +139,7 @@ for (const [what, provider, problem] of [
   [
     'that nobody knows',
     { ...VAULT, reads: ['trousseau-3'] },
-    'reads.0: wanted ("trousseau-1" | "trousseau-2" | "vault-kubernetes-kms" | "vault-kms-provider" | "kleidi" | "aws-encryption-provider" | "azure-kubernetes-kms" | "k8s-cloudkms-plugin")',
+    'reads.0: wanted "trousseau-1", "trousseau-2", "vault-kubernetes-kms", "vault-kms-provider", "kleidi", "aws-encryption-provider", "azure-kubernetes-kms" or "k8s-cloudkms-plugin"',
   ],
 ] as const) {
   test(`parseConfig() refuses a form ${what}`, () => {
@@ -174,23 +175,84 @@ unheard-of: { key: ${SECRET} }
   const found = await problemsOf(text)
 
   assert.equal(found, [
-    'trousseau.yaml: apiVersion: wanted "trousseau.io/v1"',
-    'trousseau.yaml: socket.path: wanted an absolute path of at most 103 bytes, or unix:// and one',
-    'trousseau.yaml: socket.mode: wanted octal permissions in quotes such as "0600"',
-    'trousseau.yaml: socket.user: is not a known key: check its spelling and place',
-    'trousseau.yaml: providers.0.name: wanted /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/',
-    'trousseau.yaml: providers.0.auth.tokenFile: wanted something that starts with "/"',
-    'trousseau.yaml: providers.0.address: wanted https:// (http:// only with allowInsecureHttp: true)',
-    'trousseau.yaml: health.staleAfter: wanted longer than health.interval',
-    'trousseau.yaml: requestTimeout: wanted a duration from 100ms to 60000ms such as "30s"',
-    'trousseau.yaml: log.level: wanted ("debug" | "info" | "warn" | "error")',
-    'trousseau.yaml: unheard-of: is not a known key: check its spelling and place',
+    'trousseau.yaml:2:1: apiVersion: wanted "trousseau.io/v1"',
+    'trousseau.yaml:4:11: socket.path: wanted an absolute path of at most 103 bytes, or unix:// and one',
+    'trousseau.yaml:4:39: socket.mode: wanted octal permissions in quotes such as "0600"',
+    'trousseau.yaml:4:65: socket.user: is not a known key: check its spelling and place',
+    'trousseau.yaml:6:7: providers.0.name: wanted 1 to 63 small letters, digits and "-", with a letter or digit at both ends',
+    'trousseau.yaml:6:46: providers.0.address: wanted https:// (http:// only with allowInsecureHttp: true)',
+    'trousseau.yaml:6:115: providers.0.auth.tokenFile: wanted an absolute path, which begins with "/"',
+    'trousseau.yaml:7:1: requestTimeout: wanted a duration from 100ms to 1m, with its unit, such as "30s"',
+    'trousseau.yaml:8:1: health.staleAfter: wanted longer than health.interval',
+    'trousseau.yaml:9:8: log.level: wanted "debug", "info", "warn" or "error"',
+    'trousseau.yaml:10:1: unheard-of: is not a known key: check its spelling and place',
   ])
   assert.not.match(found.join('\n'), SECRET)
 })
 
 for (const [what, content, problem] of [
-  ['nothing', null, 'c: wanted Object'],
+  [
+    'nothing',
+    null,
+    'c: is empty, or has comments only: wanted keys such as apiVersion, kind, socket and providers',
+  ],
+  ['a list', [GOOD], 'c: is a list: wanted keys such as apiVersion, kind, socket and providers'],
+  [
+    'one word',
+    'hello',
+    'c: is one plain value: wanted keys such as apiVersion, kind, socket and providers',
+  ],
+  [
+    'a list in place of keys',
+    { ...GOOD, log: ['info'] },
+    'c: log: wanted keys with values below it, and no list',
+  ],
+  ['a word in place of keys', { ...GOOD, log: 'info' }, 'c: log: wanted keys with values below it'],
+  [
+    'keys in place of a list',
+    { ...GOOD, providers: GOOD.providers[0] },
+    'c: providers: wanted a list',
+  ],
+  [
+    'a mode that YAML takes for a number',
+    { ...GOOD, socket: { ...GOOD.socket, mode: 600 } },
+    'c: socket.mode: wanted octal permissions in quotes such as "0600"',
+  ],
+  [
+    'a duration without its unit',
+    { ...GOOD, health: { interval: 30 } },
+    'c: health.interval: wanted a duration from 100ms to 24h, with its unit, such as "30s"',
+  ],
+  [
+    'a port alone',
+    { ...GOOD, admin: { listen: 8787 } },
+    'c: admin.listen: wanted host:port with a port up to 65535, or unix:///path',
+  ],
+  [
+    'a number in quotes',
+    { ...GOOD, socket: { ...GOOD.socket, owner: '0' } },
+    'c: socket.owner: wanted a number, without quotes',
+  ],
+  [
+    'a number with a fraction',
+    { ...GOOD, socket: { ...GOOD.socket, owner: 0.5 } },
+    'c: socket.owner: wanted a whole number',
+  ],
+  [
+    'yes in quotes',
+    { ...GOOD, providers: [{ ...VAULT, decryptOnly: 'yes' }] },
+    'c: providers.0.decryptOnly: wanted true or false, without quotes',
+  ],
+  [
+    'a threshold of one',
+    { ...THREE, protection: { mode: 'threshold', k: 1 } },
+    'c: protection.k: wanted at least 2',
+  ],
+  [
+    'no address',
+    { ...GOOD, providers: [{ ...VAULT, address: undefined, addresses: [] }] },
+    'c: providers.0.addresses: wanted at least 1 entry',
+  ],
   ['a missing key', { ...GOOD, socket: {} }, 'c: socket.path: is missing'],
   ['no provider', { ...GOOD, providers: [] }, 'c: providers: wanted at least one provider'],
   [
@@ -228,7 +290,7 @@ for (const [what, content, problem] of [
   [
     'a provider type of a later version',
     { ...GOOD, providers: [{ name: 'a', type: 'pkcs11' }] },
-    'c: providers.0.type: wanted ("vault" | "awskms" | "azurekms" | "gcpkms" | "local")',
+    'c: providers.0.type: wanted "vault", "awskms", "azurekms", "gcpkms" or "local"',
   ],
   [
     'threshold in short',
@@ -296,7 +358,7 @@ for (const [what, content, problem] of [
   [
     'a request timeout that is too short',
     { ...GOOD, requestTimeout: '99ms' },
-    'c: requestTimeout: wanted a duration from 100ms to 60000ms such as "30s"',
+    'c: requestTimeout: wanted a duration from 100ms to 1m, with its unit, such as "30s"',
   ],
   [
     'a port that does not exist',
@@ -306,12 +368,12 @@ for (const [what, content, problem] of [
   [
     'a relative state folder',
     { ...GOOD, stateDir: 'state' },
-    'c: stateDir: wanted something that starts with "/"',
+    'c: stateDir: wanted an absolute path, which begins with "/"',
   ],
   [
     'an owner by name',
     { ...GOOD, socket: { ...GOOD.socket, owner: 'root' } },
-    'c: socket.owner: wanted number',
+    'c: socket.owner: wanted a number',
   ],
 ] as const) {
   test(`parseConfig() refuses ${what}`, () => {
@@ -428,7 +490,110 @@ test('loadConfig() says why a file cannot be read', async () => {
   const error = await rejection(loadConfig(folder.at('none.yaml')))
 
   assert.instance(error, ConfigError)
-  assert.match((error as ConfigError).message, 'none.yaml: cannot be read (ENOENT)')
+  assert.match((error as ConfigError).message, 'none.yaml: there is no such file')
+})
+
+test('loadConfig() says what was meant, at its place, and what else is wrong behind the slip', async () => {
+  const text = `
+apiVersion: trousseau.io/v1
+kind: TrousseauConfig
+sokcet: { path: /run/kms.sock, mode: 0600 }
+providers:
+  - name: vault-prod
+    type: valut
+    adress: https://vault.example.org:8200
+    kye: k8s-etcd
+    ${SECRET.replaceAll('.', '')}: 1
+    auth:
+      method: approl
+      role-id: a
+      secretidfile: etc/secret-id
+  - { name: vault-prod, type: local, keyFile: /keys }
+`
+
+  assert.equal(await problemsOf(text), [
+    'trousseau.yaml:4:1: sokcet: is not a known key: did you mean "socket"?',
+    'trousseau.yaml:4:32: socket.mode: wanted octal permissions in quotes such as "0600"',
+    'trousseau.yaml:7:5: providers.0.type: wanted "vault", "awskms", "azurekms", "gcpkms" or "local": did you mean "vault"?',
+    'trousseau.yaml:8:5: providers.0.adress: is not a known key: did you mean "address"?',
+    'trousseau.yaml:9:5: providers.0.kye: is not a known key: did you mean "key"?',
+    'trousseau.yaml:10:5: providers.0.hvsCAESIJ-planted: is not a known key: check its spelling and place',
+    'trousseau.yaml:12:7: providers.0.auth.method: wanted "approle", "jwt", "cert", "kubernetes", "userpass", "token" or "agent": did you mean "approle"?',
+    'trousseau.yaml:13:7: providers.0.auth.role-id: is not a known key: did you mean "roleId"?',
+    'trousseau.yaml:14:7: providers.0.auth.secretidfile: is not a known key: did you mean "secretIdFile"?',
+    'trousseau.yaml:14:7: providers.0.auth.secretIdFile: wanted an absolute path, which begins with "/"',
+  ])
+})
+
+test('loadConfig() tells what parts of a config do not fit together beside a slip', async () => {
+  const text = JSON.stringify({
+    ...GOOD,
+    logs: {},
+    providers: [...GOOD.providers, { ...VAULT, name: 'here' }],
+  })
+
+  assert.equal(
+    (await problemsOf(text)).map((line) => line.replace(/^[^ ]+ /, '')),
+    ['providers: the name "here" is there twice', 'logs: is not a known key: did you mean "log"?'],
+  )
+})
+
+test('a slip within one of several forms is told, with what was meant', () => {
+  const protection = { mode: 'any', hold_time: '1m', decryptPreference: 'random' }
+
+  assert.equal(problems({ ...GOOD, protection }), [
+    'c: protection.hold_time: is not a known key: did you mean "holdTime"?',
+    'c: protection.decryptPreference: wanted "fastest", "roundrobin" or a list of names of providers',
+  ])
+})
+
+test('loadConfig() refuses what is no text in UTF-8', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('trousseau.yaml')
+  await writeFile(path, JSON.stringify(GOOD), 'utf16le')
+
+  const error = await rejection(loadConfig(path))
+
+  assert.is((error as Error).message, `${path}: is no text in UTF-8: save it with that encoding`)
+})
+
+test('loadConfig() refuses at once what never ends or never begins', async () => {
+  await using folder = await tempFolder()
+  const [pipe, long] = [folder.at('pipe'), folder.at('long')]
+  execFileSync('mkfifo', [pipe])
+  await writeFile(long, '#'.repeat(5_000_000))
+
+  for (const [path, why] of [
+    [pipe, 'it is a pipe or a device, and a file is wanted'],
+    ['/dev/zero', 'it is a pipe or a device, and a file is wanted'],
+    [long, 'it is longer than 4 MiB'],
+    [folder.at('.'), 'it is a folder, and a file is wanted'],
+  ] as const) {
+    const error = await rejection(loadConfig(path))
+
+    assert.is((error as Error).message, `${path}: cannot be read: ${why}`)
+    assert.is((error as ConfigError).hint, undefined)
+  }
+})
+
+function rulesIn(part: unknown, seen = new Set<unknown>()): object[] {
+  if (typeof part !== 'object' || part === null || seen.has(part)) return []
+  seen.add(part)
+  const own = Reflect.get(part, 'kind') === 'validation' ? [part] : []
+  return [...own, ...Object.values(part).flatMap((each) => rulesIn(each, seen))]
+}
+
+/** Of these valibot would show an expression, or say nothing at all. */
+const WORDLESS = ['regex', 'check', 'iso_timestamp', 'url', 'digits', 'hexadecimal']
+
+test('no rule of a config is told as a regular expression', () => {
+  const rules = rulesIn(configSchema).filter((rule) => WORDLESS.includes(Reflect.get(rule, 'type')))
+
+  assert.ok(rules.length > 40, `${rules.length} rules`)
+  assert.equal(
+    rules.filter((rule) => Reflect.get(rule, 'message') === undefined),
+    [],
+  )
 })
 
 test.run()

@@ -62,7 +62,10 @@ test('load() says in words that the folder can never be made, and asks no more t
 
   for (const refused of [() => store.load(), () => store.save(STATE)]) {
     const { message } = (await rejection(refused())) as Error
-    assert.is(message, 'stateDir /proc/no-such/state cannot be made (ENOENT)')
+    assert.is(
+      message,
+      'stateDir /proc/no-such/state cannot be made: there is no such file or folder',
+    )
   }
   assert.not.ok(store.stuck())
 })
@@ -79,7 +82,7 @@ test('load() gives back what a folder holds that cannot be written to any more',
     await store.load(),
   ])
 
-  assert.match((refused as Error).message, /^stateDir .* cannot be written to \(EACCES\)$/)
+  assert.match((refused as Error).message, /^stateDir .* cannot be written to: permission denied$/)
   assert.equal((loaded as typeof STATE).endpoints, STATE.endpoints)
 })
 

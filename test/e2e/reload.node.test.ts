@@ -142,7 +142,7 @@ test('a config that cannot be used is refused with what is wrong with it, and th
     ],
     [
       'no key file',
-      /Cannot read key file .*ENOENT/,
+      /Cannot read key file .*there is no such file or folder/,
       config([a.provider, { name: 'gone', type: 'local', keyFile: services.folder.at('gone') }]),
     ],
   ]

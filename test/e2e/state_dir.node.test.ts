@@ -82,7 +82,7 @@ test('a stateDir that can never be made is told at the start, takes no core, and
   assert.is(told?.['level'], 'warn')
   assert.match(
     String(told?.['message']),
-    /stateDir \/proc\/no-such\/state cannot be made \(ENOENT\)/,
+    /stateDir \/proc\/no-such\/state cannot be made: there is no such file or folder/,
   )
   await rests(plugin)
   assert.equal(await stateFindings(plugin), ['state-unusable warning'])
@@ -123,7 +123,7 @@ test('a socket folder that can never be made is told at once, and ends the start
   const { code, err } = await runCommand(['serve', '--config', file])
 
   assert.is(code, 1)
-  assert.match(err, /\/proc\/no-such\/kms\.sock.*ENOENT/)
+  assert.match(err, /\/proc\/no-such\/kms\.sock.*there is no such file or folder/)
 })
 
 test('doctor finds a stateDir that is no folder', async () => {

@@ -1,7 +1,12 @@
 import { Buffer } from 'node:buffer'
+import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttp2Server } from 'node:http2'
+import { createServer, type Socket } from 'node:net'
 import * as assert from 'uvu/assert'
 import { connectKms, METHODS, RpcError } from '../../src/grpc/client.ts'
+import { plainDetails } from '../../src/grpc/plain_details.ts'
 import { reach } from '../../src/grpc/reach.ts'
 import { KmsError } from '../../src/kms/errors.ts'
 import { FAKE_ANNOTATION, FAKE_KEY_ID, Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
@@ -73,6 +78,56 @@ test('connectKms() gives up at its time limit', async () => {
   assert.is((error as RpcError).status, 'DEADLINE_EXCEEDED')
 
   client.close()
+})
+
+for (const [what, listener] of [
+  ['speaks HTTP/1', createHttpServer((_, answer) => answer.writeHead(404).end('no'))],
+  ['hangs up', createServer((socket) => socket.destroy())],
+  ['talks of something else', createServer((socket) => socket.end('220 mail.example.org ESMTP'))],
+  ['says nothing', createServer(() => undefined)],
+  [
+    'speaks HTTP/2 and no gRPC',
+    createHttp2Server((_, answer) => {
+      answer.writeHead(404)
+      answer.end('no')
+    }),
+  ],
+] as const) {
+  test(`a call where somebody ${what} fails with words that are not grpc-js's`, async () => {
+    await using folder = await tempFolder()
+    const path = folder.at('s')
+    const sockets: Socket[] = []
+    listener.on('connection', (socket: Socket) => sockets.push(socket)).listen(path)
+    await once(listener, 'listening')
+    const client = connectKms(path, { timeoutMs: 1_000 })
+
+    const error = await rejection(client.v2.status())
+
+    assert.match(
+      (error as RpcError).message,
+      /^(?:no answer in time|the connection was closed, or what listens there does not speak gRPC|what answers there does not speak gRPC, or gave up in the middle)$/,
+    )
+    client.close()
+    for (const socket of sockets) socket.destroy()
+    listener.close()
+  })
+}
+
+test('an answer of etcd that is too long, and what is no message, are told in words', () => {
+  for (const [details, words] of [
+    [
+      'Received message larger than max (70000000 vs 67108864)',
+      'the answer is larger than the maximum that is taken',
+    ],
+    [
+      'Response message parsing error: index out of range',
+      'the answer is not a message of this API',
+    ],
+    ['Name resolution failed for target dns:etcd:2379', 'the name does not resolve'],
+    ['Clé inconnue', 'Clé inconnue'],
+  ] as const) {
+    assert.is(plainDetails(details), words)
+  }
 })
 
 test('connectKms() says localhost as authority unless told otherwise [T3]', async () => {

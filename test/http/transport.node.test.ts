@@ -168,7 +168,7 @@ test('an empty folder, a text that is no certificate and a key of another certif
     [{ caDir: one.folder.at('empty') }, /has no \.pem or \.crt file/],
     [{ caFile: one.folder.at('text.pem') }, /no PEM certificates/],
     [{ certFile: cert, keyFile: key }, /TLS files cannot be used/],
-    [{ certFile: one.folder.at('absent') }, /check tls\.certFile/],
+    [{ certFile: one.folder.at('absent') }, /of tls\.certFile: there is no such file or folder/],
   ]
 
   for (const [tls, message] of cases) {

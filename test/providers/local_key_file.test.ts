@@ -60,7 +60,7 @@ test('createKeyFile() names a missing folder', async () => {
 
   const error = await failureOf(createKeyFile(folder.at('none/keys'), now))
 
-  assert.match(error.message, /ENOENT.*folder ".*none" exists/)
+  assert.match(error.message, /there is no such file or folder; .*folder ".*none" exists/)
 })
 
 test('addKeyVersion() keeps id and older versions', async () => {

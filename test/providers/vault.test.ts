@@ -421,7 +421,7 @@ for (const [what, change, words] of WRONG_KEYS) {
 }
 
 const TOKEN_FILES: readonly [string, string | undefined, RegExp][] = [
-  ['missing', undefined, /cannot be read \(ENOENT\)/],
+  ['missing', undefined, /cannot be read: there is no such file or folder/],
   ['empty', ' \n', /is empty/],
   ['a wrapped sink', '{"token":"hvs.x"}', /holds JSON/],
   ['more than one word', 'two words', /more than one word/],
@@ -450,7 +450,7 @@ test('a CA file that cannot be read is named, and read as soon as it can be', as
   const error = (await rejection(one.limited((call) => one.provider.keyState(call)))) as KmsError
 
   assert.is(error.code, 'unavailable')
-  assert.match(error.message, /file "\/nonexistent\/ca\.pem": check tls\.caFile/)
+  assert.match(error.message, /file "\/nonexistent\/ca\.pem" of tls\.caFile: there is no such file/)
 })
 
 test.run()

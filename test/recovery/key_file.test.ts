@@ -105,7 +105,7 @@ test('what is no public key is refused without a word of it', async () => {
   }
   assert.match(
     await problemOf(loadRecoverySealer([folder.at('none')])),
-    /cannot be read \(ENOENT\)$/,
+    /cannot be read: there is no such file or folder$/,
   )
 })
 

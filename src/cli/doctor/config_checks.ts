@@ -5,6 +5,7 @@ import type { Config } from '../../config/schema.ts'
 import type { Address } from '../../providers/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../../providers/registry.ts'
 import { loadRecoverySealer } from '../../recovery/key_file.ts'
+import { counted } from '../progress.ts'
 import { type Finding, found, ok } from './finding.ts'
 import { pathFindings } from './path_checks.ts'
 
@@ -111,7 +112,10 @@ async function recoveryFindings({ recovery, protection }: Config): Promise<Findi
   }
   const several = typeof protection === 'object' && protection.mode === 'threshold'
   return [
-    ok('recovery-recipients', `${recovery.recipients.length} recovery recipients can be sealed to`),
+    ok(
+      'recovery-recipients',
+      `${counted(recovery.recipients.length, 'recovery recipient')} can be sealed to`,
+    ),
     ...found(several, {
       id: 'recovery-bypass',
       level: 'notice',

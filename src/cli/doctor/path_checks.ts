@@ -1,7 +1,7 @@
 /** Files and folders that a config names: there, for nobody else, and still there after a boot. @module */
 
 import { readFile, stat } from 'node:fs/promises'
-import { systemCodeOf } from '../../kms/errors.ts'
+import { systemReasonOf } from '../../kms/errors.ts'
 import type { Paths } from '../../providers/provider_descriptor.ts'
 import { type Finding, found, ok } from './finding.ts'
 
@@ -70,7 +70,7 @@ async function whyNoSocket(path: string): Promise<string | undefined> {
   try {
     return (await stat(path)).isSocket() ? undefined : 'is no socket'
   } catch (error) {
-    return `is not there (${systemCodeOf(error) ?? 'unknown error'})`
+    return `cannot be looked at: ${systemReasonOf(error)}`
   }
 }
 
@@ -96,7 +96,7 @@ function volatile(path: string): Finding[] {
 }
 
 function unreadable(path: string, cause: unknown): Finding {
-  return missing(path, `cannot be read (${systemCodeOf(cause) ?? 'unknown error'})`)
+  return missing(path, `cannot be read: ${systemReasonOf(cause)}`)
 }
 
 function missing(path: string, why: string): Finding {

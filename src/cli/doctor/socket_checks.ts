@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { connectKms, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
-import { KmsError, systemCodeOf } from '../../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../../kms/errors.ts'
 import { keyIdHash } from '../../kms/key_id_hash.ts'
 import { SEED_BYTES } from '../../kms/limits.ts'
 import { printable } from '../output.ts'
@@ -50,7 +50,7 @@ async function folderFindings(path: string): Promise<Finding[]> {
       {
         id: 'socket-folder-missing',
         level: 'error',
-        what: `${dirname(path)} is not there (${systemCodeOf(cause) ?? 'unknown error'})`,
+        what: `${dirname(path)} cannot be looked at: ${systemReasonOf(cause)}`,
         why: 'A pod that mounts it does not start, and /run is empty after every boot.',
         todo: `Let systemd-tmpfiles make it: "trousseau manifests tmpfiles" prints the file for /etc/tmpfiles.d.`,
       },

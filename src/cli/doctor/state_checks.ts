@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { PatientDisk } from '../../config/patient_disk.ts'
-import { KmsError, systemCodeOf } from '../../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../../kms/errors.ts'
 import type { Io } from '../io.ts'
 import { type Finding, found } from './finding.ts'
 
@@ -36,5 +36,5 @@ async function problemOf(folder: string, pluginAnswers: boolean): Promise<string
 function wordsOf(error: unknown): string {
   return error instanceof KmsError
     ? error.message
-    : `stateDir cannot be looked at (${systemCodeOf(error) ?? 'unknown error'})`
+    : `stateDir cannot be looked at: ${systemReasonOf(error)}`
 }

@@ -43,7 +43,7 @@ export const ENCRYPT_RULES: readonly Rule[] = [
       const keys = Object.keys((await annotated(probe)).annotations)
       const wrong = keys.filter((key) => !isAnnotationKey(key)).length
       expect(wrong === 0, `${wrong} of ${keys.length} keys are not`)
-      return `${keys.length} keys`
+      return `${keys.length} in all`
     },
   },
   {
