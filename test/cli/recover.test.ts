@@ -430,7 +430,7 @@ test('what nobody here can open is named with the reason', async () => {
   assert.is(list.code, 0)
   assert.not.match(list.out, 'shop/clear')
   assert.match(list.out, /aescbc key "k1" of the EncryptionConfiguration/)
-  const clear = await here.run(['list', '--resource', 'secrets', '--name', 'clear', '--json'])
+  const clear = await here.run(['list', '--resources', 'secrets', '--name', 'clear', '--json'])
   assert.equal(JSON.parse(clear.out), {
     revision: '1234',
     objects: [
