@@ -220,7 +220,7 @@ function addLogin(program: Command, io: Io, short: Short): void {
     .description('keys with which a node signs its own logins')
     .command('keygen')
     .description(
-      'make a key for auth.method jwt with selfSigned, and print what its public half goes into',
+      'make the key with which this node signs its JWTs (auth.selfSigned), and print the script that lets it in',
     )
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))

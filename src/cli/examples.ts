@@ -17,7 +17,7 @@ export const EXAMPLES = {
   'awskms policy': [CONFIG],
   'azurekms policy': [CONFIG],
   'gcpkms policy': [CONFIG],
-  'login keygen': ['/etc/trousseau/login.pem --subject trousseau:cp-1'],
+  'login keygen': ['/etc/trousseau/login-key --subject trousseau:cp-1 > login-cp-1.sh'],
   manifests: [
     `static-pod ${CONFIG} > /etc/kubernetes/manifests/trousseau.yaml`,
     `systemd ${CONFIG} --out /tmp/trousseau`,
@@ -26,7 +26,7 @@ export const EXAMPLES = {
   status: [CONFIG, `${SOCKET} --watch`],
   doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/encryption.yaml`],
   check: [SOCKET],
-  scan: [`${ENDPOINTS} ${CONFIG}`, `--snapshot etcd.db ${CONFIG}`],
+  scan: [CONFIG, `--snapshot etcd.db ${CONFIG}`],
   migrate: [`${CONFIG} --dry-run`, `${CONFIG} --state migrate.json ${ENDPOINTS}`],
   'recovery keygen': ['/media/offline/recovery-key'],
   'recovery verify': [`${SOCKET} --key /media/offline/recovery-key`],

@@ -23,8 +23,7 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, or a config that cannot be used
-  3    the plugin that was asked is not healthy or breaks a rule, or doctor, scan,
-       migrate or recover found something
+  3    the plugin that was asked is not healthy or breaks a rule, or doctor, scan, migrate or recover found something
   130  stopped by a signal before it was done`
 
 /** Runs one command line (without the program's name) and returns the exit code. */
@@ -87,7 +86,7 @@ export function createProgram(
     .addHelpText('after', ({ command }) => {
       const lines = EXIT_CODES.split('\n')
       return lines
-        .map((line) => hung(command.createHelp().boxWrap(line, width), CODE_WIDTH))
+        .map((line) => hung(command.createHelp().boxWrap(line, width - CODE_WIDTH), CODE_WIDTH))
         .join('\n')
     })
   addCommands(program, io, done)
