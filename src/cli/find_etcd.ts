@@ -6,7 +6,7 @@
  */
 
 import { access } from 'node:fs/promises'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
 import {
   type Container,
   flagOf,
@@ -127,9 +127,8 @@ async function isThere(path: string): Promise<boolean> {
     await access(path)
     return true
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return false
-    throw new KmsError(`Cannot look for ${path} (${code ?? 'unknown error'}): run this as root`, {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(cause) ?? '')) return false
+    throw new KmsError(`Cannot look for ${path}: ${systemReasonOf(cause)}; run this as root`, {
       code: 'request_invalid',
       cause,
     })
