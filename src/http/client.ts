@@ -80,11 +80,12 @@ export class HttpClient {
    */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     try {
+      const { changes } = this.#transport
       const kept = await this.#transport.connections(this.address)
       const first = this.#once(request, kept)
       const alone = request.repeatable === false || !kept.proven
       if (alone || (await settlesWithin(this.#transport.clock, SILENCE_MS, first))) {
-        return await this.#orAgain(request, first)
+        return await this.#orAgain(request, first, changes)
       }
       kept.renew()
       return await this.#beside(request, first)
@@ -93,11 +94,15 @@ export class HttpClient {
     }
   }
 
-  async #orAgain(request: HttpRequest, first: Promise<HttpAnswer>): Promise<HttpAnswer> {
+  async #orAgain(
+    request: HttpRequest,
+    first: Promise<HttpAnswer>,
+    changes: number,
+  ): Promise<HttpAnswer> {
     try {
       return await first
     } catch (error) {
-      if (!(await this.#mayHelp(request, error))) throw error
+      if (!(await this.#mayHelp(request, error, changes))) throw error
     }
     return await this.#once(request, await this.#transport.connections(this.address))
   }
@@ -118,9 +123,17 @@ export class HttpClient {
     }
   }
 
-  async #mayHelp({ signal, repeatable = true }: HttpRequest, error: unknown): Promise<boolean> {
+  /** @param changes how often the files had changed before the request */
+  async #mayHelp(
+    { signal, repeatable = true }: HttpRequest,
+    error: unknown,
+    changes: number,
+  ): Promise<boolean> {
     if (signal.aborted) return false
-    if (isTlsFault(error)) return await this.#transport.refresh()
+    if (isTlsFault(error)) {
+      // Another request, or the look each second, may have seen the change first.
+      return this.#transport.changes !== changes || (await this.#transport.refresh())
+    }
     return repeatable && isStale(error)
   }
 

@@ -48,7 +48,8 @@ export class Transport {
   readonly #options: TransportOptions
   #generation: Promise<Generation> | undefined
   #lookedAt = 0
-  #looking: Promise<boolean> | undefined
+  #looking: Promise<void> | undefined
+  #changes = 0
   #complained: string | undefined
   /** When an expiry was last told, by kind and time. */
   readonly #told = new Map<string, number>()
@@ -76,12 +77,25 @@ export class Transport {
       throw error
     })
     const { connections } = await this.#generation
-    if (this.clock.monotonic() - this.#lookedAt >= LOOK_MS) void this.refresh()
+    if (this.clock.monotonic() - this.#lookedAt >= LOOK_MS) void this.#looked()
     return connections.to(address)
   }
 
-  /** Looks at the files now; true when they changed and connections are made anew. */
-  refresh(): Promise<boolean> {
+  /** How often the files have changed, and connections were made anew. */
+  get changes(): number {
+    return this.#changes
+  }
+
+  /** Looks at the files now; true when they changed. */
+  async refresh(): Promise<boolean> {
+    const before = this.#changes
+    // A look that is under way may have read before they changed.
+    await this.#looking
+    await this.#looked()
+    return this.#changes !== before
+  }
+
+  #looked(): Promise<void> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined
     })
@@ -114,32 +128,25 @@ export class Transport {
     return { material, proxyToken: token, authorities, connections }
   }
 
-  async #look(): Promise<boolean> {
+  async #look(): Promise<void> {
     const current = await this.#generation?.catch(() => undefined)
-    if (current === undefined) return false
+    if (current === undefined) return
     try {
       const next = await this.#read()
       refuseLoss(current.material, next.material)
       this.#complained = undefined
       this.#warnOfEnds([...this.#vouching, ...clientExpiry(next.material)])
-      if (isSame(current, next)) return false
+      if (isSame(current, next)) return
       this.#generation = Promise.resolve(next)
+      this.#changes += 1
       this.#say('info', 'tls_files_changed', `TLS files changed: new connections use them`)
       this.#tellOf(next)
       current.connections.retire()
-      return true
     } catch (error) {
       const known = toKmsError(error)
-      if (known.message !== this.#complained) {
-        this.#complained = known.message
-        this.#say(
-          'warn',
-          'tls_files_refused',
-          `${known.message}; the ones before stay in use`,
-          error,
-        )
-      }
-      return false
+      if (known.message === this.#complained) return
+      this.#complained = known.message
+      this.#say('warn', 'tls_files_refused', `${known.message}; the ones before stay in use`, error)
     }
   }
 

@@ -4,7 +4,13 @@ import { once } from 'node:events'
 import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net'
 import { TLSSocket } from 'node:tls'
 import * as assert from 'uvu/assert'
 import { HttpClient } from '../../src/http/client.ts'
@@ -17,6 +23,7 @@ import { combined, makeAuthority, makeCertificate } from '../_lib/certificates.t
 import { RecordedEvents } from '../_lib/events.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
+import { until } from '../_lib/wait.ts'
 
 const test = suite('http/transport', () => ({}))
 
@@ -32,14 +39,18 @@ class Closers implements AsyncDisposable {
   }
 }
 
-async function listening(server: Server, closers: Closers, path?: string): Promise<string> {
+async function listening(
+  server: Server | TcpServer,
+  closers: Closers,
+  path?: string,
+): Promise<string> {
   if (path === undefined) server.listen(0, '127.0.0.1')
   else server.listen(path)
   await once(server, 'listening')
   closers.add(async () => {
     const closed = once(server, 'close')
     server.close()
-    server.closeAllConnections()
+    if ('closeAllConnections' in server) server.closeAllConnections()
     await closed
   })
   return path === undefined ? `127.0.0.1:${(server.address() as AddressInfo).port}` : path
@@ -102,6 +113,37 @@ test('an authority that is replaced together with the certificate is followed wi
 
   assert.is((await get(http)).status, 200)
   assert.ok(one.events.notices().includes('tls_files_changed'))
+})
+
+test('it is followed too where the look of each second sees the change before the request fails', async () => {
+  const one = await setup()
+  await using _ = one.closers
+  const caFile = one.folder.at('trusted.pem')
+  await writeFile(caFile, await readFile(one.authority.cert))
+  let monotonic = 0
+  const clock = { ...systemClock, monotonic: () => monotonic }
+  const { transport } = one.client({ caFile }, { clock })
+  // Holds a connection up until the look that the request brings about is done.
+  const relay = createTcpServer((socket) => {
+    void until('the files are seen', () => transport.changes > before).then(() => {
+      const onward = connect(Number(one.host.split(':')[1]), '127.0.0.1')
+      socket.pipe(onward).pipe(socket)
+      for (const each of [socket, onward]) each.on('error', () => each.destroy())
+    })
+  })
+  const http = new HttpClient(`https://${await listening(relay, one.closers)}`, transport)
+  const next = await makeAuthority(one.folder.path, 'next')
+  const made = await makeCertificate(one.folder.path, 'server-2', next)
+  await transport.connections(http.address)
+  const before = transport.changes
+  Object(one.server).setSecureContext({
+    cert: await readFile(made.cert),
+    key: await readFile(made.key),
+  })
+  await writeFile(caFile, await readFile(next.cert))
+  monotonic += 2_000
+
+  assert.is((await get(http)).status, 200)
 })
 
 test('a client certificate is followed when a link to it is swapped, as projected volumes do', async () => {
