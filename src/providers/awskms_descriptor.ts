@@ -21,6 +21,12 @@ export const awsKmsDescriptor = {
   paths: (config) =>
     httpPaths(config, [config.grantTokenFile, ...credentialFiles(config.credentials)]),
   remarks: ({ credentials }) => loginRemarks(credentials),
+  starting: {
+    keys: `key: arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab
+credentials: { source: imds }               # the role of the instance
+`,
+    next: '"trousseau awskms policy --config FILE" prints the policy that this role needs.',
+  },
   opens: ['trousseau-2', 'aws-encryption-provider'],
   foreignKey: ({ key }) => key,
   policy: {

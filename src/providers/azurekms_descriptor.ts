@@ -23,6 +23,13 @@ export const azureKmsDescriptor = {
       ? issuedTokenRemarks(config.login.tokenFile, 'login.tokenFile')
       : []),
   ],
+  starting: {
+    keys: `vault: my-key-vault                         # its name without the domain; or managedHsm: NAME
+key: k8s-etcd                               # without a version
+login: { method: managedIdentity }          # clientId: where the machine has several
+`,
+    next: '"trousseau azurekms policy --config FILE" prints the role that this identity needs.',
+  },
   opens: ['trousseau-2', 'azure-kubernetes-kms'],
   policy: {
     about: 'what Azure must be told before the plugin may use a key of Key Vault',

@@ -18,6 +18,12 @@ export const gcpKmsDescriptor = {
   },
   paths: (config) => httpPaths(config, loginFiles(config.auth)),
   remarks: (config) => verificationRemarks(config),
+  starting: {
+    keys: `key: projects/my-project/locations/europe-west1/keyRings/k8s/cryptoKeys/etcd
+auth: { method: metadata }                  # the service account of the machine
+`,
+    next: '"trousseau gcpkms policy --config FILE" prints the bindings that this account needs.',
+  },
   opens: ['k8s-cloudkms-plugin'],
   foreignKey: ({ key }) => key,
   policy: {

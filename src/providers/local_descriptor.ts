@@ -9,6 +9,11 @@ export const localDescriptor = {
   addresses: () => [],
   paths: ({ keyFile }) => ({ files: [keyFile], folders: [], sockets: [] }),
   remarks: () => [],
+  starting: {
+    keys: `keyFile: /var/lib/trousseau/keys            # the same file on every node, and in a safe
+`,
+    next: '"trousseau keygen /var/lib/trousseau/keys" makes the key.',
+  },
   // No other plugin used a file of this kind.
   opens: [],
 } as const satisfies ProviderDescriptor<LocalConfig>

@@ -56,12 +56,21 @@ export interface PolicyText {
   readonly warnings: readonly string[]
 }
 
+export interface Starting {
+  /** The provider's own keys, as lines of YAML that say what each is for. */
+  readonly keys: string
+  /** What is done once they are right, as a sentence. */
+  readonly next: string
+}
+
 export interface ProviderDescriptor<TConfig> {
   readonly config: v.GenericSchema<unknown, TConfig>
   /** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */
   create(config: TConfig, deps: ProviderDeps): Provider | Promise<Provider>
   addresses(config: TConfig): readonly Address[]
   paths(config: TConfig): Paths
+  /** For a config to begin with. */
+  readonly starting: Starting
   /** What fails or leaks with this config, in words that follow the provider's name. */
   remarks(config: TConfig): readonly Remark[]
   /** Whether the login uses itself up, so that nobody may try it. */

@@ -31,6 +31,18 @@ export const vaultDescriptor = {
   logsInOnce: ({ auth }) => isWrapped(auth),
   asksTokenReview: ({ auth }) => auth.method === 'kubernetes',
   keepsSettings: ({ settingsFrom }) => settingsFrom !== undefined,
+  starting: {
+    keys: `address: https://vault.example.org:8200     # reachable without the cluster that it protects
+mount: transit
+key: k8s-etcd
+tls: { caFile: /etc/trousseau/ca.pem }      # leave it out for public authorities
+auth:                                       # docs/logins has the other ways
+  method: approle
+  roleIdFile: /etc/trousseau/role-id
+  secretIdFile: /etc/trousseau/secret-id
+`,
+    next: '"trousseau vault setup --config FILE" prints what sets the key service up.',
+  },
   opens: ['trousseau-1', 'trousseau-2', 'vault-kubernetes-kms', 'vault-kms-provider', 'kleidi'],
   policy: {
     about: 'what Vault or OpenBao must be told before the plugin may use it',

@@ -42,6 +42,7 @@ export const novelDescriptor = {
   remarks: () => [
     { id: 'novel', level: 'warning', what: 'is new', why: 'It is.', todo: 'Wait.' },
   ],
+  starting: { keys: 'where: https://novel.example.org   # its address\\nseed: /s\\ntrust: /t\\n', next: 'Wait.' },
   opens: ['k8s-cloudkms-plugin'],
   policy: {
     about: 'what a novelty must be told',
@@ -98,6 +99,7 @@ test('a type that is a line in the registry is known to config, doctor, manifest
   const doctor = await trousseau('doctor', '--config', file, '--offline', '--json')
   const pod = await trousseau('manifests', 'static-pod', '--config', file)
   const policy = await trousseau('novel', 'policy', '--config', file)
+  const begun = await trousseau('config', 'init', '-', '--type', 'novel')
   await writeFile(
     folder.at('wrong.json'),
     JSON.stringify({ ...config, providers: [{ ...provider, reads: ['kleidi'] }] }),
@@ -111,6 +113,13 @@ test('a type that is a line in the registry is known to config, doctor, manifest
   )
 
   assert.is(validated.code, 0, validated.err)
+  assert.equal(
+    [parse(begun.out).providers[0], /^# Then: Wait\.$/m.test(begun.out)],
+    [
+      { name: 'main', type: 'novel', where: 'https://novel.example.org', seed: '/s', trust: '/t' },
+      true,
+    ],
+  )
   const { findings } = JSON.parse(doctor.out) as { findings: { id: string; what: string }[] }
   const found = findings.map(({ id, what }) => `${id}: ${what}`).join('\n')
   for (const id of ['config-plain-http', 'boot-in-cluster-address', 'novel', 'file-missing']) {
