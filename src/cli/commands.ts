@@ -44,6 +44,7 @@ import { serve, stopped } from './serve.ts'
 import { status, statusOfConfig } from './status.ts'
 import { watchStatus } from './status_watch.ts'
 import { type SetupOptions, vaultSetup } from './vault.ts'
+import { clientOf, type VaultClient } from './vault_client.ts'
 import { addVerifyBundle } from './verify_bundle.ts'
 import { RUNTIME, VERSION, versionLine } from './version.ts'
 
@@ -210,7 +211,8 @@ function addConfig(program: Command, io: Io, short: Short): void {
     .action(() => short(printConfigSchema(io)))
 }
 
-type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims'> & {
+type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims' | 'cli'> & {
+  readonly cli?: VaultClient
   readonly claim: Readonly<Record<string, string>>
 }
 
@@ -237,13 +239,16 @@ function addLogin(program: Command, io: Io, short: Short): void {
     .option('--role <name>', 'role that `vault setup` makes', roleName, 'trousseau')
     .addOption(clientOption())
     .option('--json', 'print JSON', false)
-    .action((file: string, { claim, ...options }: LoginFlags) =>
-      short(loginKeygen({ ...options, file, claims: claim }, io)),
+    .action(async (file: string, { claim, cli, ...options }: LoginFlags) =>
+      short(loginKeygen({ ...options, cli: await clientOf(io, cli), file, claims: claim }, io)),
     )
 }
 
 function clientOption(): Option {
-  return new Option('--cli <name>', 'your client').choices(['vault', 'bao']).default('vault')
+  return new Option(
+    '--cli <name>',
+    'your client (default: the one that is on the PATH, else vault)',
+  ).choices(['vault', 'bao'])
 }
 
 function addRecovery(program: Command, io: Io, short: Short): void {
@@ -296,19 +301,21 @@ function addSetup(vault: Command, io: Io, short: Short): void {
     .option('--token-file <file>', "file with an administrator's token, for --apply and --dry-run")
     .option('--replace-policy', 'let --apply replace a policy that says something else', false)
     .option('--json', 'print the plan as JSON, with --apply or --dry-run', false)
-    .action((options: SetupFlags, command: Command) =>
-      short(vaultSetup({ ...options, api: apiOf(options, command) }, io)),
-    )
+    .action(async ({ cli, ...options }: SetupFlags, command: Command) => {
+      const api = apiOf(options, command)
+      return short(vaultSetup({ ...options, cli: await clientOf(io, cli), api }, io))
+    })
 }
 
-interface SetupFlags extends SetupOptions {
+interface SetupFlags extends Omit<SetupOptions, 'cli'> {
+  readonly cli?: VaultClient
   readonly apply: boolean
   readonly dryRun: boolean
   readonly json: boolean
   readonly tokenFile?: string
 }
 
-function apiOf(flags: SetupFlags, command: Command): SetupOptions['api'] {
+function apiOf(flags: Omit<SetupFlags, 'cli'>, command: Command): SetupOptions['api'] {
   const { apply, dryRun, tokenFile, json: asJson } = flags
   const asks = apply || dryRun
   if (asks && tokenFile !== undefined) return { tokenFile, dryRun, json: asJson }

@@ -20,12 +20,13 @@ import { type ManifestChoices, planOf } from './manifests/plan.ts'
 import { checkSelinuxKind, selinuxType } from './manifests/selinux.ts'
 import type { ManifestFile } from './manifests/text.ts'
 import { EXIT } from './output.ts'
+import { clientOf } from './vault_client.ts'
 import { VERSION } from './version.ts'
 
 const FOLDER_MODE = 0o777
 const MAX_UID = 2 ** 32 - 2
 
-interface ManifestFlags extends ManifestChoices {
+interface ManifestFlags extends Omit<ManifestChoices, 'client'> {
   readonly config: string
   readonly out?: string
 }
@@ -69,7 +70,8 @@ async function manifests(
 ): Promise<number> {
   checkSelinuxKind(kind, flags)
   const config = await loadConfig(flags.config)
-  const plan = planOf(config, flags, await configText(flags.config))
+  const choices = { ...flags, client: await clientOf(io) }
+  const plan = planOf(config, choices, await configText(flags.config))
   const maker: Kind = KINDS[kind]
   const files = maker.make(plan)
   if (files.length === 0) {

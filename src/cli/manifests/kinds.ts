@@ -51,10 +51,10 @@ export const KINDS = {
 export type KindName = keyof typeof KINDS
 export const KIND_NAMES = Object.keys(KINDS) as KindName[]
 
-function vault({ config }: Plan): ManifestFile[] {
+function vault({ config, client: cli }: Plan): ManifestFile[] {
   return config.providers.flatMap((provider) => {
     if (provider.type !== 'vault') return []
-    const setup = decideNames(setupInputOf(provider), { cli: 'vault', replacePolicy: false })
+    const setup = decideNames(setupInputOf(provider), { cli, replacePolicy: false })
     return [
       { path: `${provider.name}-policy.hcl`, text: policyText(setup.input) },
       { path: `${provider.name}-setup.sh`, text: setupScript(setup, setupSteps(setup)) },

@@ -23,6 +23,8 @@ export interface ManifestChoices {
   readonly resources: readonly string[]
   /** The SELinux type that the pod runs with; the runtime's choice without it. */
   readonly selinuxType?: string
+  /** Whose commands are printed. */
+  readonly client: 'vault' | 'bao'
 }
 
 export interface Plan extends ManifestChoices {
