@@ -1,6 +1,7 @@
 /** The options with which a command is told where an API server's objects are, and opening that. @module */
 
 import type { Buffer } from 'node:buffer'
+import { stat } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { openRange } from '../etcd/range.ts'
 import { openSnapshot } from '../etcd/snapshot.ts'
@@ -9,6 +10,8 @@ import { connectEtcd } from '../grpc/etcd_client.ts'
 import { readSmallBytes } from '../http/small_file.ts'
 import { KmsError, systemReasonOf } from '../kms/errors.ts'
 import type { Io } from './io.ts'
+import { tellWait } from './notices.ts'
+import { grouped } from './progress.ts'
 
 export interface StorageFlags {
   readonly endpoints?: readonly string[]
@@ -34,8 +37,11 @@ const STORAGE = 'Where the objects are:'
 /** kube-apiserver's own. */
 export const PREFIX = '/registry'
 const CALL_MS = 30_000
+const MEBIBYTE = 1024 * 1024
+/** Read in more than a moment. */
+const LARGE_BYTES = 256 * MEBIBYTE
 /** A page is meant to be far shorter; a single object may be as long. */
-const MESSAGE_BYTES = 64 * 1024 * 1024
+const MESSAGE_BYTES = 64 * MEBIBYTE
 
 export function addStorageOptions(command: Command): Command {
   return addEtcdOptions(command).addOption(
@@ -111,6 +117,7 @@ export async function openStorage(flags: StorageFlags, io: Io): Promise<Storage>
 
 async function openFile(file: string, below: string, io: Io): Promise<Storage> {
   if (io.showsProgress) io.err(`Looking through ${file} …`)
+  else await tellSize(file, io)
   try {
     const source = await openSnapshot(file, below)
     const close = async () => await source[Symbol.asyncDispose]()
@@ -118,6 +125,13 @@ async function openFile(file: string, below: string, io: Io): Promise<Storage> {
   } finally {
     if (io.showsProgress) io.err('\r\u001b[K')
   }
+}
+
+/** Where nobody sees progress: a large file is silent for a while. */
+async function tellSize(file: string, io: Io): Promise<void> {
+  const { size } = await stat(file).catch(() => ({ size: 0 }))
+  if (size < LARGE_BYTES) return
+  tellWait(io, `Looks through ${file}, ${grouped(Math.round(size / MEBIBYTE))} MiB`)
 }
 
 async function openCluster(flags: StorageFlags): Promise<Storage> {

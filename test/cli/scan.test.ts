@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -345,6 +345,21 @@ test('scan never writes, and reads at one revision', async () => {
   const [count, ...pages] = etcd.requests
   assert.ok(count?.countOnly)
   assert.ok(pages.length > 0 && pages.every(({ revision }) => revision === 1_234n))
+})
+
+test('what takes a while is told without a terminal too, and a small file is not', async () => {
+  await using folder = await tempFolder()
+  for (const [bytes, told] of [
+    [1_200 * 1024 * 1024, /^trousseau: Looks through \S+db, 1,200 MiB\n/],
+    [4_096, /^trousseau: (?!Looks)/],
+  ] as const) {
+    // Holes take no room; it is no database either.
+    await writeFile(folder.at('db'), '')
+    await truncate(folder.at('db'), bytes)
+    const io = memoryIo()
+    assert.is(await runProgram(['scan', '--snapshot', folder.at('db')], io), 1)
+    assert.match(io.complained(), told)
+  }
 })
 
 test('scan --snapshot reads a file, and says of one without checksum what it is', async () => {
