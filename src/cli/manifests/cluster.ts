@@ -1,25 +1,15 @@
 /** Manifests for the kubelet and the API server: static pod, DaemonSet, kustomize. @module */
 
 import type { Plan } from './plan.ts'
-import { nodePreparation, podSpec } from './pod.ts'
+import { nodePreparation, pod, podSpec } from './pod.ts'
 import { comment, indent, type ManifestFile } from './text.ts'
 
 export function staticPod(plan: Plan): ManifestFile[] {
-  const text = `${comment(`Static pod: the kubelet runs it without an API server, also at a cold boot.
+  const about = `Static pod: the kubelet runs it without an API server, also at a cold boot.
 Goes to /etc/kubernetes/manifests/trousseau.yaml (kubeadm), or wherever the kubelet's staticPodPath points.
 The image must be on the node already, or its registry reachable without the cluster.
-A static pod cannot use Secrets, ConfigMaps and ServiceAccounts: everything is on the node.
-
-${nodePreparation(plan)}`)}
-apiVersion: v1
-kind: Pod
-metadata:
-  name: trousseau
-  namespace: ${plan.namespace}
-  labels: { app.kubernetes.io/name: trousseau, tier: control-plane }
-spec:
-${indent(podSpec(plan), 2)}`
-  return [{ path: 'trousseau.yaml', text }]
+A static pod cannot use Secrets, ConfigMaps and ServiceAccounts: everything is on the node.`
+  return [{ path: 'trousseau.yaml', text: pod(about, plan) }]
 }
 
 const LOCK_OUT = `A DaemonSet needs an API server to be started, and that API server needs this plugin to read what is encrypted. So:

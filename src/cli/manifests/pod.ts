@@ -104,6 +104,19 @@ function volumes({ written, read }: Plan): string {
   ].join('')
 }
 
+/** A static pod's whole file. */
+export function pod(about: string, plan: Plan, parts?: PodParts): string {
+  return `${comment(`${about}\n\n${nodePreparation(plan)}`)}
+apiVersion: v1
+kind: Pod
+metadata:
+  name: trousseau
+  namespace: ${plan.namespace}
+  labels: { app.kubernetes.io/name: trousseau, tier: control-plane }
+spec:
+${indent(podSpec(plan, parts), 2)}`
+}
+
 /** What must be on a node before the pod may start, as comments. */
 export function nodePreparation(plan: Plan): string {
   return `Once on every control-plane node, as root ("trousseau manifests tmpfiles" prints the file):

@@ -9,7 +9,7 @@ import { basename, dirname } from 'node:path/posix'
 import { editProviders } from '../../config/edit.ts'
 import { addressesOf, type VaultConfig } from '../../providers/vault_config.ts'
 import { outermost, type Plan, planOf } from './plan.ts'
-import { nodePreparation, podSpec } from './pod.ts'
+import { pod } from './pod.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 const UNIX = 'unix://'
@@ -35,7 +35,7 @@ export function vaultAgent(plan: Plan): ManifestFile[] {
   return [
     { path: 'agent.hcl', text: agentConfig(provider, login, agent) },
     { path: basename(plan.configPath), text: edited.text },
-    { path: 'trousseau-pod.yaml', text: pod(planOf(edited.config, plan, edited.text), agent) },
+    { path: 'trousseau-pod.yaml', text: agentPod(planOf(edited.config, plan, edited.text), agent) },
   ]
 }
 
@@ -141,7 +141,7 @@ function settings(values: Readonly<Record<string, string | boolean | undefined>>
     .join('')
 }
 
-function pod(plan: Plan, { file, socket, reads }: Agent): string {
+function agentPod(plan: Plan, { file, socket, reads }: Agent): string {
   const folder = dirname(socket)
   const mounts = reads.map(
     (path, at) =>
@@ -168,17 +168,8 @@ ${mounts.join('')}      - { name: agent-socket, mountPath: ${quoted(folder)} }
     volumes: `${volumes.join('')}  - { name: agent-socket, emptyDir: { medium: Memory } }\n`,
   }
   const withoutAgent = { ...plan, read: plan.read.filter((path) => path !== folder) }
-  return `${comment(`Static pod with a Vault agent as a sidecar. Goes where the kubelet's staticPodPath points; agent.hcl and the config beside it
+  const about = `Static pod with a Vault agent as a sidecar. Goes where the kubelet's staticPodPath points; agent.hcl and the config beside it
 go to ${dirname(file)}, mode 0640, group ${plan.user}. Both containers are user ${plan.user}: the agent writes to its socket's folder alone, which is
-the pod's own. Until the agent has logged in the plugin says so in its Status, and tries again.
-
-${nodePreparation(plan)}`)}
-apiVersion: v1
-kind: Pod
-metadata:
-  name: trousseau
-  namespace: ${plan.namespace}
-  labels: { app.kubernetes.io/name: trousseau, tier: control-plane }
-spec:
-${indent(podSpec(withoutAgent, parts), 2)}`
+the pod's own. Until the agent has logged in the plugin says so in its Status, and tries again.`
+  return pod(about, withoutAgent, parts)
 }
