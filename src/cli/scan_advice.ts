@@ -1,6 +1,7 @@
 /** What a census means, and what to do about it, in sentences. @module */
 
 import { FINDINGS } from '../etcd/verdict.ts'
+import { singularOf } from '../kube/resource_names.ts'
 import { printable } from './output.ts'
 import { counted, grouped } from './progress.ts'
 import type { ReadCensus } from './scan_report.ts'
@@ -37,20 +38,25 @@ export function answerOf(read: ReadCensus): string {
   if (clear.size > 0) {
     const listed = [...clear].map(
       ([resource, objects]) =>
-        `${grouped(objects)} of ${grouped(all.get(resource) ?? 0)} ${printable(resource)}`,
+        `${grouped(objects)} of ${countedOf(resource, all.get(resource) ?? 0)}`,
     )
     const some = [...all].some(([resource, objects]) => clear.get(resource) !== objects)
-    return `NOT ${some ? 'all ' : ''}encrypted: in the clear are ${listed.join(', ')}.`
+    const verb = [...clear.values()].join() === '1' ? 'is' : 'are'
+    return `NOT ${some ? 'all ' : ''}encrypted: in the clear ${verb} ${listed.join(', ')}.`
   }
   if (all.size === 0) return 'There are no Secrets, so nothing can be said of them.'
-  const listed = [...all].map(([resource, objects]) => `${grouped(objects)} ${printable(resource)}`)
+  const listed = [...all].map(([resource, objects]) => countedOf(resource, objects))
   const onNode = rows.filter(({ form }) => form === 'static-key')
   const keys = [...objectsOf(onNode)].map(
     ([resource, objects]) =>
-      `, ${grouped(objects)} ${printable(resource)} with a key that lies in a file of the node`,
+      `, ${countedOf(resource, objects)} with a key that lies in a file of the node`,
   )
   const rest = isWell(read) ? '.' : '; what is wrong stands below.'
   return `Encrypted: ${listed.join(', ')}${keys.join('')}${rest}`
+}
+
+function countedOf(resource: string, objects: number): string {
+  return `${grouped(objects)} ${printable(objects === 1 ? singularOf(resource) : resource)}`
 }
 
 function objectsOf(rows: ReadCensus['census']['rows']): Map<string, number> {

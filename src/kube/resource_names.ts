@@ -59,8 +59,11 @@ const ALL: readonly BuiltIn[] = Object.entries(BUILT_IN).flatMap(([group, listed
   }),
 )
 
-function singularOf(plural: string): string {
-  return plural.replace(/ies$/, 'y').replace(/(?<=ss)es$|(?<!s)s$/, '')
+/** Of a resource's name, with or without its group. */
+export function singularOf(plural: string): string {
+  return plural.replace(/^[^.]+/, (name) =>
+    name.replace(/ies$/, 'y').replace(/(?<=ss)es$|(?<!s)s$/, ''),
+  )
 }
 
 /** The core group may be written too: `secrets.` */

@@ -195,10 +195,10 @@ test('scan begins with the answer to whether the cluster is encrypted', async ()
   const onNode = new Map([['/registry/secrets/default/a', file]])
   for (const [objects, answer] of [
     [GOOD, 'Encrypted: 2 secrets.'],
-    [BAD, 'NOT all encrypted: in the clear are 1 of 6 secrets.'],
-    [clear, 'NOT encrypted: in the clear are 1 of 1 secrets.'],
+    [BAD, 'NOT all encrypted: in the clear is 1 of 6 secrets.'],
+    [clear, 'NOT encrypted: in the clear is 1 of 1 secret.'],
     [pods, 'There are no Secrets, so nothing can be said of them.'],
-    [onNode, 'Encrypted: 1 secrets, 1 secrets with a key that lies in a file of the node.'],
+    [onNode, 'Encrypted: 1 secret, 1 secret with a key that lies in a file of the node.'],
   ] as const) {
     const { printed } = await scan(objects)
     assert.is(printed.split('\n')[0], answer)

@@ -363,7 +363,7 @@ async function restored(
     assert.is(code, 0, err)
     assert.match(
       out,
-      /^Exported \d+ objects of revision \d+ of etcd to .* \(mode 0600\), in the clear\n$/,
+      /^Exported \d+ objects? of revision \d+ of etcd to .* \(mode 0600\), in the clear\n$/,
     )
     assert.is(err, '')
     assert.is((await stat(file)).mode & 0o777, 0o600)
