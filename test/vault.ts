@@ -16,6 +16,7 @@ import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './_lib/vault_bin
 
 /** What stands on a key service, in parts of paths. Others stand on the fake, or ask OpenBao for what Vault Community has not. */
 const FILES = [
+  'auth/login_reasons',
   'auth/vault_login',
   'cli/doctor',
   'cli/login',

@@ -1,13 +1,14 @@
 /**
  * Why Vault and OpenBao refuse a login. The phrases are the service's own, in whose log they
  * stand too, and are said as they stand here: nothing else of an answer is passed on. Each
- * was met on OpenBao 2.7.2, or stands in Vault's source.
+ * was met on OpenBao 2.7.2, or on Vault 1.12 to 1.21, or stands in Vault's source.
  *
  * @module
  */
 
 const CLOCK = 'compare the clock of this node with that of the service'
 const LOCKS = 'after five refusals the service may lock it for 15 minutes'
+const APPROLE = `check the files of role id and secret id, which may have expired or be used up; ${LOCKS}`
 
 /** The first phrase that is said is the reason. */
 const REASONS: readonly (readonly [phrase: string, advice: string])[] = [
@@ -33,6 +34,10 @@ const REASONS: readonly (readonly [phrase: string, advice: string])[] = [
   ['could not be found', 'the mount has no role of this name: check auth.role'],
   ['invalid role name', 'the mount has no role of this name: check auth.role'],
   ['missing role_id', 'the mount is one of AppRoles: check auth.mount and auth.method'],
+  [
+    'failed to determine alias name from login request',
+    'the mount is for another method: check auth.mount and auth.method',
+  ],
   ['missing role', 'set auth.role; or the mount is for another method than auth.method'],
   ['role with oidc role_type is not allowed', 'the role must have role_type jwt'],
   ['service account name not authorized', 'check bound_service_account_names of the role'],
@@ -41,10 +46,10 @@ const REASONS: readonly (readonly [phrase: string, advice: string])[] = [
   ['could not load configuration', 'the mount is not configured yet: write its config'],
   ['missing secret_id', 'the role wants a secret id: set auth.secretIdFile'],
   ['CIDR restrictions', 'the address of this node is none of those that the role allows'],
-  [
-    'invalid role or secret ID',
-    `check the files of role id and secret id, which may have expired or be used up; ${LOCKS}`,
-  ],
+  ['invalid role or secret ID', APPROLE],
+  // Of Vault 1.12 and 1.13.
+  ['invalid secret id', APPROLE],
+  ['invalid role ID', APPROLE],
   ['invalid username or password', `check auth.username and auth.passwordFile; ${LOCKS}`],
   ['no client certificate found', 'set tls.certFile'],
 ]

@@ -8,12 +8,13 @@ import type { AddressInfo } from 'node:net'
 import { SignJWT } from 'jose'
 import * as assert from 'uvu/assert'
 import type { KmsError } from '../../src/kms/errors.ts'
+import { KEY_SERVER } from '../_lib/key_server.ts'
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { vaultProvider } from '../_lib/vault_provider.ts'
 
-const test = suite('auth/login_reasons on OpenBao', () => ({}), 120_000)
+const test = suite(`auth/login_reasons on ${KEY_SERVER.title}`, () => ({}), 120_000)
 const NODE_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const OTHER_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 
@@ -50,7 +51,7 @@ test('a refused JWT is told with its reason, and nothing is quoted', async () =>
   }
 })
 
-test('a wrong mount, namespace or method of the login is not told as wrong credentials', async () => {
+test('a wrong mount or method of the login is not told as wrong credentials', async () => {
   await using one = await setup()
   const { auth } = one.transit.provider
   const approle = auth as object
@@ -60,29 +61,39 @@ test('a wrong mount, namespace or method of the login is not told as wrong crede
     mount,
     /auth\/nowhere\/login was refused \(403\): no reason given: check that auth\.mount is there, in this namespace/,
   )
-  const namespace = await one.complaint({ auth: { ...approle, namespace: 'nowhere' } })
-  assert.match(
-    namespace,
-    'was refused (404): namespace not found: check auth.namespace, or namespace',
-  )
-  assert.not.match(namespace, 'auth.mount')
   const method = await one.complaint({ auth: { ...approle, mount: 'jwt' } })
   assert.match(method, 'missing role: set auth.role; or the mount is for another method')
   assert.match(
     await one.jwtLogin({ mount: 'approle' }),
-    'missing role_id: the mount is one of AppRoles: check auth.mount and auth.method',
+    /(?:missing role_id: the mount is one of AppRoles|failed to determine alias name from login request: the mount is for another method): check auth\.mount and auth\.method/,
   )
-  const ofKey = await one.complaint({
-    namespace: 'nowhere',
-    auth: { ...(auth as object), namespace: 'root' },
-  })
-  assert.match(ofKey, 'answered 404: there is no such namespace: check namespace')
   await writeFile(one.transit.secretIdFile, 'planted')
   assert.match(
     await one.complaint({}),
-    'invalid role or secret ID: check the files of role id and secret id',
+    /invalid (?:role or secret ID|secret id): check the files of role id and secret id/,
   )
 })
+
+// Vault Community takes any namespace for its root.
+if (KEY_SERVER.product === 'OpenBao') {
+  test('a wrong namespace is told as that, of the login and of the key', async () => {
+    await using one = await setup()
+    const approle = one.transit.provider['auth'] as object
+
+    const ofLogin = await one.complaint({ auth: { ...approle, namespace: 'nowhere' } })
+    const ofKey = await one.complaint({
+      namespace: 'nowhere',
+      auth: { ...approle, namespace: 'root' },
+    })
+
+    assert.match(
+      ofLogin,
+      'was refused (404): namespace not found: check auth.namespace, or namespace',
+    )
+    assert.not.match(ofLogin, 'auth.mount')
+    assert.match(ofKey, 'answered 404: there is no such namespace: check namespace')
+  })
+}
 
 test('http:// to a port with TLS and https:// to one without are told as that', async () => {
   await using one = await setup()
