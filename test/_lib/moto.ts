@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
-import { freePort } from './openbao.ts'
+import { freePort } from './free_port.ts'
 import { until } from './wait.ts'
 
 const VERSION = '5.2.5'

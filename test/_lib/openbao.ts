@@ -8,7 +8,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -20,6 +19,7 @@ import {
   makeCertificate,
   type Validity,
 } from './certificates.ts'
+import { freePort } from './free_port.ts'
 import { KEY_SERVER, keyServerBinary, registerPlugins, serverConfig } from './key_server.ts'
 import { until } from './wait.ts'
 
@@ -120,7 +120,12 @@ export async function startOpenBao({
   await server.start()
   const init = v.parse(
     initReply,
-    await server.send('POST', 'sys/init', { secret_shares: 1, secret_threshold: 1 }, ''),
+    await server
+      .send('POST', 'sys/init', { secret_shares: 1, secret_threshold: 1 }, '')
+      .catch(async (error: unknown) => {
+        await server.stop()
+        throw error
+      }),
   )
   server.unsealKey = init.keys[0]
   await server.unseal()
@@ -365,19 +370,4 @@ function auditInto(file: string): object {
 /** OpenBao takes audit devices from its config file alone, Vault over its API alone. */
 function auditConfig(device: object): object {
   return KEY_SERVER.vault === undefined ? { audit: [{ path: 'all', ...device }] } : {}
-}
-
-/** Servers that start side by side must not get the same one. */
-const givenPorts = new Set<number>()
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('No port')
-  if (givenPorts.has(address.port)) return await freePort()
-  givenPorts.add(address.port)
-  return address.port
 }

@@ -11,9 +11,9 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout } from 'node:timers'
 import * as v from 'valibot'
+import { freePort } from './free_port.ts'
 import { KEY_SERVER, serverConfig } from './key_server.ts'
 import {
-  freePort,
   initReply,
   type OpenBao,
   Server,

@@ -8,7 +8,7 @@
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { freePort } from '../openbao.ts'
+import { freePort } from '../free_port.ts'
 import type { TempFolder } from '../temp_folder.ts'
 import { chosenVersion, kubernetesBinaries } from './binaries.ts'
 

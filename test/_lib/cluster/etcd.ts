@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
 import type { CertificateFiles } from '../certificates.ts'
-import { freePort } from '../openbao.ts'
+import { freePort } from '../free_port.ts'
 import { etcdBinaries } from './binaries.ts'
 import { ServerProcess } from './server_process.ts'
 
