@@ -99,7 +99,11 @@ test('manifests vault-agent: a real agent starts with what it prints, at a serve
   // In the pod this folder is one of its own.
   const at = async (name: string) =>
     (await readFile(folder.at(`made/${name}`), 'utf8')).replaceAll('/run/vault-agent', folder.path)
-  await writeFile(folder.at('agent.hcl'), await at('agent.hcl'))
+  const printed = await at('agent.hcl')
+  await writeFile(
+    folder.at('agent.hcl'),
+    since(13) ? printed : printed.replace(/^api_proxy (?=\{)/m, 'cache '),
+  )
   const config: Readonly<Record<string, unknown>> = parse(await at('trousseau.yaml'))
   assert.not.match(JSON.stringify(config), 'role-id')
 

@@ -122,6 +122,7 @@ ${indent(
 )}    }
   }
 }
+# An agent of Vault before 1.13 knows this as: cache { use_auto_auth_token = true }
 api_proxy { use_auto_auth_token = true }
 listener "unix" {
 ${settings({
