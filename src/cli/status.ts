@@ -39,6 +39,7 @@ export interface Report {
 }
 
 const UNIMPLEMENTED = 'UNIMPLEMENTED'
+const NO_ANSWER = 'DEADLINE_EXCEEDED'
 
 export interface ConfigStatusOptions extends Omit<StatusOptions, 'socketPath'> {
   readonly configPath: string
@@ -118,9 +119,12 @@ export async function status(options: StatusOptions, io: Io): Promise<number> {
   return EXIT.ok
 }
 
-/** A process that hangs is connected to, and says nothing. */
-function isLive({ v2 }: Report): boolean {
-  return !('error' in v2) || v2.error.code !== 'DEADLINE_EXCEEDED'
+/**
+ * A process that hangs is connected to, and says nothing. One whose key service hangs may
+ * answer its Status with that very code, but never its Version.
+ */
+function isLive({ v2, v1beta1 }: Report): boolean {
+  return [v2, v1beta1].some((answer) => !('error' in answer && answer.error.code === NO_ANSWER))
 }
 
 /** @throws KmsError when nobody can be asked */

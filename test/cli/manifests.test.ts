@@ -14,6 +14,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
 /** Of gRPC. */
+const DEADLINE_EXCEEDED = 4
 const UNAVAILABLE = 14
 const test = suite('cli/manifests', () => ({}))
 
@@ -293,8 +294,13 @@ test('without an admin server on a port the probe asks the socket, and only a pl
     await using unwell = await startFakePlugin({
       status: (good) => ({ ...good, healthz: 'not ok' }),
     })
-    await using hangs = await startFakePlugin({ status: () => new Promise(() => undefined) })
-    for (const plugin of [well, away, unwell]) assert.is(await probe(plugin.path), 0)
+    await using frozen = await startFakePlugin({
+      status: () => {
+        throw new Refusal('The key service gave no answer in time', { code: DEADLINE_EXCEEDED })
+      },
+    })
+    await using hangs = await startFakePlugin({ before: () => new Promise(() => undefined) })
+    for (const plugin of [well, away, frozen, unwell]) assert.is(await probe(plugin.path), 0)
     assert.is(await runProgram(['status', '--socket', away.path], memoryIo()), 3)
     assert.is(await probe(hangs.path, '--timeout', '200ms'), 3)
     assert.is(await probe(folder.at('none.sock')), 1)
