@@ -16,22 +16,14 @@ import { printConfigSchema, validateConfig } from './config.ts'
 import { initConfig } from './config_init.ts'
 import { demo } from './demo.ts'
 import { addDoctor } from './doctor.ts'
-import {
-  claimOf,
-  durationFlag,
-  milliseconds,
-  policyName,
-  roleName,
-  type Short,
-  socketPath,
-} from './flags.ts'
+import { claimOf, durationFlag, milliseconds, roleName, type Short, socketPath } from './flags.ts'
 import type { Io } from './io.ts'
 import { keygen } from './keygen.ts'
 import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from './login.ts'
 import { addManifests } from './manifests.ts'
 import { addMigrate } from './migrate.ts'
 import { EXIT, json } from './output.ts'
-import { addPolicies, ofProvider } from './policy.ts'
+import { addPolicies } from './policy.ts'
 import { addRecover } from './recover_command.ts'
 import {
   type RecoveryKeygenOptions,
@@ -41,10 +33,10 @@ import {
 } from './recovery.ts'
 import { addScan } from './scan.ts'
 import { serve, stopped } from './serve.ts'
+import { addSetup } from './setup_command.ts'
 import { status, statusOfConfig } from './status.ts'
 import { watchStatus } from './status_watch.ts'
-import { type SetupOptions, vaultSetup } from './vault.ts'
-import { clientOf, type VaultClient } from './vault_client.ts'
+import { clientOf, clientOption, type VaultClient } from './vault_client.ts'
 import { addVerifyBundle } from './verify_bundle.ts'
 import { RUNTIME, VERSION, versionLine } from './version.ts'
 
@@ -244,13 +236,6 @@ function addLogin(program: Command, io: Io, short: Short): void {
     )
 }
 
-function clientOption(): Option {
-  return new Option(
-    '--cli <name>',
-    'your client (default: the one that is on the PATH, else vault)',
-  ).choices(['vault', 'bao'])
-}
-
 function addRecovery(program: Command, io: Io, short: Short): void {
   const recovery = program
     .command('recovery')
@@ -284,50 +269,6 @@ function addRecovery(program: Command, io: Io, short: Short): void {
 type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
   readonly socket: string
   readonly timeout: number
-}
-
-function addSetup(vault: Command, io: Io, short: Short): void {
-  ofProvider(vault, 'setup')
-    .description('print the commands that set everything up, or do it over the API')
-    .addOption(clientOption())
-    .option(
-      '--policy-name <name>',
-      'name of the policy (default: trousseau-KEY, or trousseau-MOUNT-KEY)',
-      policyName,
-    )
-    .option('--role <name>', 'name of the role (default: that of the policy)', roleName)
-    .option('--apply', 'show the plan, and do it; nothing is ever deleted', false)
-    .option('--dry-run', 'show the plan only', false)
-    .option('--token-file <file>', "file with an administrator's token, for --apply and --dry-run")
-    .option('--replace-policy', 'let --apply replace a policy that says something else', false)
-    .option('--json', 'print the plan as JSON, with --apply or --dry-run', false)
-    .action(async ({ cli, ...options }: SetupFlags, command: Command) => {
-      const api = apiOf(options, command)
-      return short(vaultSetup({ ...options, cli: await clientOf(io, cli), api }, io))
-    })
-}
-
-interface SetupFlags extends Omit<SetupOptions, 'cli'> {
-  readonly cli?: VaultClient
-  readonly apply: boolean
-  readonly dryRun: boolean
-  readonly json: boolean
-  readonly tokenFile?: string
-}
-
-function apiOf(flags: Omit<SetupFlags, 'cli'>, command: Command): SetupOptions['api'] {
-  const { apply, dryRun, tokenFile, json: asJson } = flags
-  const asks = apply || dryRun
-  if (asks && tokenFile !== undefined) return { tokenFile, dryRun, json: asJson }
-  if (asks)
-    command.error("Options --apply and --dry-run need --token-file, an administrator's token")
-  if (tokenFile !== undefined || flags.replacePolicy) {
-    command.error('Options --token-file and --replace-policy need --apply or --dry-run')
-  }
-  if (asJson) {
-    command.error('Option --json needs --apply or --dry-run: without them a script is printed')
-  }
-  return undefined
 }
 
 function addAbout(program: Command, io: Io, short: Short): void {

@@ -2,6 +2,7 @@
 
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Option } from 'commander'
 import type { Io } from './io.ts'
 
 export type VaultClient = 'vault' | 'bao'
@@ -20,4 +21,11 @@ export async function clientOf({ environment }: Io, named?: VaultClient): Promis
       () => false,
     )
   return !(await isThere('vault')) && (await isThere('bao')) ? 'bao' : 'vault'
+}
+
+export function clientOption(): Option {
+  return new Option(
+    '--cli <name>',
+    'your client (default: the one that is on the PATH, else vault)',
+  ).choices(['vault', 'bao'])
 }
