@@ -5,7 +5,7 @@
  * @module
  */
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { generateKeyPairSync } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import * as assert from 'uvu/assert'
@@ -13,16 +13,12 @@ import * as v from 'valibot'
 import { signature } from '../../build/sign.ts'
 import { addCommands } from '../../src/cli/commands.ts'
 import { oneDocument } from '../../src/cli/one_document.ts'
-import { startPlugin } from '../../src/cli/plugin.ts'
 import { runProgram } from '../../src/cli/program.ts'
-import { parseConfig } from '../../src/config/load.ts'
-import { connectKms } from '../../src/grpc/client.ts'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
 import { generateRecoveryKey } from '../../src/recovery/jwk.ts'
 import { writeKeyPair } from '../../src/recovery/key_file.ts'
-import { startFakeEtcd } from '../_lib/fake_etcd.ts'
 import { memoryIo } from '../_lib/memory_io.ts'
-import { secretBytes, v2Value } from '../_lib/stored_objects.ts'
+import { storedByPlugin } from '../_lib/stored_by_plugin.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -100,27 +96,14 @@ async function world() {
   const signed = signature(new TextEncoder().encode('text'), pair.privateKey)
   await writeFile(folder.at('signed.sig'), `${signed}\n`)
 
-  const plugin = await startPlugin(parseConfig(config, 'test'), { emit: () => undefined })
-  const client = connectKms(folder.at('kms.sock'), { timeoutMs: 5_000 })
-  await plugin.asked
-  const seed = randomBytes(32)
-  const wrapped = await client.v2.encrypt({ plaintext: seed, uid: 'seed' })
-  client.close()
-  const objects = new Map<string, Uint8Array>()
-  for (let at = 0; at < 600; at += 1) {
-    const name = `s${at}`
-    const etcdKey = `/registry/secrets/shop/${name}`
-    const plaintext = secretBytes({ name, namespace: 'shop' }, [['password', 'planted-77ab']])
-    objects.set(etcdKey, await v2Value({ etcdKey, plaintext, seed, ...wrapped }))
-  }
-  const etcd = await startFakeEtcd(objects)
+  const names = Array.from({ length: 600 }, (_, at) => `s${at}`)
+  const stored = await storedByPlugin(config, names, 'planted-77ab')
   return {
     at: folder.at,
-    etcd,
+    etcd: stored.etcd,
     config: ['--config', folder.at('config.json')],
     async [Symbol.asyncDispose]() {
-      await etcd[Symbol.asyncDispose]()
-      await plugin.close()
+      await stored[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
   }

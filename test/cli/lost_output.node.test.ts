@@ -6,16 +6,11 @@
  */
 
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
-import { startPlugin } from '../../src/cli/plugin.ts'
-import { parseConfig } from '../../src/config/load.ts'
-import { connectKms } from '../../src/grpc/client.ts'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import { startFakeEtcd } from '../_lib/fake_etcd.ts'
 import { BUNDLE, NODE } from '../_lib/plugin_process.ts'
-import { secretBytes, v2Value } from '../_lib/stored_objects.ts'
+import { storedByPlugin } from '../_lib/stored_by_plugin.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -57,22 +52,12 @@ async function setup() {
     ],
   }
   await writeFile(folder.at('config.json'), JSON.stringify(config), { mode: 0o600 })
-  const plugin = await startPlugin(parseConfig(config, 'test'), { emit: () => undefined })
-  const client = connectKms(folder.at('kms.sock'), { timeoutMs: 5_000 })
-  await plugin.asked
-  const seed = randomBytes(32)
-  const wrapped = await client.v2.encrypt({ plaintext: seed, uid: 'seed' })
-  client.close()
-  const etcdKey = '/registry/secrets/shop/one'
-  const plaintext = secretBytes({ name: 'one', namespace: 'shop' }, [['password', 'x']])
-  const value = await v2Value({ etcdKey, plaintext, seed, ...wrapped })
-  const etcd = await startFakeEtcd(new Map([[etcdKey, value]]))
+  const stored = await storedByPlugin(config, ['one'], 'x')
   return {
     folder,
-    etcd,
+    etcd: stored.etcd,
     async [Symbol.asyncDispose]() {
-      await etcd[Symbol.asyncDispose]()
-      await plugin.close()
+      await stored[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
   }

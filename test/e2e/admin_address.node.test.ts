@@ -4,35 +4,17 @@ import { once } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import * as assert from 'uvu/assert'
-import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import {
-  type PluginProcess,
-  RUNTIMES,
-  type Runtime,
-  runCommand,
-  startPluginProcess,
-} from '../_lib/plugin_process.ts'
+import { serves, startLocalPlugin } from '../_lib/local_plugin.ts'
+import { type PluginProcess, RUNTIMES, type Runtime, runCommand } from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const test = suite('e2e/admin_address', () => ({}), 60_000)
 
-async function start(
-  folder: TempFolder,
-  listen: string,
-  runtime: Runtime = 'node',
-): Promise<PluginProcess> {
-  await createKeyFile(folder.at('keys'), Date.now)
-  return await startPluginProcess({
-    folder: folder.path,
-    runtime,
-    hosts: [listen.replace('unix://', 'unix:')],
-    config: {
-      providers: [{ name: 'keys', type: 'local', keyFile: folder.at('keys') }],
-      admin: { listen },
-    },
-  })
+function start(folder: TempFolder, listen: string, runtime: Runtime = 'node') {
+  const hosts = [listen.replace('unix://', 'unix:')]
+  return startLocalPlugin(folder, { runtime, hosts, config: { admin: { listen } } })
 }
 
 /** Another program at a port: it takes connections and says nothing of ours. */
@@ -45,18 +27,13 @@ async function other(): Promise<{ server: Server; listen: string }> {
   return { server, listen: `127.0.0.1:${address.port}` }
 }
 
-async function statusOf(plugin: PluginProcess): Promise<string> {
-  const status = await until('Status is ok', () => plugin.client.v2.status().catch(() => undefined))
-  return status.healthz
-}
-
 for (const runtime of RUNTIMES) {
   test(`a taken admin port leaves the socket served, is told once, and is had as soon as it is free (${runtime})`, async () => {
     await using folder = await tempFolder()
     const { server, listen } = await other()
     try {
       await using plugin = await start(folder, listen, runtime)
-      assert.is(await statusOf(plugin), 'ok')
+      await serves(plugin)
       const [waits] = await plugin.told('admin_waits')
       assert.is(waits?.['level'], 'warn')
       assert.match(
@@ -73,7 +50,7 @@ for (const runtime of RUNTIMES) {
         },
       )
       assert.match(await (await fetch(`http://${listen}/livez`)).text(), /^ok/)
-      assert.is(await statusOf(plugin), 'ok')
+      await serves(plugin)
       assert.is(plugin.events('admin_waits').length, 1)
       assert.is(await plugin.stop(), 0)
     } finally {
@@ -90,7 +67,7 @@ for (const [what, listen, why] of [
     await using folder = await tempFolder()
     await using plugin = await start(folder, listen)
 
-    assert.is(await statusOf(plugin), 'ok')
+    await serves(plugin)
     const [waits] = await until(
       'it is told',
       () => {
@@ -108,7 +85,7 @@ for (const [what, listen, why] of [
 test('an admin socket whose folder is not there leaves the KMS socket served, and is made with the folder', async () => {
   await using folder = await tempFolder()
   await using plugin = await start(folder, `unix://${folder.at('later/admin.sock')}`)
-  assert.is(await statusOf(plugin), 'ok')
+  await serves(plugin)
   await plugin.told('admin_waits')
 
   await mkdir(folder.at('later'))
@@ -137,7 +114,7 @@ test('doctor finds an admin address that somebody else has, and that the plugin 
   const { server, listen } = await other()
   try {
     await using plugin = await start(folder, listen)
-    await statusOf(plugin)
+    await serves(plugin)
     await plugin.told('admin_waits')
 
     assert.equal(await adminFindings(plugin), ['admin-taken warning'])
@@ -153,7 +130,7 @@ for (const listen of ['192.0.2.1:8787', 'no-such-host.invalid:8787']) {
   test(`doctor finds that the admin server cannot have ${listen}`, async () => {
     await using folder = await tempFolder()
     await using plugin = await start(folder, listen)
-    await statusOf(plugin)
+    await serves(plugin)
 
     assert.equal(await adminFindings(plugin), ['admin-address warning'])
   })
@@ -162,7 +139,7 @@ for (const listen of ['192.0.2.1:8787', 'no-such-host.invalid:8787']) {
 test('doctor finds an admin socket that is not there while the plugin answers', async () => {
   await using folder = await tempFolder()
   await using plugin = await start(folder, `unix://${folder.at('admin.sock')}`)
-  await statusOf(plugin)
+  await serves(plugin)
   await plugin.told('admin_listening')
   assert.equal(await adminFindings(plugin), ['admin ok'])
 

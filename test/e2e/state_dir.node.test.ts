@@ -4,13 +4,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import {
-  type PluginProcess,
-  RUNTIMES,
-  type Runtime,
-  runCommand,
-  startPluginProcess,
-} from '../_lib/plugin_process.ts'
+import { serves, startLocalPlugin } from '../_lib/local_plugin.ts'
+import { type PluginProcess, RUNTIMES, type Runtime, runCommand } from '../_lib/plugin_process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -20,17 +15,8 @@ const test = suite('e2e/state_dir', () => ({}), 60_000)
 const LOOK_MS = 500
 const RESTS_TICKS = 10
 
-async function start(
-  folder: TempFolder,
-  stateDir: string,
-  runtime: Runtime = 'node',
-): Promise<PluginProcess> {
-  await createKeyFile(folder.at('keys'), Date.now)
-  return await startPluginProcess({
-    folder: folder.path,
-    runtime,
-    config: { providers: [{ name: 'keys', type: 'local', keyFile: folder.at('keys') }], stateDir },
-  })
+function start(folder: TempFolder, stateDir: string, runtime: Runtime = 'node') {
+  return startLocalPlugin(folder, { runtime, config: { stateDir } })
 }
 
 /** Hundredths of a second of a core that it has taken so far. */
@@ -51,11 +37,6 @@ async function rests(plugin: PluginProcess): Promise<void> {
     },
     { limitMs: 15_000, everyMs: LOOK_MS },
   )
-}
-
-async function serves(plugin: PluginProcess): Promise<void> {
-  const status = await until('Status is ok', () => plugin.client.v2.status().catch(() => undefined))
-  assert.is(status.healthz, 'ok')
 }
 
 /** A fifo in place of the saved state: who opens it waits for a writer for ever, as at a file system that hangs. */
