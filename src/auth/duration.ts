@@ -8,8 +8,8 @@ type Unit = keyof typeof UNITS
 /** `2500ms`, `30s`, `5m` or `1h`, read as milliseconds. */
 export function duration(options: { readonly minMs: number; readonly maxMs: number }) {
   const { minMs, maxMs } = options
-  const example = minMs <= 30_000 && maxMs >= 30_000 ? '30s' : spelled(maxMs)
-  const expected = `a duration from ${spelled(minMs)} to ${spelled(maxMs)}, with its unit, such as "${example}"`
+  const example = minMs <= 30_000 && maxMs >= 30_000 ? '30s' : durationText(maxMs)
+  const expected = `a duration from ${durationText(minMs)} to ${durationText(maxMs)}, with its unit, such as "${example}"`
   return v.pipe(
     v.string(expected),
     v.regex(/^\d{1,9}(?:ms|s|m|h)$/, expected),
@@ -27,8 +27,8 @@ function durationMs(text: string): number {
   return Number.parseInt(text, 10) * UNITS[unit]
 }
 
-/** In the largest unit that leaves no rest. */
-function spelled(ms: number): string {
+/** As it can be given, in the largest unit that leaves no rest. */
+export function durationText(ms: number): string {
   const [unit, size] = Object.entries(UNITS).findLast(
     ([, each]) => ms % each === 0 && ms >= each,
   ) ?? ['s', 1]

@@ -63,14 +63,8 @@ export function durationFlag(minMs: number, maxMs: number): (text: string) => nu
   return (text) => {
     const result = v.safeParse(duration({ minMs, maxMs }), text)
     if (result.success) return result.output
-    const [least, most] = [minMs, maxMs].map(durationText)
-    throw new InvalidArgumentError(`Wanted a duration from ${least} to ${most}, such as "3s"`)
+    throw new InvalidArgumentError(`Wanted ${result.issues[0].message}`)
   }
-}
-
-/** As it can be given. */
-export function durationText(ms: number): string {
-  return ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`
 }
 
 export function wholeNumber(min: number, max: number): (text: string) => number {

@@ -6,8 +6,8 @@
  */
 
 import { type Argument, Command, CommanderError, type Help, type Option } from 'commander'
+import { durationText } from '../auth/duration.ts'
 import { EXAMPLES } from './examples.ts'
-import { durationText } from './flags.ts'
 
 /** Where less is left beside the terms, descriptions stand below them. */
 const LEAST_WIDTH = 36

@@ -7,6 +7,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { durationText } from '../auth/duration.ts'
 import type { Wanted } from '../etcd/verdict.ts'
 import { systemClock } from '../kms/clock.ts'
 import { KmsError } from '../kms/errors.ts'
@@ -20,7 +21,7 @@ import { latestKeyIdHashes } from '../kube/key_ids.ts'
 import { rewrite } from '../kube/rewrite.ts'
 import { migrateByController, migrationVersion, UNTOUCHED_MS } from '../kube/storage_migration.ts'
 import { fitted } from './fitted.ts'
-import { durationText, socketPath, waiting } from './flags.ts'
+import { socketPath, waiting } from './flags.ts'
 import type { Io } from './io.ts'
 import { proveMigrated } from './migrate_proof.ts'
 import {
