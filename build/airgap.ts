@@ -16,7 +16,7 @@ import { pipeline } from 'node:stream/promises'
 import { parseArgs } from 'node:util'
 import { constants, createZstdCompress } from 'node:zlib'
 import manifest from '../package.json' with { type: 'json' }
-import { KIND_NAMES } from '../src/cli/manifests/kinds.ts'
+import { KIND_NAMES } from '../src/tools/manifests/kinds.ts'
 import { ROOT, run } from './cache.ts'
 import { plainTar } from './oci.ts'
 import { ARCHITECTURES, runtime } from './runtime.ts'

@@ -19,9 +19,9 @@ const GENERATED_FROM_PROTO = {
   'v1beta1/api_pb.ts': 'src/grpc/v1beta1_pb.ts',
   'spiffe/workload_pb.ts': 'src/grpc/spiffe_pb.ts',
   'trousseau/v1/envelope_pb.ts': 'src/kms/envelope_pb.ts',
-  'apiserver/encrypted_object_pb.ts': 'src/etcd/encrypted_object_pb.ts',
-  'etcd/range_pb.ts': 'src/etcd/range_pb.ts',
-  'kubernetes/core_pb.ts': 'src/etcd/core_pb.ts',
+  'apiserver/encrypted_object_pb.ts': 'src/tools/etcd/encrypted_object_pb.ts',
+  'etcd/range_pb.ts': 'src/tools/etcd/range_pb.ts',
+  'kubernetes/core_pb.ts': 'src/tools/etcd/core_pb.ts',
 } as const
 
 const files = new Map<string, string>([

@@ -1,5 +1,5 @@
 /**
- * Which folder of `src/` may import what: imports point one way, one place owns
+ * Which room of `src/` may import which: imports point one way, one place owns
  * each outside package, and a folder that is not listed is an error. Types count
  * too, so this reads the sources and not what a compiler leaves of them.
  *
@@ -9,34 +9,54 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 
-/** Lowest first; a folder may import from lower ranks, not from its own neighbours. */
-const RANKS: readonly (readonly string[])[] = [
-  ['kms'],
-  ['http'],
-  ['auth'],
-  ['policy', 'recovery', 'providers'],
-  ['config', 'observe', 'grpc', 'etcd', 'kube'],
-  ['cli'],
-]
+/**
+ * Each room, the lowest first, with the rooms that it may use; its own files always. That `services`
+ * and `kms` know nothing of each other is what keeps a new key service out of the domain, and that
+ * `plugin` knows nothing of `tools` draws a line around what holds keys.
+ */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  takeover: ['base'],
+  remote: ['base'],
+  observe: ['base'],
+  grpc: ['base', 'remote'],
+  kms: ['base', 'takeover'],
+  recovery: ['base', 'kms'],
+  services: ['base', 'takeover', 'remote'],
+  config: ['base', 'takeover', 'remote', 'kms', 'recovery', 'services'],
+  plugin: [
+    ...['base', 'takeover', 'remote', 'observe', 'grpc', 'kms', 'recovery', 'services', 'config'],
+  ],
+  console: ['base', 'grpc', 'config'],
+  tools: [
+    ...['base', 'takeover', 'remote', 'observe', 'grpc', 'kms', 'recovery', 'services', 'config'],
+    // The commands still stand among what they do.
+    ...['plugin', 'console', 'cli'],
+  ],
+  cli: [
+    ...['base', 'remote', 'observe', 'recovery', 'services', 'config'],
+    ...['plugin', 'console', 'tools'],
+  ],
+  main: ['base', 'console', 'cli'],
+}
 
-const ABOVE_KMS = RANKS.slice(1).flat()
-
+/** By the room, or by a folder in it. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-  '@bufbuild/protobuf': ['kms', 'grpc', 'etcd'],
-  '@grpc/grpc-js': ['grpc'],
-  aws4fetch: ['auth'],
-  commander: ['cli'],
-  jose: ['auth', 'recovery'],
+  '@bufbuild/protobuf': ['kms', 'grpc', 'tools/etcd'],
+  '@grpc/grpc-js': ['grpc', 'tools/etcd'],
+  aws4fetch: ['services/aws'],
+  commander: ['cli', 'tools'],
+  jose: ['remote', 'recovery', 'services'],
   pino: ['observe'],
   'prom-client': ['observe'],
   'shamir-secret-sharing': ['kms'],
-  undici: ['http'],
-  valibot: ABOVE_KMS,
-  yaml: ['config', 'kube'],
+  undici: ['remote/http'],
+  valibot: Object.keys(ROOMS).filter((room) => room !== 'kms'),
+  yaml: ['config', 'tools/kube'],
 }
 
-/** The domain names nothing of the platform but its cryptography and, in the system's clock, its timers. */
-const KMS_PLATFORM = ['node:crypto', 'node:timers']
+/** The domain names nothing of the platform but its cryptography. */
+const KMS_PLATFORM = ['node:crypto']
 
 /** The version is in it. */
 const MANIFEST = 'package.json'
@@ -61,10 +81,9 @@ export async function layerProblems(root: string): Promise<string[]> {
 }
 
 function problemsOf(file: string, text: string): string[] {
-  const from = layerOf(file)
-  if (from === undefined) return [`${file}: its folder is not listed in build/layers.ts`]
+  if (roomOf(file) === undefined) return [`${file}: its folder is not listed in build/layers.ts`]
   return importsOf(text)
-    .filter((path) => !mayImport(from, targetOf(file, path)))
+    .filter((path) => !mayImport(file, targetOf(file, path)))
     .map((path) => `${file} -> ${path}`)
 }
 
@@ -79,28 +98,35 @@ function targetOf(file: string, path: string): string {
   return path.startsWith('.') ? posix.join(posix.dirname(file), path) : path
 }
 
-function mayImport(from: string, target: string): boolean {
-  if (target.startsWith('node:')) return from !== 'kms' || KMS_PLATFORM.includes(target)
-  if (target === MANIFEST) return from === 'cli'
-  if (target.startsWith('src/')) return mayImportLayer(from, layerOf(target))
-  return (OWNERS[packageOf(target)] ?? []).includes(from)
+function mayImport(file: string, target: string): boolean {
+  const room = roomOf(file)
+  if (target.startsWith('node:')) return room !== 'kms' || KMS_PLATFORM.includes(target)
+  if (target === MANIFEST) return room === 'plugin'
+  if (target.startsWith('src/')) return mayUse(file, target)
+  const owners = OWNERS[packageOf(target)] ?? []
+  return owners.some((owner) => owner === room || file.startsWith(`src/${owner}/`))
 }
 
-function mayImportLayer(from: string, to: string | undefined): boolean {
-  if (from === 'main') return to === 'cli'
-  return to !== undefined && (to === from || rankOf(to) < rankOf(from))
+function mayUse(file: string, target: string): boolean {
+  const [room, other] = [roomOf(file), roomOf(target)]
+  if (room === undefined || other === undefined) return false
+  if (room !== other) return ROOMS[room]?.includes(other) === true
+  // Lines of shell, which are of no service.
+  if (target === 'src/services/vault/setup/shell.ts') return true
+  const [service, otherService] = [serviceOf(file), serviceOf(target)]
+  return service === otherService || service === undefined || otherService === undefined
 }
 
-/** `main.ts` alone stands beside the folders; nothing may import it. */
-function rankOf(layer: string): number {
-  const rank = RANKS.findIndex((layers) => layers.includes(layer))
-  return rank === -1 ? RANKS.length : rank
-}
-
-function layerOf(path: string): string | undefined {
+/** `main.ts` alone stands beside the rooms; nothing may import it. */
+function roomOf(path: string): string | undefined {
   if (path === 'src/main.ts') return 'main'
   const folder = /^src\/([^/]+)\//.exec(path)?.[1]
-  return folder !== undefined && rankOf(folder) < RANKS.length ? folder : undefined
+  return folder !== undefined && folder !== 'main' && folder in ROOMS ? folder : undefined
+}
+
+/** A key service knows no other one; what stands beside their rooms is of them all. */
+function serviceOf(path: string): string | undefined {
+  return /^src\/services\/([^/]+)\//.exec(path)?.[1]
 }
 
 function packageOf(name: string): string {

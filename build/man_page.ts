@@ -8,8 +8,8 @@ import {
   optionDescription,
   usageOf,
 } from '../src/cli/help.ts'
-import type { Io } from '../src/cli/io.ts'
 import { createProgram, EXIT_CODES } from '../src/cli/program.ts'
+import type { Io } from '../src/console/io.ts'
 
 export function manPage(): string {
   // Nothing is run, so nothing is printed.

@@ -9,10 +9,10 @@ import process from 'node:process'
 import { setImmediate } from 'node:timers'
 import { inspect } from 'node:util'
 import { environmentProblems } from './cli/environment.ts'
-import type { Io } from './cli/io.ts'
-import { EXIT, lostOutput } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
-import { askHidden } from './cli/terminal.ts'
+import type { Io } from './console/io.ts'
+import { EXIT, lostOutput } from './console/output.ts'
+import { askHidden } from './console/terminal.ts'
 
 const problems = environmentProblems(process.env)
 if (problems.length > 0) {

@@ -12,25 +12,25 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
-import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './_lib/vault_binary.ts'
+import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './_lib/services/vault/binary.ts'
 
 /** What stands on a key service, in parts of paths. Others stand on the fake, or ask OpenBao for what Vault Community has not. */
 const FILES = [
-  'auth/login_reasons',
-  'auth/vault_login',
-  'cli/doctor',
-  'cli/login',
-  'cli/vault_setup.',
+  'services/vault/login/reasons',
+  'services/vault/login/login',
+  'tools/doctor/',
+  'tools/keys/login',
+  'tools/setup/run.',
   'e2e/hand_over',
   'e2e/logins',
   'e2e/outage',
   'e2e/rotation',
   'e2e/takeover_vault',
   'e2e/vault_',
-  'providers/vault_contract',
-  'providers/vault_key_types',
-  'providers/vault_limits',
-  'providers/vault_setup_logins',
+  'services/vault/contract',
+  'services/vault/key_types',
+  'services/vault/limits',
+  'services/vault/setup/logins',
 ]
 
 interface Counts {

@@ -1,6 +1,6 @@
 /**
  * Variables with which the runtime would write secrets down before a line of this program runs. Those
- * that would only add to whom a connection trusts are without effect: `http/tls_files`.
+ * that would only add to whom a connection trusts are without effect: `remote/http/tls_files`.
  *
  * @module
  */

@@ -8,10 +8,10 @@
 import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import * as v from 'valibot'
-import { duration } from '../auth/duration.ts'
-import { KmsError, toKmsError } from '../kms/errors.ts'
-import { parseSocketPath } from '../kms/socket_path.ts'
-import { isBuiltIn, meantBy } from '../kube/resource_names.ts'
+import { duration } from '../base/duration.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import { parseSocketPath } from '../base/socket_path.ts'
+import { isBuiltIn, meantBy } from '../tools/kube/resource_names.ts'
 
 /** Runs a command that ends by itself, or when it is stopped, and keeps its exit code. */
 export type Short = (work: number | Promise<number>) => Promise<void>

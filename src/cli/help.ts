@@ -6,7 +6,7 @@
  */
 
 import { type Argument, Command, CommanderError, type Help, type Option } from 'commander'
-import { durationText } from '../auth/duration.ts'
+import { durationText } from '../base/duration.ts'
 import { EXAMPLES } from './examples.ts'
 
 /** Where less is left beside the terms, descriptions stand below them. */

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Io } from './io.ts'
-import { type Failure, json } from './output.ts'
+import type { Io } from '../console/io.ts'
+import { type Failure, json } from '../console/output.ts'
 
 export interface OneDocument {
   /** For the command. */

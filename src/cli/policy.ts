@@ -6,17 +6,17 @@
  */
 
 import type { Command } from 'commander'
-import type { Policy } from '../providers/provider_descriptor.ts'
+import type { Io } from '../console/io.ts'
+import { EXIT } from '../console/output.ts'
+import type { Policy } from '../services/provider_descriptor.ts'
 import {
   descriptorOf,
   PROVIDER_TYPES,
   type ProviderConfig,
   type ProviderType,
-} from '../providers/registry.ts'
+} from '../services/registry.ts'
+import { type ProviderOptions, providersOf } from '../tools/setup/provider_configs.ts'
 import type { Short } from './flags.ts'
-import type { Io } from './io.ts'
-import { EXIT } from './output.ts'
-import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
 /** @param more adds what else there is for a type */
 export function addPolicies(

@@ -6,12 +6,12 @@
  */
 
 import { Command, CommanderError } from 'commander'
+import type { Io } from '../console/io.ts'
+import { EXIT, type Failure, failureOf, reportError } from '../console/output.ts'
+import { versionLine } from '../plugin/version.ts'
 import { addCommands } from './commands.ts'
 import { explainCommands, hung, type OnUsage } from './help.ts'
-import type { Io } from './io.ts'
 import { type OneDocument, oneDocument } from './one_document.ts'
-import { EXIT, type Failure, failureOf, reportError } from './output.ts'
-import { versionLine } from './version.ts'
 
 /** Longer lines are hard to read; where there is no terminal it is what one has. */
 const MAX_HELP_WIDTH = 100

@@ -1,13 +1,13 @@
 /** `trousseau serve`: runs the plugin until it is told to stop. @module */
 
+import { systemClock } from '../base/clock.ts'
 import { loadConfig, STANDARD_INPUT } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { systemClock } from '../kms/clock.ts'
+import type { Io } from '../console/io.ts'
 import { createLogger, type Logger, standardError } from '../observe/log.ts'
-import type { Io } from './io.ts'
-import { type Plugin, startPlugin } from './plugin.ts'
-import { ConfigFollower } from './reload.ts'
-import { VERSION } from './version.ts'
+import { type Plugin, startPlugin } from '../plugin/plugin.ts'
+import { ConfigFollower } from '../plugin/reload.ts'
+import { VERSION } from '../plugin/version.ts'
 
 export interface ServeOptions {
   readonly configPath: string

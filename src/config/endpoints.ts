@@ -5,8 +5,8 @@
  * @module
  */
 
-import { ONLY_ENDPOINT } from '../kms/events.ts'
-import { conflictOf } from '../kms/foreign.ts'
+import { ONLY_ENDPOINT } from '../base/events.ts'
+import { conflictOf } from '../takeover/foreign.ts'
 import { type ProtectionInForce, protectionOf } from './protection.ts'
 import type { Config } from './schema.ts'
 

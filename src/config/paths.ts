@@ -1,8 +1,8 @@
 /** Every path of the node that a config names, with what is done there. @module */
 
 import { dirname } from 'node:path/posix'
-import type { Paths } from '../providers/provider_descriptor.ts'
-import { descriptorOf } from '../providers/registry.ts'
+import type { Paths } from '../services/provider_descriptor.ts'
+import { descriptorOf } from '../services/registry.ts'
 import { endpointsOf } from './endpoints.ts'
 import type { Config } from './schema.ts'
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { KmsError } from '../kms/errors.ts'
+import { KmsError } from '../base/errors.ts'
 
 const LIMIT_MS = 2_000
 

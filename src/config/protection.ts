@@ -5,7 +5,7 @@
  */
 
 import * as v from 'valibot'
-import { duration } from '../auth/duration.ts'
+import { duration } from '../base/duration.ts'
 import type { Protection } from '../kms/health.ts'
 import type { DecryptPreference } from '../kms/openers.ts'
 

@@ -6,11 +6,11 @@
  */
 
 import * as v from 'valibot'
-import { duration } from '../auth/duration.ts'
-import { parseListenPath } from '../kms/socket_path.ts'
-import { LABEL } from '../providers/provider_fields.ts'
-import { providerConfig } from '../providers/registry.ts'
+import { duration } from '../base/duration.ts'
+import { parseListenPath } from '../base/socket_path.ts'
 import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
+import { LABEL } from '../services/provider_fields.ts'
+import { providerConfig } from '../services/registry.ts'
 import { protectionConfig } from './protection.ts'
 
 const DAY_MS = 86_400_000

@@ -1,7 +1,7 @@
 /** Messages between bytes and types, with what is wrong said in words. @module */
 
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
-import { KmsError } from '../kms/errors.ts'
+import { KmsError } from '../base/errors.ts'
 import type { Bytes } from './unary.ts'
 
 /** @throws KmsError `request_invalid` */

@@ -1,7 +1,7 @@
 /** Whether anybody listens on a socket, and why not, in words for an operator. @module */
 
 import { connect } from 'node:net'
-import { KmsError, systemReasonOf } from '../kms/errors.ts'
+import { KmsError, systemReasonOf } from '../base/errors.ts'
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file: see whether the plugin runs and under which path',

@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
-import type { EventSink, KmsEvent } from '../kms/events.ts'
+import type { EventSink, KmsEvent } from '../base/events.ts'
 import {
   draftFor,
   inodeAt,

@@ -12,9 +12,9 @@ import { once } from 'node:events'
 import { chmod, chown, lstat, rm, rmdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
-import { makeFolder } from '../auth/make_folder.ts'
-import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
-import { DRAFT_SUFFIX } from '../kms/socket_path.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../base/errors.ts'
+import { makeFolder } from '../base/make_folder.ts'
+import { DRAFT_SUFFIX } from '../base/socket_path.ts'
 
 export interface SocketOptions {
   readonly path: string

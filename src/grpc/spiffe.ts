@@ -16,8 +16,8 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
-import type { FetchSvids, IssuedSvid } from '../auth/jwt_svid.ts'
-import { KmsError, type KmsErrorCode } from '../kms/errors.ts'
+import { KmsError, type KmsErrorCode } from '../base/errors.ts'
+import type { FetchSvids, IssuedSvid } from '../remote/jwt_svid.ts'
 import { JWTSVIDRequestSchema, JWTSVIDResponseSchema } from './spiffe_pb.ts'
 
 const METHOD = '/SpiffeWorkloadAPI/FetchJWTSVID'

@@ -1,7 +1,7 @@
 /** The only place that knows how a {@link KmsError} looks on the wire (design §10). @module */
 
 import { status } from '@grpc/grpc-js'
-import type { KmsError, KmsErrorCode } from '../kms/errors.ts'
+import type { KmsError, KmsErrorCode } from '../base/errors.ts'
 
 const STATUS_OF = {
   request_invalid: status.INVALID_ARGUMENT,

@@ -6,11 +6,11 @@
  */
 
 import type { handleUnaryCall, ServerUnaryCall } from '@grpc/grpc-js'
-import type { Clock } from '../kms/clock.ts'
-import { KmsError, toKmsError } from '../kms/errors.ts'
-import type { EventSink, KmsApi, KmsEvent } from '../kms/events.ts'
-import { keyIdHash } from '../kms/key_id_hash.ts'
-import type { Call } from '../kms/provider.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import type { EventSink, KmsApi, KmsEvent } from '../base/events.ts'
+import { keyIdHash } from '../base/key_id_hash.ts'
+import type { Call } from '../base/provider.ts'
 import { toStatus } from './status.ts'
 
 export type Bytes = Uint8Array<ArrayBufferLike>

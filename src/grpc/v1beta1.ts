@@ -1,9 +1,9 @@
 /** KMS v1beta1 over the domain's {@link KmsService}: no key id, no uid, no annotations. @module */
 
 import { create, toBinary } from '@bufbuild/protobuf'
-import { KmsError } from '../kms/errors.ts'
-import { MAX_V1_CIPHERTEXT_BYTES } from '../kms/limits.ts'
-import type { KmsService } from '../kms/service.ts'
+import { KmsError } from '../base/errors.ts'
+import { MAX_V1_CIPHERTEXT_BYTES } from '../base/limits.ts'
+import type { KmsService } from '../base/service.ts'
 import { decodeRequest, requestInvalid, wrongAnswer } from './message.ts'
 import { createUnary, type UnaryDeps, type UnaryHandler } from './unary.ts'
 import {

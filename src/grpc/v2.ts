@@ -1,10 +1,10 @@
 /** KMS v2 over the domain's {@link KmsService}; checks what comes in and what goes out. @module */
 
 import { create, toBinary } from '@bufbuild/protobuf'
-import { isAnnotationKey } from '../kms/annotation_key.ts'
-import { KmsError } from '../kms/errors.ts'
-import { MAX_ANNOTATION_BYTES, MAX_KEY_ID_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../kms/limits.ts'
-import type { EncryptReply, KmsService } from '../kms/service.ts'
+import { isAnnotationKey } from '../base/annotation_key.ts'
+import { KmsError } from '../base/errors.ts'
+import { MAX_ANNOTATION_BYTES, MAX_KEY_ID_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits.ts'
+import type { EncryptReply, KmsService } from '../base/service.ts'
 import { decodeRequest, requestInvalid, wrongAnswer } from './message.ts'
 import { createUnary, type UnaryDeps, type UnaryHandler } from './unary.ts'
 import {

@@ -6,10 +6,10 @@
  * @module
  */
 
-import { unlessAborted } from './call.ts'
-import type { Clock } from './clock.ts'
-import { KmsError, toKmsError } from './errors.ts'
-import type { Call, Outcome } from './provider.ts'
+import { unlessAborted } from '../base/call.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import type { Call, Outcome } from '../base/provider.ts'
 
 export interface CoalescerOptions<TItem, TValue> {
   readonly clock: Clock

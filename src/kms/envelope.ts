@@ -11,6 +11,8 @@
 
 import { hash } from 'node:crypto'
 import { fromBinary } from '@bufbuild/protobuf'
+import { KmsError } from '../base/errors.ts'
+import { MAX_V1_CIPHERTEXT_BYTES } from '../base/limits.ts'
 import {
   EnvelopeSchema,
   type Header,
@@ -19,9 +21,7 @@ import {
   type Wrap,
 } from './envelope_pb.ts'
 import { partiesBytes, writeEnvelope, writeHeader } from './envelope_writer.ts'
-import { KmsError } from './errors.ts'
 import { byProviderId, type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
-import { MAX_V1_CIPHERTEXT_BYTES } from './limits.ts'
 
 /** No text starts with F5 (it never occurs in UTF-8), and no foreign form does. The second byte is the format. */
 const MAGIC = Uint8Array.of(0xf5, 0x01)

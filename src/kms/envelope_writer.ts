@@ -7,8 +7,8 @@
  * @module
  */
 
+import { Slab } from '../base/slab.ts'
 import type { Member } from './key_id.ts'
-import { Slab } from './slab.ts'
 
 /** Number of a field, and how its value is written: as a varint or with its length before it. */
 const tag = (field: number, wire: 'varint' | 'bytes') => field * 8 + (wire === 'bytes' ? 2 : 0)

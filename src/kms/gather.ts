@@ -6,9 +6,9 @@
  * @module
  */
 
-import type { Clock } from './clock.ts'
-import { KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
-import type { Call } from './provider.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
+import type { Call } from '../base/provider.ts'
 
 export interface Candidate {
   /** The provider's name, for what is said when too few answer. */

@@ -7,10 +7,10 @@
  * @module
  */
 
-import type { Clock } from './clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError } from '../base/errors.ts'
+import type { EventSink, HealthState, KmsApi } from '../base/events.ts'
 import { inputsOf } from './envelope.ts'
-import { KmsError } from './errors.ts'
-import type { EventSink, HealthState, KmsApi } from './events.ts'
 import { providerHealth, saidOfWriters } from './health_report.ts'
 import { type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
 import type { StateBook } from './state.ts'

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Clock } from './clock.ts'
-import type { ProviderHealth, ProviderRole } from './events.ts'
+import type { Clock } from '../base/clock.ts'
+import type { ProviderHealth, ProviderRole } from '../base/events.ts'
 import type { KeyIdInputs } from './key_id.ts'
 import type { Watch } from './watch.ts'
 import type { WriterRules } from './writers.ts'

@@ -4,8 +4,8 @@
  * @module
  */
 
+import type { Wrapped } from '../base/provider.ts'
 import type { Candidate } from './gather.ts'
-import type { Wrapped } from './provider.ts'
 import type { Watch } from './watch.ts'
 
 /** Names of providers in the order to ask them, or how that order is found. */

@@ -7,11 +7,11 @@
  * @module
  */
 
-import type { Clock } from './clock.ts'
-import { KmsError } from './errors.ts'
-import type { EventSink } from './events.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError } from '../base/errors.ts'
+import type { EventSink } from '../base/events.ts'
+import type { Call, KeyState, KeyVersion } from '../base/provider.ts'
 import type { Member } from './key_id.ts'
-import type { Call, KeyState, KeyVersion } from './provider.ts'
 import type { RingMember } from './ring_member.ts'
 import { activation, fromTheFuture, type SeenVersion, succession } from './rotation.ts'
 import { onceMoreIfUnbound, roundTrip } from './round_trip.ts'

@@ -5,12 +5,12 @@
  * @module
  */
 
-import type { Clock } from './clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import type { EventSink, KmsEvent } from '../base/events.ts'
+import { Latency } from '../base/latency.ts'
+import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../base/provider.ts'
 import { Coalescer } from './coalescer.ts'
-import { KmsError, toKmsError } from './errors.ts'
-import type { EventSink, KmsEvent } from './events.ts'
-import { Latency } from './latency.ts'
-import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from './provider.ts'
 
 type ProviderCall = Extract<KmsEvent, { type: 'provider_call' }>
 type Operation = ProviderCall['operation']

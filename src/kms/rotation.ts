@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { KeyState, KeyVersion } from './provider.ts'
+import type { KeyState, KeyVersion } from '../base/provider.ts'
 
 export interface Activation {
   /** Undefined where no version may encrypt. */

@@ -7,9 +7,9 @@
  * @module
  */
 
-import { KmsError, toKmsError } from './errors.ts'
-import { SEED_BYTES } from './limits.ts'
-import type { Call, Outcome, Plain, Provider, Wrapped } from './provider.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import { SEED_BYTES } from '../base/limits.ts'
+import type { Call, Outcome, Plain, Provider, Wrapped } from '../base/provider.ts'
 
 /** Whoever wraps and unwraps for the trial. */
 export interface Tried {

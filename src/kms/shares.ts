@@ -8,7 +8,7 @@
 
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { combine, split } from 'shamir-secret-sharing'
-import { KmsError } from './errors.ts'
+import { KmsError } from '../base/errors.ts'
 import type { Scheme } from './key_id.ts'
 
 const ALGORITHM = 'aes-256-gcm'

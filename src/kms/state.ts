@@ -6,8 +6,8 @@
  * @module
  */
 
-import { toKmsError } from './errors.ts'
-import type { EventSink } from './events.ts'
+import { toKmsError } from '../base/errors.ts'
+import type { EventSink } from '../base/events.ts'
 import type { Member } from './key_id.ts'
 import type { SeenVersion } from './rotation.ts'
 

@@ -6,10 +6,10 @@
  * @module
  */
 
-import { withinLimit } from './call.ts'
-import type { Clock } from './clock.ts'
-import { type KmsError, type KmsErrorCode, toKmsError } from './errors.ts'
-import type { EventSink } from './events.ts'
+import { withinLimit } from '../base/call.ts'
+import type { Clock } from '../base/clock.ts'
+import { type KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
+import type { EventSink } from '../base/events.ts'
 import { type ProbeResult, probe } from './probe.ts'
 import type { RingMember } from './ring_member.ts'
 import type { SeenVersion } from './rotation.ts'

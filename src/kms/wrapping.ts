@@ -5,8 +5,11 @@
  * @module
  */
 
-import { withinPart } from './call.ts'
-import type { Clock } from './clock.ts'
+import { withinPart } from '../base/call.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError } from '../base/errors.ts'
+import type { Call, Plain } from '../base/provider.ts'
+import { Slab } from '../base/slab.ts'
 import {
   type EnvelopeWrap,
   encodeEnvelope,
@@ -14,12 +17,9 @@ import {
   type SealedHeader,
   sealHeader,
 } from './envelope.ts'
-import { KmsError } from './errors.ts'
 import type { ActiveKeys } from './health.ts'
 import { keyIdOf } from './key_id.ts'
-import type { Call, Plain } from './provider.ts'
 import { splitPlaintext } from './shares.ts'
-import { Slab } from './slab.ts'
 import type { Watch } from './watch.ts'
 
 const RANDOM_BYTES = 4_096

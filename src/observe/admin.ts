@@ -8,8 +8,8 @@
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { toKmsError } from '../kms/errors.ts'
-import type { EventSink } from '../kms/events.ts'
+import { toKmsError } from '../base/errors.ts'
+import type { EventSink } from '../base/events.ts'
 import { type AdminAddress, listen } from './listen.ts'
 
 export interface AdminOptions {

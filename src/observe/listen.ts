@@ -10,7 +10,7 @@ import { lstat, unlink } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import process from 'node:process'
-import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../base/errors.ts'
 
 export type AdminAddress =
   | { readonly path: string }

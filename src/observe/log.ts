@@ -8,8 +8,8 @@
 
 import process from 'node:process'
 import { type DestinationStream, pino } from 'pino'
-import { type KmsError, toKmsError } from '../kms/errors.ts'
-import { type EventSink, type HealthState, type KmsEvent, ONLY_ENDPOINT } from '../kms/events.ts'
+import { type KmsError, toKmsError } from '../base/errors.ts'
+import { type EventSink, type HealthState, type KmsEvent, ONLY_ENDPOINT } from '../base/events.ts'
 import { FloodGate } from './flood_gate.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const

@@ -14,8 +14,8 @@ import {
   type KmsEvent,
   ONLY_ENDPOINT,
   type ProviderHealth,
-} from '../kms/events.ts'
-import { keyIdHash } from '../kms/key_id_hash.ts'
+} from '../base/events.ts'
+import { keyIdHash } from '../base/key_id_hash.ts'
 
 export interface Metrics {
   readonly sink: EventSink

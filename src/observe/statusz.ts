@@ -5,14 +5,14 @@
  * @module
  */
 
-import type { KmsError, KmsErrorCode } from '../kms/errors.ts'
+import type { KmsError, KmsErrorCode } from '../base/errors.ts'
 import {
   type CertificateKind,
   type EventSink,
   type KmsEvent,
   ONLY_ENDPOINT,
   type ProviderHealth,
-} from '../kms/events.ts'
+} from '../base/events.ts'
 
 type HealthEvent = Extract<KmsEvent, { type: 'health' }>
 

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { EventSink } from '../kms/events.ts'
+import type { EventSink } from '../base/events.ts'
 import { type AdminOptions, type AdminServer, startAdmin } from './admin.ts'
 import { createMetrics, type MetricsOptions } from './metrics.ts'
 import { createStatusz } from './statusz.ts'

@@ -9,8 +9,8 @@
 
 import { base64url, GeneralEncrypt, generalDecrypt, importJWK, type JWK } from 'jose'
 import * as v from 'valibot'
-import { KmsError } from '../kms/errors.ts'
-import { MAX_ANNOTATION_BYTES, SEED_BYTES } from '../kms/limits.ts'
+import { KmsError } from '../base/errors.ts'
+import { MAX_ANNOTATION_BYTES, SEED_BYTES } from '../base/limits.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { KEY_ALGORITHM, type PrivateJwk, type PublicJwk, thumbprintOf } from './jwk.ts'
 

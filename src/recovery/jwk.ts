@@ -8,8 +8,8 @@
 
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import * as v from 'valibot'
-import { decodeBase64 } from '../kms/base64.ts'
-import { KmsError } from '../kms/errors.ts'
+import { decodeBase64 } from '../base/base64.ts'
+import { KmsError } from '../base/errors.ts'
 
 export const RECOVERY_CURVES = ['P-256', 'X25519'] as const
 export type RecoveryCurve = (typeof RECOVERY_CURVES)[number]

@@ -7,8 +7,8 @@
 
 import { lstat, readFile, rm, stat } from 'node:fs/promises'
 import { CompactEncrypt, compactDecrypt } from 'jose'
-import { writeNewFile } from '../auth/file_on_disk.ts'
-import { KmsError, systemCodeOf, systemReasonOf } from '../kms/errors.ts'
+import { KmsError, systemCodeOf, systemReasonOf } from '../base/errors.ts'
+import { writeNewFile } from '../base/file_on_disk.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { checkSeals, createRecoverySealer } from './annotation.ts'
 import {

@@ -1,6 +1,6 @@
 /** An event sink that remembers. @module */
 
-import type { EventSink, KmsEvent } from '../../src/kms/events.ts'
+import type { EventSink, KmsEvent } from '../../src/base/events.ts'
 
 export class RecordedEvents implements EventSink {
   readonly all: KmsEvent[] = []

@@ -1,7 +1,7 @@
 /** Time that moves only when a test says so. @module */
 
 import { setImmediate } from 'node:timers'
-import type { Clock } from '../../src/kms/clock.ts'
+import type { Clock } from '../../src/base/clock.ts'
 
 interface Timer {
   readonly at: number

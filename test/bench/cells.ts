@@ -1,6 +1,6 @@
 /** Medians over the rounds, of the numbers and of each round's own ratios. @module */
 
-import { median } from '../../src/grpc/load/quantile.ts'
+import { median } from '../../src/tools/load/quantile.ts'
 import type { Operation } from './operations.ts'
 import type { TargetName } from './targets.ts'
 

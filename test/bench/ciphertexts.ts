@@ -16,7 +16,7 @@ import {
   inputsOf,
   sealHeader,
 } from '../../src/kms/envelope.ts'
-import type { OpenBao, Transit } from '../_lib/openbao.ts'
+import type { OpenBao, Transit } from '../_lib/services/vault/openbao.ts'
 
 export interface Item {
   readonly plaintext: Uint8Array

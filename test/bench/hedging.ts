@@ -6,7 +6,7 @@
  * @module
  */
 
-import { median, quantile } from '../../src/grpc/load/quantile.ts'
+import { median, quantile } from '../../src/tools/load/quantile.ts'
 import { type CountingProxy, startCountingProxy } from './counting_proxy.ts'
 import type { Generators } from './generators.ts'
 import { prepared, socketPrepares } from './operations.ts'

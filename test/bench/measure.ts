@@ -5,7 +5,7 @@
  * @module
  */
 
-import { quantile } from '../../src/grpc/load/quantile.ts'
+import { quantile } from '../../src/tools/load/quantile.ts'
 import { type Cell, cellOf, nameOf, type Sample, type Step } from './cells.ts'
 import type { Generators } from './generators.ts'
 import { OPERATIONS, type Operation, prepared } from './operations.ts'

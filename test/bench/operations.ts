@@ -8,7 +8,7 @@ import type { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { connectKms, METHODS } from '../../src/grpc/client.ts'
-import type { OpenBao, Transit } from '../_lib/openbao.ts'
+import type { OpenBao, Transit } from '../_lib/services/vault/openbao.ts'
 import { transitCiphertexts, v1Ciphertexts } from './ciphertexts.ts'
 import type { Load } from './generators.ts'
 

@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { BUNDLE_OPTIONS } from '../../build/bundle_options.ts'
 import { connectKms } from '../../src/grpc/client.ts'
-import { bundleCommand, NODE, NODE_FLAGS } from '../_lib/plugin_process.ts'
+import { bundleCommand, NODE, NODE_FLAGS } from '../_lib/plugin/process.ts'
 import { until } from '../_lib/wait.ts'
 
 export interface ServerOptions {

@@ -9,7 +9,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { SourceMap } from 'node:module'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { BUNDLE } from '../_lib/plugin_process.ts'
+import { BUNDLE } from '../_lib/plugin/process.ts'
 import {
   type CpuProfile,
   cpuProfile,

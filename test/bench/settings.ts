@@ -6,7 +6,7 @@
  */
 
 import process from 'node:process'
-import { median } from '../../src/grpc/load/quantile.ts'
+import { median } from '../../src/tools/load/quantile.ts'
 import { Generators } from './generators.ts'
 import { prepared, socketPrepares } from './operations.ts'
 import type { ServerOptions, ServerProcess } from './processes.ts'

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import type { Transit } from '../_lib/openbao.ts'
+import { createKeyFile } from '../../src/services/local/key_file.ts'
+import type { Transit } from '../_lib/services/vault/openbao.ts'
 import type { Endpoint } from './job.ts'
 import {
   OPERATIONS,

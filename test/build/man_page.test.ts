@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { manPage } from '../../build/man_page.ts'
 import { allCommands, examplesOf, usageOf } from '../../src/cli/help.ts'
 import { createProgram } from '../../src/cli/program.ts'
-import { memoryIo } from '../_lib/memory_io.ts'
+import { memoryIo } from '../_lib/console/memory_io.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const test = suite('build/man page', () => ({}))

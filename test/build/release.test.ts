@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
 import { ARTEFACTS, makeRelease } from '../../build/release_files.ts'
 import { releaseNotes } from '../../build/release_plan.ts'
-import { commitAll, makeSigningKey, verifyWithOpenssl } from '../_lib/release.ts'
+import { commitAll, makeSigningKey, verifyWithOpenssl } from '../_lib/package/release.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 

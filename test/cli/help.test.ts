@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import * as assert from 'uvu/assert'
 import { allCommands, examplesOf, pathOf } from '../../src/cli/help.ts'
 import { createProgram, runProgram } from '../../src/cli/program.ts'
-import { memoryIo } from '../_lib/memory_io.ts'
+import { memoryIo } from '../_lib/console/memory_io.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const test = suite('cli/help', () => ({ io: memoryIo() }))

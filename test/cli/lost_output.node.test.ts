@@ -8,10 +8,10 @@
 import { execFile } from 'node:child_process'
 import { readdir, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
-import { createKeyFile } from '../../src/providers/local_key_file.ts'
-import { BUNDLE, NODE } from '../_lib/plugin_process.ts'
-import { storedByPlugin } from '../_lib/stored_by_plugin.ts'
+import { createKeyFile } from '../../src/services/local/key_file.ts'
+import { BUNDLE, NODE } from '../_lib/plugin/process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
+import { storedByPlugin } from '../_lib/tools/stored_by_plugin.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const test = suite('cli/lost output', () => ({}), 60_000)

@@ -6,11 +6,16 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
-import { RUNTIME, VERSION } from '../../src/cli/version.ts'
 import configJsonSchema from '../../src/config/config.schema.json' with { type: 'json' }
-import { PROVIDER_TYPES } from '../../src/providers/registry.ts'
-import { FAKE_KEY_ID, type FakeOptions, Refusal, startFakePlugin } from '../_lib/fake_plugin.ts'
-import { memoryIo } from '../_lib/memory_io.ts'
+import { RUNTIME, VERSION } from '../../src/plugin/version.ts'
+import { PROVIDER_TYPES } from '../../src/services/registry.ts'
+import { memoryIo } from '../_lib/console/memory_io.ts'
+import {
+  FAKE_KEY_ID,
+  type FakeOptions,
+  Refusal,
+  startFakePlugin,
+} from '../_lib/grpc/fake_plugin.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

@@ -2,14 +2,14 @@
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
-import { keyIdHash } from '../../src/kms/key_id_hash.ts'
+import { keyIdHash } from '../../src/base/key_id_hash.ts'
 import { encryptionOf, startApiServer } from '../_lib/cluster/api_server.ts'
 import { startEtcd } from '../_lib/cluster/etcd.ts'
 import { readStoredV2, seedsOf } from '../_lib/cluster/stored.ts'
 import { defineWidgets, WIDGETS, widget } from '../_lib/cluster/widgets.ts'
 import { figure } from '../_lib/figure.ts'
-import { startOpenBao } from '../_lib/openbao.ts'
-import { startPluginProcess } from '../_lib/plugin_process.ts'
+import { startPluginProcess } from '../_lib/plugin/process.ts'
+import { startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 

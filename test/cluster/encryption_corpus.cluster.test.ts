@@ -1,17 +1,17 @@
 /** Doctor against the real kube-apiserver: never well where that exits, never an error where it starts. @module */
 
 import * as assert from 'uvu/assert'
-import { createKeyFile } from '../../src/providers/local_key_file.ts'
+import { createKeyFile } from '../../src/services/local/key_file.ts'
 import { chosenVersion } from '../_lib/cluster/binaries.ts'
-import { encryptionVerdicts, type Verdict } from '../_lib/cluster/encryption_verdict.ts'
 import { inParallel } from '../_lib/cluster/kube_api.ts'
-import { CORPUS } from '../_lib/encryption_corpus/all.ts'
-import type { Sample } from '../_lib/encryption_corpus/build.ts'
-import { encryptionDoctor, type Said, textFor } from '../_lib/encryption_corpus/doctor.ts'
 import { figure } from '../_lib/figure.ts'
-import { startPluginProcess } from '../_lib/plugin_process.ts'
+import { startPluginProcess } from '../_lib/plugin/process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
+import { CORPUS } from '../_lib/tools/encryption_corpus/all.ts'
+import type { Sample } from '../_lib/tools/encryption_corpus/build.ts'
+import { encryptionDoctor, type Said, textFor } from '../_lib/tools/encryption_corpus/doctor.ts'
 import { suite } from '../_lib/uvu.ts'
+import { encryptionVerdicts, type Verdict } from './encryption_verdict.ts'
 
 /** Secrets are in the clear, or with somebody else, which keeps no API server from starting. */
 const OF_USE = ['encryption-endpoint', 'encryption-secrets-missing']

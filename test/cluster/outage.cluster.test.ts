@@ -10,7 +10,7 @@ import { type Cluster, type ClusterNode, startCluster } from '../_lib/cluster/cl
 import { ReadinessWatch } from '../_lib/cluster/readiness.ts'
 import { SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { figure } from '../_lib/figure.ts'
-import { type PlainProxy, startPlainProxy } from '../_lib/plain_proxy.ts'
+import { type PlainProxy, startPlainProxy } from '../_lib/remote/plain_proxy.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

@@ -16,10 +16,14 @@ import type { KubeApi } from '../_lib/cluster/kube_api.ts'
 import { rewriteAll } from '../_lib/cluster/rewrite.ts'
 import { SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { readStoredV2 } from '../_lib/cluster/stored.ts'
-import { changeConfig, outcomeOf } from '../_lib/config_change.ts'
 import { figure } from '../_lib/figure.ts'
-import { type KeyServices, type ServiceName, startKeyServices } from '../_lib/key_services.ts'
-import { type PluginProcess, startWellPlugin } from '../_lib/plugin_process.ts'
+import { changeConfig, outcomeOf } from '../_lib/plugin/config_change.ts'
+import { type PluginProcess, startWellPlugin } from '../_lib/plugin/process.ts'
+import {
+  type KeyServices,
+  type ServiceName,
+  startKeyServices,
+} from '../_lib/services/key_services.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

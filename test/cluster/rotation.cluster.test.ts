@@ -7,8 +7,8 @@
  */
 
 import * as assert from 'uvu/assert'
+import { keyIdHash } from '../../src/base/key_id_hash.ts'
 import { decodeEnvelope } from '../../src/kms/envelope.ts'
-import { keyIdHash } from '../../src/kms/key_id_hash.ts'
 import { type Cluster, type ClusterNode, startCluster } from '../_lib/cluster/cluster.ts'
 import type { Etcd } from '../_lib/cluster/etcd.ts'
 import { pokeHealth, untilWrittenUnder } from '../_lib/cluster/key_id_change.ts'
@@ -18,7 +18,7 @@ import { rewriteAll } from '../_lib/cluster/rewrite.ts'
 import { SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { readStoredV2 } from '../_lib/cluster/stored.ts'
 import { figure } from '../_lib/figure.ts'
-import type { PluginProcess } from '../_lib/plugin_process.ts'
+import type { PluginProcess } from '../_lib/plugin/process.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

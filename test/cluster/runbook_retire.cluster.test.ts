@@ -2,11 +2,11 @@ import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { figure } from '../_lib/figure.ts'
-import type { OpenBao } from '../_lib/openbao.ts'
 import { startEncryptedNode } from '../_lib/runbook/encrypted_node.ts'
 import { enterPrivateMounts } from '../_lib/runbook/private_root.ts'
 import { runPage } from '../_lib/runbook/run_page.ts'
 import { wrappedBy } from '../_lib/runbook/wrapped_by.ts'
+import type { OpenBao } from '../_lib/services/vault/openbao.ts'
 import { suite } from '../_lib/uvu.ts'
 
 await enterPrivateMounts(import.meta.url)

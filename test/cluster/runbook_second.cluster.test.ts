@@ -1,10 +1,10 @@
 import * as assert from 'uvu/assert'
 import { figure } from '../_lib/figure.ts'
-import { startOpenBao } from '../_lib/openbao.ts'
 import { offerSecond, startEncryptedNode } from '../_lib/runbook/encrypted_node.ts'
 import { enterPrivateMounts } from '../_lib/runbook/private_root.ts'
 import { runPage } from '../_lib/runbook/run_page.ts'
 import { wrappedBy } from '../_lib/runbook/wrapped_by.ts'
+import { startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { suite } from '../_lib/uvu.ts'
 
 await enterPrivateMounts(import.meta.url)

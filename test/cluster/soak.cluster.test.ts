@@ -11,7 +11,6 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import * as assert from 'uvu/assert'
 import { type ClusterNode, startCluster } from '../_lib/cluster/cluster.ts'
-import { type Fault, FaultDeck, Faults } from '../_lib/cluster/faults.ts'
 import { ReadinessWatch } from '../_lib/cluster/readiness.ts'
 import { PLANTED, SecretLoad } from '../_lib/cluster/secret_load.ts'
 import { readStoredV2, seedsOf } from '../_lib/cluster/stored.ts'
@@ -19,6 +18,7 @@ import { figure } from '../_lib/figure.ts'
 import { SeededRandom } from '../_lib/seeded_random.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
+import { type Fault, FaultDeck, Faults } from './faults.ts'
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '3' } } })
 const LENGTH_MS = Number(values.minutes) * 60_000

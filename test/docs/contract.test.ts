@@ -48,12 +48,12 @@ test('a row without tests says why', ({ rows }) => {
   }
 })
 
-/** `cli/check` is the command, whose rules are objects rather than titles. */
+/** `tools/conformance/run` is the command, whose rules are objects rather than titles. */
 async function sourceOf(name: string): Promise<string> {
-  if (name === 'cli/check') {
+  if (name === 'tools/conformance/run') {
     const files = ['status', 'encrypt', 'decrypt', 'transport', 'v1beta1']
     const texts = files.map((file) =>
-      readFile(`${ROOT}src/grpc/conformance/${file}_rules.ts`, 'utf8'),
+      readFile(`${ROOT}src/tools/conformance/${file}_rules.ts`, 'utf8'),
     )
     return (await Promise.all(texts)).join('\n')
   }

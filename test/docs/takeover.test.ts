@@ -6,8 +6,8 @@ import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { parseConfig } from '../../src/config/load.ts'
-import { FOREIGN_FORMS, FORMS } from '../../src/kms/foreign_forms.ts'
-import { formsOpenedBy, PROVIDER_TYPES } from '../../src/providers/registry.ts'
+import { formsOpenedBy, PROVIDER_TYPES } from '../../src/services/registry.ts'
+import { FOREIGN_FORMS, FORMS } from '../../src/takeover/forms.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const PAGE = fileURLToPath(new URL('../../docs/takeover.md', import.meta.url))

@@ -37,7 +37,7 @@ test('docs/troubleshooting.md has no message that nothing says', async () => {
 
 test('docs/troubleshooting.md has every reason for a refused login that is passed on', async () => {
   const page = await readFile(new URL('docs/troubleshooting.md', ROOT), 'utf8')
-  const reasons = await readFile(new URL('src/auth/login_reasons.ts', ROOT), 'utf8')
+  const reasons = await readFile(new URL('src/services/vault/login/reasons.ts', ROOT), 'utf8')
   const claims = [...reasons.matchAll(/\['(invalid [^']+)'/g)].map(([, phrase = '']) => phrase)
 
   assert.ok(claims.length >= 8, claims.join())

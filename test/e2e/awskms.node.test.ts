@@ -8,8 +8,8 @@
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
-import { FakeAws, REGION } from '../_lib/fake_aws.ts'
-import { type PluginProcess, RUNTIMES, startPluginProcess } from '../_lib/plugin_process.ts'
+import { type PluginProcess, RUNTIMES, startPluginProcess } from '../_lib/plugin/process.ts'
+import { FakeAws, REGION } from '../_lib/services/aws/fake.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

@@ -12,17 +12,17 @@ import { readFile, writeFile } from 'node:fs/promises'
 import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import * as assert from 'uvu/assert'
-import { makeAuthority, makeCertificate } from '../_lib/certificates.ts'
-import { startFakeEtcd } from '../_lib/fake_etcd.ts'
-import { startFakeVault } from '../_lib/fake_vault.ts'
 import {
   bundleCommand,
   RUNTIMES,
   type Runtime,
   startPluginProcess,
-} from '../_lib/plugin_process.ts'
+} from '../_lib/plugin/process.ts'
+import { makeAuthority, makeCertificate } from '../_lib/remote/certificates.ts'
+import { startTlsServer } from '../_lib/remote/tls_server.ts'
+import { startFakeVault } from '../_lib/services/vault/fake.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
-import { startTlsServer } from '../_lib/tls_server.ts'
+import { startFakeEtcd } from '../_lib/tools/fake_etcd.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

@@ -2,14 +2,14 @@
 
 import * as assert from 'uvu/assert'
 import { figure } from '../_lib/figure.ts'
-import { KmsLoad } from '../_lib/kms_load.ts'
-import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
+import { KmsLoad } from '../_lib/plugin/kms_load.ts'
 import {
   type PluginProcess,
   type PluginProcessOptions,
   RUNTIMES,
   startPluginProcess,
-} from '../_lib/plugin_process.ts'
+} from '../_lib/plugin/process.ts'
+import { type OpenBao, startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

@@ -9,15 +9,15 @@ import * as assert from 'uvu/assert'
 import { ANY, inputsOf } from '../../src/kms/envelope.ts'
 import { keyIdOf, type Member } from '../../src/kms/key_id.ts'
 import { figure } from '../_lib/figure.ts'
+import { KmsLoad } from '../_lib/plugin/kms_load.ts'
+import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
+import { rolesOf, statuszOf } from '../_lib/plugin/statusz_page.ts'
 import {
   type KeyServices,
   type Outage,
   type ServiceName,
   startKeyServices,
-} from '../_lib/key_services.ts'
-import { KmsLoad } from '../_lib/kms_load.ts'
-import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
-import { rolesOf, statuszOf } from '../_lib/statusz_page.ts'
+} from '../_lib/services/key_services.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

@@ -8,13 +8,17 @@
 import { mkdir } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import type { OpenedEnvelope } from '../../src/kms/envelope.ts'
-import { changeConfig } from '../_lib/config_change.ts'
 import { figure } from '../_lib/figure.ts'
-import { type KeyServices, type ServiceName, startKeyServices } from '../_lib/key_services.ts'
-import { KmsLoad } from '../_lib/kms_load.ts'
-import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
-import { clockFlags } from '../_lib/skewed_clock.ts'
-import { rolesOf, statuszOf } from '../_lib/statusz_page.ts'
+import { changeConfig } from '../_lib/plugin/config_change.ts'
+import { KmsLoad } from '../_lib/plugin/kms_load.ts'
+import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
+import { clockFlags } from '../_lib/plugin/skewed_clock.ts'
+import { rolesOf, statuszOf } from '../_lib/plugin/statusz_page.ts'
+import {
+  type KeyServices,
+  type ServiceName,
+  startKeyServices,
+} from '../_lib/services/key_services.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

@@ -7,11 +7,11 @@
 
 import process from 'node:process'
 import * as assert from 'uvu/assert'
-import { changeConfig, changeText, outcomeOf, type Way } from '../_lib/config_change.ts'
-import { type KeyServices, startKeyServices } from '../_lib/key_services.ts'
-import { KmsLoad } from '../_lib/kms_load.ts'
-import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
-import { rolesOf, statuszOf } from '../_lib/statusz_page.ts'
+import { changeConfig, changeText, outcomeOf, type Way } from '../_lib/plugin/config_change.ts'
+import { KmsLoad } from '../_lib/plugin/kms_load.ts'
+import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
+import { rolesOf, statuszOf } from '../_lib/plugin/statusz_page.ts'
+import { type KeyServices, startKeyServices } from '../_lib/services/key_services.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 

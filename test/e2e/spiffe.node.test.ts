@@ -7,14 +7,14 @@
 
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import { type FakeSpiffe, SPIFFE_ID, startFakeSpiffe } from '../_lib/fake_spiffe.ts'
-import { startOpenBao } from '../_lib/openbao.ts'
 import {
   type PluginProcess,
   RUNTIMES,
   type Runtime,
   startPluginProcess,
-} from '../_lib/plugin_process.ts'
+} from '../_lib/plugin/process.ts'
+import { type FakeSpiffe, SPIFFE_ID, startFakeSpiffe } from '../_lib/remote/fake_spiffe.ts'
+import { startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

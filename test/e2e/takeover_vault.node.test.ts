@@ -4,19 +4,24 @@ import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import { systemClock } from '../../src/kms/clock.ts'
-import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
-import type { Call } from '../../src/kms/provider.ts'
-import type { DecryptRequest } from '../../src/kms/service.ts'
-import { createVaultProvider } from '../../src/providers/vault.ts'
-import { vaultConfig } from '../../src/providers/vault_config.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
+import type { Call } from '../../src/base/provider.ts'
+import type { DecryptRequest } from '../../src/base/service.ts'
+import { vaultConfig } from '../../src/services/vault/config.ts'
+import { createVaultProvider } from '../../src/services/vault/provider.ts'
 import { RecordedEvents } from '../_lib/events.ts'
-import { firstLook } from '../_lib/first_look.ts'
-import { v1, v2 } from '../_lib/foreign_samples.ts'
-import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
+import { firstLook } from '../_lib/services/vault/first_look.ts'
+import { type OpenBao, startOpenBao, type Transit } from '../_lib/services/vault/openbao.ts'
+import { v1, v2 } from '../_lib/takeover/samples.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
-import { type Golden, open, type ServiceUnderTest, takeoverContract } from '../contract/takeover.ts'
+import {
+  type Golden,
+  open,
+  type ServiceUnderTest,
+  takeoverContract,
+} from '../services/contract/takeover.ts'
 
 interface TransitService extends ServiceUnderTest {
   readonly bao: OpenBao

@@ -3,14 +3,14 @@
 import { writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
-import { type OpenBao, startOpenBao, type Transit } from '../_lib/openbao.ts'
 import {
   configText,
   type PluginProcess,
   RUNTIMES,
   type Runtime,
   startWellPlugin,
-} from '../_lib/plugin_process.ts'
+} from '../_lib/plugin/process.ts'
+import { type OpenBao, startOpenBao, type Transit } from '../_lib/services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

@@ -7,8 +7,8 @@
 
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import { startOpenBaoCluster } from '../_lib/openbao_cluster.ts'
-import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
+import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
+import { startOpenBaoCluster } from '../_lib/services/vault/openbao_cluster.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

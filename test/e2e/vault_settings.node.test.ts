@@ -7,9 +7,9 @@
 
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import { policyText } from '../../src/providers/vault_setup_policy.ts'
-import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
-import { type PluginProcess, startPluginProcess } from '../_lib/plugin_process.ts'
+import { policyText } from '../../src/services/vault/setup/policy.ts'
+import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
+import { type OpenBao, startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

@@ -7,8 +7,8 @@
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
-import { type OpenBao, startOpenBao } from '../_lib/openbao.ts'
-import { type PluginProcess, startWellPlugin } from '../_lib/plugin_process.ts'
+import { type PluginProcess, startWellPlugin } from '../_lib/plugin/process.ts'
+import { type OpenBao, startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'

@@ -1,13 +1,13 @@
 /** Rotation, outages and restarts as clusters see them, in hours of virtual time. */
 
 import * as assert from 'uvu/assert'
-import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
-import { ApiServerV1, type Etcd } from '../_lib/api_server_model.ts'
+import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
-import { FakeProvider } from '../_lib/fake_provider.ts'
+import { ApiServerV1, type Etcd } from '../_lib/kms/api_server_model.ts'
+import { FakeProvider } from '../_lib/kms/fake_provider.ts'
+import { MemoryStore, VirtualNode } from '../_lib/kms/virtual_node.ts'
+import type { VirtualRingOptions } from '../_lib/kms/virtual_ring.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
-import { MemoryStore, VirtualNode } from '../_lib/virtual_node.ts'
-import type { VirtualRingOptions } from '../_lib/virtual_ring.ts'
 
 const SECOND = 1_000
 const MINUTE = 60_000

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/base/errors.ts'
+import type { Call, Outcome } from '../../src/base/provider.ts'
 import { Coalescer } from '../../src/kms/coalescer.ts'
-import { KmsError } from '../../src/kms/errors.ts'
-import type { Call, Outcome } from '../../src/kms/provider.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 

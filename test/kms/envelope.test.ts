@@ -3,6 +3,7 @@ import { createDecipheriv } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
 import * as assert from 'uvu/assert'
+import { KmsError } from '../../src/base/errors.ts'
 import {
   ANY,
   decodeEnvelope,
@@ -12,7 +13,6 @@ import {
   sealHeader,
 } from '../../src/kms/envelope.ts'
 import { EnvelopeSchema, HeaderSchema } from '../../src/kms/envelope_pb.ts'
-import { KmsError } from '../../src/kms/errors.ts'
 import { keyIdOf, type Scheme } from '../../src/kms/key_id.ts'
 import { suite } from '../_lib/uvu.ts'
 

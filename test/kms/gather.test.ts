@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
-import { KMS_ERROR_CODES, KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
+import { KMS_ERROR_CODES, KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
 import { type Candidate, gather } from '../../src/kms/gather.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { rejection, suite } from '../_lib/uvu.ts'

@@ -1,12 +1,12 @@
 import * as assert from 'uvu/assert'
-import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
+import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
 import type { Health } from '../../src/kms/health.ts'
 import { noStateStore, type SavedState, type StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
-import { FakeProvider } from '../_lib/fake_provider.ts'
+import { FakeProvider } from '../_lib/kms/fake_provider.ts'
+import { VirtualRing } from '../_lib/kms/virtual_ring.ts'
 import { suite } from '../_lib/uvu.ts'
-import { VirtualRing } from '../_lib/virtual_ring.ts'
 
 const INTERVAL_MS = 30_000
 const HOLD_MS = 900_000

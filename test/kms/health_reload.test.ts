@@ -1,14 +1,14 @@
 /** What a changed config takes over from the one before, and when it has nothing to answer. @module */
 
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/kms/errors.ts'
+import { KmsError } from '../../src/base/errors.ts'
 import type { Protection } from '../../src/kms/health.ts'
 import type { SavedState, StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
-import { FakeProvider } from '../_lib/fake_provider.ts'
+import { FakeProvider } from '../_lib/kms/fake_provider.ts'
+import { ANY_PROTECTION, VirtualRing, type VirtualRingOptions } from '../_lib/kms/virtual_ring.ts'
 import { suite } from '../_lib/uvu.ts'
-import { ANY_PROTECTION, VirtualRing, type VirtualRingOptions } from '../_lib/virtual_ring.ts'
 
 const TWO_OF: Protection = { ...ANY_PROTECTION, scheme: 'threshold', k: 2, minimum: 2 }
 const READ_ONLY = { decryptOnly: true }

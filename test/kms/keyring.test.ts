@@ -1,13 +1,13 @@
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
+import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
 import { decodeEnvelope } from '../../src/kms/envelope.ts'
-import { KmsError, type KmsErrorCode } from '../../src/kms/errors.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
-import { FakeProvider } from '../_lib/fake_provider.ts'
+import { FakeProvider } from '../_lib/kms/fake_provider.ts'
+import { VirtualRing } from '../_lib/kms/virtual_ring.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
-import { VirtualRing } from '../_lib/virtual_ring.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
 

@@ -10,16 +10,16 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
-import type { KmsService } from '../../src/kms/service.ts'
-import { history } from '../_lib/model_history.ts'
-import type { Mistakes } from '../_lib/model_world.ts'
+import type { KmsService } from '../../src/base/service.ts'
 import { SeededRandom } from '../_lib/seeded_random.ts'
 import { suite } from '../_lib/uvu.ts'
+import { history } from './model_history.ts'
+import type { Mistakes } from './model_world.ts'
 
 const HISTORIES = Number(process.env['MODEL_HISTORIES'] ?? 300)
 const PROCESSES = 2
 const LIMIT_MS = Math.max(280_000, HISTORIES * 1_000)
-const WORKER = fileURLToPath(new URL('../_lib/model_history.ts', import.meta.url))
+const WORKER = fileURLToPath(new URL('./model_history.ts', import.meta.url))
 
 const test = suite('kms/model', () => ({}), LIMIT_MS)
 

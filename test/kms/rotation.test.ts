@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert'
-import type { KeyState, KeyVersion } from '../../src/kms/provider.ts'
+import type { KeyState, KeyVersion } from '../../src/base/provider.ts'
 import { activation, succession } from '../../src/kms/rotation.ts'
 import { suite } from '../_lib/uvu.ts'
 

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/kms/errors.ts'
+import { KmsError } from '../../src/base/errors.ts'
 import { joinPlaintext, SHARE_BYTES, sealedBytes, splitPlaintext } from '../../src/kms/shares.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 

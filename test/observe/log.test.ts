@@ -4,13 +4,13 @@ import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/kms/errors.ts'
-import type { KmsEvent } from '../../src/kms/events.ts'
+import { KmsError } from '../../src/base/errors.ts'
+import type { KmsEvent } from '../../src/base/events.ts'
 import { createLogger, type LogLevel } from '../../src/observe/log.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const DENO = 'deno' in process.versions
-const WRITER = fileURLToPath(new URL('../_lib/log_writer.ts', import.meta.url))
+const WRITER = fileURLToPath(new URL('./log_writer.ts', import.meta.url))
 const test = suite('observe/log', () => ({}))
 
 function logOf(level: LogLevel, format: 'json' | 'text', events: readonly KmsEvent[]) {

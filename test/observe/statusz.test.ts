@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/kms/errors.ts'
-import type { KmsEvent } from '../../src/kms/events.ts'
+import { KmsError } from '../../src/base/errors.ts'
+import type { KmsEvent } from '../../src/base/events.ts'
 import { createStatusz } from '../../src/observe/statusz.ts'
 import { suite } from '../_lib/uvu.ts'
 

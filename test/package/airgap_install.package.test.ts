@@ -12,11 +12,11 @@ import { figure } from '../_lib/figure.ts'
 import { CONFIG, makeBundle, makeNode, OFFLINE, USER } from '../_lib/package/airgap.ts'
 import { startContainerd } from '../_lib/package/containerd.ts'
 import { binary, run, unpackImage } from '../_lib/package/shipped.ts'
-import { startPod } from '../_lib/package/static_pod.ts'
 import { debianTool } from '../_lib/package/tools.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
+import { startPod } from './static_pod.ts'
 
 const test = suite('package/airgap_install', () => ({}), 600_000)
 

@@ -1,8 +1,8 @@
 /** What the bundle's installer does about SELinux, on a node that seems to have it. @module */
 
 import * as assert from 'uvu/assert'
-import { selinuxNode } from '../_lib/package/selinux_node.ts'
 import { suite } from '../_lib/uvu.ts'
+import { selinuxNode } from './selinux_node.ts'
 
 const test = suite('package/airgap_selinux', () => ({}), 120_000)
 

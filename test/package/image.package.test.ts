@@ -16,7 +16,7 @@ import {
   run,
 } from '../_lib/package/shipped.ts'
 import { debianTool } from '../_lib/package/tools.ts'
-import { startPluginProcess } from '../_lib/plugin_process.ts'
+import { startPluginProcess } from '../_lib/plugin/process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 

@@ -6,8 +6,8 @@ import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import manifest from '../../package.json' with { type: 'json' }
 import { figure } from '../_lib/figure.ts'
+import { commitAll, makeSigningKey, verifyWithOpenssl } from '../_lib/package/release.ts'
 import { ROOT, run } from '../_lib/package/shipped.ts'
-import { commitAll, makeSigningKey, verifyWithOpenssl } from '../_lib/release.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 

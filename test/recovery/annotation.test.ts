@@ -4,7 +4,7 @@ import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { generalDecrypt, importJWK, type JWK } from 'jose'
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/kms/errors.ts'
+import { KmsError } from '../../src/base/errors.ts'
 import {
   createRecoverySealer,
   MAX_RECIPIENTS,

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/kms/errors.ts'
+import { KmsError } from '../../src/base/errors.ts'
 import { generateRecoveryKey, thumbprintOf } from '../../src/recovery/jwk.ts'
 import {
   isEncrypted,

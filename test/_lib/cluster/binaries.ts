@@ -8,7 +8,7 @@
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { goPrograms } from '../go_programs.ts'
+import { goPrograms } from '../go/programs.ts'
 
 const MODULES = fileURLToPath(new URL('../../cluster/go/', import.meta.url))
 

@@ -6,9 +6,9 @@
  */
 
 import { mkdir } from 'node:fs/promises'
-import { adminPage } from '../admin_page.ts'
-import { type OpenBao, startOpenBao, type Transit } from '../openbao.ts'
-import { type PluginProcess, startPluginProcess } from '../plugin_process.ts'
+import { adminPage } from '../plugin/admin_page.ts'
+import { type PluginProcess, startPluginProcess } from '../plugin/process.ts'
+import { type OpenBao, startOpenBao, type Transit } from '../services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
 import {

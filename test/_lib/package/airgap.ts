@@ -5,9 +5,9 @@ import { chown, mkdir, open, readdir, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import process from 'node:process'
 import manifest from '../../../package.json' with { type: 'json' }
-import { createKeyFile } from '../../../src/providers/local_key_file.ts'
-import { makeSigningKey } from '../release.ts'
+import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import { type TempFolder, tempFolder } from '../temp_folder.ts'
+import { makeSigningKey } from './release.ts'
 import { binary, ROOT, run } from './shipped.ts'
 import { debianTool } from './tools.ts'
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
-import { createKeyFile } from '../../../src/providers/local_key_file.ts'
+import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import type { TempFolder } from '../temp_folder.ts'
 
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url))

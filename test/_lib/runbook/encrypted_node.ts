@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { copyFile, rename, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { encryptionOf } from '../cluster/api_server.ts'
-import type { OpenBao } from '../openbao.ts'
+import type { OpenBao } from '../services/vault/openbao.ts'
 import { CA, type ControlPlane, SOCKET, startControlPlane } from './control_plane.ts'
 
 /** What the harness calls the credential files of the key. */

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { makeAuthority, makeCertificate } from '../certificates.ts'
+import { makeAuthority, makeCertificate } from '../remote/certificates.ts'
 
 export const ENCRYPTION = '/etc/kubernetes/encryption.yaml'
 export const TOKEN = 'trousseau-test-admin'

@@ -10,8 +10,8 @@ import { Buffer } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as v from 'valibot'
-import { startFakePlugin } from '../fake_plugin.ts'
-import { Server } from '../openbao.ts'
+import { startFakePlugin } from '../grpc/fake_plugin.ts'
+import { Server } from '../services/vault/openbao.ts'
 
 const options = v.object({
   socket: v.string(),

@@ -1,0 +1,38 @@
+/** Trying again, for failures that pass by themselves. @module */
+
+import type { Clock } from './clock.ts'
+import { pause } from './pause.ts'
+import type { Call } from './provider.ts'
+
+export interface Persistence {
+  readonly clock: Clock
+  /** From 0 to 1; for jitter alone. */
+  readonly random: () => number
+  readonly mayPass: (error: unknown) => boolean
+  /** How long the service asked to wait besides. */
+  readonly waitMs?: (error: unknown) => number
+  readonly firstPauseMs?: number
+}
+
+const MAX_TURNS = 4
+const FIRST_PAUSE_MS = 100
+/** The least that an answer after a pause needs. */
+const ROOM_MS = 100
+
+/** Does `work` again, after pauses that grow, while its failure may pass and there is time for it. */
+export async function persistently<T>(
+  work: () => Promise<T>,
+  { clock, random, mayPass, waitMs, firstPauseMs = FIRST_PAUSE_MS }: Persistence,
+  { signal, deadline }: Call,
+): Promise<T> {
+  for (let turn = 1; ; turn += 1) {
+    try {
+      return await work()
+    } catch (error) {
+      const ms = firstPauseMs * 2 ** (turn - 1) * (0.5 + random()) + (waitMs?.(error) ?? 0)
+      const late = clock.monotonic() + ms + ROOM_MS >= deadline
+      if (turn === MAX_TURNS || late || signal.aborted || !mayPass(error)) throw error
+      await pause(clock, ms, signal)
+    }
+  }
+}

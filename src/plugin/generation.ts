@@ -1,0 +1,312 @@
+/**
+ * What one config makes: providers with their watches, and for each endpoint health
+ * and keyring. A changed config makes the next generation; providers that are
+ * configured as before go over into it with all that is known of them.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto'
+import { MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../base/limits.ts'
+import type { Provider } from '../base/provider.ts'
+import { type Endpoint, endpointsOf } from '../config/endpoints.ts'
+import { ConfigError } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
+import { Health } from '../kms/health.ts'
+import { Keyring } from '../kms/keyring.ts'
+import type { RecoverySealer } from '../kms/recovery.ts'
+import { RingMember } from '../kms/ring_member.ts'
+import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
+import type { StateBook } from '../kms/state.ts'
+import { Watch } from '../kms/watch.ts'
+import type { ProviderDeps } from '../services/provider_descriptor.ts'
+import { descriptorOf, type ProviderConfig } from '../services/registry.ts'
+import { type FollowedSettings, ofTheProcess } from '../services/vault/settings.ts'
+import type { ForeignFormName } from '../takeover/forms.ts'
+
+export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs' | 'onSettings'> {
+  readonly book: StateBook
+  /** Called when the settings that a key service keeps for its provider have changed. */
+  readonly onSettings: () => void
+}
+
+/** A provider as it was made, and what it was made of. */
+interface Made {
+  readonly name: string
+  readonly madeOf: string
+  readonly provider: Provider
+  readonly watch: Watch
+  /** Undefined for one whose key service keeps none. */
+  settings: FollowedSettings | undefined
+}
+
+export interface Served {
+  readonly endpoint: Endpoint
+  readonly health: Health
+  readonly keyring: Keyring
+}
+
+/** The longest that a version says of itself (AWS's are ids of 36 characters), so that an envelope that fits today fits for ever. */
+const LONGEST_VERSION = { version: '9'.repeat(36), createdAt: 2 ** 40 }
+
+export class Generation {
+  readonly config: Config
+  readonly served: readonly Served[]
+  private readonly made: readonly Made[]
+  readonly #deps: GenerationDeps
+  /** What was said of settings that are not in force, by provider. */
+  readonly #ignored = new Map<string, string>()
+
+  private constructor(
+    config: Config,
+    made: readonly Made[],
+    served: readonly Served[],
+    deps: GenerationDeps,
+  ) {
+    this.config = config
+    this.served = served
+    this.made = made
+    this.#deps = deps
+  }
+
+  /**
+   * Makes everything and starts nothing.
+   *
+   * @param before what serves now
+   * @throws ConfigError, or KmsError when something on this node that a provider needs is missing
+   */
+  static async make(
+    config: Config,
+    recovery: RecoverySealer | undefined,
+    deps: GenerationDeps,
+    before?: Generation,
+  ): Promise<Generation> {
+    const made: Made[] = []
+    try {
+      for (const provider of config.providers) {
+        const madeOf = JSON.stringify([provider, config.rotation, config.health.interval])
+        const known = before?.made.find((each) => each.madeOf === madeOf)
+        made.push(known ?? (await makeProvider(provider, madeOf, config, deps)))
+      }
+      checkIds(made, before?.made ?? [])
+      const served = endpointsOf(config).map((endpoint) =>
+        serve(endpoint, made, config, recovery, deps),
+      )
+      return new Generation(config, made, served, deps)
+    } catch (error) {
+      await closeAll(made.filter((each) => before?.made.includes(each) !== true))
+      throw error
+    }
+  }
+
+  /** Begins to ask the providers. Settles when each was asked for the first time, whatever it said. */
+  async look(): Promise<void> {
+    const fresh = this.made.filter(({ watch }) => !watch.started)
+    for (const { provider, name } of fresh) {
+      const { type, key } = provider.describe()
+      const message = `Provider "${name}" uses ${key}`
+      const fields = { provider: name, type, id: provider.id }
+      this.#deps.events.emit({ type: 'notice', level: 'info', what: 'provider', message, fields })
+    }
+    await Promise.all(fresh.map(({ watch }) => watch.look()))
+  }
+
+  /** From now on answers of the providers decide what the endpoints say. */
+  start(): void {
+    for (const { health } of this.served) health.start()
+  }
+
+  /** Names of endpoints that would have nothing to answer. */
+  unready(): string[] {
+    return this.served.flatMap(({ endpoint, health }) => (health.canServe() ? [] : endpoint.name))
+  }
+
+  /** What a key service keeps for the whole process: that of the first provider with settings, and of no other. */
+  get settings(): FollowedSettings {
+    return this.#keepers()[0]?.settings ?? {}
+  }
+
+  /** Puts those settings in force here, and tells of those that are not. */
+  adopt(): void {
+    for (const { health } of this.served) health.adjust(this.settings.outageHold)
+    const [owner, ...others] = this.#keepers()
+    for (const { name, settings } of others) {
+      const ignored = ofTheProcess(settings).join(' and ')
+      if (ignored !== '' && this.#ignored.get(name) !== ignored) {
+        this.#sayIgnored(name, ignored, owner?.name ?? '')
+      }
+      this.#ignored.set(name, ignored)
+    }
+  }
+
+  #keepers() {
+    return this.made.flatMap(({ name, settings }) =>
+      settings === undefined ? [] : { name, settings },
+    )
+  }
+
+  #sayIgnored(provider: string, keys: string, owner: string): void {
+    const message = `Settings of provider "${provider}" hold ${keys}, which is not in force: it is for the whole process and comes from provider "${owner}", the first in the config with settingsFrom. Take it out there, or put the providers into another order`
+    const [level, what, fields] = ['warn', 'settings_ignored', { provider }] as const
+    this.#deps.events.emit({ type: 'notice', level, what, message, fields })
+  }
+
+  /** What is wrong now; undefined when every endpoint is ready. */
+  problem(): string | undefined {
+    const problems = this.served.flatMap(({ endpoint, health }) => {
+      const problem = health.problem()
+      if (problem === undefined) return []
+      return this.served.length === 1 ? problem : `${endpoint.name}: ${problem}`
+    })
+    return problems.length === 0 ? undefined : problems.join('\n')
+  }
+
+  /** What the providers say that are not well. */
+  trouble(): string {
+    return this.made
+      .flatMap(({ name, watch }) => {
+        const { error } = watch.sight
+        return error === undefined ? [] : `"${name}": ${error.message}`
+      })
+      .join('; ')
+  }
+
+  /** Ends what `after` did not take over. Requests under way at a provider fail with {@link close}. */
+  retire(after?: Generation): Made[] {
+    for (const { health } of this.served) health.stop()
+    const left = this.made.filter((each) => after?.made.includes(each) !== true)
+    for (const { watch } of left) watch.stop()
+    return left
+  }
+
+  /** Ends everything, for at most `limitMs` where it is given. */
+  async close(limitMs?: number): Promise<void> {
+    await closeAll(this.retire(), limitMs)
+  }
+}
+
+export async function closeAll(made: readonly Made[], limitMs?: number): Promise<void> {
+  await Promise.all(made.map(({ provider }) => provider.close(limitMs)))
+}
+
+async function makeProvider(
+  config: ProviderConfig,
+  madeOf: string,
+  { requestTimeout, rotation, health }: Config,
+  deps: GenerationDeps,
+): Promise<Made> {
+  const { name, decryptOnly, activeFrom, formerIds } = config
+  const descriptor = descriptorOf(config)
+  const provider = await descriptor.create(config, {
+    ...deps,
+    requestTimeoutMs: requestTimeout,
+    onSettings(settings) {
+      made.settings = settings
+      made.watch.adjust(settings.activationDelay)
+      deps.onSettings()
+    },
+  })
+  const options = {
+    activationDelayMs: rotation.activationDelay,
+    intervalMs: health.interval,
+    requestTimeoutMs: requestTimeout,
+    decryptOnly: decryptOnly ?? false,
+    activeFrom,
+    formerIds: formerIds ?? [],
+  }
+  const ring = new RingMember(name, provider, deps)
+  const watch = new Watch(ring, options, { ...deps, random: randomBytes })
+  const settings = descriptor.keepsSettings?.(config) === true ? {} : undefined
+  const made: Made = { name, madeOf, provider, watch, settings }
+  return made
+}
+
+/** Two keys of one id could not be told apart; another id under an old name loses the way to its data (rule R8). */
+function checkIds(made: readonly Made[], before: readonly Made[]): void {
+  const owners = new Map<string, string>()
+  for (const { name, id } of made.flatMap(idsOf)) {
+    const other = owners.get(id)
+    if (other !== undefined) {
+      throw new ConfigError([
+        `providers: "${other}" and "${name}" both have the id "${id}": give each an id of its own`,
+      ])
+    }
+    owners.set(id, name)
+  }
+  for (const { name, watch } of before) {
+    const now = made.find((each) => each.name === name)
+    if (now === undefined || idsOf(now).some(({ id }) => id === watch.id)) continue
+    throw new ConfigError([
+      `providers: "${name}" would be another key, with the id "${now.watch.id}" instead of "${watch.id}": give the new key a new name, and keep the old one with decryptOnly`,
+    ])
+  }
+}
+
+function idsOf({ name, watch }: Made) {
+  return [watch.id, ...(watch.options.formerIds ?? [])].map((id) => ({ name, id }))
+}
+
+function serve(
+  endpoint: Endpoint,
+  made: readonly Made[],
+  config: Config,
+  recovery: RecoverySealer | undefined,
+  { clock, events, book }: GenerationDeps,
+): Served {
+  const names = endpoint.providers.map(({ name }) => name)
+  const watches = made.filter(({ name }) => names.includes(name)).map(({ watch }) => watch)
+  const recipients = recovery?.thumbprints ?? []
+  checkSizes(endpoint, watches, recipients)
+  const { staleAfter: staleAfterMs, outageHold: outageHoldMs } = config.health
+  const { name, protection, decryptPreference } = endpoint
+  const health = new Health(
+    { name, watches, protection, recipients, staleAfterMs, outageHoldMs },
+    { clock, events, book },
+  )
+  const random = randomBytes
+  const foreign = made.flatMap(({ name: reader, watch }) => {
+    const provider = endpoint.providers.find((each) => each.name === reader)
+    return provider?.reads === undefined ? [] : { ...readerOf(provider, provider.reads), watch }
+  })
+  const keyring = new Keyring({
+    watches,
+    health,
+    decryptPreference,
+    recovery,
+    foreign,
+    clock,
+    random,
+  })
+  return { endpoint, health, keyring }
+}
+
+function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {
+  const { name, type } = config
+  return { name, type, reads, key: descriptorOf(config).foreignKey?.(config) }
+}
+
+/** A config whose envelopes KMS v2 could not store is refused before it makes one. */
+function checkSizes(
+  { name, protection }: Endpoint,
+  all: readonly Watch[],
+  recipients: readonly string[],
+): void {
+  const watches = all.filter(({ writesInMs }) => writesInMs !== undefined)
+  const wrapped = wrappedBytes(protection, SEED_BYTES)
+  for (const { ring } of watches) {
+    const { plaintextBytes } = ring.provider.limits
+    if (plaintextBytes >= wrapped) continue
+    throw new ConfigError([
+      `providers: the key of "${ring.name}" takes ${plaintextBytes} bytes, wanted at least ${wrapped}: use a longer key`,
+    ])
+  }
+  const members = watches.map(({ id }) => ({ providerId: id, ...LONGEST_VERSION }))
+  const wraps = watches.map(({ ring }) => wrapped + ring.provider.limits.overheadBytes)
+  const inputs = inputsOf(protection, members, recipients)
+  const bytes = maxEnvelopeBytes(inputs, wraps, sealedBytes(protection, SEED_BYTES))
+  if (bytes <= MAX_V2_CIPHERTEXT_BYTES) return
+  throw new ConfigError([
+    `providers: envelopes of endpoint "${name}" would have up to ${bytes} bytes, wanted at most ${MAX_V2_CIPHERTEXT_BYTES}: use fewer providers or recipients, smaller keys or shorter ids`,
+  ])
+}

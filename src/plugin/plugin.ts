@@ -1,0 +1,334 @@
+/**
+ * The whole plugin from a config: sockets, providers, health and admin server, in
+ * the order of design §6: the sockets answer before anything remote is asked.
+ *
+ * @module
+ */
+
+import { systemClock } from '../base/clock.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import type { EventSink } from '../base/events.ts'
+import type { KmsService } from '../base/service.ts'
+import { endpointsOf } from '../config/endpoints.ts'
+import { ConfigError } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { createStateFile } from '../config/state_file.ts'
+import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
+import type { RecoverySealer } from '../kms/recovery.ts'
+import { noStateStore, StateBook } from '../kms/state.ts'
+import type { Logger } from '../observe/log.ts'
+import { loadRecoverySealer } from '../recovery/key_file.ts'
+import type { ProviderDeps } from '../services/provider_descriptor.ts'
+import { AdminKeeper } from './admin_keeper.ts'
+import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
+import { fetchSvids } from './svids.ts'
+import { RUNTIME, VERSION } from './version.ts'
+
+/** How long requests under way, and then giving tokens back, may take once the plugin is told to stop. */
+const DRAIN_MS = 5_000
+/** Providers that are not configured any more answer what is under way for so much longer than a request may take. */
+const RETIRE_MS = 1_000
+/** How often a socket that one of several endpoints cannot have is tried again. */
+const SOCKET_RETRY_MS = 5_000
+
+export interface Plugin {
+  /** Where the sockets are. */
+  readonly socketPaths: readonly string[]
+  /** Settles when the providers have been asked for the first time, whatever they said. */
+  readonly asked: Promise<void>
+  /**
+   * Puts another config in force without dropping a request.
+   *
+   * @throws ConfigError or KmsError, after which everything is as it was
+   */
+  apply(config: Config): Promise<void>
+  /** Ends what was started: requests under way are answered first. */
+  close(): Promise<void>
+}
+
+/** A log whose level a key service's settings may change. */
+export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
+
+export interface StartOptions {
+  readonly environment?: ProviderDeps['environment']
+  /**
+   * Takes the sockets of a plugin that runs: only once this one could answer, so that
+   * one that cannot never does.
+   */
+  readonly takeOver?: boolean
+  /** Is told how to see whether a file system or the resolver holds the process. */
+  readonly mayHang?: (stuck: () => boolean) => void
+}
+
+/** @throws KmsError when no socket or a local key cannot be had */
+export async function startPlugin(
+  config: Config,
+  log: FollowingLog,
+  { environment = {}, takeOver = false, mayHang }: StartOptions = {},
+): Promise<Plugin> {
+  const { admin } = config
+  const watch = admin && (await import('../observe/watch.ts')).createWatch(aboutOf(config))
+  const events = fanOut([log, ...(watch?.sinks ?? [])])
+  const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
+  if (file !== undefined) mayHang?.(file.stuck)
+  const book = new StateBook(file ?? noStateStore, events)
+  const deps = { clock: systemClock, events, book, environment, fetchSvids }
+  const plugin = new RunningPlugin(log, deps, takeOver)
+  try {
+    await book.load()
+    await plugin.start(config)
+    if (admin !== undefined && watch !== undefined) {
+      const problem = () => plugin.problem()
+      const start = () => watch.start({ listen: admin.listen, events, problem })
+      const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
+      await plugin.atEnd(keeper)
+      mayHang?.(() => keeper.trying)
+      // A name that nobody resolves holds up neither the start nor the end.
+      void keeper.open()
+    }
+    return plugin
+  } catch (error) {
+    await plugin.close()
+    throw error
+  }
+}
+
+function aboutOf(config: Config) {
+  const endpoints = endpointsOf(config).map(({ name }) => name)
+  return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints }
+}
+
+/** The plugin between its start and its end. */
+export class RunningPlugin implements Plugin {
+  socketPaths: readonly string[] = []
+  asked: Promise<void> = Promise.resolve()
+  readonly #log: FollowingLog
+  readonly #deps: GenerationDeps
+  readonly #takeOver: boolean
+  readonly #services = new Map<string, SwitchedService>()
+  /** What has to be ended, last started first. */
+  readonly #atEnd: (() => Promise<void>)[] = []
+  /** Endpoints without their socket: why, and how to end trying. */
+  readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
+  /** Each ends providers that are not configured any more. */
+  readonly #retired = new Set<(limitMs: number) => Promise<void>>()
+  #closed = false
+  /** When a plugin that stops should be gone, in monotonic time. */
+  #leaveBy = 0
+  #generation: Generation | undefined
+
+  constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>, takeOver: boolean) {
+    this.#log = log
+    this.#takeOver = takeOver
+    this.#deps = { ...deps, onSettings: () => this.#follow() }
+  }
+
+  /** Closes at once what was begun before the end and came to be after it. */
+  async atEnd(started: { close(): Promise<void> }): Promise<void> {
+    if (this.#closed) await started.close()
+    else this.#atEnd.push(() => started.close())
+  }
+
+  async start(config: Config): Promise<void> {
+    const generation = await Generation.make(config, await sealerOf(config), this.#deps)
+    this.#generation = generation
+    this.#atEnd.push(async () => {
+      await Promise.all([...this.#retired].map((end) => end(this.#leftMs())))
+      await this.#generation?.close(this.#leftMs())
+      await this.#deps.book.saved()
+    })
+    for (const { endpoint, keyring } of generation.served) {
+      this.#services.set(endpoint.name, new SwitchedService(keyring))
+    }
+    if (this.#takeOver) await this.#proveReady(generation)
+    this.socketPaths = await this.#listen(generation)
+    generation.start()
+    this.asked = generation.look()
+  }
+
+  async #proveReady(generation: Generation): Promise<void> {
+    await generation.look()
+    const unready = generation.unready()
+    if (unready.length === 0) return
+    throw new KmsError(
+      `Took nothing over, the plugin that runs goes on: ${unready.join(', ')} could write nothing now: ${generation.trouble()}`,
+      { code: 'unavailable' },
+    )
+  }
+
+  async apply(config: Config): Promise<void> {
+    const before = this.#generation
+    if (before === undefined || this.#closed) throw notRunning()
+    checkKept(before.config, config)
+    const next = await Generation.make(config, await sealerOf(config), this.#deps, before)
+    await next.look()
+    if (this.#closed) {
+      await closeAll(next.retire(before))
+      throw notRunning()
+    }
+    const unready = next.unready().filter((name) => !before.unready().includes(name))
+    if (unready.length > 0) {
+      await closeAll(next.retire(before))
+      throw new KmsError(
+        `With this config ${unready.join(', ')} could write nothing now: ${next.trouble()}`,
+        { code: 'unavailable' },
+      )
+    }
+    this.#generation = next
+    this.#follow()
+    const left = before.retire(next)
+    next.start()
+    for (const { endpoint, keyring } of next.served) this.#services.get(endpoint.name)?.to(keyring)
+    this.#retire(left, config.requestTimeout + RETIRE_MS)
+  }
+
+  /** Closes them after `ms`, or at the end of the plugin where that is sooner. */
+  #retire(left: Parameters<typeof closeAll>[0], ms: number): void {
+    const end = async (limitMs?: number) => {
+      cancel()
+      this.#retired.delete(end)
+      await this.#closeLeft(left, limitMs)
+    }
+    const cancel = this.#deps.clock.after(ms, () => void end())
+    this.#retired.add(end)
+  }
+
+  /** A fault in closing what nobody uses any more is no reason to end the process. */
+  async #closeLeft(left: Parameters<typeof closeAll>[0], limitMs?: number): Promise<void> {
+    try {
+      await closeAll(left, limitMs)
+    } catch (error) {
+      const message = 'A provider that is not configured any more could not be closed'
+      const what = 'provider_not_closed'
+      this.#deps.events.emit({ type: 'notice', level: 'warn', what, message, error })
+    }
+  }
+
+  /** Of the time for stopping. */
+  #leftMs(): number {
+    return Math.max(this.#leaveBy - this.#deps.clock.monotonic(), 0)
+  }
+
+  problem(): string | undefined {
+    const unheard = [...this.#unheard].map(([name, { why }]) => `${name}: ${why}`)
+    const problems = [this.#generation?.problem() ?? [], unheard].flat()
+    return problems.length === 0 ? undefined : problems.join('\n')
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#leaveBy = this.#deps.clock.monotonic() + DRAIN_MS
+    for (const { cancel } of this.#unheard.values()) cancel()
+    for (const close of this.#atEnd.splice(0).reverse()) await close()
+  }
+
+  /** Puts in force what key services keep for the whole process. */
+  #follow(): void {
+    const generation = this.#generation
+    if (generation === undefined) return
+    generation.adopt()
+    this.#log.setLevel?.(generation.settings.logLevel ?? generation.config.log.level)
+  }
+
+  async #listen({ config, served }: Generation): Promise<string[]> {
+    const failures: unknown[] = []
+    for (const each of served) {
+      try {
+        await this.#open(config, each)
+      } catch (error) {
+        failures.push(error)
+        if (failures.length === served.length) throw failures[0]
+        this.#openLater(config, each, error)
+      }
+    }
+    return served.map(({ endpoint }) => endpoint.socket.path)
+  }
+
+  async #open(config: Config, { endpoint, keyring }: Served): Promise<void> {
+    const service = this.#services.get(endpoint.name) ?? keyring
+    const server: GrpcServer = await startGrpcServer({
+      clock: this.#deps.clock,
+      events: this.#deps.events,
+      endpoint: endpoint.name,
+      socket: endpoint.socket,
+      takeOver: this.#takeOver,
+      service,
+      statusVersion: config.statusVersion,
+      runtimeVersion: VERSION,
+      requestTimeoutMs: config.requestTimeout,
+      drainMs: DRAIN_MS,
+    })
+    this.#unheard.delete(endpoint.name)
+    await this.atEnd(server)
+  }
+
+  /** One endpoint's socket is no reason to stop the others. */
+  #openLater(config: Config, served: Served, error: unknown): void {
+    if (this.#closed) return
+    const { name } = served.endpoint
+    const message = `Endpoint "${name}" cannot have its socket, and tries again every ${SOCKET_RETRY_MS / 1000} s`
+    const what = 'endpoint_failed'
+    this.#deps.events.emit({ type: 'notice', level: 'error', what, message, error })
+    const cancel = this.#deps.clock.after(SOCKET_RETRY_MS, () => {
+      this.#open(config, served).catch((again: unknown) => this.#openLater(config, served, again))
+    })
+    this.#unheard.set(name, { why: toKmsError(error).message, cancel })
+  }
+}
+
+/** Hands each request to the keyring that is in force when it comes. */
+class SwitchedService implements KmsService {
+  #current: KmsService
+
+  constructor(first: KmsService) {
+    this.#current = first
+  }
+
+  to(next: KmsService): void {
+    this.#current = next
+  }
+
+  status: KmsService['status'] = () => this.#current.status()
+  encrypt: KmsService['encrypt'] = (request, call) => this.#current.encrypt(request, call)
+  decrypt: KmsService['decrypt'] = (request, call) => this.#current.decrypt(request, call)
+}
+
+/** @throws KmsError `request_invalid` */
+async function sealerOf({ recovery }: Config): Promise<RecoverySealer | undefined> {
+  return recovery && (await loadRecoverySealer(recovery.recipients))
+}
+
+function notRunning(): KmsError {
+  const message = 'Plugin does not run: a config is put in force between its start and its end'
+  return new KmsError(message, { code: 'unavailable' })
+}
+
+/** What sockets and files were opened with stays until a restart. */
+function checkKept(before: Config, after: Config): void {
+  const kept = (config: Config) => ({
+    socket: config.socket,
+    endpoints: config.endpoints?.map(({ name, socket }) => ({ name, socket })),
+    admin: config.admin,
+    stateDir: config.stateDir,
+    statusVersion: config.statusVersion,
+    requestTimeout: config.requestTimeout,
+    'log.format': config.log.format,
+  })
+  const [old, young] = [kept(before), kept(after)] as [
+    Record<string, unknown>,
+    Record<string, unknown>,
+  ]
+  const problems = Object.keys(old).filter(
+    (key) => JSON.stringify(old[key]) !== JSON.stringify(young[key]),
+  )
+  if (problems.length === 0) return
+  throw new ConfigError(problems.map((key) => `${key}: changes only with a restart`))
+}
+
+function fanOut(sinks: readonly EventSink[]): EventSink {
+  return {
+    emit(event) {
+      for (const sink of sinks) sink.emit(event)
+    },
+  }
+}

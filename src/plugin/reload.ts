@@ -1,0 +1,138 @@
+/**
+ * Follows the config file while the plugin serves (design §11): on SIGHUP, and when
+ * the file is another one than before. A config that cannot be used changes nothing.
+ *
+ * @module
+ */
+
+import { stat } from 'node:fs/promises'
+import type { Clock } from '../base/clock.ts'
+import { toKmsError } from '../base/errors.ts'
+import type { EventSink, KmsEvent } from '../base/events.ts'
+import { ConfigError, loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import type { Plugin } from './plugin.ts'
+
+/** A ConfigMap or a package changes the file behind a link, so it is looked at and not waited for. */
+const LOOK_MS = 1_000
+/** A config that providers were not ready for is tried again. */
+const RETRY_MS = 30_000
+
+export interface ConfigFollowerDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+}
+
+export class ConfigFollower {
+  readonly #path: string
+  readonly #plugin: Pick<Plugin, 'apply'>
+  readonly #deps: ConfigFollowerDeps
+  #inForce: string
+  /** Undefined at first: the file may have changed since it was read. */
+  #mark: string | undefined
+  #working: Promise<void> | undefined
+  #asked = false
+  #retryAt = Number.POSITIVE_INFINITY
+  #cancel: () => void = () => undefined
+  #stopped = false
+
+  constructor(
+    path: string,
+    config: Config,
+    plugin: Pick<Plugin, 'apply'>,
+    deps: ConfigFollowerDeps,
+  ) {
+    this.#path = path
+    this.#inForce = JSON.stringify(config)
+    this.#plugin = plugin
+    this.#deps = deps
+  }
+
+  start(): void {
+    this.#lookLater()
+  }
+
+  /** Reads the file whether it seems changed or not: somebody asked for it. */
+  reload(): void {
+    this.#asked = true
+    this.#work()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#cancel()
+    await this.#working
+  }
+
+  #lookLater(): void {
+    if (this.#stopped) return
+    this.#cancel = this.#deps.clock.after(LOOK_MS, () => this.#work())
+  }
+
+  #work(): void {
+    if (this.#stopped) return
+    this.#cancel()
+    this.#working ??= this.#look().finally(() => {
+      this.#working = undefined
+      if (this.#asked) this.#work()
+      else this.#lookLater()
+    })
+  }
+
+  async #look(): Promise<void> {
+    const asked = this.#asked
+    this.#asked = false
+    const mark = await markOf(this.#path)
+    const due = this.#deps.clock.monotonic() >= this.#retryAt
+    if (!asked && !due && mark === this.#mark) return
+    this.#mark = mark
+    this.#retryAt = Number.POSITIVE_INFINITY
+    try {
+      const config = await loadConfig(this.#path)
+      const text = JSON.stringify(config)
+      if (text === this.#inForce) {
+        if (asked) this.#say('info', 'config_unchanged', 'The config is as it was')
+        return
+      }
+      await this.#plugin.apply(config)
+      this.#inForce = text
+      this.#say('info', 'config_reloaded', 'The changed config is in force')
+    } catch (error) {
+      this.#refused(error)
+    }
+  }
+
+  #refused(error: unknown): void {
+    const before = 'the one before stays in force'
+    if (error instanceof ConfigError) {
+      const message = `The changed config is refused, ${before}: ${error.problems.join('; ')}`
+      this.#say('error', 'config_refused', message)
+      return
+    }
+    const known = toKmsError(error)
+    if (known.code === 'unavailable') this.#retryAt = this.#deps.clock.monotonic() + RETRY_MS
+    const again = known.code === 'unavailable' ? `; it is tried again in ${RETRY_MS / 1000} s` : ''
+    const message = `The changed config is refused, ${before}${again}: ${known.message}`
+    this.#say('error', 'config_refused', message, error)
+  }
+
+  #say(
+    level: Extract<KmsEvent, { type: 'notice' }>['level'],
+    what: string,
+    message: string,
+    error?: unknown,
+  ): void {
+    const fields = { file: this.#path }
+    this.#deps.events.emit({ type: 'notice', level, what, message, fields, error })
+  }
+}
+
+/** Changes when the file does, also when another one takes its place. */
+async function markOf(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeMs } = await stat(path)
+    return [dev, ino, size, mtimeMs].join(' ')
+  } catch {
+    return 'none'
+  }
+}

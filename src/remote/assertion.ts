@@ -1,0 +1,143 @@
+/**
+ * JWTs that this node signs with a key of its own (RFC 7523 in spirit): the service
+ * knows the public half, so neither an issuer nor an API server is needed.
+ *
+ * @module
+ */
+
+import { createPrivateKey, type KeyObject, randomUUID } from 'node:crypto'
+import { SignJWT } from 'jose'
+import * as v from 'valibot'
+import { duration } from '../base/duration.ts'
+import { KmsError, systemReasonOf } from '../base/errors.ts'
+import { readSmallFile } from '../base/small_file.ts'
+import { absolutePath } from './login_fields.ts'
+import { fingerprintOf } from './secret_file.ts'
+
+/** These are made here. */
+const RESERVED = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
+
+export const assertionConfig = v.strictObject({
+  keyFile: v.pipe(
+    absolutePath,
+    v.description('Private key of this node: PEM or JWK, not encrypted'),
+  ),
+  audience: v.pipe(
+    v.string(),
+    v.nonEmpty(),
+    v.description('Claim aud: bound_audiences of the role'),
+  ),
+  subject: v.pipe(v.string(), v.nonEmpty(), v.description('Claim sub: who this node is')),
+  issuer: v.optional(v.pipe(v.string(), v.nonEmpty(), v.description('Claim iss: bound_issuer'))),
+  lifetime: v.optional(
+    v.pipe(
+      duration({ minMs: 30_000, maxMs: 3_600_000 }),
+      v.description('How long a JWT is good for'),
+    ),
+    '5m',
+  ),
+  keyId: v.optional(v.pipe(v.string(), v.nonEmpty(), v.description('Header kid'))),
+  claims: v.optional(
+    v.pipe(
+      v.record(
+        v.pipe(
+          v.string(),
+          v.check(
+            (name) => !RESERVED.has(name),
+            'a claim other than iss, sub, aud, exp, nbf, iat, jti',
+          ),
+        ),
+        v.union([v.string(), v.number(), v.boolean()]),
+      ),
+      v.description('More claims, for bound_claims of the role'),
+    ),
+    {},
+  ),
+})
+export type AssertionConfig = v.InferOutput<typeof assertionConfig>
+
+export interface AssertionKey {
+  readonly key: KeyObject
+  readonly algorithm: string
+  readonly fingerprint: string
+}
+
+/** Clocks differ: to the service, which allows 60 s of its own, a JWT was made a little before now. */
+const LEEWAY_S = 60
+const MIN_RSA_BITS = 2_048
+const WANTED =
+  'wanted an unencrypted private key, as PEM (PKCS#8, PKCS#1 or SEC1) or JWK, for ES256, ES384, EdDSA (Ed25519) or RS256 (2048 bits or more)'
+
+/** @throws KmsError `denied`: without the key there is no login */
+export async function readAssertionKey(path: string): Promise<AssertionKey> {
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
+  })
+  const key = parseKey(text, path)
+  const algorithm = algorithmOf(key)
+  if (algorithm === undefined) throw unusable(path, `has a key of another kind: ${WANTED}`)
+  return { key, algorithm, fingerprint: fingerprintOf(text) }
+}
+
+/** @param now milliseconds since the epoch */
+export function signAssertion(
+  { key, algorithm }: AssertionKey,
+  { audience, subject, issuer, lifetime, keyId, claims }: AssertionConfig,
+  now: number,
+): Promise<string> {
+  const seconds = Math.floor(now / 1000)
+  const issuedAt = seconds - LEEWAY_S
+  const jwt = new SignJWT(claims)
+    .setProtectedHeader({
+      alg: algorithm,
+      typ: 'JWT',
+      ...(keyId === undefined ? {} : { kid: keyId }),
+    })
+    .setSubject(subject)
+    .setAudience(audience)
+    .setIssuedAt(issuedAt)
+    .setNotBefore(issuedAt)
+    .setExpirationTime(seconds + Math.floor(lifetime / 1000))
+    .setJti(randomUUID())
+  if (issuer !== undefined) jwt.setIssuer(issuer)
+  return jwt.sign(key)
+}
+
+function parseKey(text: string, path: string): KeyObject {
+  try {
+    if (text.trimStart().startsWith('{')) {
+      const key: unknown = JSON.parse(text)
+      return createPrivateKey({ key: v.parse(jwk, key), format: 'jwk' })
+    }
+    return createPrivateKey(text)
+  } catch (cause) {
+    const encrypted = /ENCRYPTED/.test(text)
+    throw unusable(path, `${encrypted ? 'is encrypted' : 'holds no key'}: ${WANTED}`, cause)
+  }
+}
+
+const jwk = v.looseObject({ kty: v.string() })
+
+/** The JWS algorithm that goes with a key. */
+export function algorithmOf({
+  asymmetricKeyType,
+  asymmetricKeyDetails,
+}: KeyObject): string | undefined {
+  const { namedCurve, modulusLength = 0 } = asymmetricKeyDetails ?? {}
+  switch (asymmetricKeyType) {
+    case 'ed25519':
+      return 'EdDSA'
+    case 'ec':
+      return { prime256v1: 'ES256', 'P-256': 'ES256', secp384r1: 'ES384', 'P-384': 'ES384' }[
+        namedCurve ?? ''
+      ]
+    case 'rsa':
+      return modulusLength >= MIN_RSA_BITS ? 'RS256' : undefined
+    default:
+      return undefined
+  }
+}
+
+function unusable(path: string, why: string, cause?: unknown): KmsError {
+  return new KmsError(`File "${path}" of auth.selfSigned.keyFile ${why}`, { code: 'denied', cause })
+}

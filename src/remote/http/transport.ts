@@ -1,0 +1,230 @@
+/**
+ * Connections to one key service, under the files as they are: made when first needed, so
+ * that a CA file that comes late is no reason to exit, and made anew when a file changes;
+ * what is under way ends on the old ones. undici is loaded with the first of them: it
+ * takes longer than all else, and the sockets answer first.
+ *
+ * @module
+ */
+
+import type { X509Certificate } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+import type { Clock } from '../../base/clock.ts'
+import { KmsError, toKmsError } from '../../base/errors.ts'
+import type { EventSink, KmsEvent } from '../../base/events.ts'
+import { sayLeftOut } from './authorities.ts'
+import { poolFor } from './connect.ts'
+import { type Connections, ConnectionTable } from './connections.ts'
+import { authoritiesIn, clientExpiry, type Expiry, endedAmong, expiriesOf } from './expiry.ts'
+import { type ProxyOptions, proxyToken } from './proxy.ts'
+import { readTlsMaterial, type TlsMaterial, type TlsOptions } from './tls_files.ts'
+
+export interface TransportOptions {
+  /** The provider's name, for events. */
+  readonly provider: string
+  readonly tls: TlsOptions
+  readonly proxy?: ProxyOptions | undefined
+  readonly clock: Clock
+  readonly events: EventSink
+}
+
+/** How often files are looked at, while there are requests. */
+const LOOK_MS = 1_000
+const DAY_MS = 86_400_000
+/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
+const NEAR_MS = 14 * DAY_MS
+const NEAR_PART = 0.1
+
+/** Connections under one state of the files. */
+interface Generation {
+  readonly material: TlsMaterial
+  readonly proxyToken: string | undefined
+  readonly authorities: () => readonly X509Certificate[]
+  readonly connections: ConnectionTable
+}
+
+export class Transport {
+  readonly clock: Clock
+  readonly #options: TransportOptions
+  #generation: Promise<Generation> | undefined
+  #lookedAt = 0
+  #looking: Promise<void> | undefined
+  #changes = 0
+  #complained: string | undefined
+  /** When an expiry was last told, by kind and time. */
+  readonly #told = new Map<string, number>()
+  /** The authority that vouched for the last connection. */
+  #vouching: readonly Expiry[] = []
+
+  constructor(options: TransportOptions) {
+    this.clock = options.clock
+    this.#options = options
+    if (options.tls.dangerouslySkipVerification !== true) return
+    this.#say(
+      'error',
+      'tls_not_verified',
+      `Provider "${options.provider}" takes any certificate (dangerouslySkipVerification): anybody on the way can read keys and tokens`,
+    )
+  }
+
+  /**
+   * @param address `https://host:port` or `http://host:port`, maybe with a path, or `unix:///path`
+   * @throws KmsError `unavailable` when a file cannot be used; the next call tries again
+   */
+  async connections(address: string): Promise<Connections> {
+    this.#generation ??= this.#start().catch((error: unknown) => {
+      this.#generation = undefined
+      throw error
+    })
+    const { connections } = await this.#generation
+    if (this.clock.monotonic() - this.#lookedAt >= LOOK_MS) void this.#looked()
+    return connections.to(address)
+  }
+
+  /** How often the files have changed, and connections were made anew. */
+  get changes(): number {
+    return this.#changes
+  }
+
+  /** Looks at the files now; true when they changed. */
+  async refresh(): Promise<boolean> {
+    const before = this.#changes
+    // A look that is under way may have read before they changed.
+    await this.#looking
+    await this.#looked()
+    return this.#changes !== before
+  }
+
+  #looked(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  async close(): Promise<void> {
+    const generation = await this.#generation?.catch(() => undefined)
+    this.#generation = undefined
+    await generation?.connections.destroy()
+  }
+
+  async #start(): Promise<Generation> {
+    const generation = await this.#read()
+    this.#warnOfEnds(clientExpiry(generation.material))
+    this.#tellOf(generation)
+    return generation
+  }
+
+  async #read(): Promise<Generation> {
+    const { tls, proxy } = this.#options
+    this.#lookedAt = this.clock.monotonic()
+    const material = await readTlsMaterial(tls)
+    const token = proxy === undefined ? undefined : await proxyToken(proxy)
+    const undici = await import('undici')
+    const authorities = lazily(() => authoritiesIn(material))
+    const onConnected = (socket: TLSSocket) => this.#lookAt(socket, authorities())
+    const way = { undici, tls, material, proxy, proxyToken: token, onConnected }
+    const connections = new ConnectionTable(this.clock, (address) => poolFor(address, way))
+    return { material, proxyToken: token, authorities, connections }
+  }
+
+  async #look(): Promise<void> {
+    const current = await this.#generation?.catch(() => undefined)
+    if (current === undefined) return
+    try {
+      const next = await this.#read()
+      refuseLoss(current.material, next.material)
+      this.#complained = undefined
+      this.#warnOfEnds([...this.#vouching, ...clientExpiry(next.material)])
+      if (isSame(current, next)) return
+      this.#generation = Promise.resolve(next)
+      this.#changes += 1
+      this.#say('info', 'tls_files_changed', `TLS files changed: new connections use them`)
+      this.#tellOf(next)
+      current.connections.retire()
+    } catch (error) {
+      const known = toKmsError(error)
+      if (known.message === this.#complained) return
+      this.#complained = known.message
+      this.#say('warn', 'tls_files_refused', `${known.message}; the ones before stay in use`, error)
+    }
+  }
+
+  /** What is in the files and does not count. */
+  #tellOf({ material, authorities }: Generation): void {
+    const leftOut = material.authorities?.leftOut ?? new Map()
+    if (leftOut.size > 0) {
+      const message = `Not all files in the folder of tls.caDir can be used, and these are left out: ${sayLeftOut(leftOut)}`
+      this.#say('warn', 'authorities_left_out', message)
+    }
+    const ended = endedAmong(authorities(), this.clock.now())
+    if (ended.length === 0) return
+    const names = ended.map((name) => `"${name}"`).join(', ')
+    this.#say(
+      'info',
+      'authorities_ended',
+      `Authorities in tls.caFile or tls.caDir have ended and vouch for nobody any more: ${names}; take them out when it suits`,
+    )
+  }
+
+  /** How long the service's certificate and the authority that vouches for it are good for. */
+  #lookAt(socket: TLSSocket, authorities: readonly X509Certificate[]): void {
+    const expiries = expiriesOf(socket, authorities)
+    const vouching = expiries.filter(({ kind }) => kind === 'authority')
+    if (vouching.length > 0) this.#vouching = vouching
+    this.#warnOfEnds(expiries)
+  }
+
+  /** Tells of every certificate once a day, so that whoever watches sees it in time. */
+  #warnOfEnds(expiries: readonly Expiry[]): void {
+    const { clock, events, provider } = this.#options
+    for (const { kind, notBefore, notAfter } of expiries) {
+      const name = `${kind} ${notAfter}`
+      const before = this.#told.get(name)
+      if (before !== undefined && clock.monotonic() - before < DAY_MS) continue
+      this.#told.set(name, clock.monotonic())
+      const left = notAfter - clock.now()
+      const near = left < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
+      events.emit({ type: 'certificate', provider, kind, notAfter, near })
+    }
+  }
+
+  #say(
+    level: Extract<KmsEvent, { type: 'notice' }>['level'],
+    what: string,
+    message: string,
+    error?: unknown,
+  ): void {
+    const { events, provider } = this.#options
+    const fields = { provider }
+    const cause = error === undefined ? {} : { error }
+    events.emit({ type: 'notice', level, what, message, fields, ...cause })
+  }
+}
+
+/** Files are looked at every second, and their certificates parsed when they are used. */
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
+function isSame(a: Generation, b: Generation): boolean {
+  return a.material.fingerprint === b.material.fingerprint && a.proxyToken === b.proxyToken
+}
+
+/**
+ * A file that counted and is of no use now may be half written.
+ *
+ * @throws KmsError `unavailable`
+ */
+function refuseLoss(before: TlsMaterial, after: TlsMaterial): void {
+  const { leftOut = new Map<string, string>() } = after.authorities ?? {}
+  const lost = (before.authorities?.used ?? []).filter((name) => leftOut.has(name))
+  if (lost.length === 0) return
+  const faults = new Map(lost.map((name) => [name, leftOut.get(name) ?? '']))
+  const message = `Files in the folder of tls.caDir can be used no more: ${sayLeftOut(faults)}`
+  throw new KmsError(message, { code: 'unavailable' })
+}

@@ -1,0 +1,326 @@
+/**
+ * One token for all requests (design §7): obtained once, renewed at about 70 % of
+ * its life, replaced when it cannot be renewed, and kept in use until it really
+ * fails. However many requests meet a dead token, there is one login. At the end no
+ * token is left behind that nobody else has.
+ *
+ * @module
+ */
+
+import { unlessAborted, withinLimit } from '../base/call.ts'
+import type { Clock } from '../base/clock.ts'
+import { KmsError, toKmsError } from '../base/errors.ts'
+import type { EventSink } from '../base/events.ts'
+import type { Call } from '../base/provider.ts'
+import { SpentTokens } from './spent_tokens.ts'
+import { type Restriction, tellNew } from './token_restriction.ts'
+
+export interface Token {
+  /** Undefined where an agent in between has its own. */
+  readonly value: string | undefined
+  /** 0 for a token that does not expire, or whose life is not told. */
+  readonly ttlSeconds: number
+  readonly renewable: boolean
+  /** A login of this process gave it, and to nobody else: it may be revoked. */
+  readonly ours?: boolean
+}
+
+/** One way to log in. */
+export interface LoginMethod {
+  readonly name: string
+  /** Gets the credentials as they are now. */
+  prepare(call: Call): Promise<PreparedLogin>
+  /** A longer life for the same token; absent where tokens are only ever replaced. */
+  renew?(token: Token, call: Call): Promise<Token>
+  /** Ends a token that is `ours`; absent where the service has no such thing. */
+  revoke?(token: Token, call: Call): Promise<void>
+  /** What will end a new token, or keep the next login from working: asked beside the work, after each login. */
+  restrictions?(token: Token, call: Call): Promise<readonly Restriction[]>
+}
+
+export interface PreparedLogin {
+  /** Digest of the credentials, to know refused ones again. */
+  readonly fingerprint: string
+  /** True for what is signed with the time of this node: a refusal says nothing any more once its clock was set. */
+  readonly signed?: boolean
+  /** @throws KmsError `denied` when the service refuses the credentials */
+  login(call: Call): Promise<Token>
+}
+
+export interface TokenSourceDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** From 0 to 1; for jitter alone. */
+  readonly random: () => number
+  /** The provider's name, for events. */
+  readonly provider: string
+  readonly requestTimeoutMs: number
+  /** How long refused credentials rest after the first, second and every further refusal; as Vault needs it where absent. */
+  readonly refusalWaitsMs?: readonly number[]
+}
+
+interface Refusal {
+  readonly fingerprint: string
+  readonly times: number
+  /** Monotonic time before which the same credentials are not tried again. */
+  readonly until: number
+  /** How far this node's clock was ahead of the monotonic one. */
+  readonly clockMs: number
+  readonly error: KmsError
+}
+
+/**
+ * Vault locks an alias for 15 minutes after five refused logins within 15 minutes.
+ * Waiting so long after the first, second and every further refusal makes four.
+ */
+const REFUSAL_WAITS_MS = [30_000, 180_000, 360_000] as const
+/** A fresh token that is denied too means that the policy denies: another login would not help now. */
+const CONFIRMED_DENIAL_MS = 4_000
+const RENEW_AT = 0.7
+const RENEW_JITTER = 0.1
+/** A renewal that gives less than this part of the first life has met a maximum: time for a new login. */
+const WORTHWHILE = 0.5
+/** No clock is adjusted so far at once, but where it is set. */
+const CLOCK_STEP_MS = 5_000
+const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 30_000
+
+export class TokenSource {
+  readonly #method: LoginMethod
+  readonly #deps: TokenSourceDeps
+  #current: Token | undefined
+  /** Life of the token at its login. */
+  #firstTtl = 0
+  /** Of the credentials that gave the current token. */
+  #fingerprint = ''
+  #login: Promise<Token> | undefined
+  #refusal: Refusal | undefined
+  #denied: { readonly token: Token; readonly until: number } | undefined
+  #cancelRenewal: () => void = () => undefined
+  readonly #spent: SpentTokens
+  /** Restrictions that the last login met. */
+  #told: ReadonlySet<string> = new Set()
+  #examined: Promise<void> | undefined
+  #closed = false
+
+  constructor(method: LoginMethod, deps: TokenSourceDeps) {
+    this.#method = method
+    this.#deps = deps
+    this.#spent = new SpentTokens(method, deps)
+  }
+
+  /**
+   * Runs `work` with the token; when the service denies it, logs in afresh and runs
+   * it once more.
+   */
+  async run<T>(work: (token: string | undefined) => Promise<T>, call: Call): Promise<T> {
+    const token = this.#current ?? (await this.#shared(call))
+    try {
+      return await work(token.value)
+    } catch (error) {
+      if (toKmsError(error).code !== 'denied' || !(await this.#mayReplace(token, call))) throw error
+    }
+    return await this.#runAgain(work, token, call)
+  }
+
+  /** Logs in anew where the credentials have changed since the last login; a failure is told, and the token stays. */
+  async follow(call: Call): Promise<void> {
+    if (this.#current === undefined) return
+    const prepared = await this.#method.prepare(call).catch(() => undefined)
+    if (prepared === undefined || prepared.fingerprint === this.#fingerprint) return
+    await this.#shared(call).catch(() => undefined)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancelRenewal()
+  }
+
+  /** Closes, and revokes what is ours, for at most `limitMs`: a login under way leaves a token too. */
+  async end(limitMs: number): Promise<void> {
+    this.close()
+    const { clock, events, provider } = this.#deps
+    try {
+      await withinLimit(clock, limitMs, async (call) => {
+        await Promise.allSettled([this.#login, this.#examined])
+        await this.#spent.end(this.#current, call)
+      })
+    } catch (error) {
+      const message = `The token of provider "${provider}" was not revoked, and ends by itself: ${toKmsError(error).message}`
+      const what = 'token_not_revoked'
+      events.emit({ type: 'notice', level: 'info', what, message, fields: { provider } })
+    }
+  }
+
+  async #runAgain<T>(
+    work: (token: string | undefined) => Promise<T>,
+    dead: Token,
+    call: Call,
+  ): Promise<T> {
+    const current = this.#current
+    const fresh = current === undefined || current === dead ? await this.#shared(call) : current
+    try {
+      return await work(fresh.value)
+    } catch (error) {
+      if (toKmsError(error).code === 'denied') {
+        const until = this.#deps.clock.monotonic() + CONFIRMED_DENIAL_MS
+        this.#denied = { token: fresh, until }
+      }
+      throw error
+    }
+  }
+
+  /** Where a fresh token was denied a moment ago, another login helps only with other credentials. */
+  async #mayReplace(token: Token, call: Call): Promise<boolean> {
+    const denied = this.#denied
+    if (denied === undefined || denied.token.value !== token.value) return true
+    if (this.#deps.clock.monotonic() >= denied.until) return true
+    const prepared = await this.#method.prepare(call).catch(() => undefined)
+    return prepared !== undefined && prepared.fingerprint !== this.#fingerprint
+  }
+
+  /** One login for everyone who waits; each waits no longer than its own call allows. */
+  #shared({ signal }: Call): Promise<Token> {
+    if (this.#closed && this.#login === undefined) return Promise.reject(stopping())
+    this.#login ??= this.#logIn().finally(() => {
+      this.#login = undefined
+    })
+    return unlessAborted(this.#login, signal)
+  }
+
+  async #logIn(): Promise<Token> {
+    try {
+      const token = await this.#tryLogin()
+      this.#refusal = undefined
+      this.#firstTtl = token.ttlSeconds
+      const before = this.#current
+      if (before !== undefined && before.value !== token.value) this.#spent.add(before)
+      this.#use(token)
+      this.#tell('login', token)
+      this.#examined = this.#examine(token)
+      return token
+    } catch (error) {
+      const known = toKmsError(error)
+      // A refusal is told once, however often it is remembered.
+      if (known !== this.#refusal?.error) this.#tell('login', known)
+      throw known
+    }
+  }
+
+  async #tryLogin(): Promise<Token> {
+    const { clock, requestTimeoutMs } = this.#deps
+    const until = clock.monotonic() + requestTimeoutMs
+    const prepared = await withinLimit(clock, requestTimeoutMs, (call) =>
+      this.#method.prepare(call),
+    )
+    const { fingerprint, login } = prepared
+    const before = this.#refusalOf(prepared)
+    if (before !== undefined && clock.monotonic() < before.until) throw before.error
+    try {
+      const token = await withinLimit(clock, until - clock.monotonic(), login)
+      this.#fingerprint = fingerprint
+      return token
+    } catch (error) {
+      const known = toKmsError(error)
+      if (known.code === 'denied') {
+        this.#tell('login', known)
+        this.#refusal = this.#refused(fingerprint, (before?.times ?? 0) + 1, known)
+      }
+      throw known
+    }
+  }
+
+  /** Nothing waits for it, and nothing fails by it. */
+  async #examine(token: Token): Promise<void> {
+    const { clock, requestTimeoutMs } = this.#deps
+    const ask = this.#method.restrictions?.bind(this.#method)
+    if (ask === undefined) return
+    try {
+      const found = await withinLimit(clock, requestTimeoutMs, (call) => ask(token, call))
+      this.#told = tellNew(found, this.#told, this.#deps)
+    } catch {
+      // The next login asks again.
+    }
+  }
+
+  #refusalOf({ fingerprint, signed = false }: PreparedLogin): Refusal | undefined {
+    const refusal = this.#refusal
+    if (refusal === undefined || refusal.fingerprint !== fingerprint) return undefined
+    const stepMs = Math.abs(this.#clockMs() - refusal.clockMs)
+    return signed && stepMs >= CLOCK_STEP_MS ? undefined : refusal
+  }
+
+  #clockMs(): number {
+    return this.#deps.clock.now() - this.#deps.clock.monotonic()
+  }
+
+  #refused(fingerprint: string, times: number, error: KmsError): Refusal {
+    const { refusalWaitsMs: waits = REFUSAL_WAITS_MS } = this.#deps
+    const wait = waits[Math.min(times, waits.length) - 1] ?? 0
+    const until = this.#deps.clock.monotonic() + wait
+    return { fingerprint, times, until, clockMs: this.#clockMs(), error }
+  }
+
+  #use(token: Token): void {
+    this.#current = token
+    this.#cancelRenewal()
+    if (token.ttlSeconds === 0 || this.#closed) return
+    const part = RENEW_AT + RENEW_JITTER * (this.#deps.random() - 0.5)
+    this.#renewAfter(token.ttlSeconds * 1000 * part, FIRST_RETRY_MS)
+  }
+
+  #renewAfter(ms: number, retryMs: number): void {
+    if (this.#closed) return
+    this.#cancelRenewal = this.#deps.clock.after(ms, () => void this.#renew(retryMs))
+  }
+
+  async #renew(retryMs: number): Promise<void> {
+    const token = this.#current
+    if (token === undefined || this.#closed) return
+    try {
+      if (token.renewable && (await this.#extend(token))) return
+      const { clock, requestTimeoutMs } = this.#deps
+      await withinLimit(clock, requestTimeoutMs, (call) => this.#shared(call))
+    } catch {
+      // Told already; the old token stays in use until it fails.
+      const jitter = 0.75 + 0.5 * this.#deps.random()
+      this.#renewAfter(retryMs * jitter, Math.min(retryMs * 2, MAX_RETRY_MS))
+    }
+  }
+
+  /** False where the token's life cannot be made much longer any more. */
+  async #extend(token: Token): Promise<boolean> {
+    const { clock, requestTimeoutMs } = this.#deps
+    const renew = this.#method.renew?.bind(this.#method)
+    if (renew === undefined) return false
+    try {
+      const renewed = await withinLimit(clock, requestTimeoutMs, (call) => renew(token, call))
+      this.#tell('renew', renewed)
+      if (this.#current !== token) return true
+      if (renewed.ttlSeconds < this.#firstTtl * WORTHWHILE) return false
+      this.#use(renewed)
+      return true
+    } catch (error) {
+      const known = toKmsError(error)
+      this.#tell('renew', known)
+      if (known.code === 'denied' || known.code === 'protocol') return false
+      throw known
+    }
+  }
+
+  #tell(action: 'login' | 'renew', outcome: Token | KmsError): void {
+    const { events, provider } = this.#deps
+    const base = { type: 'token', provider, action, method: this.#method.name } as const
+    if (outcome instanceof KmsError) {
+      events.emit({ ...base, code: outcome.code, error: outcome })
+    } else {
+      events.emit({ ...base, code: 'ok', ttlSeconds: outcome.ttlSeconds })
+    }
+  }
+}
+
+function stopping(): KmsError {
+  return new KmsError('The plugin stops, or has another config: it logs in no more', {
+    code: 'unavailable',
+  })
+}

@@ -1,0 +1,118 @@
+/**
+ * One AWS service in one region: requests signed with Signature Version 4
+ * (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html),
+ * also where this node's clock is wrong.
+ *
+ * @module
+ */
+
+import { AwsV4Signer } from 'aws4fetch'
+import type { Clock } from '../../base/clock.ts'
+import type { Call } from '../../base/provider.ts'
+import type { HttpAnswer, HttpClient } from '../../remote/http/client.ts'
+import { SigningClock, type SigningClockOptions } from '../../remote/signing_clock.ts'
+import { faultOf } from './fault.ts'
+
+export interface AwsCredentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken: string | undefined
+  /** In `Clock.monotonic` milliseconds; undefined for credentials whose end nobody told. */
+  readonly expiresAt: number | undefined
+}
+
+export interface AwsRequest {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+export interface AwsApiOptions {
+  /** Its name in signatures. */
+  readonly service: string
+  readonly region: string
+  readonly clock: SigningClock
+}
+
+/** AWS takes requests that were signed up to five minutes ago, or that far ahead. */
+const TOLERANCE_MS = 240_000
+
+export function awsClock(
+  clock: Clock,
+  { events, provider }: Pick<SigningClockOptions, 'events' | 'provider'>,
+): SigningClock {
+  return new SigningClock({ clock, events, provider, service: 'AWS', toleranceMs: TOLERANCE_MS })
+}
+
+export class AwsApi {
+  readonly address: string
+  readonly #client: Pick<HttpClient, 'address' | 'send'>
+  readonly #options: AwsApiOptions
+  /** What a secret and a day are hashed to, as long as the credentials live. */
+  readonly #derived = new WeakMap<AwsCredentials, Map<string, ArrayBuffer>>()
+
+  constructor(client: Pick<HttpClient, 'address' | 'send'>, options: AwsApiOptions) {
+    this.address = client.address
+    this.#client = client
+    this.#options = options
+  }
+
+  /**
+   * The answer, whatever its status. A signature that was refused because the clock
+   * is wrong is made once more with the right time.
+   *
+   * @param credentials undefined for the few requests that need none
+   * @throws KmsError as {@link HttpClient.send} does
+   */
+  async send(
+    request: AwsRequest,
+    credentials: AwsCredentials | undefined,
+    call: Call,
+  ): Promise<HttpAnswer> {
+    const answer = await this.#once(request, credentials, call)
+    const refused = credentials !== undefined && faultOf(answer)?.kind === 'signature'
+    if (!refused || !this.#options.clock.correct(answer.serviceTime)) return answer
+    return await this.#once(request, credentials, call)
+  }
+
+  async #once(
+    { headers, body }: AwsRequest,
+    credentials: AwsCredentials | undefined,
+    { signal }: Call,
+  ): Promise<HttpAnswer> {
+    const signed = credentials === undefined ? {} : await this.#sign(headers, body, credentials)
+    return await this.#client.send({
+      method: 'POST',
+      path: '/',
+      headers: { ...headers, ...signed },
+      body,
+      signal,
+    })
+  }
+
+  async #sign(
+    headers: AwsRequest['headers'],
+    body: string,
+    credentials: AwsCredentials,
+  ): Promise<Record<string, string>> {
+    const { service, region, clock } = this.#options
+    const { accessKeyId, secretAccessKey, sessionToken } = credentials
+    const cache = this.#derived.get(credentials) ?? new Map<string, ArrayBuffer>()
+    this.#derived.set(credentials, cache)
+    const signer = new AwsV4Signer({
+      method: 'POST',
+      url: `${this.address}/`,
+      headers: { ...headers },
+      body,
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+      service,
+      region,
+      cache,
+      datetime: new Date(clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, ''),
+      // The content type too, as AWS asks; the package leaves it out otherwise.
+      allHeaders: true,
+    })
+    return Object.fromEntries((await signer.sign()).headers)
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * One set of credentials for all requests (design §7): fetched once however many
+ * wait, replaced well before they end, and kept in use until they really have ended
+ * while replacing them fails.
+ *
+ * @module
+ */
+
+import { unlessAborted, withinLimit } from '../../../base/call.ts'
+import type { Clock } from '../../../base/clock.ts'
+import { KmsError, toKmsError } from '../../../base/errors.ts'
+import type { EventSink } from '../../../base/events.ts'
+import type { Call } from '../../../base/provider.ts'
+import type { AwsCredentials } from '../api.ts'
+
+/** One way to get credentials. */
+export interface CredentialSource {
+  /** For events and messages. */
+  readonly name: string
+  /** @throws KmsError `denied` where there is nothing to be had without an operator */
+  fetch(call: Call): Promise<AwsCredentials>
+}
+
+export interface CredentialStoreDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** From 0 to 1; for jitter alone. */
+  readonly random: () => number
+  /** The provider's name, for events. */
+  readonly provider: string
+  readonly requestTimeoutMs: number
+}
+
+const REFRESH_AT = 0.7
+const REFRESH_JITTER = 0.1
+/** Files whose keys tell no end are read again so often. */
+const REREAD_MS = 300_000
+const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 30_000
+/** Who asks so soon after a failure gets the same one. */
+const REMEMBER_MS = 5_000
+/** Credentials this young that are refused too: others are not to be had now. */
+const CONFIRMED_MS = 4_000
+
+export class CredentialStore {
+  readonly #source: CredentialSource
+  readonly #deps: CredentialStoreDeps
+  #current: AwsCredentials | undefined
+  #fetchedAt = 0
+  #fetching: Promise<AwsCredentials> | undefined
+  #failure: { readonly error: KmsError; readonly until: number } | undefined
+  #retryMs = FIRST_RETRY_MS
+  #cancelTimer: () => void = () => undefined
+  #closed = false
+
+  constructor(source: CredentialSource, deps: CredentialStoreDeps) {
+    this.#source = source
+    this.#deps = deps
+  }
+
+  /** @throws KmsError where there are none that are still good */
+  async get(call: Call): Promise<AwsCredentials> {
+    const current = this.#current
+    if (current === undefined) return await this.#fetch(call)
+    if (!this.#ended(current)) return current
+    return await this.#fetch(call).catch((error: unknown) => {
+      if (error === call.signal.reason) throw error
+      const { code, message } = toKmsError(error)
+      const said = `Credentials (${this.#source.name}) have expired and cannot be replaced: ${message}`
+      throw new KmsError(said, { code, cause: error })
+    })
+  }
+
+  /**
+   * After the service refused `dead`: others, or undefined where there are none.
+   *
+   * @throws KmsError where others may exist and cannot be had
+   */
+  async replace(dead: AwsCredentials, call: Call): Promise<AwsCredentials | undefined> {
+    const young = this.#deps.clock.monotonic() - this.#fetchedAt < CONFIRMED_MS
+    const fresh = this.#current === dead && !young ? await this.#fetch(call) : this.#current
+    return fresh === dead ? undefined : fresh
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancelTimer()
+  }
+
+  #ended({ expiresAt }: AwsCredentials): boolean {
+    return expiresAt !== undefined && expiresAt <= this.#deps.clock.monotonic()
+  }
+
+  /** Once for everyone who waits; each waits no longer than its own call allows. */
+  #fetch({ signal }: Call): Promise<AwsCredentials> {
+    this.#fetching ??= this.#load().finally(() => {
+      this.#fetching = undefined
+    })
+    return unlessAborted(this.#fetching, signal)
+  }
+
+  async #load(): Promise<AwsCredentials> {
+    const { clock, requestTimeoutMs } = this.#deps
+    if (this.#failure !== undefined && clock.monotonic() < this.#failure.until) {
+      throw this.#failure.error
+    }
+    try {
+      const fetched = await withinLimit(clock, requestTimeoutMs, (call) => this.#source.fetch(call))
+      if (this.#ended(fetched)) {
+        const message = `Credentials (${this.#source.name}) had expired when they came: is the clock of their source right?`
+        throw new KmsError(message, { code: 'unavailable' })
+      }
+      return this.#use(fetched)
+    } catch (error) {
+      throw this.#failed(toKmsError(error))
+    }
+  }
+
+  #use(fetched: AwsCredentials): AwsCredentials {
+    const before = this.#current
+    const now = this.#deps.clock.monotonic()
+    this.#fetchedAt = now
+    this.#failure = undefined
+    this.#retryMs = FIRST_RETRY_MS
+    // The same object goes on, with what was derived from it.
+    const current = before !== undefined && isSame(before, fetched) ? before : fetched
+    this.#current = current
+    const lifeMs = current.expiresAt === undefined ? undefined : current.expiresAt - now
+    const part = REFRESH_AT + REFRESH_JITTER * (this.#deps.random() - 0.5)
+    this.#refreshAfter(lifeMs === undefined ? REREAD_MS : Math.max(lifeMs * part, FIRST_RETRY_MS))
+    if (current === fetched) this.#tell(before === undefined ? 'login' : 'renew', lifeMs ?? 0)
+    return current
+  }
+
+  #failed(error: KmsError): KmsError {
+    const waitMs = this.#retryMs * (0.75 + 0.5 * this.#deps.random())
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+    const until = this.#deps.clock.monotonic() + Math.min(waitMs, REMEMBER_MS)
+    this.#failure = { error, until }
+    this.#refreshAfter(waitMs)
+    this.#tell(this.#current === undefined ? 'login' : 'renew', error)
+    return error
+  }
+
+  #refreshAfter(ms: number): void {
+    this.#cancelTimer()
+    if (this.#closed) return
+    this.#cancelTimer = this.#deps.clock.after(ms, () => {
+      // What goes wrong is told, and tried again.
+      this.#fetch({ signal: new AbortController().signal, deadline: 0 }).catch(() => undefined)
+    })
+  }
+
+  #tell(action: 'login' | 'renew', outcome: number | KmsError): void {
+    const { events, provider } = this.#deps
+    const base = { type: 'token', provider, action, method: this.#source.name } as const
+    if (outcome instanceof KmsError) {
+      events.emit({ ...base, code: outcome.code, error: outcome })
+    } else {
+      events.emit({ ...base, code: 'ok', ttlSeconds: Math.floor(outcome / 1000) })
+    }
+  }
+}
+
+function isSame(a: AwsCredentials, b: AwsCredentials): boolean {
+  return (
+    a.accessKeyId === b.accessKeyId &&
+    a.secretAccessKey === b.secretAccessKey &&
+    a.sessionToken === b.sessionToken
+  )
+}

@@ -1,0 +1,56 @@
+/** How a provider that speaks HTTP reaches its service. @module */
+
+import * as v from 'valibot'
+import { absolutePath as absolute } from '../remote/login_fields.ts'
+
+export const tlsConfig = v.pipe(
+  v.strictObject({
+    caFile: v.optional(
+      v.pipe(absolute, v.description('PEM file of the authorities to trust, and no others')),
+    ),
+    caDir: v.optional(v.pipe(absolute, v.description('Folder of such files (.pem, .crt, .cer)'))),
+    serverName: v.optional(
+      v.pipe(v.string(), v.nonEmpty(), v.description('Name in the certificate of the service')),
+    ),
+    certFile: v.optional(
+      v.pipe(absolute, v.description('PEM file of the client certificate; may hold its key too')),
+    ),
+    keyFile: v.optional(
+      v.pipe(absolute, v.description('PEM file of its key, where certFile does not hold it')),
+    ),
+    dangerouslySkipVerification: v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description('Takes any certificate: anybody on the way can read keys and tokens'),
+      ),
+      false,
+    ),
+  }),
+  v.check(
+    ({ certFile, keyFile }) => keyFile === undefined || certFile !== undefined,
+    'keyFile only with certFile',
+  ),
+)
+
+export const proxyConfig = v.strictObject({
+  url: v.pipe(
+    v.string(),
+    v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'http://host:port without credentials or path'),
+    v.description('http://host:port of the proxy'),
+  ),
+  except: v.optional(
+    v.pipe(
+      v.array(
+        v.pipe(
+          v.string(),
+          v.regex(/^[\w.:*-]+(?:\/\d{1,3})?$/, 'a host, .domain, address or address/bits'),
+        ),
+      ),
+      v.description('Hosts, .domains, addresses and address/bits that are asked directly'),
+    ),
+    [],
+  ),
+  credentialsFile: v.optional(
+    v.pipe(absolute, v.description('File with user:password for the proxy')),
+  ),
+})

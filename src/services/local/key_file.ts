@@ -1,0 +1,208 @@
+/**
+ * The key file of the `local` provider: versions of one AES-256 key, with a random
+ * id that never changes and a checksum that finds damage. Nothing is ever
+ * overwritten or made silently (rule F9): a lost version is lost Secrets.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { link, realpath, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import process from 'node:process'
+import * as v from 'valibot'
+import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
+import { nameOnDisk, writeNewFile } from '../../base/file_on_disk.ts'
+import { readSmallFile } from '../../base/small_file.ts'
+
+export const KEY_BYTES = 32
+const ID_BYTES = 16
+const FILE_MODE = 0o600
+const GROUP_AND_OTHERS = 0o077
+const MAX_FILE_BYTES = 1_048_576
+
+export interface LocalKeys {
+  readonly id: string
+  /** Oldest first; versions count from 1. */
+  readonly keys: readonly LocalKey[]
+}
+
+export interface LocalKey {
+  readonly version: number
+  /** Seconds since the epoch. */
+  readonly createdAt: number
+  readonly key: Uint8Array
+}
+
+/** What tells one state of a file from another without reading it. */
+export interface FileMark {
+  readonly inode: number
+  readonly size: number
+  readonly mtimeMs: number
+}
+
+const base64Key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/))
+const fileSchema = v.strictObject({
+  kind: v.literal('TrousseauLocalKeys'),
+  format: v.literal(1),
+  id: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  keys: v.pipe(
+    v.array(
+      v.strictObject({
+        version: v.pipe(v.number(), v.integer(), v.minValue(1)),
+        createdAt: v.pipe(v.number(), v.integer(), v.minValue(0)),
+        key: base64Key,
+      }),
+    ),
+    v.minLength(1),
+    v.check((keys) => keys.every(({ version }, index) => version === index + 1)),
+  ),
+  checksum: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+})
+type FileContent = v.InferOutput<typeof fileSchema>
+
+/** Makes a file with one new key. Refuses to touch a file that exists. */
+export async function createKeyFile(path: string, now: () => number): Promise<LocalKeys> {
+  const keys: LocalKeys = { id: randomBytes(ID_BYTES).toString('hex'), keys: [newKey(1, now)] }
+  const draft = await writeDraft(path, keys)
+  try {
+    // A link, unlike a rename, fails where a file stands already.
+    await link(draft, path)
+    await nameOnDisk(path)
+  } catch (cause) {
+    if (systemCodeOf(cause) !== 'EEXIST') throw cannot('create', path, cause)
+    throw new KmsError(`Key file "${path}" exists already: nothing was changed`, {
+      code: 'request_invalid',
+      cause,
+    })
+  } finally {
+    await rm(draft, { force: true })
+  }
+  return keys
+}
+
+/** Adds a version; the older ones stay. The file is replaced in one step. */
+export async function addKeyVersion(path: string, now: () => number): Promise<LocalKeys> {
+  const { keys } = await readKeyFile(path)
+  const next = { id: keys.id, keys: [...keys.keys, newKey(keys.keys.length + 1, now)] }
+  const target = await realpath(path)
+  const draft = await writeDraft(target, next)
+  try {
+    await rename(draft, target)
+    await nameOnDisk(target)
+  } catch (cause) {
+    await rm(draft, { force: true })
+    throw cannot('replace', path, cause)
+  }
+  return next
+}
+
+/** @throws KmsError `key_unavailable` for a missing, readable-by-others or damaged file */
+export async function readKeyFile(path: string): Promise<{ keys: LocalKeys; mark: FileMark }> {
+  const mark = await markOf(path)
+  const text = await readSmallFile(path).catch((cause: unknown) => {
+    throw cannot('read', path, cause)
+  })
+  return { keys: parseKeys(path, text), mark }
+}
+
+export async function markOf(path: string): Promise<FileMark> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw cannot('read', path, cause)
+  })
+  if (!found.isFile()) throw refused(path, 'is not a file', 'name the file that keygen made')
+  if ((found.mode & GROUP_AND_OTHERS) !== 0) {
+    const mode = (found.mode & 0o777).toString(8).padStart(4, '0')
+    throw refused(
+      path,
+      `has mode ${mode}`,
+      'wanted 0600: chmod 0600 it, and rotate if others read it',
+    )
+  }
+  if (!ownedByUs(found.uid)) {
+    throw refused(path, `belongs to uid ${found.uid}`, 'give it to the user that runs Trousseau')
+  }
+  if (found.size > MAX_FILE_BYTES)
+    throw refused(path, 'is too long', 'restore it from the safe copy')
+  return { inode: found.ino, size: found.size, mtimeMs: found.mtimeMs }
+}
+
+function ownedByUs(uid: number): boolean {
+  const own = process.geteuid?.()
+  return own === undefined || own === 0 || own === uid
+}
+
+function parseKeys(path: string, text: string): LocalKeys {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), fileSchema), text)
+  // No cause: an error of the parser quotes what it read.
+  if (!result.success) throw damaged(path)
+  const content = result.output
+  const wanted = Buffer.from(content.checksum, 'hex')
+  if (!timingSafeEqual(wanted, checksumOf(content))) throw damaged(path)
+  const keys = content.keys.map(({ version, createdAt, key }) => ({
+    version,
+    createdAt,
+    key: new Uint8Array(Buffer.from(key, 'base64')),
+  }))
+  return { id: content.id, keys }
+}
+
+function checksumOf({ kind, format, id, keys }: Omit<FileContent, 'checksum'>): Buffer {
+  const listed = keys.map(({ version, createdAt, key }) => [version, createdAt, key])
+  return createHash('sha256')
+    .update(JSON.stringify([kind, format, id, listed]))
+    .digest()
+}
+
+async function writeDraft(path: string, { id, keys }: LocalKeys): Promise<string> {
+  const content = {
+    kind: 'TrousseauLocalKeys' as const,
+    format: 1 as const,
+    id,
+    keys: keys.map(({ version, createdAt, key }) => ({
+      version,
+      createdAt,
+      key: Buffer.from(key).toString('base64'),
+    })),
+  }
+  const checksum = checksumOf(content).toString('hex')
+  const draft = `${path}.${randomBytes(6).toString('hex')}.new`
+  try {
+    await writeNewFile(draft, `${JSON.stringify({ ...content, checksum }, null, 2)}\n`, FILE_MODE)
+  } catch (cause) {
+    throw cannot('write into the folder of', path, cause)
+  }
+  return draft
+}
+
+function newKey(version: number, now: () => number): LocalKey {
+  return {
+    version,
+    createdAt: Math.floor(now() / 1000),
+    key: new Uint8Array(randomBytes(KEY_BYTES)),
+  }
+}
+
+function cannot(action: string, path: string, cause: unknown): KmsError {
+  const hint =
+    systemCodeOf(cause) === 'ENOENT' && action === 'read'
+      ? 'restore it from the safe copy, or make one with "trousseau keygen" where none was ever used'
+      : `check that folder "${dirname(path)}" exists and may be used by this user`
+  return new KmsError(`Cannot ${action} key file "${path}": ${systemReasonOf(cause)}; ${hint}`, {
+    code: 'key_unavailable',
+    cause,
+  })
+}
+
+function refused(path: string, what: string, hint: string): KmsError {
+  return new KmsError(`Key file "${path}" ${what}: ${hint}`, { code: 'key_unavailable' })
+}
+
+function damaged(path: string): KmsError {
+  return refused(
+    path,
+    'is damaged',
+    'restore it from the safe copy; never make a new one in its place',
+  )
+}

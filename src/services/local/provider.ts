@@ -1,0 +1,181 @@
+/**
+ * Keys in a file of this node: AES-256-GCM under versions that `trousseau keygen`
+ * makes. For clusters without a key service, and as the way back when every key
+ * service is gone.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import * as v from 'valibot'
+import { KmsError, toKmsError } from '../../base/errors.ts'
+import type { EventSink } from '../../base/events.ts'
+import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../../base/provider.ts'
+import { providerFields } from '../provider_fields.ts'
+import { type FileMark, type LocalKey, type LocalKeys, markOf, readKeyFile } from './key_file.ts'
+
+export const localConfig = v.strictObject({
+  ...providerFields,
+  type: v.literal('local'),
+  keyFile: v.pipe(
+    v.string(),
+    v.startsWith('/'),
+    v.description('File of mode 0600 made by "trousseau keygen", the same on every node'),
+  ),
+})
+export type LocalConfig = v.InferOutput<typeof localConfig>
+
+const ALGORITHM = 'aes-256-gcm'
+const IV_BYTES = 12
+const TAG_BYTES = 16
+
+/** @throws KmsError when the file cannot be used */
+export async function createLocalProvider(
+  config: LocalConfig,
+  deps: { readonly events: EventSink },
+): Promise<Provider> {
+  const { keys, mark } = await readKeyFile(config.keyFile)
+  return new LocalProvider(config, deps.events, keys, mark)
+}
+
+class LocalProvider implements Provider {
+  readonly id: string
+  readonly limits = {
+    plaintextBytes: 65_536,
+    overheadBytes: IV_BYTES + TAG_BYTES,
+    batchItems: 1,
+  }
+  readonly #path: string
+  readonly #name: string
+  readonly #events: EventSink
+  #keys: LocalKeys
+  #mark: FileMark
+
+  constructor(config: LocalConfig, events: EventSink, keys: LocalKeys, mark: FileMark) {
+    this.id = config.id ?? `local:${keys.id}`
+    this.#path = config.keyFile
+    this.#name = config.name
+    this.#events = events
+    this.#keys = keys
+    this.#mark = mark
+  }
+
+  /** Reads the file again when it changed; one that lost a version is refused and the keys in memory stay. */
+  async keyState({ signal }: Call): Promise<KeyState> {
+    signal.throwIfAborted()
+    const mark = await markOf(this.#path)
+    if (!sameMark(mark, this.#mark)) await this.#reload()
+    return {
+      selectable: true,
+      serviceTime: undefined,
+      versions: this.#keys.keys.map(({ version, createdAt }) => ({
+        label: String(version),
+        createdAt,
+        mayEncrypt: true,
+        mayDecrypt: true,
+      })),
+    }
+  }
+
+  wrap(
+    version: string,
+    items: readonly Plain[],
+    { signal }: Call,
+  ): Promise<readonly Outcome<Uint8Array>[]> {
+    return batch(items, signal, (item) => seal(this.#key(version), item))
+  }
+
+  unwrap(items: readonly Wrapped[], { signal }: Call): Promise<readonly Outcome<Uint8Array>[]> {
+    return batch(items, signal, (item) => unseal(this.#key(item.version), item))
+  }
+
+  describe() {
+    return { type: 'local', key: `${this.#path} (id ${this.#keys.id})` }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  #key(version: string): LocalKey {
+    const key = this.#keys.keys.find((candidate) => String(candidate.version) === version)
+    if (key !== undefined) return key
+    throw new KmsError(
+      `Key file of provider "${this.#name}" has no version ${version}: copy the file of the node that has it`,
+      { code: 'key_unavailable' },
+    )
+  }
+
+  async #reload(): Promise<void> {
+    const { keys, mark } = await readKeyFile(this.#path)
+    if (keys.id !== this.#keys.id || !continues(this.#keys.keys, keys.keys)) {
+      throw new KmsError(
+        `Key file "${this.#path}" is not a continuation of the one in use: put back a file that has all its versions`,
+        { code: 'key_unavailable' },
+      )
+    }
+    this.#keys = keys
+    this.#mark = mark
+    const message = `Read key file of provider "${this.#name}" again`
+    const fields = { provider: this.#name, versions: keys.keys.length }
+    this.#events.emit({ type: 'notice', level: 'info', what: 'key_file_read', message, fields })
+  }
+}
+
+function continues(before: readonly LocalKey[], after: readonly LocalKey[]): boolean {
+  return before.every(({ key, createdAt }, index) => {
+    const now = after[index]
+    return now?.createdAt === createdAt && now.key.every((byte, at) => byte === key[at])
+  })
+}
+
+function sameMark(a: FileMark, b: FileMark): boolean {
+  return a.inode === b.inode && a.size === b.size && a.mtimeMs === b.mtimeMs
+}
+
+async function batch<T>(
+  items: readonly T[],
+  signal: AbortSignal,
+  run: (item: T) => Uint8Array,
+): Promise<readonly Outcome<Uint8Array>[]> {
+  signal.throwIfAborted()
+  return await Promise.resolve(
+    items.map((item): Outcome<Uint8Array> => {
+      try {
+        return { ok: true, value: run(item) }
+      } catch (error) {
+        return { ok: false, error: toKmsError(error) }
+      }
+    }),
+  )
+}
+
+function seal({ key }: LocalKey, { plaintext, associatedData }: Plain): Uint8Array {
+  const iv = randomBytes(IV_BYTES)
+  const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(associatedData)
+  return new Uint8Array(
+    Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]),
+  )
+}
+
+function unseal({ key }: LocalKey, { bytes, associatedData }: Wrapped): Uint8Array {
+  if (associatedData === undefined || bytes.length < IV_BYTES + TAG_BYTES) throw refused()
+  const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, IV_BYTES), {
+    authTagLength: TAG_BYTES,
+  })
+  decipher.setAAD(associatedData).setAuthTag(bytes.subarray(-TAG_BYTES))
+  try {
+    const body = bytes.subarray(IV_BYTES, -TAG_BYTES)
+    return new Uint8Array(Buffer.concat([decipher.update(body), decipher.final()]))
+  } catch (cause) {
+    throw refused(cause)
+  }
+}
+
+function refused(cause?: unknown): KmsError {
+  return new KmsError('Local key does not open this ciphertext: it is damaged or of another key', {
+    code: 'ciphertext_invalid',
+    cause,
+  })
+}

@@ -1,0 +1,69 @@
+/** All logins to Vault and OpenBao by their method, in one literal table that the compiler checks. @module */
+
+import * as v from 'valibot'
+import type { Clock } from '../../../base/clock.ts'
+import type { EventSink } from '../../../base/events.ts'
+import type { FetchSvids } from '../../../remote/jwt_svid.ts'
+import { SigningClock } from '../../../remote/signing_clock.ts'
+import type { LoginMethod } from '../../../remote/token_source.ts'
+import type { VaultApi } from '../api.ts'
+import { agentConfig, createAgentLogin } from './agent.ts'
+import { approleConfig, createApproleLogin } from './approle.ts'
+import { type CertLoginDeps, certConfig, createCertLogin } from './cert.ts'
+import { createJwtLogin, jwtConfig } from './jwt.ts'
+import { createKubernetesLogin, kubernetesConfig } from './kubernetes.ts'
+import { createTokenFileLogin, tokenFileConfig } from './token_file.ts'
+import { createUserpassLogin, userpassConfig } from './userpass.ts'
+
+export const vaultAuth = v.variant('method', [
+  approleConfig,
+  jwtConfig,
+  certConfig,
+  kubernetesConfig,
+  userpassConfig,
+  tokenFileConfig,
+  agentConfig,
+])
+export type VaultAuth = v.InferOutput<typeof vaultAuth>
+
+export interface VaultLoginDeps extends CertLoginDeps {
+  /** In the namespace of the login. */
+  readonly api: VaultApi
+  readonly events: EventSink
+  readonly clock: Clock
+  readonly fetchSvids?: FetchSvids | undefined
+  /** The provider's name, for events. */
+  readonly provider: string
+}
+
+export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): LoginMethod {
+  switch (config.method) {
+    case 'approle':
+      return createApproleLogin(config, deps.api)
+    case 'jwt':
+      return createJwtLogin(config, { ...deps, signingClock: signingClock(deps) })
+    case 'cert':
+      return createCertLogin(config, deps)
+    case 'kubernetes':
+      return createKubernetesLogin(config, deps.api)
+    case 'userpass':
+      return createUserpassLogin(config, deps.api)
+    case 'token':
+      return createTokenFileLogin(config, deps.api, deps.events)
+    case 'agent':
+      return createAgentLogin()
+  }
+}
+
+/** Within the 60 s that the service allows, less what a JWT says that it was made before now. */
+const TOLERANCE_MS = 30_000
+
+function signingClock({ clock, events, provider }: VaultLoginDeps): SigningClock {
+  const service = 'the key service'
+  return new SigningClock({ clock, events, provider, service, toleranceMs: TOLERANCE_MS })
+}
+
+/** Where the login happens; undefined for the namespace of the key. */
+export function loginNamespace(config: VaultAuth): string | undefined {
+  return config.method === 'agent' ? undefined : config.namespace
+}

@@ -1,0 +1,36 @@
+/** Login with a user name and a password from a file. @module */
+
+import * as v from 'valibot'
+import { absolutePath, loginFields, vaultPath } from '../../../remote/login_fields.ts'
+import { fingerprintOf, readSecretLine } from '../../../remote/secret_file.ts'
+import type { LoginMethod } from '../../../remote/token_source.ts'
+import type { VaultApi } from '../api.ts'
+import { careFor, logIn } from './login.ts'
+
+export const userpassConfig = v.strictObject({
+  method: v.literal('userpass'),
+  mount: v.optional(vaultPath, 'userpass'),
+  username: v.pipe(
+    v.string(),
+    v.regex(/^[\w.@-]+$/, 'a name of letters, digits, ".", "_", "@" and "-"'),
+  ),
+  passwordFile: absolutePath,
+  ...loginFields,
+})
+export type UserpassConfig = v.InferOutput<typeof userpassConfig>
+
+export function createUserpassLogin(config: UserpassConfig, api: VaultApi): LoginMethod {
+  const { mount, username, passwordFile } = config
+  return {
+    name: 'userpass',
+    async prepare() {
+      const password = await readSecretLine(passwordFile, 'auth.passwordFile')
+      const path = `auth/${mount}/login/${username}`
+      return {
+        fingerprint: fingerprintOf(username, password),
+        login: (call) => logIn(api, { path, body: { password } }, call),
+      }
+    },
+    ...careFor(api),
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * Vault and OpenBao, through the transit secrets engine.
+ *
+ * A batch goes out as one `batch_input`; the service answers each item apart, with
+ * HTTP 400 or 500 as soon as one of them is bad, so those are read like 200.
+ *
+ * @module
+ */
+
+import * as v from 'valibot'
+import type { Clock } from '../../base/clock.ts'
+import { KmsError } from '../../base/errors.ts'
+import type { EventSink } from '../../base/events.ts'
+import type { Call, KeyState, Plain, Provider, Remark, Wrapped } from '../../base/provider.ts'
+import { HttpClient } from '../../remote/http/client.ts'
+import { Transport } from '../../remote/http/transport.ts'
+import type { FetchSvids } from '../../remote/jwt_svid.ts'
+import { TokenSource } from '../../remote/token_source.ts'
+import { referenced, resultsOf } from './answer.ts'
+import { VaultApi, type VaultReply, type VaultRequest, VaultStatusError } from './api.ts'
+import { BatchSizes } from './batches.ts'
+import {
+  bindingRemarks,
+  DIGEST_BYTES,
+  noSuchVersion,
+  readLabel,
+  trialItem,
+  VaultBinding,
+  wrapItem,
+} from './binding.ts'
+import { VaultCluster } from './cluster.ts'
+import { addressesOf, type VaultConfig } from './config.ts'
+import { transitError } from './errors.ts'
+import { examineTransit } from './examine.ts'
+import { createVaultLogin, loginNamespace } from './login/auth.ts'
+import { type FollowedSettings, kvAnswer, type TransitPlace, VaultSettings } from './settings.ts'
+import { settingsApiPath } from './setup/policy.ts'
+import {
+  type BatchResult,
+  batchAnswer,
+  checkKey,
+  keyAnswer,
+  versionsOf,
+  wrapOf,
+} from './transit.ts'
+import { unwrapAll } from './unwrapping.ts'
+
+export interface VaultDeps {
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly requestTimeoutMs: number
+  /** Called with the settings that may change, when they do. */
+  readonly onSettings?: (settings: FollowedSettings) => void
+  /** Wanted where the login is with JWT-SVIDs. */
+  readonly fetchSvids?: FetchSvids
+}
+
+/** A nonce of at most 24 bytes (xchacha20) and a tag of 16. */
+const OVERHEAD_BYTES = 40
+const MAX_PLAINTEXT_BYTES = 65_536
+/** How long giving the token back may take where nobody says otherwise. */
+const LEAVE_MS = 2_000
+
+export function createVaultProvider(config: VaultConfig, deps: VaultDeps): Provider {
+  return new VaultProvider(config, deps)
+}
+
+class VaultProvider implements Provider {
+  readonly id: string
+  readonly #config: VaultConfig
+  readonly #transport: Transport
+  readonly #cluster: VaultCluster
+  readonly #api: VaultApi
+  readonly #tokens: TokenSource
+  readonly #settings: VaultSettings
+  readonly #sizes: BatchSizes
+  readonly #binding: VaultBinding
+
+  constructor(
+    config: VaultConfig,
+    { clock, events, requestTimeoutMs, onSettings, fetchSvids }: VaultDeps,
+  ) {
+    const { namespace, mount = 'transit', key, tls, proxy, auth, name } = config
+    this.id = config.id ?? `vault:${[namespace, mount, key].filter(Boolean).join('/')}`
+    this.#config = config
+    const deps = { clock, events, random: Math.random, provider: name }
+    this.#transport = new Transport({ provider: name, tls, proxy, clock, events })
+    const clients = addressesOf(config).map((address) => new HttpClient(address, this.#transport))
+    this.#cluster = new VaultCluster(clients, deps)
+    this.#api = new VaultApi(this.#cluster, namespace)
+    const login = createVaultLogin(auth, {
+      api: new VaultApi(this.#cluster, loginNamespace(auth) ?? namespace),
+      ...deps,
+      fetchSvids,
+      certFile: tls.certFile,
+      refresh: () => this.#transport.refresh(),
+    })
+    this.#tokens = new TokenSource(login, { ...deps, requestTimeoutMs })
+    this.#sizes = new BatchSizes(name, events)
+    this.#binding = new VaultBinding({ name, clock, events })
+    this.#settings = new VaultSettings(config, {
+      events,
+      read: (call) => this.#readSettings(call),
+      onChange: (settings) => onSettings?.(settings),
+    })
+  }
+
+  get limits() {
+    return {
+      plaintextBytes: MAX_PLAINTEXT_BYTES,
+      overheadBytes: OVERHEAD_BYTES + (this.#binding.inside ? DIGEST_BYTES : 0),
+      batchItems: BatchSizes.MAX_ITEMS,
+    }
+  }
+
+  async keyState(call: Call): Promise<KeyState> {
+    const { mount, key } = await this.#settings.place(call)
+    const path = `${mount}/keys/${key}`
+    const [{ body, serviceTime }] = await Promise.all([
+      this.#request({ method: 'GET', path, schema: keyAnswer }, call),
+      this.#cluster.look(),
+      this.#settings.refresh(call),
+    ])
+    checkKey(body.data, key)
+    const { note } = this.#binding
+    const versions = this.#binding.labelled(versionsOf(body.data))
+    return { selectable: true, serviceTime, versions, note }
+  }
+
+  async wrap(name: string, items: readonly Plain[], call: Call) {
+    const label = readLabel(name)
+    if (label === undefined) throw noSuchVersion()
+    const input = items.map((item) => wrapItem(label, item))
+    const place = await this.#settings.place(call)
+    const results = await this.#sizes.run(input, async (chunk) => {
+      const all = await this.#batch('encrypt', place, [...chunk, trialItem(label.version)], call)
+      return this.#binding.withoutTrial(all, label)
+    })
+    return results.map((result) => wrapOf(result, label.version))
+  }
+
+  async unwrap(items: readonly Wrapped[], call: Call) {
+    const place = await this.#settings.place(call)
+    return await unwrapAll(items, {
+      name: this.#config.name,
+      binding: this.#binding,
+      allowUnbound: this.#config.allowUnboundDecrypt,
+      decrypt: (input) =>
+        this.#sizes.run(input, (chunk) => this.#batch('decrypt', place, chunk, call)),
+    })
+  }
+
+  describe() {
+    const { namespace, mount = 'transit', key, settingsFrom } = this.#config
+    const inside = namespace === undefined ? '' : ` in namespace ${namespace}`
+    const place =
+      key === undefined && settingsFrom !== undefined
+        ? `the key that ${settingsApiPath(settingsFrom)} names`
+        : `${mount}/${key}`
+    return { type: 'vault', key: `${place}${inside} at ${addressesOf(this.#config).join(', ')}` }
+  }
+
+  async examine(call: Call): Promise<readonly Remark[]> {
+    const place = await this.#settings.place(call)
+    const { inside } = this.#binding
+    const allowUnbound = this.#config.allowUnboundDecrypt
+    const remarks = await examineTransit(place, {
+      read: (request) => this.#withToken(request, call),
+      // A refusal is an answer here, and no reason to log in again.
+      statusOf: (path) =>
+        this.#tokens.run(async (token) => {
+          const request = { method: 'GET', path, token, schema: v.unknown() } as const
+          return await this.#api.request(request, call).then(() => 200, statusIn)
+        }, call),
+    })
+    return [...bindingRemarks({ inside, allowUnbound }), ...remarks]
+  }
+
+  async close(limitMs = LEAVE_MS): Promise<void> {
+    await this.#tokens.end(limitMs)
+    await this.#transport.close()
+  }
+
+  async #batch(
+    action: 'encrypt' | 'decrypt',
+    { mount, key }: TransitPlace,
+    chunk: readonly object[],
+    call: Call,
+  ): Promise<readonly BatchResult[]> {
+    const asked = referenced(chunk)
+    const request = {
+      method: 'POST',
+      path: `${mount}/${action}/${key}`,
+      // A bad item, which a trial always is, is no failure of the service: proxies in between need not see one.
+      body: { batch_input: asked, partial_failure_response_code: 200 },
+      schema: batchAnswer,
+      accept: [200, 400, 500],
+    } as const
+    return resultsOf(asked, (await this.#request(request, call)).body.data.batch_results)
+  }
+
+  async #readSettings(call: Call): Promise<Readonly<Record<string, unknown>>> {
+    const { settingsFrom } = this.#config
+    if (settingsFrom === undefined) return {}
+    const path = settingsApiPath(settingsFrom)
+    const schema = kvAnswer[settingsFrom.version]
+    const { body } = await this.#withToken({ method: 'GET', path, schema }, call)
+    return body.data
+  }
+
+  async #request<TSchema extends v.GenericSchema>(
+    request: VaultRequest<TSchema>,
+    call: Call,
+  ): Promise<VaultReply<v.InferOutput<TSchema>>> {
+    try {
+      return await this.#withToken(request, call)
+    } catch (error) {
+      throw await this.#explain(error, call)
+    }
+  }
+
+  /** Under the shared token, with one login and one retry where it is denied. */
+  #withToken<TSchema extends v.GenericSchema>(
+    request: VaultRequest<TSchema>,
+    call: Call,
+  ): Promise<VaultReply<v.InferOutput<TSchema>>> {
+    return this.#tokens.run((token) => this.#api.request({ ...request, token }, call), call)
+  }
+
+  async #explain(error: unknown, call: Call): Promise<unknown> {
+    if (!(error instanceof VaultStatusError)) return error
+    if (error.code === 'denied') {
+      const { mount, key } = await this.#settings.place(call)
+      return new KmsError(
+        `${error.message}; policy must allow update on ${mount}/encrypt/${key} and ${mount}/decrypt/${key} and read on ${mount}/keys/${key}, the key must exist, and token_bound_cidrs must not leave this node out`,
+        { code: 'denied', cause: error },
+      )
+    }
+    return transitError((phrase) => error.says(phrase)) ?? error
+  }
+}
+
+/** The status that an error is about. */
+function statusIn(error: unknown): number {
+  if (error instanceof VaultStatusError) return error.status
+  throw error
+}

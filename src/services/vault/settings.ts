@@ -1,0 +1,178 @@
+/**
+ * Settings that an operator keeps in Vault's key-value store (`settingsFrom`): read
+ * at the start, and followed when they change. Whoever can write there must not be
+ * able to swap the key, so mount and key name stay what they were at the start.
+ *
+ * @module
+ */
+
+import * as v from 'valibot'
+import { duration } from '../../base/duration.ts'
+import { KmsError, toKmsError } from '../../base/errors.ts'
+import type { EventSink } from '../../base/events.ts'
+import type { Call } from '../../base/provider.ts'
+import { vaultPath } from '../../remote/login_fields.ts'
+import { VaultStatusError } from './api.ts'
+import { transitKeyName, type VaultConfig } from './config.ts'
+import { settingsApiPath } from './setup/policy.ts'
+
+const followed = {
+  activationDelay: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
+  outageHold: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
+  logLevel: v.optional(v.picklist(['debug', 'info', 'warn', 'error'])),
+}
+const settings = v.strictObject({
+  mount: v.optional(vaultPath),
+  key: v.optional(transitKeyName),
+  ...followed,
+})
+type Settings = v.InferOutput<typeof settings>
+
+/** What may change while the plugin runs; undefined is what the config file says. */
+export type FollowedSettings = v.InferOutput<ReturnType<typeof followedObject>>
+
+function followedObject() {
+  return v.object(followed)
+}
+
+const OF_THE_PROCESS = ['logLevel', 'outageHold'] as const satisfies (keyof FollowedSettings)[]
+
+/** Names of those that are for the whole process, and not for the provider that they came from. */
+export function ofTheProcess(settings: FollowedSettings): string[] {
+  return OF_THE_PROCESS.filter((key) => settings[key] !== undefined)
+}
+
+export const kvAnswer = {
+  1: v.object({ data: v.record(v.string(), v.unknown()) }),
+  2: v.pipe(
+    v.object({ data: v.object({ data: v.record(v.string(), v.unknown()) }) }),
+    v.transform(({ data }) => data),
+  ),
+} as const
+
+export interface TransitPlace {
+  readonly mount: string
+  readonly key: string
+}
+
+export interface VaultSettingsDeps {
+  readonly events: EventSink
+  /** The key-value entry as it is now. */
+  readonly read: (call: Call) => Promise<Readonly<Record<string, unknown>>>
+  /** Called when what may change has changed. */
+  readonly onChange: (settings: FollowedSettings) => void
+}
+
+export class VaultSettings {
+  readonly #config: VaultConfig
+  readonly #deps: VaultSettingsDeps
+  #place: TransitPlace | undefined
+  #followed = '{}'
+  #complained: string | undefined
+
+  constructor(config: VaultConfig, deps: VaultSettingsDeps) {
+    this.#config = config
+    this.#deps = deps
+    const { mount = 'transit', key } = config
+    if (config.settingsFrom === undefined && key !== undefined) this.#place = { mount, key }
+  }
+
+  /**
+   * Where the key is.
+   *
+   * @throws KmsError while the settings that say so have not been read
+   */
+  async place(call: Call): Promise<TransitPlace> {
+    return this.#place ?? (await this.#start(call))
+  }
+
+  /** Reads the settings again. What is wrong with them is told, and what was in force stays. */
+  async refresh(call: Call): Promise<void> {
+    if (this.#config.settingsFrom === undefined || this.#place === undefined) return
+    try {
+      this.#follow(await this.#read(call), this.#place)
+      this.#complained = undefined
+    } catch (error) {
+      const { message } = toKmsError(error)
+      if (message !== this.#complained) this.#say('warn', 'settings_kept', message, error)
+      this.#complained = message
+    }
+  }
+
+  async #start(call: Call): Promise<TransitPlace> {
+    const read = await this.#read(call)
+    const { mount = 'transit', key } = { ...read, ...written(this.#config) }
+    if (key === undefined) {
+      throw new KmsError(
+        `Settings at ${this.#path} name no key: wanted "key" there or in the config`,
+        {
+          code: 'key_unavailable',
+        },
+      )
+    }
+    // Of several that read at the same time the first decides.
+    this.#place ??= { mount, key }
+    this.#follow(read, this.#place)
+    return this.#place
+  }
+
+  #follow(read: Settings, place: TransitPlace): void {
+    const { mount, key, ...others } = read
+    const swapped =
+      (mount !== undefined && mount !== place.mount) || (key !== undefined && key !== place.key)
+    const text = JSON.stringify(others)
+    if (text !== this.#followed) {
+      this.#followed = text
+      this.#deps.onChange(others)
+      this.#say('info', 'settings_changed', `Settings at ${this.#path} are now: ${text}`)
+    }
+    if (swapped) throw refusedSwap(this.#path, place)
+  }
+
+  async #read(call: Call): Promise<Settings> {
+    const result = v.safeParse(settings, await this.#entry(call))
+    if (result.success) return result.output
+    const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
+    throw new KmsError(
+      `Settings at ${this.#path} are wrong at ${at}: wanted mount, key, activationDelay, outageHold or logLevel, and nothing secret`,
+      { code: 'protocol' },
+    )
+  }
+
+  async #entry(call: Call): Promise<Readonly<Record<string, unknown>>> {
+    try {
+      return await this.#deps.read(call)
+    } catch (error) {
+      if (!(error instanceof VaultStatusError) || error.foreign) throw error
+      const why = error.status === 404 ? 'there is nothing' : 'the policy must allow read there'
+      const message = `${error.message}; settingsFrom: ${why}`
+      throw new KmsError(message, { code: error.code, cause: error })
+    }
+  }
+
+  get #path(): string {
+    const { settingsFrom } = this.#config
+    return settingsFrom === undefined ? '' : settingsApiPath(settingsFrom)
+  }
+
+  #say(level: 'info' | 'warn', what: string, message: string, error?: unknown): void {
+    const fields = { provider: this.#config.name }
+    const cause = error === undefined ? {} : { error }
+    this.#deps.events.emit({ type: 'notice', level, what, message, fields, ...cause })
+  }
+}
+
+/** What the config file says itself stands above what Vault says. */
+function written({ mount, key }: VaultConfig): Partial<TransitPlace> {
+  return {
+    ...(mount === undefined ? {} : { mount }),
+    ...(key === undefined ? {} : { key }),
+  }
+}
+
+function refusedSwap(path: string, { mount, key }: TransitPlace): KmsError {
+  return new KmsError(
+    `Settings at ${path} name another mount or key than ${mount}/${key}: refused while the plugin runs. Was somebody there who should not be? A planned change of the key needs the config of every node`,
+    { code: 'denied' },
+  )
+}

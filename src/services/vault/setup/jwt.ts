@@ -1,0 +1,175 @@
+/** JWT: whose signatures count, and one role for all nodes. @module */
+
+import type { Buffer } from 'node:buffer'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import * as v from 'valibot'
+import { readAssertionKey } from '../../../remote/assertion.ts'
+import type { SvidConfig } from '../../../remote/jwt_svid.ts'
+import type { VaultAdmin } from './admin.ts'
+import { placeOf } from './files.ts'
+import type { JwtAuth, SelfSigned, Setup } from './input.ts'
+import { mountStep } from './mount.ts'
+import { type FoundRole, roleStep } from './role.ts'
+import { commandLine, word, writeCommand } from './shell.ts'
+import type { Finding, SetupStep } from './step.ts'
+import { configStep } from './trust.ts'
+
+export function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
+  const { cli, role, input } = setup
+  const { mount, selfSigned, spiffe, tokenFile = '' } = auth
+  const path = `auth/${mount}/config`
+  const common = { role_type: 'jwt', user_claim: 'sub' }
+  const byDefault = defaultRole(setup, auth)
+  const mounted = mountStep(setup, { kind: 'auth', path: mount, type: 'jwt' })
+  if (spiffe !== undefined) return [mounted, ...spiffeSteps(setup, auth, spiffe)]
+  if (selfSigned === undefined) {
+    const keys = { jwt_validation_pubkeys: '@<public key of the issuer.pem>', ...byDefault }
+    return [
+      mounted,
+      configStep(
+        setup,
+        path,
+        [
+          'Whose signatures count. Keys in a file need no network; oidc_discovery_url=<...> or jwks_url=<...> ask the',
+          'issuer, who must then answer while the cluster is down.',
+        ],
+        [writeCommand(cli, path, keys)],
+      ),
+      roleStep(setup, {
+        path: `auth/${mount}/role/${role}`,
+        why: ['Whose tokens are let in.', `Each node has such a token in ${tokenFile}.`],
+        bounds: {
+          ...common,
+          bound_audiences: '<aud of the token>',
+          bound_subject: '<sub of the token>',
+        },
+        fillIn: true,
+      }),
+    ]
+  }
+  const { keyFile, audience, subject } = selfSigned
+  const publicKey = `${input.name}-public-key.pem`
+  const keys = configStep(
+    setup,
+    path,
+    [
+      'Whose signatures count: the public keys of all nodes. `trousseau login keygen`, on each node, prints what adds its',
+      'key (with --existing for one that is there). Or all at once: the first command on each node, whose private key stays',
+      'there; then the second here, with jwt_validation_pubkeys=@... once for each, since the list is replaced as a whole.',
+    ],
+    [
+      `${commandLine(['openssl', 'pkey', '-in', keyFile, '-pubout'])} > ${word(publicKey)}`,
+      writeCommand(cli, path, {
+        jwt_validation_pubkeys: `@<${publicKey} of each node>`,
+        ...byDefault,
+      }),
+    ],
+  )
+  return [
+    mounted,
+    { ...keys, look: async (admin) => await lookAtKeys(keys, path, selfSigned, admin) },
+    roleStep(setup, {
+      path: `auth/${mount}/role/${role}`,
+      why: [
+        'Whose tokens are let in: one role for all nodes. A node signs its own with its key, and whoever has a key of the',
+        'list may sign for any of them: it is the list that lets nodes in.',
+      ],
+      bounds: { ...common, bound_audiences: audience },
+      mayBind: { bound_subject: ['', subject] },
+      shutOutBy: (found) => shutOutBy(found, selfSigned),
+    }),
+  ]
+}
+
+/** Where the config names none, the service takes that of the mount. */
+function defaultRole({ role }: Setup, auth: JwtAuth) {
+  return auth.role === undefined ? { default_role: role } : {}
+}
+
+const jwtBounds = v.object({
+  bound_subject: v.fallback(v.string(), ''),
+  bound_claims: v.fallback(v.record(v.string(), v.unknown()), {}),
+  bound_claims_type: v.fallback(v.string(), 'string'),
+})
+
+/** A role for this node alone is as good for it; several nodes need one without. */
+function shutOutBy(role: FoundRole, { subject, claims = {} }: SelfSigned): string | undefined {
+  const { bound_subject, bound_claims, bound_claims_type } = v.parse(jwtBounds, role)
+  if (!['', subject].includes(bound_subject)) return 'bound_subject'
+  const own: Readonly<Record<string, unknown>> = { ...claims, sub: subject }
+  const met = Object.entries(bound_claims).every(
+    ([name, wanted]) => bound_claims_type !== 'string' || [wanted].flat().includes(own[name]),
+  )
+  return met ? undefined : 'bound_claims'
+}
+
+const keyList = v.object({ jwt_validation_pubkeys: v.nullish(v.array(v.string()), []) })
+
+async function lookAtKeys(
+  step: SetupStep,
+  path: string,
+  { keyFile }: SelfSigned,
+  admin: VaultAdmin,
+): Promise<Finding> {
+  const found = await admin.read(path, keyList)
+  if (found === undefined || (await placeOf(keyFile)) !== 'taken') return await step.look(admin)
+  const { key } = await readAssertionKey(keyFile)
+  const known = found.jwt_validation_pubkeys ?? []
+  const own = derOf(createPublicKey(key))
+  const has = known.some((pem) => isOf(own, pem))
+  const detail = `public keys: ${known.length}, ${has ? 'that of this node among them' : 'none of them of this node'}`
+  return { state: has ? 'ok' : 'by hand', detail }
+}
+
+function spiffeSteps(
+  setup: Setup,
+  auth: JwtAuth,
+  { socket, audience, id }: SvidConfig,
+): SetupStep[] {
+  const { mount } = auth
+  const path = `auth/${mount}/config`
+  const keys = {
+    jwks_url: '<https://... of the keys of the trust domain>',
+    jwks_ca_pem: '@<authority of that address.pem>',
+    ...defaultRole(setup, auth),
+  }
+  const role = {
+    path: `auth/${mount}/role/${setup.role}`,
+    why: [
+      'Whose SVIDs are let in: a role for each SPIFFE ID, which all nodes may share.',
+      `An agent on each node issues them, at ${socket}.`,
+    ],
+    bounds: {
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: audience,
+      bound_subject: id ?? '<SPIFFE ID of the node>',
+    },
+  }
+  return [
+    configStep(
+      setup,
+      path,
+      [
+        'Whose signatures count: the keys of the trust domain. A SPIFFE server changes them every day or so, therefore an',
+        'address, such as that of its OIDC discovery provider, which must answer while the cluster is down.',
+      ],
+      [writeCommand(setup.cli, path, keys)],
+    ),
+    roleStep(setup, id === undefined ? { ...role, fillIn: true } : role),
+  ]
+}
+
+/** As bytes: comparing keys of two types leaves an error in OpenSSL that the next call throws. */
+function derOf(publicKey: KeyObject): Buffer {
+  return publicKey.export({ type: 'spki', format: 'der' })
+}
+
+/** @param pem of a list that may have certificates too */
+function isOf(own: Buffer, pem: string): boolean {
+  try {
+    return derOf(createPublicKey(pem)).equals(own)
+  } catch {
+    return false
+  }
+}

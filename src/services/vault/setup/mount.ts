@@ -1,0 +1,62 @@
+/** Mounting a secrets engine or a login method, where it is not mounted. @module */
+
+import * as v from 'valibot'
+import type { Setup } from './input.ts'
+import { unlessThere } from './shell.ts'
+import type { Finding, SetupStep } from './step.ts'
+
+export interface Mount {
+  readonly kind: 'secrets' | 'auth'
+  readonly path: string
+  readonly type: string
+}
+
+const KINDS = {
+  secrets: { api: 'sys/mounts', called: 'engine', why: 'The engine that keeps the key.' },
+  auth: { api: 'sys/auth', called: 'login', why: 'How the plugin logs in.' },
+} as const
+/** Where the service keeps all logins, which no engine may lie in. */
+const LOGINS = ['auth/']
+const mounts = v.record(v.string(), v.object({ type: v.string() }))
+
+export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupStep {
+  const { api, called, why } = KINDS[kind]
+  return {
+    what: `${type} ${called} at ${path}/`,
+    why: [why],
+    commands: [
+      unlessThere([cli, 'read', `${api}/${path}`], [cli, kind, 'enable', `-path=${path}`, type]),
+    ],
+    async look(admin) {
+      // All of them: the answer for one that is missing differs between versions.
+      const all = await admin.read(api, mounts)
+      if (all === undefined) {
+        return {
+          state: 'refused',
+          detail: 'the namespace of the config is not there: make it first',
+        }
+      }
+      const found = all[`${path}/`]
+      if (found === undefined) return free(path, kind, Object.keys(all))
+      if (found.type === type) return { state: 'ok', detail: '' }
+      const detail = `type ${found.type} is mounted there: name another mount in the config`
+      return { state: 'refused', detail }
+    },
+    async apply(admin) {
+      await admin.write(`${api}/${path}`, { type }, v.unknown())
+    },
+    needs: () => [
+      { path: `${api}/${path}`, capability: 'update', ...(kind === 'auth' ? { sudo: true } : {}) },
+    ],
+  }
+}
+
+/** No mount may lie below another one. */
+function free(path: string, kind: Mount['kind'], mounted: readonly string[]): Finding {
+  const wanted = `${path}/`
+  const taken = [...mounted, ...(kind === 'secrets' ? LOGINS : [])]
+  const other = taken.find((each) => each.startsWith(wanted) || wanted.startsWith(each))
+  if (other === undefined) return { state: 'make', detail: '' }
+  const detail = `${other} is mounted above or below: name another mount in the config`
+  return { state: 'refused', detail }
+}

@@ -1,0 +1,106 @@
+/** Lines of shell for the `vault` and `bao` clients, with everything quoted. @module */
+
+import type { Body } from './admin.ts'
+
+/** How the environment variables of each client begin. */
+export const PREFIX = { vault: 'VAULT', bao: 'BAO' } as const
+
+const MAX_LINE = 90
+const CONTINUED = ' \\\n  '
+
+/** One word of shell, whatever is in it. */
+export function word(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
+
+/** Broken into several lines where it is long. */
+export function commandLine(words: readonly string[]): string {
+  const quoted = words.map(word)
+  const line = quoted.join(' ')
+  if (line.length <= MAX_LINE) return line
+  const lines: string[] = []
+  for (const next of quoted) {
+    const last = lines.at(-1)
+    if (last !== undefined && `${last} ${next}`.length <= MAX_LINE - 10) {
+      lines[lines.length - 1] = `${last} ${next}`
+    } else {
+      lines.push(next)
+    }
+  }
+  return lines.join(CONTINUED)
+}
+
+export function writeCommand(cli: string, path: string, body: Body): string {
+  const values = Object.entries(body).map(([name, value]) => `${name}=${String(value)}`)
+  return commandLine([cli, 'write', path, ...values])
+}
+
+/** Runs the second command where the first finds nothing. */
+export function unlessThere(look: readonly string[], make: readonly string[]): string {
+  return `${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${commandLine(make)}`
+}
+
+/** Runs the second command where the first finds something. */
+export function whereThere(look: readonly string[], make: string): string {
+  return `! ${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${make}`
+}
+
+/**
+ * Functions for guards: what another cluster may need is never replaced. What cannot
+ * be read is not taken for absent.
+ */
+export function guardFunctions(cli: string): string {
+  return [
+    'stop() { printf \'Nothing was changed: %s\\n\' "$1" >&2; exit 1; }',
+    'there() {',
+    '  found=$("$@" 2> /dev/null) && return',
+    '  why=$("$@" 2>&1) || :',
+    "  case $why in *'No value found at '* | *'No policy named'* | *'Code: 404.'*) return 1 ;; esac",
+    '  stop "$why"',
+    '}',
+    '# holds PATH FIELD VALUE...: one of these values, alone.',
+    'holds() {',
+    '  path=$1 field=$2; shift 2',
+    `  found=$(${cli} read -field="$field" "$path" 2> /dev/null) || found=`,
+    '  for wanted; do case $found in "$wanted" | "[$wanted]") return ;; esac; done',
+    '  stop "$path is there, with another $field. Of another cluster? Name another role, or change it by hand"',
+    '}',
+    "words() { sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*\\/\\//d' | tr -d '[:space:]'; }",
+    'same() { [ "$(printf \'%s\\n\' "$found" | words)" = "$(policy | words)" ]; }',
+  ].join('\n')
+}
+
+/** Ends the script where a role is there and one of its fields has none of the values. */
+export function guardRole(
+  cli: string,
+  path: string,
+  fields: Readonly<Record<string, readonly string[]>>,
+): string {
+  const lines = Object.entries(fields).map(([field, values]) =>
+    ['  holds', ...[path, field, ...values].map(word)].join(' '),
+  )
+  return [`if there ${cli} read ${word(path)}; then`, ...lines, 'fi'].join('\n')
+}
+
+/** Ends the script where a file of this folder is there, and the condition does not hold. */
+export function guardFile(file: string, condition: string, problem: string): string {
+  const why = `file ${file} in this folder ${problem}. Of another cluster? Move it away`
+  return `if [ -e ${word(file)} ] && ! { ${condition}; }; then\n  stop ${word(why)}\nfi`
+}
+
+/** What a command prints becomes a file of the operator's alone, once; a failed command leaves none. */
+export function intoFile(command: string, file: string): string {
+  const [name, draft] = [word(file), word(`${file}.new`)]
+  // In a shell of its own, whose failure ends the script, and whose umask stays its own.
+  return `if [ ! -e ${name} ]; then (\n  umask 077 &&\n  ${command} > ${draft} &&\n  mv ${draft} ${name}\n) fi`
+}
+
+/** Where a file of this folder belongs. */
+export function onNodes(file: string, path: string): string {
+  return comment(`On each node: install -m 0600 ${word(file)} ${word(path)}`)
+}
+
+/** One line, whatever is in it: what followed a line break would be run. */
+export function comment(text: string): string {
+  return `# ${text.replaceAll(/\p{Cc}/gu, '?')}`
+}

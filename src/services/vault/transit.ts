@@ -1,0 +1,162 @@
+/**
+ * The transit engine's own language: what goes into a batch, what comes out of it,
+ * and what a key read says.
+ *
+ * @module
+ */
+
+import { Buffer } from 'node:buffer'
+import * as v from 'valibot'
+import { KmsError } from '../../base/errors.ts'
+import type { KeyVersion, Outcome } from '../../base/provider.ts'
+import { transitError } from './errors.ts'
+
+/** The types that bind associated data. */
+const AEAD_TYPES = new Set([
+  'aes128-gcm96',
+  'aes256-gcm96',
+  'chacha20-poly1305',
+  'xchacha20-poly1305',
+])
+
+export const batchAnswer = v.object({
+  data: v.object({
+    batch_results: v.array(
+      v.object({
+        ciphertext: v.optional(v.string()),
+        plaintext: v.optional(v.string()),
+        error: v.optional(v.string()),
+        reference: v.optional(v.string()),
+      }),
+    ),
+  }),
+})
+export type BatchResult = v.InferOutput<typeof batchAnswer>['data']['batch_results'][number]
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+/** As the service itself writes it: another spelling would be one version under two labels. */
+const VERSION_LABEL = /^[1-9]\d{0,8}$/
+export const keyAnswer = v.object({
+  data: v.object({
+    name: v.optional(v.string()),
+    type: v.string(),
+    derived: v.optional(v.boolean(), false),
+    soft_deleted: v.optional(v.boolean(), false),
+    supports_encryption: v.boolean(),
+    supports_decryption: v.boolean(),
+    // Objects for asymmetric keys, and none for hmac: both are refused by their type.
+    keys: v.optional(
+      v.pipe(
+        v.record(v.string(), v.unknown()),
+        v.check((keys) => Object.keys(keys).every((label) => VERSION_LABEL.test(label))),
+      ),
+      {},
+    ),
+    min_decryption_version: count,
+    min_encryption_version: count,
+  }),
+})
+export type TransitKey = v.InferOutput<typeof keyAnswer>['data']
+
+/** @param associatedData undefined where the service is to bind nothing */
+export function encryptItem(
+  version: number,
+  plaintext: Uint8Array,
+  associatedData: Uint8Array | undefined,
+): object {
+  const item = { plaintext: base64(plaintext), key_version: version }
+  if (associatedData === undefined) return item
+  return { ...item, associated_data: base64(associatedData) }
+}
+
+/** @param associatedData undefined for what the service bound nothing to */
+export function decryptItem(
+  version: number | string,
+  bytes: Uint8Array,
+  associatedData: Uint8Array | undefined,
+): object {
+  const ciphertext = `vault:v${version}:${base64(bytes)}`
+  if (associatedData === undefined) return { ciphertext }
+  return { ciphertext, associated_data: base64(associatedData) }
+}
+
+/** The ciphertext of a result, without what stands before its bytes. */
+export function wrapOf({ ciphertext, error }: BatchResult, version: number): Outcome<Uint8Array> {
+  if (error !== undefined && error !== '') return refused(error)
+  const prefix = `vault:v${version}:`
+  if (ciphertext?.startsWith(prefix) !== true) {
+    const message = `Key service did not encrypt under version ${version}, which it was asked for`
+    return { ok: false, error: new KmsError(message, { code: 'protocol' }) }
+  }
+  return decoded(ciphertext.slice(prefix.length))
+}
+
+/** A failed item also carries an empty plaintext: the error decides. */
+export function plaintextOf({ plaintext, error }: BatchResult): Outcome<Uint8Array> {
+  if (error !== undefined && error !== '') return refused(error)
+  return decoded(plaintext ?? '')
+}
+
+/** @throws KmsError `key_unavailable` for a key that cannot be used here, `protocol` for another one than was asked for */
+export function checkKey(data: TransitKey, key: string): void {
+  if (data.name !== undefined && data.name !== key) {
+    throw new KmsError(`Key service answered for another key than "${key}"`, { code: 'protocol' })
+  }
+  const wrong = faultOf(data)
+  if (wrong === undefined) return
+  throw new KmsError(`Transit key "${key}" ${wrong}`, { code: 'key_unavailable' })
+}
+
+/** @throws KmsError `protocol` for a version without a time: taken for an old one it would encrypt at once */
+export function versionsOf(data: TransitKey): KeyVersion[] {
+  const { keys, min_encryption_version, min_decryption_version } = data
+  // 0 means that only the newest version encrypts by default; any usable one may be named.
+  const lowest = Math.max(min_encryption_version, min_decryption_version)
+  return Object.entries(keys)
+    .map(([label, createdAt]) => ({ label: Number(label), createdAt }))
+    .sort((a, b) => a.label - b.label)
+    .map(({ label, createdAt }) => ({
+      label: String(label),
+      createdAt: timeOf(createdAt, label),
+      mayEncrypt: label >= lowest,
+      mayDecrypt: label >= min_decryption_version,
+    }))
+}
+
+function timeOf(createdAt: unknown, label: number): number {
+  if (v.is(count, createdAt)) return createdAt
+  const message = `Key service does not tell when version ${label} of the key was made`
+  throw new KmsError(message, { code: 'protocol' })
+}
+
+/** What makes a key useless here; undefined for a good one. */
+export function faultOf(data: TransitKey): string | undefined {
+  if (data.soft_deleted) return 'is deleted: restore it'
+  if (!AEAD_TYPES.has(data.type)) {
+    return `has type ${data.type.slice(0, 40)}, which does not bind associated data: wanted aes256-gcm96`
+  }
+  if (data.derived) return 'is derived: wanted one made with derived=false'
+  const complete = data.supports_encryption && data.supports_decryption
+  return complete ? undefined : 'does not both encrypt and decrypt'
+}
+
+function refused(text: string): Outcome<Uint8Array> {
+  const error =
+    transitError((phrase) => text.includes(phrase)) ??
+    new KmsError('Key service failed this item', { code: 'unavailable' })
+  return { ok: false, error }
+}
+
+function decoded(text: string): Outcome<Uint8Array> {
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.length > 0 && bytes.toString('base64') === text) {
+    return { ok: true, value: bytes }
+  }
+  const message = 'Key service answered something other than base64'
+  return { ok: false, error: new KmsError(message, { code: 'protocol' }) }
+}
+
+/** Of the bytes where they are: a copy would be one more place with key material. */
+function base64({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
+}

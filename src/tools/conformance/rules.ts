@@ -1,0 +1,79 @@
+/**
+ * A probe of any KMS plugin's socket, by the numbered rules of the KMS contract
+ * that can be seen from outside. It encrypts and decrypts random bytes and never
+ * shows them.
+ *
+ * @module
+ */
+
+import { KmsError } from '../../base/errors.ts'
+import { RpcError } from '../../grpc/client.ts'
+import { DECRYPT_RULES, ERROR_RULES } from './decrypt_rules.ts'
+import { ENCRYPT_RULES } from './encrypt_rules.ts'
+import { codeOf, Probe, type ProbeOptions } from './probe.ts'
+import { RawConnection } from './raw_http2.ts'
+import { Broken, type Finding, NotSeen, type Rule } from './rule.ts'
+import { STATUS_AFTERTHOUGHTS, STATUS_CALL_RULES, STATUS_RULES } from './status_rules.ts'
+import { AFTERTHOUGHTS, CALL_RULES, idleRule, SOCKET_RULES } from './transport_rules.ts'
+import { V1BETA1_RULES } from './v1beta1_rules.ts'
+
+/** One finding for each rule, in the order of the contract. Nothing a plugin does makes it throw. */
+export async function checkConformance(
+  socketPath: string,
+  options: ProbeOptions,
+): Promise<Finding[]> {
+  using probe = new Probe(socketPath, options)
+  using idle = new RawConnection(socketPath)
+  const rules = [
+    ...SOCKET_RULES,
+    ...STATUS_RULES,
+    ...CALL_RULES,
+    ...ENCRYPT_RULES,
+    ...STATUS_CALL_RULES,
+    ...DECRYPT_RULES,
+    ...V1BETA1_RULES,
+    ...AFTERTHOUGHTS,
+    ...ERROR_RULES,
+    ...STATUS_AFTERTHOUGHTS,
+    idleRule(idle, performance.now()),
+  ]
+  const findings: Finding[] = []
+  let blocked: string | undefined
+  for (const rule of rules) {
+    const finding = blocked === undefined ? await judge(rule, probe) : skipped(rule, blocked)
+    if (finding.result === 'fail') blocked ??= rule.gate
+    findings.push(finding)
+  }
+  return findings.toSorted(inContractOrder)
+}
+
+async function judge(rule: Rule, probe: Probe): Promise<Finding> {
+  try {
+    const detail = await rule.run(probe)
+    return { rule: rule.id, title: rule.title, result: 'pass', detail }
+  } catch (error) {
+    if (error instanceof NotSeen) return skipped(rule, error.message)
+    return { rule: rule.id, title: rule.title, result: rule.broken, detail: problemOf(error) }
+  }
+}
+
+function skipped({ id, title }: Rule, reason: string): Finding {
+  return { rule: id, title, result: 'skipped', detail: reason }
+}
+
+/** A fault of the probe itself passes through. */
+function problemOf(error: unknown): string {
+  if (error instanceof Broken || error instanceof KmsError) return error.message
+  if (error instanceof RpcError) return `a call answered ${codeOf(error)}`
+  throw error
+}
+
+const LETTERS = 'SEDTFV'
+
+function inContractOrder(one: Finding, other: Finding): number {
+  return place(one.rule) - place(other.rule)
+}
+
+function place(rule: string): number {
+  return LETTERS.indexOf(rule.charAt(0)) * 100 + Number(rule.slice(1))
+}

@@ -1,0 +1,69 @@
+/** `trousseau check`: any plugin's socket against the rules of the KMS contract. @module */
+
+import { fitted } from '../../console/fitted.ts'
+import type { Io } from '../../console/io.ts'
+import { type Color, EXIT, json, paint, table } from '../../console/output.ts'
+import { counted } from '../../console/progress.ts'
+import { reach } from '../../grpc/reach.ts'
+import type { Finding, Result } from './rule.ts'
+import { checkConformance } from './rules.ts'
+
+export interface CheckOptions {
+  readonly socketPath: string
+  readonly json: boolean
+}
+
+/** What kube-apiserver allows where its configuration does not say otherwise. */
+const TIMEOUT_MS = 3_000
+const IDLE_MS = 2_000
+/** So many rules skipped for one reason are not listed. */
+const MANY = 5
+
+const COLORS: Readonly<Record<Result, Color>> = {
+  pass: 'green',
+  warn: 'yellow',
+  fail: 'red',
+  skipped: 'dim',
+}
+
+/** @throws KmsError when nobody can be asked */
+export async function check({ socketPath, json: asJson }: CheckOptions, io: Io): Promise<number> {
+  await reach(socketPath, TIMEOUT_MS)
+  const findings = await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
+  const conforms = findings.every(({ result }) => result !== 'fail')
+  io.out(
+    asJson ? json({ socket: socketPath, conforms, findings }) : fitted(readable(findings, io), io),
+  )
+  return conforms ? EXIT.ok : EXIT.unhealthy
+}
+
+function readable(findings: readonly Finding[], io: Io): string {
+  const shown = findings.filter((finding) => !isOneOfMany(finding, findings))
+  const rows = shown.map(({ rule, title, result, detail }) => [
+    result,
+    rule,
+    detail === '' ? title : `${title}: ${detail}`,
+  ])
+  const lines = table(rows).map(([result = '', ...rest], at) => {
+    const color = COLORS[shown[at]?.result ?? 'pass']
+    return [paint(io, color, result), ...rest].join('  ')
+  })
+  return `${[...lines, ...manySkipped(findings)].join('\n')}\n\n${summary(findings)}\n`
+}
+
+/** A rule that everything else needs is broken, and one line says so for all. */
+function isOneOfMany({ result, detail }: Finding, findings: readonly Finding[]): boolean {
+  const same = findings.filter((each) => each.result === 'skipped' && each.detail === detail)
+  return result === 'skipped' && same.length > MANY
+}
+
+function manySkipped(findings: readonly Finding[]): string[] {
+  const many = findings.filter((finding) => isOneOfMany(finding, findings))
+  const [first] = many
+  return first === undefined ? [] : [`skipped  ${many.length} rules: ${first.detail}`]
+}
+
+function summary(findings: readonly Finding[]): string {
+  const count = (wanted: Result) => findings.filter(({ result }) => result === wanted).length
+  return `${count('pass')} passed, ${count('fail')} failed, ${counted(count('warn'), 'warning')}, ${count('skipped')} skipped`
+}

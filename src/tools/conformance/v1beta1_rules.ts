@@ -1,0 +1,123 @@
+/** Rules V: v1beta1, where a plugin serves it. @module */
+
+import { Buffer } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
+import { MAX_V1_CIPHERTEXT_BYTES, SEED_BYTES } from '../../base/limits.ts'
+import { RpcError } from '../../grpc/client.ts'
+import { codeOf, type Probe, same } from './probe.ts'
+import { Broken, expect, NotSeen, type Rule } from './rule.ts'
+
+const UNIMPLEMENTED = 12
+const AT_ONCE = 50
+/** What kube-apiserver encrypts to see whether a plugin works. */
+const PING = Buffer.from('ping')
+
+export const V1BETA1_RULES: readonly Rule[] = [
+  {
+    id: 'V1',
+    title: 'Version answers v1beta1',
+    broken: 'fail',
+    async run(probe) {
+      const { version } = await served(probe)
+      expect(version === 'v1beta1', 'the version is another one')
+      return ''
+    },
+  },
+  {
+    id: 'V2',
+    title: 'Encrypt takes 4 and 32 bytes',
+    broken: 'fail',
+    async run(probe) {
+      await served(probe)
+      for (const plain of [PING, randomBytes(SEED_BYTES)]) await encrypt(probe, plain)
+      return ''
+    },
+  },
+  {
+    id: 'V3',
+    title: 'The cipher has 1 to 65535 bytes',
+    broken: 'fail',
+    async run(probe) {
+      await served(probe)
+      const { length } = await made(probe, randomBytes(SEED_BYTES))
+      expect(length > 0 && length <= MAX_V1_CIPHERTEXT_BYTES, `it has ${length} bytes`)
+      return `${length} bytes`
+    },
+  },
+  {
+    id: 'V4',
+    title: 'Decrypt needs nothing but the cipher',
+    broken: 'fail',
+    async run(probe) {
+      await served(probe)
+      for (const plain of [PING, randomBytes(SEED_BYTES)]) {
+        const cipher = await made(probe, plain)
+        const opened = await probe
+          .v1((v1) => v1.decrypt(cipher))
+          .catch((cause: unknown) => {
+            throw new Broken(`Decrypt of its own cipher answered ${codeOf(cause)}`, { cause })
+          })
+        expect(same(opened.plain, plain), 'other bytes came back')
+      }
+      return ''
+    },
+  },
+  {
+    id: 'V5',
+    title: 'Many Encrypts and Decrypts at once',
+    broken: 'fail',
+    async run(probe) {
+      await served(probe)
+      const cipher = await made(probe, randomBytes(SEED_BYTES))
+      const calls = Array.from({ length: AT_ONCE }, () => [
+        probe.v1((v1) => v1.decrypt(cipher)),
+        probe.v1((v1) => v1.encrypt(randomBytes(SEED_BYTES))),
+      ])
+      const results = await Promise.allSettled(calls.flat())
+      const failed = results.filter(({ status }) => status === 'rejected').length
+      expect(failed === 0, `${failed} of ${results.length} failed`)
+      return `${results.length} calls`
+    },
+  },
+  {
+    id: 'V6',
+    title: 'Both APIs work on one socket at once',
+    broken: 'fail',
+    async run(probe) {
+      await served(probe)
+      const both = [probe.status(), probe.v1((v1) => v1.version()), probe.status()]
+      const results = await Promise.allSettled(both)
+      expect(
+        results.every(({ status }) => status === 'fulfilled'),
+        'one of them failed beside the other',
+      )
+      return ''
+    },
+  },
+]
+
+function served(probe: Probe): Promise<{ readonly version: string }> {
+  return probe.client.v1.version().catch((cause: unknown) => {
+    if (cause instanceof RpcError && cause.code === UNIMPLEMENTED) {
+      throw new NotSeen('v1beta1 is not served')
+    }
+    throw new Broken(`Version answered ${codeOf(cause)}`, { cause })
+  })
+}
+
+async function encrypt(probe: Probe, plain: Uint8Array): Promise<Uint8Array> {
+  probe.remember(plain)
+  try {
+    return (await probe.v1((v1) => v1.encrypt(plain))).cipher
+  } catch (cause) {
+    if (cause instanceof Broken) throw cause
+    throw new Broken(`Encrypt of ${plain.length} bytes answered ${codeOf(cause)}`, { cause })
+  }
+}
+
+/** For rules that say nothing of Encrypt itself. */
+function made(probe: Probe, plain: Uint8Array): Promise<Uint8Array> {
+  return encrypt(probe, plain).catch(() => {
+    throw new NotSeen('needs an Encrypt that works (V2)')
+  })
+}

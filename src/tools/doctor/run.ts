@@ -1,0 +1,277 @@
+/**
+ * `trousseau doctor`: looks at everything that an API server's start depends on,
+ * before and after changes. It changes nothing.
+ *
+ * @module
+ */
+
+import { access, readFile, stat } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { systemClock } from '../../base/clock.ts'
+import { toKmsError } from '../../base/errors.ts'
+import type { Short } from '../../cli/flags.ts'
+import { endpointsOf } from '../../config/endpoints.ts'
+import { ConfigError, loadConfig } from '../../config/load.ts'
+import type { Config } from '../../config/schema.ts'
+import { fitted } from '../../console/fitted.ts'
+import type { Io } from '../../console/io.ts'
+import { EXIT, json, printable } from '../../console/output.ts'
+import { findKubeAccess } from '../kube/access.ts'
+import { connectKube } from '../kube/client.ts'
+import { readEncryptionFile } from '../kube/encryption_config.ts'
+import { readStaticPod, type StaticPod } from '../kube/static_pod.ts'
+import { adminFindings } from './admin_checks.ts'
+import { clusterFindings, manifestFindings } from './api_server_checks.ts'
+import { type Dialed, dialedOf, factsOf } from './api_server_facts.ts'
+import { configFindings } from './config_checks.ts'
+import { encryptionFindings, kmsEntries } from './encryption_checks.ts'
+import { type Finding, found, skipped } from './finding.ts'
+import { providerFindings } from './provider_checks.ts'
+import { isWell, readable } from './report.ts'
+import { socketFindings } from './socket_checks.ts'
+import { stateFindings } from './state_checks.ts'
+
+export interface DoctorFlags {
+  readonly config: string
+  readonly encryptionConfig?: string
+  readonly apiServerManifest?: string
+  readonly pluginManifest?: string
+  readonly kubeconfig?: string
+  readonly context?: string
+  readonly offline: boolean
+  readonly json: boolean
+}
+
+const MOST_COLUMNS = 96
+const KUBEADM_MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
+
+export function addDoctor(program: Command, io: Io, short: Short): void {
+  program
+    .command('doctor')
+    .description('look at everything that an API server depends on; nothing is changed')
+    .requiredOption('--config <file>', "the plugin's config")
+    .option('--encryption-config <file>', "the API server's EncryptionConfiguration")
+    .option(
+      '--api-server-manifest <file>',
+      `its static pod (default: ${KUBEADM_MANIFEST}, where there is one)`,
+    )
+    .option('--plugin-manifest <file>', "the plugin's own static pod")
+    .option('--kubeconfig <file>', 'to ask the API server too')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--offline', 'ask nobody: neither socket, key services nor API server', false)
+    .option('--json', 'print JSON', false)
+    .action((flags: DoctorFlags) => short(doctor(flags, io)))
+}
+
+export async function doctor(flags: DoctorFlags, io: Io): Promise<number> {
+  const findings = await examined(flags, io)
+  io.out(
+    flags.json
+      ? json({ well: isWell(findings), findings })
+      : fitted(readable(findings, io), io, MOST_COLUMNS),
+  )
+  return isWell(findings) ? EXIT.ok : EXIT.unhealthy
+}
+
+async function examined(flags: DoctorFlags, io: Io): Promise<Finding[]> {
+  let config: Config
+  try {
+    config = await loadConfig(flags.config)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.problems.map((problem) => ({
+      id: 'config-invalid',
+      level: 'error',
+      what: problem,
+      why: 'The plugin does not start with it.',
+      todo: '"trousseau config schema" says what each key may be.',
+    }))
+  }
+  const resolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '')
+  const { findings: asked, keyId } = await askedFindings(config, flags, io)
+  return [
+    ...(await configFindings(config, resolvConf)),
+    ...asked,
+    ...(await apiServer(config, flags)),
+    ...(await pluginManifest(flags)),
+    ...(await selinux(config, flags, io)),
+    ...(await cluster(config, keyId, flags, io)),
+  ]
+}
+
+async function askedFindings(
+  config: Config,
+  { offline }: DoctorFlags,
+  io: Io,
+): Promise<{ findings: Finding[]; keyId: string | undefined }> {
+  if (offline) {
+    return {
+      findings: [skipped('provider', 'Sockets and key services were not asked (--offline)')],
+      keyId: undefined,
+    }
+  }
+  const sights = await Promise.all(
+    endpointsOf(config).map(({ socket }) => socketFindings(socket.path)),
+  )
+  const providers = await providerFindings(config, io.environment)
+  const answers = sights.some(({ keyId }) => keyId !== undefined)
+  const { admin, stateDir } = config
+  const ofAdmin = admin === undefined ? [] : await adminFindings(admin.listen, answers)
+  const ofState = stateDir === undefined ? [] : await stateFindings(stateDir, answers, io)
+  return {
+    findings: [...sights.flatMap(({ findings }) => findings), ...ofAdmin, ...ofState, ...providers],
+    keyId: sights[0]?.keyId,
+  }
+}
+
+async function apiServer(config: Config, flags: DoctorFlags): Promise<Finding[]> {
+  const manifest = await manifestPath(flags)
+  const { encryptionConfig } = flags
+  const pod = await sightOf('manifest-unreadable', manifest, readStaticPod)
+  const file = await sightOf('encryption-unreadable', encryptionConfig, readEncryptionFile)
+  const entries = file.seen?.config === undefined ? [] : kmsEntries(file.seen.config)
+  const sockets = endpointsOf(config).map(({ socket }) => socket)
+  const paths = sockets.map(({ path }) => path)
+  const dialed = await dialedOf(entries, paths, pod.seen)
+  const served = {
+    sockets: paths,
+    requestTimeoutMs: config.requestTimeout,
+    ours: new Set(dialed.map(({ endpoint }) => endpoint)),
+  }
+  return [
+    ...(encryptionConfig === undefined
+      ? [skipped('encryption', 'The EncryptionConfiguration: name it with --encryption-config')]
+      : file.findings),
+    ...(file.seen === undefined ? [] : encryptionFindings(file.seen, served, factsOf(pod.seen))),
+    ...(manifest === undefined
+      ? [skipped('manifest', "The API server's static pod: name it with --api-server-manifest")]
+      : pod.findings),
+    ...(await podFindings(pod.seen, sockets[0], dialed, encryptionConfig)),
+  ]
+}
+
+async function manifestPath({ apiServerManifest }: DoctorFlags): Promise<string | undefined> {
+  const there = await access(KUBEADM_MANIFEST).then(
+    () => KUBEADM_MANIFEST,
+    () => undefined,
+  )
+  return apiServerManifest ?? there
+}
+
+async function podFindings(
+  pod: StaticPod | undefined,
+  socket: Config['socket'] | undefined,
+  dialed: readonly Dialed[],
+  encryptionFile: string | undefined,
+): Promise<Finding[]> {
+  if (pod === undefined || socket === undefined) return []
+  const seen = await stat(socket.path).catch(() => undefined)
+  const rights = {
+    path: socket.path,
+    mode: socket.mode,
+    owner: seen?.uid ?? socket.owner,
+    group: seen?.gid ?? socket.group,
+  }
+  const paths = dialed.filter((each) => each.socket === socket.path).map(({ path }) => path)
+  const looked = { encryptionFile, dialed: paths.length === 0 ? [socket.path] : paths }
+  return await manifestFindings(pod, rights, looked)
+}
+
+async function pluginManifest({ pluginManifest: path }: DoctorFlags): Promise<Finding[]> {
+  if (path === undefined) return []
+  return await readOr('manifest-unreadable', async () => {
+    const { spec } = await readStaticPod(path)
+    return [
+      ...found(
+        spec.containers.some(
+          ({ imagePullPolicy, image }) =>
+            imagePullPolicy === 'Always' ||
+            (imagePullPolicy === undefined && /(?::latest|^[^:@]+)$/.test(image)),
+        ),
+        {
+          id: 'boot-image-pull',
+          level: 'warning',
+          what: "The kubelet asks a registry for the plugin's image at every start",
+          why: 'A node that boots while the registry is away has no plugin, and so no API server.',
+          todo: 'Set imagePullPolicy: IfNotPresent with a version or digest, and load the image on every node.',
+        },
+      ),
+      ...found(!spec.hostNetwork, {
+        id: 'boot-pod-network',
+        level: 'warning',
+        what: "The plugin's pod does not use the node's network",
+        why: 'The pod network needs an API server, which needs the plugin.',
+        todo: 'Set hostNetwork: true and dnsPolicy: Default.',
+      }),
+    ]
+  })
+}
+
+async function selinux(
+  config: Config,
+  { pluginManifest: path }: DoctorFlags,
+  { environment }: Io,
+): Promise<Finding[]> {
+  const { selinuxFindings } = await import('./selinux_checks.ts')
+  // What cannot be read is found above.
+  const pluginPod =
+    path === undefined ? undefined : await readStaticPod(path).catch(() => undefined)
+  return await selinuxFindings(config, { searchPath: environment['PATH'] ?? '', pluginPod })
+}
+
+async function cluster(
+  config: Config,
+  keyId: string | undefined,
+  flags: DoctorFlags,
+  io: Io,
+): Promise<Finding[]> {
+  if (flags.kubeconfig === undefined || flags.offline) {
+    return [skipped('api-server', 'The API server was not asked: name a --kubeconfig')]
+  }
+  return await readOr('api-server-unreachable', async () => {
+    const access = await findKubeAccess(flags, io.environment)
+    await using kube = connectKube(access, {
+      clock: systemClock,
+      events: { emit: () => undefined },
+    })
+    return await clusterFindings(kube, keyId, config.statusVersion)
+  })
+}
+
+interface Sight<T> {
+  readonly seen?: T
+  readonly findings: readonly Finding[]
+}
+
+/** What a file says; nothing where none is named. */
+async function sightOf<T>(
+  id: string,
+  path: string | undefined,
+  read: (path: string) => Promise<T>,
+): Promise<Sight<T>> {
+  if (path === undefined) return { findings: [] }
+  try {
+    return { seen: await read(path), findings: [] }
+  } catch (error) {
+    return { findings: [unreadable(id, error)] }
+  }
+}
+
+/** What cannot be read is a finding too. */
+async function readOr(id: string, read: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await read()
+  } catch (error) {
+    return [unreadable(id, error)]
+  }
+}
+
+function unreadable(id: string, error: unknown): Finding {
+  return {
+    id,
+    level: 'error',
+    what: printable(toKmsError(error).message),
+    why: 'It was asked for, and could not be looked at.',
+    todo: 'Correct the path or the access, and run doctor again.',
+  }
+}

@@ -1,0 +1,71 @@
+/** What opening an object came to. @module */
+
+import { KmsError, toKmsError } from '../../base/errors.ts'
+import type { Found } from './found.ts'
+import type { ObjectOpener } from './object_opener.ts'
+import type { StoredRecord } from './record.ts'
+
+export type Outcome =
+  | {
+      readonly found: Found
+      /** As an API server stores it in the clear. */
+      readonly plaintext: Uint8Array
+      /** Who opened it; undefined where it was in the clear. */
+      readonly by: string | undefined
+      /** Why an API server could not read it all the same. */
+      readonly differs: string | undefined
+    }
+  | { readonly found: Found; readonly error: KmsError }
+
+/** Fills a batch of Vault or OpenBao twice. */
+const AT_ONCE = 256
+
+/** In the order they are found; some of them are opened at the same time. */
+export async function* outcomesOf(
+  pages: AsyncIterable<readonly Found[]>,
+  opener: ObjectOpener,
+): AsyncGenerator<Outcome> {
+  for await (const page of pages) {
+    for (let at = 0; at < page.length; at += AT_ONCE) {
+      const part = page.slice(at, at + AT_ONCE)
+      yield* await Promise.all(part.map((found) => outcomeOf(found, opener)))
+    }
+  }
+}
+
+async function outcomeOf(found: Found, opener: ObjectOpener): Promise<Outcome> {
+  const { record, value, key } = found
+  if (record.form === 'plaintext') {
+    return { found, plaintext: value, by: undefined, differs: undefined }
+  }
+  try {
+    if (record.form === 'kms-v1' || record.form === 'kms-v2') {
+      return { found, ...(await opener.open(record, key)) }
+    }
+    throw beyond(record)
+  } catch (error) {
+    return { found, error: toKmsError(error) }
+  }
+}
+
+function beyond(record: StoredRecord): KmsError {
+  const refused = (message: string) => new KmsError(message, { code: 'ciphertext_invalid' })
+  switch (record.form) {
+    case 'empty-key':
+      return new KmsError(
+        'Its wrapped key is empty: whatever stored it lost the key (a known fault of Trousseau 1.x with a static token)',
+        { code: 'ciphertext_empty' },
+      )
+    case 'static-key':
+      return new KmsError(
+        `It is encrypted with ${record.cipher} under the key "${record.keyName}" of the API server's own EncryptionConfiguration, which Trousseau does not read`,
+        { code: 'key_unknown' },
+      )
+    case 'damaged':
+      return refused(`Its stored value is damaged: ${record.problem}`)
+    case 'unknown-encryption':
+      return refused('It is encrypted in a form that this version of Trousseau does not know')
+    default:
+      return refused('It is no object of an API server')
+  }
+}

@@ -1,0 +1,89 @@
+/** What an API server's answers mean when they are no success. @module */
+
+import * as v from 'valibot'
+import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
+import { type Blamed, blamedIn } from './admission.ts'
+import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
+
+type Meaning = readonly [code: KmsErrorCode, why: string]
+
+const MEANINGS: Readonly<Record<number, Meaning>> = {
+  401: [
+    'denied',
+    'it does not know this token or certificate: is it of this cluster, and not expired?',
+  ],
+  403: ['denied', 'this user may not do that: docs/rewriting.md has the rights that are needed'],
+  404: ['request_invalid', 'there is no such thing'],
+  422: [
+    'request_invalid',
+    'the object is stored in a form that it takes no longer: change the object so that it does',
+  ],
+  429: ['throttled', 'it has too much to do'],
+  503: ['unavailable', 'it, or another server that it asks for this API, does not serve now'],
+}
+
+/** An answer that is no success. */
+export class KubeStatusError extends KmsError {
+  readonly status: number
+  /** Who kept the object from being written, where the answer says so. */
+  readonly blamed: Blamed | undefined
+
+  constructor(asked: string, { status, body }: KubeAnswer) {
+    const blamed = blamedIn(body)
+    const [code, why] =
+      blamed === undefined
+        ? (MEANINGS[status] ?? (['unavailable', 'its log says why'] as const))
+        : meaningOf(blamed)
+    super(`${asked} answered ${status}: ${why}`, { code })
+    this.status = status
+    this.blamed = blamed
+  }
+}
+
+function meaningOf({ who, dead }: Blamed): Meaning {
+  return dead
+    ? ['unavailable', `${who} does not answer it as it should: mend that, or take it out meanwhile`]
+    : ['denied', `${who} does not allow it: let it pass what changes nothing`]
+}
+
+/**
+ * The answer as `schema` reads it.
+ *
+ * @throws KmsError for any status but one of success
+ */
+export async function succeeded<T extends v.GenericSchema>(
+  kube: KubeClient,
+  request: KubeRequest,
+  schema: T,
+): Promise<v.InferOutput<T>> {
+  return readAnswer(kube, request, await kube.send(request), schema)
+}
+
+/** @throws KmsError for any status but one of success */
+export function readAnswer<T extends v.GenericSchema>(
+  kube: KubeClient,
+  request: KubeRequest,
+  answer: KubeAnswer,
+  schema: T,
+): v.InferOutput<T> {
+  if (answer.status >= 300) throw refusalOf(kube, request, answer)
+  const result = v.safeParse(schema, answer.body)
+  if (result.success) return result.output
+  const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
+  throw new KmsError(`${saying(kube, request)} answered an unexpected body at ${at}`, {
+    code: 'protocol',
+  })
+}
+
+/** The API server's own message may quote what was sent: only its status is told, and who is to blame. */
+export function refusalOf(
+  kube: KubeClient,
+  request: KubeRequest,
+  answer: KubeAnswer,
+): KubeStatusError {
+  return new KubeStatusError(saying(kube, request), answer)
+}
+
+function saying({ server }: KubeClient, { method, path }: KubeRequest): string {
+  return `${method} ${path.replace(/\?.*/s, '')} at ${server}`
+}

@@ -1,0 +1,90 @@
+/**
+ * The cluster's own way to have objects written anew: StorageVersionMigration, where
+ * the API server has it and a controller works on it.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as v from 'valibot'
+import { KmsError } from '../../base/errors.ts'
+import type { KubeClient } from './client.ts'
+import { type Resource, resourceName } from './discovery.ts'
+import { list } from './go_json.ts'
+import { succeeded } from './status.ts'
+
+const GROUP = 'storagemigration.k8s.io'
+const LOOK_MS = 1_000
+/** A controller that works takes it up at once; one that does not for so long is not there. */
+export const UNTOUCHED_MS = 30_000
+
+/** The controller took it up, and could not do it. */
+export class MigrationFailed extends KmsError {
+  constructor(resource: Resource) {
+    super(
+      `StorageVersionMigration of ${resourceName(resource)} failed: the log of kube-controller-manager says why; --method rewrite does without it`,
+      { code: 'unavailable' },
+    )
+  }
+}
+
+const group = v.object({ preferredVersion: v.object({ version: v.string() }) })
+const migration = v.object({
+  status: v.nullish(
+    v.object({ conditions: list(v.object({ type: v.string(), status: v.string() })) }),
+    {},
+  ),
+})
+
+/** The version of the API, or undefined where the cluster does not have it. */
+export async function migrationVersion(kube: KubeClient): Promise<string | undefined> {
+  const answer = await kube.send({ method: 'GET', path: `/apis/${GROUP}` })
+  if (answer.status !== 200) return undefined
+  return v.parse(group, answer.body).preferredVersion.version
+}
+
+/** False where nobody takes it up. */
+export async function migrateByController(
+  kube: KubeClient,
+  version: string,
+  resource: Resource,
+  stop: AbortSignal,
+): Promise<boolean> {
+  const collection = `/apis/${GROUP}/${version}/storageversionmigrations`
+  const name = `trousseau-${resource.name}-${randomBytes(4).toString('hex')}`
+  const of = { group: resource.group, resource: resource.name }
+  // The first form of the API wanted a version as well.
+  const spec = { resource: version === 'v1alpha1' ? { ...of, version: resource.version } : of }
+  const body = {
+    apiVersion: `${GROUP}/${version}`,
+    kind: 'StorageVersionMigration',
+    metadata: { name },
+    spec,
+  }
+  await succeeded(kube, { method: 'POST', path: collection, body, signal: stop }, v.unknown())
+  const path = `${collection}/${name}`
+  try {
+    return await outcome(kube, path, resource, stop)
+  } finally {
+    await kube.send({ method: 'DELETE', path }).catch(() => undefined)
+  }
+}
+
+async function outcome(
+  kube: KubeClient,
+  path: string,
+  resource: Resource,
+  stop: AbortSignal,
+): Promise<boolean> {
+  const start = performance.now()
+  for (;;) {
+    const { status } = await succeeded(kube, { method: 'GET', path, signal: stop }, migration)
+    const is = (type: string) =>
+      status.conditions.some((each) => each.type === type && each.status === 'True')
+    if (is('Succeeded')) return true
+    if (is('Failed')) throw new MigrationFailed(resource)
+    if (status.conditions.length === 0 && performance.now() - start > UNTOUCHED_MS) return false
+    await sleep(LOOK_MS, undefined, { signal: stop })
+  }
+}

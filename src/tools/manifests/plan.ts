@@ -1,0 +1,83 @@
+/**
+ * What a config needs of the node it runs on: sockets, folders, ports. Every
+ * manifest is made of this and of nothing else.
+ *
+ * @module
+ */
+
+import { dirname, resolve } from 'node:path/posix'
+import { pathsOf } from '../../config/paths.ts'
+import type { Config } from '../../config/schema.ts'
+import { descriptorOf } from '../../services/registry.ts'
+
+export interface ManifestChoices {
+  /** Where the config lies on the node. */
+  readonly configPath: string
+  readonly image: string
+  readonly namespace: string
+  /** Numeric user and group that the plugin runs as. */
+  readonly user: number
+  /** Name in the EncryptionConfiguration, which is stored with every object. */
+  readonly providerName: string
+  /** What is encrypted, in the words of an EncryptionConfiguration. */
+  readonly resources: readonly string[]
+  /** The SELinux type that the pod runs with; the runtime's choice without it. */
+  readonly selinuxType?: string
+  /** Whose commands are printed. */
+  readonly client: 'vault' | 'bao'
+}
+
+export interface Plan extends ManifestChoices {
+  /** Of the first endpoint; manifests are for one API server a node. */
+  readonly socketPath: string
+  /** Folders that the plugin writes to; the API server needs the first one. */
+  readonly written: readonly string[]
+  /** Folders that the plugin reads. */
+  readonly read: readonly string[]
+  /** Where probes ask; none without an admin server on a port. */
+  readonly admin: { readonly host: string; readonly port: number } | undefined
+  /** Whether a provider logs in with the token of the pod's ServiceAccount. */
+  readonly serviceAccount: boolean
+  readonly config: Config
+  /** The same as it was written. */
+  readonly configText: string
+}
+
+export function planOf(config: Config, choices: ManifestChoices, configText: string): Plan {
+  const { files, folders, sockets, listens, written } = pathsOf(config)
+  const [socketPath = '/run/trousseau/kms.sock'] = listens
+  // A file or a socket that is made anew is not seen where it alone is mounted.
+  const around = [choices.configPath, ...files, ...sockets].filter((path) => !isGiven(path))
+  const read = outermost([...around.map((path) => dirname(path)), ...folders])
+  return {
+    ...choices,
+    config,
+    configText,
+    socketPath,
+    written,
+    read: read.filter((folder) => !written.includes(folder)),
+    admin:
+      config.admin !== undefined && 'host' in config.admin.listen ? config.admin.listen : undefined,
+    serviceAccount:
+      files.some((path) => path.startsWith(SERVICE_ACCOUNT)) ||
+      config.providers.some((each) => descriptorOf(each).asksTokenReview?.(each) === true),
+  }
+}
+
+/** What systemd and the kubelet put there for a service or a pod. */
+export const CREDENTIALS = '/run/credentials/'
+const SECRETS = '/var/run/secrets/'
+/** Where the DaemonSet mounts the token that it asks for. */
+const SERVICE_ACCOUNT = `${SECRETS}kubernetes.io/serviceaccount/`
+
+function isGiven(path: string): boolean {
+  return path.startsWith(SECRETS) || path.startsWith(CREDENTIALS)
+}
+
+/** Without folders that lie in another one of them. */
+export function outermost(folders: readonly string[]): string[] {
+  const all = [...new Set(folders.map((folder) => resolve(folder)))].toSorted((a, b) =>
+    a < b ? -1 : 1,
+  )
+  return all.filter((folder) => !all.some((other) => folder.startsWith(`${other}/`)))
+}

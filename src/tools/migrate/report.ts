@@ -1,0 +1,68 @@
+/** What a rewrite did, resource by resource. @module */
+
+import { printable } from '../../console/output.ts'
+import { counted, grouped } from '../../console/progress.ts'
+import type { Rewritten } from '../kube/rewrite.ts'
+import { KubeStatusError } from '../kube/status.ts'
+import { MigrationFailed } from '../kube/storage_migration.ts'
+import { type Proof, readableProof } from './proof.ts'
+
+export interface Outcome extends Rewritten {
+  readonly resource: string
+  readonly how: 'controller' | 'rewrite' | 'before'
+  /** Why it was not even begun. */
+  readonly why?: string
+}
+
+export interface Report {
+  readonly outcomes: readonly Outcome[]
+  readonly proof: Proof | undefined
+  /** ISO 8601. */
+  readonly begun: string
+  readonly dryRun: boolean
+}
+
+const UNAUTHORIZED = 401
+const NOTHING = { done: 0, gone: 0, failed: 0 }
+
+export function isComplete({ finished, failed }: Outcome): boolean {
+  return finished && failed === 0
+}
+
+/** Without an object of its own to tell of. */
+export function wholeOutcome(resource: string, how: 'controller' | 'before'): Outcome {
+  return { resource, how, ...NOTHING, finished: true }
+}
+
+/**
+ * What the API server says of one resource keeps nobody from the others.
+ *
+ * @throws what stands in the way of all of them
+ */
+export function failedOutcome(resource: string, error: unknown): Outcome {
+  const ofOne =
+    error instanceof MigrationFailed ||
+    (error instanceof KubeStatusError && error.status !== UNAUTHORIZED)
+  if (!ofOne) throw error
+  const how = error instanceof MigrationFailed ? 'controller' : 'rewrite'
+  return { resource, how, ...NOTHING, finished: false, why: error.message }
+}
+
+export function readableReport({ outcomes, proof, begun, dryRun }: Report): string {
+  const lines = outcomes.map((outcome) => `${sayOutcome(outcome, dryRun)}\n`).join('')
+  return dryRun ? lines : `${lines}\n${readableProof(proof, begun)}`
+}
+
+function sayOutcome(outcome: Outcome, dryRun: boolean): string {
+  const { resource, how, done, gone, failed, why, stoppedBy } = outcome
+  if (why !== undefined) return `${resource}: NOT rewritten: ${printable(why)}`
+  if (how === 'controller') return `${resource}: rewritten by the cluster's StorageVersionMigration`
+  if (how === 'before') return `${resource}: done in a run before`
+  if (dryRun) return `${resource}: ${counted(done, 'object')} would be written anew`
+  const more = [
+    ...(gone > 0 ? [`${grouped(gone)} ${gone === 1 ? 'was' : 'were'} deleted meanwhile`] : []),
+    ...(failed > 0 ? [`${grouped(failed)} FAILED`] : []),
+    ...(stoppedBy === undefined ? [] : [`the rest was NOT tried: ${stoppedBy} does not answer`]),
+  ]
+  return [`${resource}: ${counted(done, 'object')} written anew`, ...more].join(', ')
+}

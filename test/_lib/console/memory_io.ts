@@ -1,0 +1,58 @@
+/** A command's terminal that remembers what was printed. @module */
+
+import { KmsError } from '../../../src/base/errors.ts'
+import type { Io } from '../../../src/console/io.ts'
+
+export interface MemoryIo extends Io {
+  readonly printed: () => string
+  readonly complained: () => string
+  /** As SIGTERM does. */
+  readonly halt: () => void
+  /** As SIGHUP does. */
+  readonly hangUp: () => void
+}
+
+/** @param answers what is typed when the command asks, in this order */
+export function memoryIo({
+  color = false,
+  showsProgress = false,
+  columns = undefined as number | undefined,
+  redraws = false,
+  atTerminal = false,
+  answers = [] as string[],
+} = {}): MemoryIo {
+  const stop = new AbortController()
+  let out = ''
+  let err = ''
+  const reloads: (() => void)[] = []
+  return {
+    out(text) {
+      out += text
+    },
+    outTaken: () => Promise.resolve(),
+    err(text) {
+      err += text
+    },
+    color,
+    showsProgress,
+    columns,
+    redraws,
+    atTerminal,
+    stop: stop.signal,
+    environment: {},
+    printed: () => out,
+    complained: () => err,
+    halt: () => stop.abort(),
+    ask(question) {
+      err += question
+      const answer = answers.shift()
+      if (answer === undefined) throw new KmsError('No terminal', { code: 'request_invalid' })
+      return Promise.resolve(answer)
+    },
+    mayHang: () => undefined,
+    onReload: (run) => reloads.push(run),
+    hangUp() {
+      for (const run of reloads) run()
+    },
+  }
+}

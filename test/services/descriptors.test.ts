@@ -1,0 +1,173 @@
+/**
+ * What types of providers say of themselves, held against the JSON Schema: no key that
+ * holds an absolute path may be missing from what doctor and manifests are told.
+ *
+ * @module
+ */
+
+import * as assert from 'uvu/assert'
+import configSchema from '../../src/config/config.schema.json' with { type: 'json' }
+import { parseConfig } from '../../src/config/load.ts'
+import { pathsOf } from '../../src/config/paths.ts'
+import type { ProviderConfig } from '../../src/services/registry.ts'
+import { descriptorOf, PROVIDER_TYPES } from '../../src/services/registry.ts'
+import { suite } from '../_lib/uvu.ts'
+
+interface Schema {
+  readonly type?: string
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly pattern?: string
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly items?: Schema
+  readonly oneOf?: readonly Schema[]
+  readonly anyOf?: readonly Schema[]
+}
+
+/** A value that the schema describes; paths say where they stand. */
+type Sample = string | number | boolean | readonly Sample[] | { readonly [key: string]: Sample }
+
+const test = suite('services/descriptors', () => ({}))
+
+const SAMPLE = '/sample'
+
+/** Whether a string of the pattern is an absolute path, or a socket's address. */
+function holdsPath({ pattern = '' }: Schema): boolean {
+  if (pattern === '') return false
+  const fits = new RegExp(pattern)
+  return (fits.test(SAMPLE) || fits.test(`unix://${SAMPLE}`)) && !fits.test(SAMPLE.slice(1))
+}
+
+/** Every alternative of every key is in one of them; a list has one item. */
+function samplesOf(schema: Schema, at: string): Sample[] {
+  const { properties, items, oneOf, anyOf } = schema
+  const alternatives = oneOf ?? anyOf
+  if (alternatives !== undefined) return alternatives.flatMap((each) => samplesOf(each, at))
+  if (items !== undefined) return samplesOf(items, at).map((item) => [item])
+  if (properties === undefined) return [leafOf(schema, at)]
+  const keys = Object.entries(properties).map(
+    ([key, each]) => [key, samplesOf(each, `${at}/${key}`)] as const,
+  )
+  const count = Math.max(1, ...keys.map(([, samples]) => samples.length))
+  return Array.from({ length: count }, (_, number) =>
+    Object.fromEntries(
+      keys.flatMap(([key, samples]) => {
+        const sample = samples[Math.min(number, samples.length - 1)]
+        return sample === undefined ? [] : [[key, sample]]
+      }),
+    ),
+  )
+}
+
+function leafOf(schema: Schema, at: string): Sample {
+  if (schema.const !== undefined) return schema.const as Sample
+  if (schema.enum !== undefined) return (schema.enum[0] ?? '') as Sample
+  if (schema.type === 'boolean') return false
+  if (schema.type === 'number' || schema.type === 'integer') return 1
+  if (!holdsPath(schema)) return ''
+  return new RegExp(schema.pattern ?? '').test(at) ? at : `unix://${at}`
+}
+
+/** Of two keys only one may be there, and then the other one counts. */
+function withoutOneKey(sample: Sample, { required = [] }: Schema): Sample[] {
+  const entries = Object.entries(sample)
+  const isPlain = (value: Sample) => typeof value === 'string' || Array.isArray(value)
+  return entries
+    .filter(([key, value]) => !required.includes(key) && isPlain(value))
+    .map(([left]) => Object.fromEntries(entries.filter(([key]) => key !== left)))
+}
+
+/** Paths that stand anywhere in a sample. */
+function pathsIn(sample: Sample): string[] {
+  if (typeof sample === 'string') {
+    const path = sample.replace(/^unix:\/\//, '')
+    return path.startsWith(SAMPLE) ? [path] : []
+  }
+  return typeof sample === 'object' ? Object.values(sample).flatMap((each) => pathsIn(each)) : []
+}
+
+function listed(paths: readonly string[]): string[] {
+  return [...new Set(paths)].toSorted((a, b) => (a < b ? -1 : 1))
+}
+
+const { providers, ...outside } = configSchema.properties as Readonly<Record<string, Schema>>
+const schemas = providers?.items?.oneOf ?? []
+
+test('the JSON Schema has each type that the registry has', () => {
+  const types = schemas.map(({ properties }) => properties?.['type']?.const)
+
+  assert.equal(types, PROVIDER_TYPES)
+})
+
+const FOLDERS = /(?:Dir|Folder)$/
+
+for (const [index, type] of PROVIDER_TYPES.entries()) {
+  test(`paths() of ${type} has every key of the JSON Schema that holds an absolute path, and no other`, () => {
+    const schema = schemas[index] ?? {}
+    const whole = samplesOf(schema, `${SAMPLE}/${type}`)
+    const samples = [...whole, ...withoutOneKey(whole[0] ?? {}, schema)]
+    const wanted = listed(whole.flatMap(pathsIn))
+    const seen = samples.flatMap((sample) => {
+      // Shaped as the schema says, though not by the rules between its keys.
+      const config = sample as unknown as ProviderConfig
+      const { files, folders, sockets } = descriptorOf(config).paths(config)
+      for (const path of files) assert.not.match(path, FOLDERS)
+      for (const path of folders) assert.match(path, FOLDERS)
+      return [...files, ...folders, ...sockets]
+    })
+
+    assert.ok(wanted.length > 0)
+    assert.equal(listed(seen), wanted)
+  })
+}
+
+/** The keys besides those of providers; sockets stand in the schema as any text. */
+const OUTSIDE = [
+  'socket/path',
+  'endpoints/socket/path',
+  'recovery/recipients',
+  'stateDir',
+  'admin/listen',
+]
+
+test('the JSON Schema has no other key with an absolute path than those that pathsOf() is tried with', () => {
+  const found = Object.entries(outside).flatMap(([key, schema]) =>
+    samplesOf(schema, `${SAMPLE}/${key}`).flatMap(pathsIn),
+  )
+
+  assert.equal(
+    listed([...found, ...OUTSIDE.slice(0, 2).map((key) => `${SAMPLE}/${key}`)]),
+    listed(OUTSIDE.map((key) => `${SAMPLE}/${key}`)),
+  )
+})
+
+test('pathsOf() has the paths of providers, sockets, state, recipients and the admin page, each once', () => {
+  const head = { apiVersion: 'trousseau.io/v1', kind: 'TrousseauConfig' }
+  const local = (name: string) => ({ name, type: 'local', keyFile: '/etc/trousseau/key' })
+  const common = {
+    ...head,
+    providers: [local('a'), local('b')],
+    stateDir: '/var/lib/trousseau/state',
+    recovery: { recipients: ['/etc/trousseau/r.json'] },
+    admin: { listen: 'unix:///run/admin/page.sock' },
+  }
+  const socket = { path: 'unix:///run/trousseau/kms.sock' }
+  const endpoints = [
+    { name: 'one', socket: { path: '/run/one/kms.sock' } },
+    { name: 'two', socket: { path: '/run/two/kms.sock' } },
+  ]
+
+  assert.equal(pathsOf(parseConfig({ ...common, socket }, 'test')), {
+    files: ['/etc/trousseau/key', '/etc/trousseau/r.json'],
+    folders: [],
+    sockets: [],
+    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock'],
+    written: ['/run/trousseau', '/var/lib/trousseau/state', '/run/admin'],
+  })
+  const several = pathsOf(parseConfig({ ...common, endpoints }, 'test'))
+  assert.equal(several.listens.slice(0, 2), ['/run/one/kms.sock', '/run/two/kms.sock'])
+  assert.equal(several.written.slice(0, 2), ['/run/one', '/run/two'])
+})
+
+test.run()
