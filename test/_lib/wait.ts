@@ -7,7 +7,7 @@
 export async function until<T>(
   what: string,
   read: () => T | undefined | false | Promise<T | undefined | false>,
-  { limitMs = 25_000, everyMs = 20 } = {},
+  { limitMs = 100_000, everyMs = 20 } = {},
 ): Promise<T> {
   const end = performance.now() + limitMs
   for (;;) {
