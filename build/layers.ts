@@ -30,8 +30,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   console: ['base', 'grpc', 'config'],
   tools: [
     ...['base', 'takeover', 'remote', 'observe', 'grpc', 'kms', 'recovery', 'services', 'config'],
-    // The commands still stand among what they do.
-    ...['plugin', 'console', 'cli'],
+    ...['plugin', 'console'],
   ],
   cli: [
     ...['base', 'remote', 'observe', 'recovery', 'services', 'config'],
@@ -45,7 +44,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['kms', 'grpc', 'tools/etcd'],
   '@grpc/grpc-js': ['grpc', 'tools/etcd'],
   aws4fetch: ['services/aws'],
-  commander: ['cli', 'tools'],
+  commander: ['cli'],
   jose: ['remote', 'recovery', 'services'],
   pino: ['observe'],
   'prom-client': ['observe'],
@@ -111,8 +110,6 @@ function mayUse(file: string, target: string): boolean {
   const [room, other] = [roomOf(file), roomOf(target)]
   if (room === undefined || other === undefined) return false
   if (room !== other) return ROOMS[room]?.includes(other) === true
-  // Lines of shell, which are of no service.
-  if (target === 'src/services/vault/setup/shell.ts') return true
   const [service, otherService] = [serviceOf(file), serviceOf(target)]
   return service === otherService || service === undefined || otherService === undefined
 }

@@ -41,6 +41,14 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
   })
 }
 
+/** Settles when the signal fires. */
+export function stopped(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
 /** Runs `work` under `part` of the time that is left to `call`, and under its signal. */
 export function withinPart<T>(
   clock: Clock,

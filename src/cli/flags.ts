@@ -1,20 +1,12 @@
-/**
- * What commands take as the value of an option, and how a command that ends by
- * itself is run. Each reader says what it wanted.
- *
- * @module
- */
+/** What commands take as the value of an option; each reader says what it wanted. @module */
 
 import { resolve } from 'node:path'
-import { InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import { parseSocketPath } from '../base/socket_path.ts'
 import { isBuiltIn, meantBy } from '../tools/kube/resource_names.ts'
-
-/** Runs a command that ends by itself, or when it is stopped, and keeps its exit code. */
-export type Short = (work: number | Promise<number>) => Promise<void>
 
 export function claimOf(
   text: string,
@@ -91,4 +83,19 @@ export function resourceNames(text: string): readonly string[] {
     }
   }
   return names
+}
+
+export function clientOption(): Option {
+  return new Option(
+    '--cli <name>',
+    'your client (default: the one that is on the PATH, else vault)',
+  ).choices(['vault', 'bao'])
+}
+
+/** A command below another that is about one provider of a config. */
+export function ofProvider(parent: Command, name: string): Command {
+  return parent
+    .command(name)
+    .requiredOption('--config <file>', 'YAML or JSON config file')
+    .option('--provider <name>', 'name of the provider, where the config has several')
 }

@@ -16,32 +16,23 @@ import {
   type ProviderType,
 } from '../services/registry.ts'
 import { type ProviderOptions, providersOf } from '../tools/setup/provider_configs.ts'
-import type { Short } from './flags.ts'
+import type { AddCommand, Ending } from './command.ts'
+import { ofProvider } from './flags.ts'
+import { addSetup } from './setup.ts'
 
-/** @param more adds what else there is for a type */
-export function addPolicies(
-  program: Command,
-  io: Io,
-  short: Short,
-  more: Readonly<Partial<Record<ProviderType, (parent: Command) => void>>>,
-): void {
+/** What there is for a type beside its policy. */
+const MORE: Readonly<Partial<Record<ProviderType, AddCommand>>> = { vault: addSetup }
+
+export function addPolicies(program: Command, io: Io, end: Ending): void {
   for (const type of PROVIDER_TYPES) {
     const { policy } = descriptorOf({ type })
     if (policy === undefined) continue
     const parent = program.command(type).description(policy.about)
     ofProvider(parent, 'policy')
       .description(policy.does)
-      .action((options: ProviderOptions) => short(printPolicy(type, policy, options, io)))
-    more[type]?.(parent)
+      .action((options: ProviderOptions) => end.short(printPolicy(type, policy, options, io)))
+    MORE[type]?.(parent, io, end)
   }
-}
-
-/** A command below another that is about one provider of a config. */
-export function ofProvider(parent: Command, name: string): Command {
-  return parent
-    .command(name)
-    .requiredOption('--config <file>', 'YAML or JSON config file')
-    .option('--provider <name>', 'name of the provider, where the config has several')
 }
 
 /** @throws ConfigError, or KmsError where the policy would not be what it seems */

@@ -2,14 +2,16 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Io } from '../console/io.ts'
-import { addStorageOptions, checkStorageFlags, type StorageFlags } from '../tools/etcd/storage.ts'
+import type { StorageFlags } from '../tools/etcd/storage.ts'
 import { storedAs } from '../tools/kube/resource_names.ts'
 import { type RecoverExportOptions, recoverExport } from '../tools/recover/export.ts'
 import { type RecoverListOptions, recoverList } from '../tools/recover/list.ts'
 import { type RecoverVerifyOptions, recoverVerify } from '../tools/recover/verify.ts'
-import { resourceNames, type Short } from './flags.ts'
+import type { Ending } from './command.ts'
+import { resourceNames } from './flags.ts'
+import { addStorageOptions, checkStorageFlags } from './storage_options.ts'
 
-export function addRecover(program: Command, io: Io, short: Short): void {
+export function addRecover(program: Command, io: Io, { short }: Ending): void {
   const recover = program
     .command('recover')
     .description('open the objects of a snapshot of etcd, without an API server')

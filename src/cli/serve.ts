@@ -1,5 +1,7 @@
 /** `trousseau serve`: runs the plugin until it is told to stop. @module */
 
+import type { Command } from 'commander'
+import { stopped } from '../base/call.ts'
 import { systemClock } from '../base/clock.ts'
 import { loadConfig, STANDARD_INPUT } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
@@ -8,6 +10,22 @@ import { createLogger, type Logger, standardError } from '../observe/log.ts'
 import { type Plugin, startPlugin } from '../plugin/plugin.ts'
 import { ConfigFollower } from '../plugin/reload.ts'
 import { VERSION } from '../plugin/version.ts'
+import { CONFIG_FILE, type Ending } from './command.ts'
+
+export function addServe(program: Command, io: Io, { done }: Ending): void {
+  program
+    .command('serve')
+    .description('run the plugin until SIGTERM or SIGINT')
+    .requiredOption('--config <file>', CONFIG_FILE)
+    .option(
+      '--take-over',
+      'take the socket of a plugin that runs as soon as this one can answer; stop that one then',
+      false,
+    )
+    .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
+      done(await serve({ configPath: config, takeOver }, io)),
+    )
+}
 
 export interface ServeOptions {
   readonly configPath: string
@@ -69,11 +87,4 @@ function follow(
   follower.start()
   io.onReload(() => follower.reload())
   return () => follower.stop()
-}
-
-export function stopped(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

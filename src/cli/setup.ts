@@ -3,11 +3,11 @@
 import type { Command } from 'commander'
 import type { Io } from '../console/io.ts'
 import { type SetupOptions, vaultSetup } from '../tools/setup/run.ts'
-import { clientOf, clientOption, type VaultClient } from '../tools/setup/vault_client.ts'
-import { policyName, roleName, type Short } from './flags.ts'
-import { ofProvider } from './policy.ts'
+import { clientOf, type VaultClient } from '../tools/setup/vault_client.ts'
+import type { Ending } from './command.ts'
+import { clientOption, ofProvider, policyName, roleName } from './flags.ts'
 
-export function addSetup(vault: Command, io: Io, short: Short): void {
+export function addSetup(vault: Command, io: Io, { short }: Ending): void {
   ofProvider(vault, 'setup')
     .description('print the commands that set everything up, or do it over the API')
     .addOption(clientOption())

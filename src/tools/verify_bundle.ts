@@ -12,9 +12,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { Command } from 'commander'
 import { KmsError, systemReasonOf } from '../base/errors.ts'
-import type { Short } from '../cli/flags.ts'
 import type { Io } from '../console/io.ts'
 import { EXIT, json, printable } from '../console/output.ts'
 
@@ -24,28 +22,18 @@ const SHOWN = 10
 /** Of base64; one of P-256 has about 100 characters. */
 const MAX_SIGNATURE_BYTES = 1_000
 
-interface VerifyBundleFlags {
+export interface VerifyBundleFlags {
   readonly key: string
   readonly signature?: string
   readonly json: boolean
 }
 
-export function addVerifyBundle(program: Command, io: Io, short: Short): void {
-  program
-    .command('verify-bundle')
-    .description('check the signature of a bundle, or of the folder it was unpacked to')
-    .argument('<path>', 'the file, or the folder with SHA256SUMS in it')
-    .requiredOption(
-      '--key <file>',
-      'public key in PEM (EC P-256), from elsewhere than the bundle itself',
-    )
-    .option('--signature <file>', 'in base64 (default: the path, or SHA256SUMS, with .sig)')
-    .option('--json', 'print JSON', false)
-    .action((path: string, flags: VerifyBundleFlags) => short(verifyBundle(path, flags, io)))
-}
-
 /** @throws KmsError `request_invalid` where something cannot be read or is not what was signed */
-async function verifyBundle(path: string, flags: VerifyBundleFlags, io: Io): Promise<number> {
+export async function verifyBundle(
+  path: string,
+  flags: VerifyBundleFlags,
+  io: Io,
+): Promise<number> {
   const key = await publicKeyOf(flags.key)
   const isFolder = (await stat(path).catch(cannotRead(path))).isDirectory()
   const signed = isFolder ? join(path, SUMS) : path

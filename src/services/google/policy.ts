@@ -8,7 +8,7 @@
  * @module
  */
 
-import { commandLine, comment } from '../vault/setup/shell.ts'
+import { commandLine, comment } from '../../base/shell.ts'
 import { type GcpKmsConfig, partsOf } from './config.ts'
 import { federationFile, impersonatedBy } from './login/federation.ts'
 import { keyFile } from './login/key.ts'

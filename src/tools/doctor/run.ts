@@ -6,10 +6,8 @@
  */
 
 import { access, readFile, stat } from 'node:fs/promises'
-import type { Command } from 'commander'
 import { systemClock } from '../../base/clock.ts'
 import { toKmsError } from '../../base/errors.ts'
-import type { Short } from '../../cli/flags.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
 import { ConfigError, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/schema.ts'
@@ -43,25 +41,7 @@ export interface DoctorFlags {
 }
 
 const MOST_COLUMNS = 96
-const KUBEADM_MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
-
-export function addDoctor(program: Command, io: Io, short: Short): void {
-  program
-    .command('doctor')
-    .description('look at everything that an API server depends on; nothing is changed')
-    .requiredOption('--config <file>', "the plugin's config")
-    .option('--encryption-config <file>', "the API server's EncryptionConfiguration")
-    .option(
-      '--api-server-manifest <file>',
-      `its static pod (default: ${KUBEADM_MANIFEST}, where there is one)`,
-    )
-    .option('--plugin-manifest <file>', "the plugin's own static pod")
-    .option('--kubeconfig <file>', 'to ask the API server too')
-    .option('--context <name>', 'of the kubeconfig')
-    .option('--offline', 'ask nobody: neither socket, key services nor API server', false)
-    .option('--json', 'print JSON', false)
-    .action((flags: DoctorFlags) => short(doctor(flags, io)))
-}
+export const KUBEADM_MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
 
 export async function doctor(flags: DoctorFlags, io: Io): Promise<number> {
   const findings = await examined(flags, io)

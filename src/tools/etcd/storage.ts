@@ -1,8 +1,7 @@
-/** The options with which a command is told where an API server's objects are, and opening that. @module */
+/** Opens what holds an API server's objects: etcd itself, or a snapshot of it. @module */
 
 import type { Buffer } from 'node:buffer'
 import { stat } from 'node:fs/promises'
-import { type Command, InvalidArgumentError, Option } from 'commander'
 import { KmsError, systemReasonOf } from '../../base/errors.ts'
 import { readSmallBytes } from '../../base/small_file.ts'
 import type { Io } from '../../console/io.ts'
@@ -33,7 +32,6 @@ export interface Storage {
 }
 
 /** Heading in the help. */
-const STORAGE = 'Where the objects are:'
 /** kube-apiserver's own. */
 export const PREFIX = '/registry'
 const CALL_MS = 30_000
@@ -43,62 +41,8 @@ const LARGE_BYTES = 256 * MEBIBYTE
 /** A page is meant to be far shorter; a single object may be as long. */
 const MESSAGE_BYTES = 64 * MEBIBYTE
 
-export function addStorageOptions(command: Command): Command {
-  return addEtcdOptions(command).addOption(
-    new Option('--snapshot <file>', 'instead: what "etcdctl snapshot save" wrote').helpGroup(
-      STORAGE,
-    ),
-  )
-}
-
-/** Where only a running etcd will do. */
-export function addEtcdOptions(command: Command): Command {
-  return command
-    .optionsGroup(STORAGE)
-    .option(
-      '--endpoints <list>',
-      "etcd's members: https://HOST:PORT, or http://; comma between",
-      endpoints,
-    )
-    .option('--cacert <file>', "authorities of etcd's certificates (default: Mozilla's)")
-    .option('--cert <file>', 'client certificate for etcd')
-    .option('--key <file>', 'its key')
-    .option('--server-name <name>', "name in etcd's certificates, where it is not the host")
-    .option('--prefix <path>', "kube-apiserver's --etcd-prefix", prefix, PREFIX)
-    .optionsGroup('Options:')
-}
-
-/** Ends the command where the options contradict each other. */
-export function checkStorageFlags(flags: StorageFlags, command: Command): void {
-  if (isUnnamed(flags)) command.error('Option --endpoints or --snapshot is needed, and not both')
-  checkStorage(flags, command)
-}
-
-/** The same where neither etcd nor a file need be named. */
-export function checkStorage(flags: StorageFlags, command: Command): void {
-  if (flags.endpoints !== undefined && flags.snapshot !== undefined) {
-    command.error('Option --endpoints or --snapshot is needed, and not both')
-  }
-  checkEtcdFlags(flags, command)
-}
-
 export function isUnnamed({ endpoints: listed, snapshot }: StorageFlags): boolean {
   return listed === undefined && snapshot === undefined
-}
-
-/** The same where etcd may be left out. */
-export function checkEtcdFlags(flags: StorageFlags, command: Command): void {
-  const { endpoints: listed, cacert, cert, key, serverName } = flags
-  if ((cert === undefined) !== (key === undefined)) {
-    command.error('Options --cert and --key belong together')
-  }
-  const secured = [cacert, cert, serverName].some((each) => each !== undefined)
-  const plain = listed === undefined || listed.some((each) => each.startsWith('http:'))
-  if (secured && plain) {
-    command.error(
-      'Options --cacert, --cert, --key and --server-name need --endpoints with https://',
-    )
-  }
 }
 
 /** @throws KmsError */
@@ -166,20 +110,4 @@ async function pem(file: string): Promise<Buffer> {
       cause,
     })
   }
-}
-
-function endpoints(text: string): string[] {
-  return text.split(',').map((each) => {
-    const url = URL.parse(each)
-    const known = url?.protocol === 'https:' || url?.protocol === 'http:'
-    const bare = known && url.href === `${url.protocol}//${url.host}/` && url.host !== ''
-    if (bare) return `${url.protocol}//${url.host}`
-    throw new InvalidArgumentError('Wanted https://HOST:PORT, or http:// where etcd has no TLS')
-  })
-}
-
-function prefix(text: string): string {
-  const bare = text.replace(/\/+$/, '')
-  if (bare.startsWith('/')) return bare
-  throw new InvalidArgumentError('Wanted a path such as "/registry"')
 }

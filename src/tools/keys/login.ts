@@ -9,10 +9,11 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { resolve } from 'node:path'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { writeNewFile } from '../../base/file_on_disk.ts'
+import { comment, word } from '../../base/shell.ts'
 import type { Io } from '../../console/io.ts'
 import { EXIT, json } from '../../console/output.ts'
 import { readAssertionKey } from '../../remote/assertion.ts'
-import { comment, PREFIX, unlessThere, word } from '../../services/vault/setup/shell.ts'
+import { PREFIX, unlessThere } from '../../services/vault/setup/shell.ts'
 
 export const LOGIN_KEY_TYPES = ['ES256', 'EdDSA'] as const
 export type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]

@@ -1,14 +1,12 @@
 /** `trousseau bench`: how fast any plugin is, as an API server would load it. @module */
 
-import { type Command, Option } from 'commander'
-import { durationFlag, socketPath, wholeNumber } from '../../cli/flags.ts'
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
 import { EXIT, json, paint } from '../../console/output.ts'
 import { counted } from '../../console/progress.ts'
 import { connectKms, type KmsClient } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
-import { APIS, type Api, type Phase, phasesOf } from './phases.ts'
+import { type Api, type Phase, phasesOf } from './phases.ts'
 import { quantile } from './quantile.ts'
 import { runLoad, type Tally } from './run_load.ts'
 
@@ -49,20 +47,6 @@ const WARM_UP_CALLS = 10
 /** What the large clouds ask for ten thousand operations with a software key. */
 const CLOUD_USD = 0.03
 const CLOUD_CALLS = 10_000
-
-/** Takes `done` itself: stopped early, it still says what it measured. */
-export function addBench(program: Command, io: Io, done: (code: number) => void): void {
-  program
-    .command('bench')
-    .description("measure how fast any plugin's socket is; it encrypts and decrypts")
-    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
-    .option('--duration <duration>', 'of each of six phases', durationFlag(100, 600_000), 10_000)
-    .option('--concurrency <n>', 'calls at once', wholeNumber(1, 256), 16)
-    .option('--rate <n>', 'calls a second at most (default: no limit)', wholeNumber(1, 100_000))
-    .addOption(new Option('--api <version>', 'of the protocol').choices(APIS).default('v2'))
-    .option('--json', 'print JSON', false)
-    .action(async (options: BenchOptions) => done(await bench(options, io)))
-}
 
 /** @throws KmsError when nobody can be asked */
 export async function bench(options: BenchOptions, io: Io): Promise<number> {

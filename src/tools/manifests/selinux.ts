@@ -6,7 +6,7 @@
  */
 
 import { dirname } from 'node:path/posix'
-import { InvalidArgumentError } from 'commander'
+import { word } from '../../base/shell.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
 import { ConfigError } from '../../config/load.ts'
 import type { Plan } from './plan.ts'
@@ -17,7 +17,6 @@ const WRITABLE = 'container_file_t'
 const READABLE = 'container_ro_file_t'
 /** The type that is confined by nothing: its folders may have any. */
 const UNCONFINED = 'spc_t'
-const TYPE = /^[A-Za-z][\w.-]{0,127}$/
 /** Folders that others use too: another label would take the node down. */
 const SHARED =
   /^\/[^/]*$|^\/var\/[^/]*$|^\/(?:etc\/(?:kubernetes|pki|ssl)|usr|var\/lib\/kubelet)(?:\/|$)/
@@ -35,24 +34,6 @@ const OF_PODS: readonly string[] = [
 export interface FolderLabel {
   readonly folder: string
   readonly type: string
-}
-
-/** Reads the option's value. */
-export function selinuxType(text: string): string {
-  if (text.includes(':')) {
-    throw new InvalidArgumentError(
-      'Wanted the type alone, such as spc_t: the third part of system_u:system_r:spc_t:s0',
-    )
-  }
-  if (!TYPE.test(text)) {
-    throw new InvalidArgumentError('Wanted the type of a process, such as spc_t or container_t')
-  }
-  if (/_(?:file|run|lib|exec|ro|tmp|tmpfs|log|etc)_t$|^(?:etc|usr|bin|tmp|var)_t$/.test(text)) {
-    throw new InvalidArgumentError(
-      'That is a type of files: wanted the type that the process runs with, such as spc_t',
-    )
-  }
-  return text
 }
 
 /** @throws ConfigError where the kind makes nothing of the option */
@@ -104,7 +85,7 @@ export function folderLabels(plan: Plan): FolderLabel[] {
 /** Tells the node's policy of the labels; once on every node. */
 export function labelCommands(plan: Plan): string[] {
   return folderLabels(plan).map(
-    ({ folder, type }) => `semanage fcontext -a -t ${type} ${shellQuoted(pattern(folder))}`,
+    ({ folder, type }) => `semanage fcontext -a -t ${type} ${word(pattern(folder))}`,
   )
 }
 
@@ -117,8 +98,4 @@ export function relabelLines(plan: Plan): string {
 
 function pattern(folder: string): string {
   return `${folder.replaceAll(/[.^$*+?()[\]{}|\\]/g, '\\$&')}(/.*)?`
-}
-
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`
 }

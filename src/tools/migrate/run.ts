@@ -6,19 +6,17 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Command, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../../base/clock.ts'
 import { durationText } from '../../base/duration.ts'
 import { KmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
 import { keyIdHash } from '../../base/key_id_hash.ts'
-import { socketPath, waiting } from '../../cli/flags.ts'
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
 import { tellWait } from '../../console/notices.ts'
 import { EXIT, json, printable } from '../../console/output.ts'
 import { Progress } from '../../console/progress.ts'
-import { addEtcdOptions, checkEtcdFlags, type StorageFlags } from '../etcd/storage.ts'
+import type { StorageFlags } from '../etcd/storage.ts'
 import type { Wanted } from '../etcd/verdict.ts'
 import { findKubeAccess } from '../kube/access.ts'
 import { connectKube, type KubeClient } from '../kube/client.ts'
@@ -45,52 +43,8 @@ export interface MigrateFlags extends StorageFlags, WantedFlags {
   readonly json: boolean
 }
 
-const MAX_RATE = 10_000
 const LOOK_MS = 2_000
-/** An API server asks its plugins every minute, and each 20 s where somebody asks it whether it is ready. */
-const WAIT_MS = 120_000
 const SHOWN_FAILURES = 5
-
-export function addMigrate(program: Command, io: Io, done: (code: number) => void): void {
-  const command = program
-    .command('migrate')
-    .description('have objects written anew, so that they are encrypted with the key of today')
-    .option(
-      '--kubeconfig <file>',
-      'of a user who may list and patch (default: as kubectl finds it)',
-    )
-    .option('--context <name>', 'of the kubeconfig')
-    .option('--resources <list>', 'what to rewrite: secrets,widgets.example.org,*.apps', list)
-    .option('--encryption-config <file>', 'or what this EncryptionConfiguration encrypts')
-    .addOption(
-      new Option('--method <how>', "by the cluster's StorageVersionMigration, or object by object")
-        .choices(['auto', 'controller', 'rewrite'])
-        .default('auto'),
-    )
-    .option('--rate <number>', 'objects a second, at most', rate, 100)
-    .option('--state <file>', 'where it notes how far it is; with it a stopped run goes on')
-    .option(
-      '--socket <path>',
-      "the plugin's: waits until the API server uses its key id",
-      socketPath,
-    )
-    .option('--config <file>', "or the plugin's config, for all its sockets")
-    .option('--key-id <id>', 'or the key id itself')
-    .addOption(
-      new Option('--wait <duration>', 'how long to wait for that')
-        .argParser(waiting)
-        .default(WAIT_MS, '2m'),
-    )
-    .option('--dry-run', 'say what would be done, and change nothing', false)
-    .option('--json', 'print JSON', false)
-  addEtcdOptions(command).action(async (flags: MigrateFlags) => {
-    checkEtcdFlags(flags, command)
-    if (flags.resources !== undefined && flags.encryptionConfig !== undefined) {
-      command.error('Of the options --resources and --encryption-config one is enough')
-    }
-    done(await migrate(flags, io))
-  })
-}
 
 /** @throws ConfigError, or KmsError */
 export async function migrate(flags: MigrateFlags, io: Io): Promise<number> {
@@ -294,14 +248,4 @@ function warningsTo(io: Io): EventSink {
         io.err(`trousseau: ${event.message}\n`)
     },
   }
-}
-
-function list(text: string): string[] {
-  return text.split(',').map((each) => each.trim())
-}
-
-function rate(text: string): number {
-  const number = Number(text)
-  if (number > 0 && number <= MAX_RATE) return number
-  throw new InvalidArgumentError(`Wanted a number from 1 to ${MAX_RATE}`)
 }

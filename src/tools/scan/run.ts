@@ -5,22 +5,13 @@
  * @module
  */
 
-import type { Command } from 'commander'
-import { resourceNames, type Short, socketPath } from '../../cli/flags.ts'
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
 import { EXIT, json } from '../../console/output.ts'
 import { Progress } from '../../console/progress.ts'
 import { type Census, namesCover, takeCensus } from '../etcd/census.ts'
 import { type EtcdPlace, findEtcd } from '../etcd/find.ts'
-import {
-  addStorageOptions,
-  checkStorage,
-  isUnnamed,
-  openStorage,
-  PREFIX,
-  type StorageFlags,
-} from '../etcd/storage.ts'
+import { isUnnamed, openStorage, PREFIX, type StorageFlags } from '../etcd/storage.ts'
 import { isBuiltIn, storedAs } from '../kube/resource_names.ts'
 import { isWell } from './advice.ts'
 import { type Absent, censusJson, readableCensus } from './report.ts'
@@ -29,34 +20,6 @@ import { type WantedFlags, wantedOf } from './wanted.ts'
 export interface ScanFlags extends StorageFlags, WantedFlags {
   readonly resources?: readonly string[]
   readonly json: boolean
-}
-
-export function addScan(program: Command, io: Io, short: Short): void {
-  const command = program
-    .command('scan')
-    .description(
-      'say whether the cluster is encrypted, and with what: counts the objects in etcd, which is found by itself on a control-plane node, or in a snapshot; nothing is decrypted or written',
-    )
-  addStorageOptions(command)
-    .option(
-      '--config <file>',
-      "the plugin's config: objects ought to be under the key ids of its sockets",
-    )
-    .option('--socket <path>', 'or the socket of any plugin', socketPath)
-    .option('--key-id <id>', 'or the key id itself')
-    .option(
-      '--resources <list>',
-      'must be encrypted too, beside secrets; comma between, or *',
-      resourceNames,
-    )
-    .option('--json', 'print JSON', false)
-    .action((flags: ScanFlags) => {
-      checkStorage(flags, command)
-      const said = [flags.keyId, flags.socket, flags.config].filter((each) => each !== undefined)
-      if (said.length > 1)
-        command.error('Of the options --config, --socket and --key-id one is enough')
-      return short(scan(flags, io))
-    })
 }
 
 /**

@@ -2,7 +2,6 @@
 
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Option } from 'commander'
 import type { Io } from '../../console/io.ts'
 
 export type VaultClient = 'vault' | 'bao'
@@ -21,11 +20,4 @@ export async function clientOf({ environment }: Io, named?: VaultClient): Promis
       () => false,
     )
   return !(await isThere('vault')) && (await isThere('bao')) ? 'bao' : 'vault'
-}
-
-export function clientOption(): Option {
-  return new Option(
-    '--cli <name>',
-    'your client (default: the one that is on the PATH, else vault)',
-  ).choices(['vault', 'bao'])
 }

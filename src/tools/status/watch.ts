@@ -1,7 +1,7 @@
 /** `trousseau status --watch`: a page that stays up to date, or one line a change where nobody sees pages. @module */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { stopped } from '../../cli/serve.ts'
+import { stopped } from '../../base/call.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
 import { loadConfig } from '../../config/load.ts'
 import type { Io } from '../../console/io.ts'

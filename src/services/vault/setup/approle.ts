@@ -1,6 +1,7 @@
 /** AppRole: the role, and its two credentials on the nodes. @module */
 
 import * as v from 'valibot'
+import { commandLine, word } from '../../../base/shell.ts'
 import { readSecretFile } from '../../../remote/secret_file.ts'
 import type { VaultAdmin } from './admin.ts'
 import { judgeSecretId, judgeWrapped } from './credentials.ts'
@@ -8,7 +9,7 @@ import { fileFinding, placeOf, writeNewSecret } from './files.ts'
 import type { ApproleAuth, Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { readRole, roleStep } from './role.ts'
-import { commandLine, guardFile, intoFile, onNodes, word } from './shell.ts'
+import { guardFile, intoFile, onNodes } from './shell.ts'
 import type { Finding, SetupStep } from './step.ts'
 
 const roleIdAnswer = v.object({ role_id: v.pipe(v.string(), v.nonEmpty()) })

@@ -1,7 +1,8 @@
 /** The steps of setting up a key service as a shell script for its administrator. @module */
 
+import { comment, word } from '../../../base/shell.ts'
 import type { Setup } from './input.ts'
-import { comment, guardFunctions, PREFIX, word } from './shell.ts'
+import { guardFunctions, PREFIX } from './shell.ts'
 import type { SetupStep } from './step.ts'
 
 /** It may be run again: what is there already stays. */

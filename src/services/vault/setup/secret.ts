@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import * as v from 'valibot'
+import { commandLine, word } from '../../../base/shell.ts'
 import { readSecretLine } from '../../../remote/secret_file.ts'
 import type { VaultAdmin } from './admin.ts'
 import { judgePassword, judgeToken } from './credentials.ts'
@@ -9,16 +10,7 @@ import { fileFinding, placeOf, writeNewSecret } from './files.ts'
 import type { Setup, TokenAuth, UserpassAuth } from './input.ts'
 import { mountStep } from './mount.ts'
 import { judge, mendedFields, readRole, roleNeed, tokenFields } from './role.ts'
-import {
-  commandLine,
-  guardFile,
-  guardRole,
-  intoFile,
-  onNodes,
-  PREFIX,
-  word,
-  writeCommand,
-} from './shell.ts'
+import { guardFile, guardRole, intoFile, onNodes, PREFIX, writeCommand } from './shell.ts'
 import type { Finding, SetupStep } from './step.ts'
 
 const PASSWORD_BYTES = 32

@@ -1,34 +1,10 @@
-/** Lines of shell for the `vault` and `bao` clients, with everything quoted. @module */
+/** Lines of shell for the `vault` and `bao` clients. @module */
 
+import { CONTINUED, commandLine, comment, word } from '../../../base/shell.ts'
 import type { Body } from './admin.ts'
 
 /** How the environment variables of each client begin. */
 export const PREFIX = { vault: 'VAULT', bao: 'BAO' } as const
-
-const MAX_LINE = 90
-const CONTINUED = ' \\\n  '
-
-/** One word of shell, whatever is in it. */
-export function word(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
-}
-
-/** Broken into several lines where it is long. */
-export function commandLine(words: readonly string[]): string {
-  const quoted = words.map(word)
-  const line = quoted.join(' ')
-  if (line.length <= MAX_LINE) return line
-  const lines: string[] = []
-  for (const next of quoted) {
-    const last = lines.at(-1)
-    if (last !== undefined && `${last} ${next}`.length <= MAX_LINE - 10) {
-      lines[lines.length - 1] = `${last} ${next}`
-    } else {
-      lines.push(next)
-    }
-  }
-  return lines.join(CONTINUED)
-}
 
 export function writeCommand(cli: string, path: string, body: Body): string {
   const values = Object.entries(body).map(([name, value]) => `${name}=${String(value)}`)
@@ -98,9 +74,4 @@ export function intoFile(command: string, file: string): string {
 /** Where a file of this folder belongs. */
 export function onNodes(file: string, path: string): string {
   return comment(`On each node: install -m 0600 ${word(file)} ${word(path)}`)
-}
-
-/** One line, whatever is in it: what followed a line break would be run. */
-export function comment(text: string): string {
-  return `# ${text.replaceAll(/\p{Cc}/gu, '?')}`
 }

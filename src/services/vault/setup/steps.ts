@@ -1,6 +1,7 @@
 /** The steps of setting up a key service that all logins share, in their order. @module */
 
 import * as v from 'valibot'
+import { commandLine, word } from '../../../base/shell.ts'
 import { VaultStatusError } from '../api.ts'
 import { succeeded, trialItem } from '../binding.ts'
 import {
@@ -16,7 +17,7 @@ import { authSteps } from './auth.ts'
 import type { Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { policyText, samePolicy } from './policy.ts'
-import { commandLine, whereThere, word, writeCommand } from './shell.ts'
+import { whereThere, writeCommand } from './shell.ts'
 import type { SetupStep } from './step.ts'
 
 const KEY: Body = {

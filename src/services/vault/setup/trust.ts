@@ -1,8 +1,8 @@
 /** Where a login method learns whom to trust. @module */
 
 import * as v from 'valibot'
+import { commandLine } from '../../../base/shell.ts'
 import type { Setup } from './input.ts'
-import { commandLine } from './shell.ts'
 import type { SetupStep } from './step.ts'
 
 /** What the plan shows of such a config. */

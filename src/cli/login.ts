@@ -1,0 +1,42 @@
+/** The options of `trousseau login …`. @module */
+
+import { hostname } from 'node:os'
+import { type Command, Option } from 'commander'
+import type { Io } from '../console/io.ts'
+import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from '../tools/keys/login.ts'
+import { clientOf, type VaultClient } from '../tools/setup/vault_client.ts'
+import type { Ending } from './command.ts'
+import { claimOf, clientOption, roleName } from './flags.ts'
+
+type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims' | 'cli'> & {
+  readonly cli?: VaultClient
+  readonly claim: Readonly<Record<string, string>>
+}
+
+export function addLogin(program: Command, io: Io, { short }: Ending): void {
+  program
+    .command('login')
+    .description('keys with which a node signs its own logins')
+    .command('keygen')
+    .description(
+      'make the key with which this node signs its JWTs (auth.selfSigned), and print the script that lets it in',
+    )
+    .argument('<file>', 'the private key; nothing is ever overwritten')
+    .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
+    .option('--existing', 'print it for a key that is there, and make none', false)
+    .option('--audience <text>', 'claim aud', 'vault')
+    .addOption(
+      new Option('--subject <text>', 'claim sub, which tells nodes apart').default(
+        `trousseau:${hostname()}`,
+        'trousseau: and the name of the host',
+      ),
+    )
+    .option('--claim <name=value>', 'one more claim, for a role that binds it', claimOf, {})
+    .option('--mount <path>', 'mount of the login', 'jwt')
+    .option('--role <name>', 'role that `vault setup` makes', roleName, 'trousseau')
+    .addOption(clientOption())
+    .option('--json', 'print JSON', false)
+    .action(async (file: string, { claim, cli, ...options }: LoginFlags) =>
+      short(loginKeygen({ ...options, cli: await clientOf(io, cli), file, claims: claim }, io)),
+    )
+}

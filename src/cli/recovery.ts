@@ -1,0 +1,48 @@
+/** The options of `trousseau recovery …`. @module */
+
+import { type Command, Option } from 'commander'
+import type { Io } from '../console/io.ts'
+import { RECOVERY_CURVES } from '../recovery/jwk.ts'
+import {
+  type RecoveryKeygenOptions,
+  type RecoveryVerifyOptions,
+  recoveryKeygen,
+  recoveryVerify,
+} from '../tools/keys/recovery.ts'
+import type { Ending } from './command.ts'
+import { milliseconds, socketPath } from './flags.ts'
+
+type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
+  readonly socket: string
+  readonly timeout: number
+}
+
+export function addRecovery(program: Command, io: Io, { short }: Ending): void {
+  const recovery = program
+    .command('recovery')
+    .description('keys that open Secrets after all key services are gone')
+  recovery
+    .command('keygen')
+    .description('make such a key, and print what its public half goes into')
+    .argument('<file>', 'the private key; nothing is ever overwritten')
+    .addOption(
+      new Option('--curve <curve>', 'of the key').choices(RECOVERY_CURVES).default('P-256'),
+    )
+    .option('--passphrase-file <file>', 'file with the passphrase (default: asked for)')
+    .option('--no-passphrase', 'leave the private key in the clear')
+    .option('--json', 'print JSON', false)
+    .action((file: string, options: Omit<RecoveryKeygenOptions, 'file'>) =>
+      short(recoveryKeygen({ ...options, file }, io)),
+    )
+  recovery
+    .command('verify')
+    .description('prove that a key opens what a running plugin encrypts')
+    .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .requiredOption('--key <file>', 'the private key')
+    .option('--passphrase-file <file>', 'file with its passphrase (default: asked for)')
+    .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
+    .option('--json', 'print JSON', false)
+    .action(({ socket, timeout, ...options }: VerifyFlags) =>
+      short(recoveryVerify({ ...options, socketPath: socket, timeoutMs: timeout }, io)),
+    )
+}
