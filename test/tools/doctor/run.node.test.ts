@@ -527,8 +527,9 @@ test('what the tests shared ends', async () => {
 test('every id stands in docs/doctor.md', async () => {
   const page = await readFile(new URL('../../../docs/doctor.md', import.meta.url), 'utf8')
   const services = new URL('../../../src/services/', import.meta.url)
-  const inServices = (await readdir(services, { recursive: true })).filter((name) =>
-    name.endsWith('.ts'),
+  // The ids in a `login` folder are those of restrictions, which are told with a prefix.
+  const inServices = (await readdir(services, { recursive: true })).filter(
+    (name) => name.endsWith('.ts') && !name.includes('login/'),
   )
   const doctor = new URL('../../../src/tools/doctor/', import.meta.url)
   const kube = ['encryption_config.ts', 'encryption_resources.ts', 'encryption_rules.ts']
