@@ -6,30 +6,25 @@
  */
 
 import { systemClock } from '../base/clock.ts'
-import { KmsError, toKmsError } from '../base/errors.ts'
+import { KmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
-import type { KmsService } from '../base/service.ts'
 import { endpointsOf } from '../config/endpoints.ts'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { createStateFile } from '../config/state_file.ts'
-import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { noStateStore, StateBook } from '../kms/state.ts'
 import type { Logger } from '../observe/log.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { AdminKeeper } from './admin_keeper.ts'
-import { closeAll, Generation, type GenerationDeps, type Served } from './generation.ts'
+import { closeAll, Generation, type GenerationDeps } from './generation.ts'
+import { DRAIN_MS, Sockets } from './sockets.ts'
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
-/** How long requests under way, and then giving tokens back, may take once the plugin is told to stop. */
-const DRAIN_MS = 5_000
 /** Providers that are not configured any more answer what is under way for so much longer than a request may take. */
 const RETIRE_MS = 1_000
-/** How often a socket that one of several endpoints cannot have is tried again. */
-const SOCKET_RETRY_MS = 5_000
 
 export interface Plugin {
   /** Where the sockets are. */
@@ -105,11 +100,9 @@ export class RunningPlugin implements Plugin {
   readonly #log: FollowingLog
   readonly #deps: GenerationDeps
   readonly #takeOver: boolean
-  readonly #services = new Map<string, SwitchedService>()
+  readonly #sockets: Sockets
   /** What has to be ended, last started first. */
   readonly #atEnd: (() => Promise<void>)[] = []
-  /** Endpoints without their socket: why, and how to end trying. */
-  readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
   /** Each ends providers that are not configured any more. */
   readonly #retired = new Set<(limitMs: number) => Promise<void>>()
   #closed = false
@@ -121,6 +114,7 @@ export class RunningPlugin implements Plugin {
     this.#log = log
     this.#takeOver = takeOver
     this.#deps = { ...deps, onSettings: () => this.#follow() }
+    this.#sockets = new Sockets({ ...deps, takeOver })
   }
 
   /** Closes at once what was begun before the end and came to be after it. */
@@ -137,11 +131,10 @@ export class RunningPlugin implements Plugin {
       await this.#generation?.close(this.#leftMs())
       await this.#deps.book.saved()
     })
-    for (const { endpoint, keyring } of generation.served) {
-      this.#services.set(endpoint.name, new SwitchedService(keyring))
-    }
     if (this.#takeOver) await this.#proveReady(generation)
-    this.socketPaths = await this.#listen(generation)
+    await this.atEnd(this.#sockets)
+    await this.#sockets.open(config, generation.served)
+    this.socketPaths = generation.served.map(({ endpoint }) => endpoint.socket.path)
     generation.start()
     this.asked = generation.look()
   }
@@ -178,7 +171,7 @@ export class RunningPlugin implements Plugin {
     this.#follow()
     const left = before.retire(next)
     next.start()
-    for (const { endpoint, keyring } of next.served) this.#services.get(endpoint.name)?.to(keyring)
+    this.#sockets.switchTo(next.served)
     this.#retire(left, config.requestTimeout + RETIRE_MS)
   }
 
@@ -210,15 +203,13 @@ export class RunningPlugin implements Plugin {
   }
 
   problem(): string | undefined {
-    const unheard = [...this.#unheard].map(([name, { why }]) => `${name}: ${why}`)
-    const problems = [this.#generation?.problem() ?? [], unheard].flat()
+    const problems = [this.#generation?.problem() ?? [], this.#sockets.problems()].flat()
     return problems.length === 0 ? undefined : problems.join('\n')
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#leaveBy = this.#deps.clock.monotonic() + DRAIN_MS
-    for (const { cancel } of this.#unheard.values()) cancel()
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }
 
@@ -229,68 +220,6 @@ export class RunningPlugin implements Plugin {
     generation.adopt()
     this.#log.setLevel?.(generation.settings.logLevel ?? generation.config.log.level)
   }
-
-  async #listen({ config, served }: Generation): Promise<string[]> {
-    const failures: unknown[] = []
-    for (const each of served) {
-      try {
-        await this.#open(config, each)
-      } catch (error) {
-        failures.push(error)
-        if (failures.length === served.length) throw failures[0]
-        this.#openLater(config, each, error)
-      }
-    }
-    return served.map(({ endpoint }) => endpoint.socket.path)
-  }
-
-  async #open(config: Config, { endpoint, keyring }: Served): Promise<void> {
-    const service = this.#services.get(endpoint.name) ?? keyring
-    const server: GrpcServer = await startGrpcServer({
-      clock: this.#deps.clock,
-      events: this.#deps.events,
-      endpoint: endpoint.name,
-      socket: endpoint.socket,
-      takeOver: this.#takeOver,
-      service,
-      statusVersion: config.statusVersion,
-      runtimeVersion: VERSION,
-      requestTimeoutMs: config.requestTimeout,
-      drainMs: DRAIN_MS,
-    })
-    this.#unheard.delete(endpoint.name)
-    await this.atEnd(server)
-  }
-
-  /** One endpoint's socket is no reason to stop the others. */
-  #openLater(config: Config, served: Served, error: unknown): void {
-    if (this.#closed) return
-    const { name } = served.endpoint
-    const message = `Endpoint "${name}" cannot have its socket, and tries again every ${SOCKET_RETRY_MS / 1000} s`
-    const what = 'endpoint_failed'
-    this.#deps.events.emit({ type: 'notice', level: 'error', what, message, error })
-    const cancel = this.#deps.clock.after(SOCKET_RETRY_MS, () => {
-      this.#open(config, served).catch((again: unknown) => this.#openLater(config, served, again))
-    })
-    this.#unheard.set(name, { why: toKmsError(error).message, cancel })
-  }
-}
-
-/** Hands each request to the keyring that is in force when it comes. */
-class SwitchedService implements KmsService {
-  #current: KmsService
-
-  constructor(first: KmsService) {
-    this.#current = first
-  }
-
-  to(next: KmsService): void {
-    this.#current = next
-  }
-
-  status: KmsService['status'] = () => this.#current.status()
-  encrypt: KmsService['encrypt'] = (request, call) => this.#current.encrypt(request, call)
-  decrypt: KmsService['decrypt'] = (request, call) => this.#current.decrypt(request, call)
 }
 
 /** @throws KmsError `request_invalid` */
