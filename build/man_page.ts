@@ -14,7 +14,8 @@ import type { Io } from '../src/console/io.ts'
 export function manPage(): string {
   // Nothing is run, so nothing is printed.
   const program = createProgram({} as Io, () => undefined)
-  const groups = Map.groupBy(program.commands, (command) => command.helpGroup())
+  const shown = program.createHelp().visibleCommands(program)
+  const groups = Map.groupBy(shown, (command) => command.helpGroup())
   const codes = [...EXIT_CODES.matchAll(/^ {2}(\d+) +(.+)$/gm)]
   const lines = [
     '.\\" Made by "npm run generate" of the commands themselves.',

@@ -19,7 +19,7 @@ const FILES = [
   'services/vault/login/reasons',
   'services/vault/login/login',
   'tools/doctor/',
-  'tools/keys/login',
+  'tools/keys/login_key',
   'tools/setup/run.',
   'e2e/hand_over',
   'e2e/logins',

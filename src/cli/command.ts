@@ -14,4 +14,14 @@ export interface Ending {
 /** Adds one command with its options; what it does stands in `tools` or `plugin`. */
 export type AddCommand = (program: Command, io: Io, end: Ending) => void
 
+/** A command that was called otherwise before: scripts may say that still, and help does not show it. */
+export function renamed(
+  parent: Command,
+  { name, former }: { readonly name: string; readonly former: string },
+  define: (command: Command) => void,
+): void {
+  define(parent.command(name))
+  define(parent.command(former, { hidden: true }))
+}
+
 export const CONFIG_FILE = 'YAML or JSON config file; - for standard input'

@@ -12,12 +12,12 @@ import { addConfig } from './config.ts'
 import { addDemo } from './demo.ts'
 import { addDoctor } from './doctor.ts'
 import { addKeygen } from './keygen.ts'
-import { addLogin } from './login.ts'
+import { addLoginKey } from './login_key.ts'
 import { addManifests } from './manifests.ts'
 import { addMigrate } from './migrate.ts'
 import { addPolicies } from './policy.ts'
 import { addRecover } from './recover.ts'
-import { addRecovery } from './recovery.ts'
+import { addRecoveryKey } from './recovery_key.ts'
 import { addScan } from './scan.ts'
 import { addServe } from './serve.ts'
 import { addStatus } from './status.ts'
@@ -25,10 +25,10 @@ import { addVerifyBundle } from './verify_bundle.ts'
 
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
-  'Set it up:': [addConfig, addKeygen, addPolicies, addLogin, addManifests],
+  'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addManifests],
   'Run it, and see whether it is well:': [addServe, addStatus, addDoctor, addCheck, addBench],
   'See what is encrypted, and have it written anew:': [addScan, addMigrate],
-  'For the day when all key services are gone:': [addRecovery, addRecover],
+  'For the day when all key services are gone:': [addRecoveryKey, addRecover],
   'About this program:': [addVerifyBundle, addAbout],
 }
 

@@ -17,7 +17,7 @@ export const EXAMPLES = {
   'awskms policy': [CONFIG],
   'azurekms policy': [CONFIG],
   'gcpkms policy': [CONFIG],
-  'login keygen': ['/etc/trousseau/login-key --subject trousseau:cp-1 > login-cp-1.sh'],
+  'login-key create': ['/etc/trousseau/login-key --subject trousseau:cp-1 > login-cp-1.sh'],
   manifests: [
     `static-pod ${CONFIG} > /etc/kubernetes/manifests/trousseau.yaml`,
     `systemd ${CONFIG} --out /tmp/trousseau`,
@@ -28,10 +28,10 @@ export const EXAMPLES = {
   check: [SOCKET],
   scan: [CONFIG, `--snapshot etcd.db ${CONFIG}`],
   migrate: [`${CONFIG} --dry-run`, `${CONFIG} --state migrate.json ${ENDPOINTS}`],
-  'recovery keygen': ['/media/offline/recovery-key'],
-  'recovery verify': [`${SOCKET} --key /media/offline/recovery-key`],
+  'recovery-key create': ['/media/offline/recovery-key'],
+  'recovery-key verify': [`${SOCKET} --key /media/offline/recovery-key`],
   'recover list': ['--snapshot etcd.db'],
-  'recover verify': ['--snapshot etcd.db --recovery-key /media/offline/recovery-key'],
+  'recover drill': ['--snapshot etcd.db --recovery-key /media/offline/recovery-key'],
   'recover export': [
     '--snapshot etcd.db --recovery-key /media/offline/recovery-key --out secrets.yaml',
   ],

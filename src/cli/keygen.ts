@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import type { Io } from '../console/io.ts'
-import { keygen } from '../tools/keys/local.ts'
+import { keygen } from '../tools/keys/local_key.ts'
 import type { Ending } from './command.ts'
 
 export function addKeygen(program: Command, io: Io, { short }: Ending): void {

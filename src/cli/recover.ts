@@ -4,10 +4,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Io } from '../console/io.ts'
 import type { StorageFlags } from '../tools/etcd/storage.ts'
 import { storedAs } from '../tools/kube/resource_names.ts'
+import { type RecoverDrillOptions, recoverDrill } from '../tools/recover/drill.ts'
 import { type RecoverExportOptions, recoverExport } from '../tools/recover/export.ts'
 import { type RecoverListOptions, recoverList } from '../tools/recover/list.ts'
-import { type RecoverVerifyOptions, recoverVerify } from '../tools/recover/verify.ts'
-import type { Ending } from './command.ts'
+import { type Ending, renamed } from './command.ts'
 import { resourceNames } from './flags.ts'
 import { addStorageOptions, checkStorageFlags } from './storage_options.ts'
 
@@ -22,9 +22,11 @@ export function addRecover(program: Command, io: Io, { short }: Ending): void {
     .action(({ resource, ...options }: RecoverListOptions & Former) =>
       short(recoverList({ ...options, resources: resource ?? options.resources }, io)),
     )
-  addKeys(addStorage(recover.command('verify')))
-    .description('the disaster drill: open everything that is encrypted, and show nothing of it')
-    .action((options: RecoverVerifyOptions) => short(recoverVerify(options, io)))
+  renamed(recover, { name: 'drill', former: 'verify' }, (drill) =>
+    addKeys(addStorage(drill))
+      .description('the disaster drill: open everything that is encrypted, and show nothing of it')
+      .action((options: RecoverDrillOptions) => short(recoverDrill(options, io))),
+  )
   addKeys(addStorage(addSelection(recover.command('export'))))
     .description('write Secrets, ConfigMaps or custom resources as manifests, in the clear')
     .option('--resources <list>', 'these, by commas, such as widgets.example.org', names, [

@@ -136,7 +136,7 @@ const recovery = v.strictObject({
     v.array(v.pipe(v.string(), v.startsWith('/'))),
     v.minLength(1, 'at least one file'),
     v.maxLength(MAX_RECIPIENTS, `at most ${MAX_RECIPIENTS} files`),
-    v.description('Files of public keys that "trousseau recovery keygen" made'),
+    v.description('Files of public keys that "trousseau recovery-key create" made'),
   ),
   acknowledgeBypass: v.optional(
     v.pipe(

@@ -81,7 +81,7 @@ export async function checkSeals(jwk: PublicJwk, where: string): Promise<void> {
     await sealer.seal(new Uint8Array(SEED_BYTES), new Uint8Array())
   } catch (cause) {
     throw new KmsError(
-      `${where} has a key that nothing can be encrypted to: it is not a usable point of its curve; make one with "trousseau recovery keygen"`,
+      `${where} has a key that nothing can be encrypted to: it is not a usable point of its curve; make one with "trousseau recovery-key create"`,
       { code: 'request_invalid', cause },
     )
   }

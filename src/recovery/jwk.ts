@@ -72,7 +72,7 @@ export function parsePublicJwk(text: string, where: string): PublicJwk {
   if (parsed.success) return parsed.output
   throw refused(
     where,
-    'is not a public JWK on P-256 or X25519, as "trousseau recovery keygen" makes it',
+    'is not a public JWK on P-256 or X25519, as "trousseau recovery-key create" makes it',
   )
 }
 
@@ -82,7 +82,7 @@ export function parsePrivateJwk(text: string, where: string): PrivateJwk {
   if (parsed.success) return parsed.output
   throw refused(
     where,
-    'is not a private JWK on P-256 or X25519, as "trousseau recovery keygen" makes it',
+    'is not a private JWK on P-256 or X25519, as "trousseau recovery-key create" makes it',
   )
 }
 

@@ -57,7 +57,7 @@ for (const [words, offers] of [
   ],
   [['migrate', '--dry-run', '--method', '=', 'con'], ['controller']],
   [
-    ['recovery', 'keygen', 'key', '--curve', ''],
+    ['recovery-key', 'create', 'key', '--curve', ''],
     ['P-256', 'X25519'],
   ],
   [['manifests', 'rk'], ['rke2']],

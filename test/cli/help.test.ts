@@ -45,7 +45,7 @@ test('commands are listed in groups, in the order of a newcomer', async () => {
     ['Set it up', 'config'],
     ['Run it, and see whether it is well', 'serve'],
     ['See what is encrypted, and have it written anew', 'scan'],
-    ['For the day when all key services are gone', 'recovery'],
+    ['For the day when all key services are gone', 'recovery-key'],
     ['About this program', 'verify-bundle'],
     ['Exit codes', '0'],
   ])

@@ -62,10 +62,13 @@ async function run(argv: readonly string[]): Promise<Ran> {
 }
 
 function leavesOf(command: Command, above = ''): (readonly [name: string, command: Command])[] {
-  return command.commands.flatMap((each) => {
-    const name = `${above}${each.name()}`
-    return each.commands.length === 0 ? [[name, each] as const] : leavesOf(each, `${name} `)
-  })
+  const shown = command.createHelp().visibleCommands(command)
+  return shown
+    .filter((each) => each.name() !== 'help')
+    .flatMap((each) => {
+      const name = `${above}${each.name()}`
+      return each.commands.length === 0 ? [[name, each] as const] : leavesOf(each, `${name} `)
+    })
 }
 
 /** A plugin with a local key and a recovery key, one Secret in etcd under it, and a signed file. */
@@ -159,9 +162,9 @@ function casesOf({ at, etcd, config }: World) {
         [['--config', at('vault.json'), '--apply'], 2, 'usage'],
       ],
     },
-    'login keygen': { well: [[at('login')]], faults: [taken] },
-    'recovery keygen': { well: [[at('more'), '--no-passphrase']], faults: [taken] },
-    'recovery verify': {
+    'login-key create': { well: [[at('login')]], faults: [taken] },
+    'recovery-key create': { well: [[at('more'), '--no-passphrase']], faults: [taken] },
+    'recovery-key verify': {
       well: [[...socket, '--key', at('recovery')]],
       faults: [[[...deaf, '--key', at('recovery')], 1, 'unavailable']],
     },
@@ -172,7 +175,7 @@ function casesOf({ at, etcd, config }: World) {
         [[...stored, '--name', 'other'], 1, 'request_invalid'],
       ],
     },
-    'recover verify': {
+    'recover drill': {
       well: [[...stored, ...key]],
       faults: [
         [[...gone, ...key], 1, 'unavailable'],
@@ -333,15 +336,15 @@ test('the documents of keys name their files and their public halves, and nothin
   const more = await document('keygen', at('local'), '--add-version')
   assert.equal([more.id, more.versions, more.added], [local.id, 2, true])
 
-  const login = await document('login', 'keygen', at('login'), '--subject', 'cp-1')
+  const login = await document('login-key', 'create', at('login'), '--subject', 'cp-1')
   assert.equal([login.file, login.subject, login.type], [at('login'), 'cp-1', 'ES256'])
   assert.match(login.publicKey.pem, /^-----BEGIN PUBLIC KEY-----\n/)
   assert.is(login.publicKey.jwk.d, undefined)
 
-  const recovery = await document('recovery', 'keygen', at('more'), '--no-passphrase')
+  const recovery = await document('recovery-key', 'create', at('more'), '--no-passphrase')
   assert.equal([recovery.publicFile, recovery.encrypted], [at('more.pub.json'), false])
   const proof = await document(
-    ...['recovery', 'verify', '--socket', at('kms.sock'), '--key', at('recovery')],
+    ...['recovery-key', 'verify', '--socket', at('kms.sock'), '--key', at('recovery')],
   )
   assert.equal([proof.opens, proof.recipients], [true, 1])
 })

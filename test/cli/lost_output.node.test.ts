@@ -14,7 +14,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { storedByPlugin } from '../_lib/tools/stored_by_plugin.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const test = suite('cli/lost output', () => ({}), 60_000)
+const test = suite('cli/lost output', () => ({}))
 
 interface Ran {
   readonly code: number
@@ -77,8 +77,8 @@ test('every command that cannot write its output says so in one line and fails',
     ['config', 'validate', folder.at('config.json')],
     ['completion', 'bash'],
     ['keygen', folder.at('more-keys')],
-    ['login', 'keygen', folder.at('login-key')],
-    ['recovery', 'keygen', '--no-passphrase', folder.at('recovery-key')],
+    ['login-key', 'create', folder.at('login-key')],
+    ['recovery-key', 'create', '--no-passphrase', folder.at('recovery-key')],
     ['vault', 'policy', ...config],
     ['manifests', 'static-pod', ...config],
     ['doctor', '--offline', '--json', ...config],
@@ -116,8 +116,8 @@ test('a key file that cannot be written whole leaves nothing behind', async () =
   await using folder = await tempFolder()
   for (const args of [
     ['keygen', 'keys'],
-    ['login', 'keygen', 'login'],
-    ['recovery', 'keygen', '--no-passphrase', 'recovery'],
+    ['login-key', 'create', 'login'],
+    ['recovery-key', 'create', '--no-passphrase', 'recovery'],
   ]) {
     // Not even one block: a limit of the shell stands in for a disk that is full.
     const script = `trap '' XFSZ; ulimit -f 0; "$@" | cat`

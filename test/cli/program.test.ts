@@ -317,6 +317,26 @@ async function against(
   return await run(plugin.path)
 }
 
+for (const [former, now] of [
+  ['login keygen', 'login-key create'],
+  ['recovery keygen', 'recovery-key create'],
+  ['recovery verify', 'recovery-key verify'],
+  ['recover verify', 'recover drill'],
+] as const) {
+  test(`${former} is ${now}, whose options it takes, and no help shows it`, async () => {
+    const [old, young, all] = [memoryIo(), memoryIo(), memoryIo()]
+    await runProgram([...former.split(' '), '--help'], old)
+    await runProgram([...now.split(' '), '--help'], young)
+    await runProgram(['--help'], all)
+
+    const options = (text: string) =>
+      text.slice(text.indexOf('Options:'), text.indexOf('Examples:'))
+    assert.ok(options(young.printed()).length > 100)
+    assert.match(old.printed(), options(young.printed()).trim())
+    assert.not.match(all.printed(), /^ {2}(?:login|recovery) /m)
+  })
+}
+
 test('status shows what a healthy plugin says', async ({ io }) => {
   const code = await against({}, (path) => runProgram(['status', '--socket', path], io))
 

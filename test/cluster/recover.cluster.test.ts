@@ -59,7 +59,7 @@ async function makeRecoveryKeys(folder: TempFolder) {
     [folder.at('two'), '--no-passphrase', '--curve', 'X25519'],
     [folder.at('stranger'), '--no-passphrase'],
   ]) {
-    assert.is((await trousseau(folder, ['recovery', 'keygen', ...args])).code, 0)
+    assert.is((await trousseau(folder, ['recovery-key', 'create', ...args])).code, 0)
   }
 }
 
@@ -212,7 +212,7 @@ test('a snapshot and a recovery key bring everything back into another cluster, 
     assert.match(verified.out, new RegExp(`secrets +${MANY + 2} of ${MANY + 2} open`))
     assert.match(verified.out, /\nAll \d+ encrypted objects open\n$/)
   }
-  figure(`recover verify of ${MANY + 4} objects: ${Math.round((performance.now() - start) / 3)} ms`)
+  figure(`recover drill of ${MANY + 4} objects: ${Math.round((performance.now() - start) / 3)} ms`)
 
   const wrong = await run([
     'verify',
@@ -324,7 +324,7 @@ test('a running etcd and the key service that is left open what KMS v1 and v2 wr
   await writeFile(folder.at('left.json'), JSON.stringify({ ...head, ...left }))
   const from = ['--endpoints', etcd.endpoint, '--config', folder.at('left.json')]
 
-  const verified = await trousseau(folder, ['recover', 'verify', ...from])
+  const verified = await trousseau(folder, ['recover', 'drill', ...from])
   const exported = await trousseau(folder, ['recover', 'export', '--json', '--out', '-', ...from])
 
   assert.is(verified.code, 0, verified.out + verified.err)

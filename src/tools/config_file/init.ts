@@ -59,7 +59,7 @@ log:
   level: info                                   # debug, info, warn, error
   # format: json                                # or text; by default text at a terminal, else json
 
-# Keys, kept offline, that open Secrets after all key services are gone ("trousseau recovery keygen"):
+# Keys, kept offline, that open Secrets after all key services are gone ("trousseau recovery-key create"):
 # recovery:
 #   recipients: [/etc/trousseau/recovery-key.pub.json]
 `

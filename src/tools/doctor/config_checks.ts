@@ -93,7 +93,7 @@ async function recoveryFindings({ recovery, protection }: Config): Promise<Findi
         level: 'notice',
         what: 'The config has no recovery.recipients',
         why: 'When all key services are lost, so is every Secret.',
-        todo: 'trousseau recovery keygen, on a machine that is offline: docs/recovery.md.',
+        todo: 'trousseau recovery-key create, on a machine that is offline: docs/recovery.md.',
       },
     ]
   }
@@ -106,7 +106,7 @@ async function recoveryFindings({ recovery, protection }: Config): Promise<Findi
         level: 'error',
         what: error instanceof Error ? error.message : String(error),
         why: 'The plugin does not start with such a key.',
-        todo: 'Name the file that "trousseau recovery keygen" printed.',
+        todo: 'Name the file that "trousseau recovery-key create" printed.',
       },
     ]
   }

@@ -10,7 +10,7 @@ import { Generation } from '../../plugin/generation.ts'
 import { fetchSvids } from '../../plugin/svids.ts'
 import { ObjectOpener } from '../etcd/object_opener.ts'
 import { providersOpener, recoveryKeyOpener, type SourceOpener } from '../etcd/source_opener.ts'
-import { type PassphraseSource, readRecoveryKey } from '../keys/recovery.ts'
+import { type PassphraseSource, readRecoveryKey } from '../keys/recovery_key.ts'
 
 export interface KeyOptions extends PassphraseSource {
   /** Files of private keys. */

@@ -25,7 +25,7 @@ export async function startEncryptedNode({ recipients = false } = {}): Promise<C
     trousseau: async (bao) => {
       const config = { providers: [await providerOf(bao)], ...SOON }
       if (!recipients) return config
-      const keygen = ['recovery', 'keygen', RECOVERY_KEY, '--no-passphrase']
+      const keygen = ['recovery-key', 'create', RECOVERY_KEY, '--no-passphrase']
       await promisify(execFile)('trousseau', keygen)
       return { ...config, recovery: { recipients: [`${RECOVERY_KEY}.pub.json`] } }
     },

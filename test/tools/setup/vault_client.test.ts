@@ -35,7 +35,7 @@ for (const [there, args, client] of [
 
     const scripts = [
       await printed('vault', 'setup', '--config', config, ...args),
-      await printed('login', 'keygen', folder.at('key'), ...args),
+      await printed('login-key', 'create', folder.at('key'), ...args),
     ]
     if (args.length === 0) {
       await printed('manifests', 'vault', '--config', config, '--out', folder.at('made'))

@@ -54,7 +54,7 @@ export function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
     setup,
     path,
     [
-      'Whose signatures count: the public keys of all nodes. `trousseau login keygen`, on each node, prints what adds its',
+      'Whose signatures count: the public keys of all nodes. `trousseau login-key create`, on each node, prints what adds its',
       'key (with --existing for one that is there). Or all at once: the first command on each node, whose private key stays',
       'there; then the second here, with jwt_validation_pubkeys=@... once for each, since the list is replaced as a whole.',
     ],

@@ -13,11 +13,11 @@ import { suite } from '../../_lib/uvu.ts'
 
 const PASSPHRASE = 'correct horse battery staple'
 
-const test = suite('tools/keys/recovery', () => ({}))
+const test = suite('tools/keys/recovery_key', () => ({}))
 
 async function keygen(folder: TempFolder, name: string, ...flags: string[]) {
   const io = memoryIo({ answers: [PASSPHRASE, PASSPHRASE] })
-  const code = await runProgram(['recovery', 'keygen', folder.at(name), ...flags], io)
+  const code = await runProgram(['recovery-key', 'create', folder.at(name), ...flags], io)
   return { code, io, path: folder.at(name), publicPath: folder.at(`${name}.pub.json`) }
 }
 
@@ -63,7 +63,7 @@ test('a key with a passphrase and one without open what the plugin encrypts', as
       [two, [], []],
     ] as const) {
       const io = memoryIo({ answers: [...answers] })
-      const args = ['recovery', 'verify', '--socket', socket, '--key', path, ...flags]
+      const args = ['recovery-key', 'verify', '--socket', socket, '--key', path, ...flags]
 
       assert.is(await runProgram(args, io), 0, io.complained())
 
@@ -79,7 +79,7 @@ test('verify says why a key does not open', async () => {
   const other = await keygen(folder, 'other', '--no-passphrase')
   const verify = async (socket: string, path: string) => {
     const io = memoryIo()
-    const code = await runProgram(['recovery', 'verify', '--socket', socket, '--key', path], io)
+    const code = await runProgram(['recovery-key', 'verify', '--socket', socket, '--key', path], io)
     return [code, io.complained()] as const
   }
 
@@ -104,7 +104,7 @@ test('verify says what the plugin said when it refuses to encrypt', async () => 
     },
   })
   const io = memoryIo()
-  const args = ['recovery', 'verify', '--socket', plugin.path, '--key', path]
+  const args = ['recovery-key', 'verify', '--socket', plugin.path, '--key', path]
 
   assert.is(await runProgram(args, io), 1)
 
@@ -121,7 +121,7 @@ test('keygen asks nothing and leaves nothing where one of its files is there', a
     // No answers: a question would fail.
     const io = memoryIo()
 
-    assert.is(await runProgram(['recovery', 'keygen', folder.at('key')], io), 1)
+    assert.is(await runProgram(['recovery-key', 'create', folder.at('key')], io), 1)
 
     assert.match(io.complained(), /is there already, and nothing is overwritten\n$/)
     assert.equal(await readdir(folder.path), [present])
@@ -137,7 +137,7 @@ test('keygen refuses passphrases that differ or are short, and leaves no file', 
     await using folder = await tempFolder()
     const io = memoryIo({ answers })
 
-    assert.is(await runProgram(['recovery', 'keygen', folder.at('key')], io), 1)
+    assert.is(await runProgram(['recovery-key', 'create', folder.at('key')], io), 1)
 
     assert.match(io.complained(), /passphrases differ|wanted at least 12 characters/)
     assert.not.match(io.complained(), answers[0] ?? '-')

@@ -1,4 +1,4 @@
-/** The options of `trousseau recovery …`. @module */
+/** The options of `trousseau recovery-key …`. @module */
 
 import { type Command, Option } from 'commander'
 import type { Io } from '../console/io.ts'
@@ -8,8 +8,8 @@ import {
   type RecoveryVerifyOptions,
   recoveryKeygen,
   recoveryVerify,
-} from '../tools/keys/recovery.ts'
-import type { Ending } from './command.ts'
+} from '../tools/keys/recovery_key.ts'
+import { type Ending, renamed } from './command.ts'
 import { milliseconds, socketPath } from './flags.ts'
 
 type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
@@ -17,12 +17,16 @@ type VerifyFlags = Omit<RecoveryVerifyOptions, 'socketPath' | 'timeoutMs'> & {
   readonly timeout: number
 }
 
-export function addRecovery(program: Command, io: Io, { short }: Ending): void {
-  const recovery = program
-    .command('recovery')
-    .description('keys that open Secrets after all key services are gone')
-  recovery
-    .command('keygen')
+export function addRecoveryKey(program: Command, io: Io, end: Ending): void {
+  renamed(program, { name: 'recovery-key', former: 'recovery' }, (group) => {
+    group.description('keys that open Secrets after all key services are gone')
+    renamed(group, { name: 'create', former: 'keygen' }, (command) => create(command, io, end))
+    verify(group.command('verify'), io, end)
+  })
+}
+
+function create(command: Command, io: Io, { short }: Ending): void {
+  command
     .description('make such a key, and print what its public half goes into')
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(
@@ -34,8 +38,10 @@ export function addRecovery(program: Command, io: Io, { short }: Ending): void {
     .action((file: string, options: Omit<RecoveryKeygenOptions, 'file'>) =>
       short(recoveryKeygen({ ...options, file }, io)),
     )
-  recovery
-    .command('verify')
+}
+
+function verify(command: Command, io: Io, { short }: Ending): void {
+  command
     .description('prove that a key opens what a running plugin encrypts')
     .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
     .requiredOption('--key <file>', 'the private key')

@@ -1,4 +1,4 @@
-/** `trousseau recover verify`: can everything that is encrypted be opened? The disaster drill. @module */
+/** `trousseau recover drill`: can everything that is encrypted be opened? The disaster drill. @module */
 
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
@@ -10,12 +10,12 @@ import { openStorage, type StorageFlags } from '../etcd/storage.ts'
 import { type KeyOptions, openKeys } from './keys.ts'
 import { type Problem, Tally, whole } from './tally.ts'
 
-export interface RecoverVerifyOptions extends StorageFlags, KeyOptions {
+export interface RecoverDrillOptions extends StorageFlags, KeyOptions {
   readonly json: boolean
 }
 
 /** @throws ConfigError, or KmsError where the storage or a key cannot be read */
-export async function recoverVerify(options: RecoverVerifyOptions, io: Io): Promise<number> {
+export async function recoverDrill(options: RecoverDrillOptions, io: Io): Promise<number> {
   await using keys = await openKeys(options, io)
   const storage = await openStorage(options, io)
   try {

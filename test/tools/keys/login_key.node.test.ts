@@ -1,4 +1,4 @@
-/** `trousseau login keygen`, and what it prints at work in the real OpenBao. @module */
+/** `trousseau login-key create`, and what it prints at work in the real OpenBao. @module */
 
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
@@ -21,7 +21,7 @@ const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const NODES = ['cp-1', 'cp-2', 'cp-3'] as const
 const answer = v.object({ data: v.record(v.string(), v.unknown()) })
 const tokenAnswer = v.object({ auth: v.object({ client_token: v.string() }) })
-const test = suite('tools/keys/login', () => ({}))
+const test = suite('tools/keys/login_key', () => ({}))
 
 let shared: Promise<OpenBao> | undefined
 
@@ -84,7 +84,7 @@ test('both types of key log in', async () => {
   for (const type of ['ES256', 'EdDSA']) {
     const io = memoryIo()
     const flags = ['--type', type, '--cli', KEY_SERVER.cli]
-    assert.is(await runProgram(['login', 'keygen', one.folder.at(type), ...flags], io), 0)
+    assert.is(await runProgram(['login-key', 'create', one.folder.at(type), ...flags], io), 0)
     const lines = io.complained()
     await one.change(v.parse(printed, parse(lines.slice(lines.indexOf('  auth:')))))
     assert.is((await one.apply()).code, 0)
@@ -98,7 +98,7 @@ test('what keygen prints keeps the rest of the config, and changes nothing that 
   await using one = await vaultSetup({}, { on: await server() })
   const io = memoryIo()
   const file = one.folder.at('node/key')
-  await runProgram(['login', 'keygen', file, '--cli', KEY_SERVER.cli, '--mount', 'nodes/a'], io)
+  await runProgram(['login-key', 'create', file, '--cli', KEY_SERVER.cli, '--mount', 'nodes/a'], io)
   const config = async () =>
     v.parse(answer, await one.bao.request('GET', 'auth/nodes/a/config')).data
   await one.shell(io.printed())
@@ -130,7 +130,7 @@ test('nothing in the options is run by the script', async () => {
   await using folder = await tempFolder()
   const io = memoryIo()
   const evil = "a'$(touch pwned)\ntouch pwned"
-  await runProgram(['login', 'keygen', folder.at('k'), '--mount', evil, '--subject', evil], io)
+  await runProgram(['login-key', 'create', folder.at('k'), '--mount', evil, '--subject', evil], io)
   const vault = `vault() { case "$*" in *format=json*) echo 'No value found at x'; false ;; esac; }`
 
   const { status } = spawnSync('sh', [], { cwd: folder.path, input: `${vault}\n${io.printed()}` })
@@ -142,11 +142,11 @@ test('nothing in the options is run by the script', async () => {
 test('a key that is there already is never overwritten', async () => {
   await using folder = await tempFolder()
   const file = folder.at('node-key')
-  await runProgram(['login', 'keygen', file], memoryIo())
+  await runProgram(['login-key', 'create', file], memoryIo())
   const before = await readFile(file, 'utf8')
   const io = memoryIo()
 
-  const code = await runProgram(['login', 'keygen', file], io)
+  const code = await runProgram(['login-key', 'create', file], io)
 
   assert.is(code, 1)
   assert.match(io.complained(), /is there already, and nothing is overwritten: --existing prints/)
@@ -157,7 +157,7 @@ test('--existing prints the script of a key again, and of one that was made othe
   await using folder = await tempFolder()
   const keygen = async (...args: string[]) => {
     const io = memoryIo()
-    return { code: await runProgram(['login', 'keygen', ...args], io), io }
+    return { code: await runProgram(['login-key', 'create', ...args], io), io }
   }
   const file = folder.at('node-key')
   const first = await keygen(file, '--type', 'EdDSA')
@@ -181,7 +181,7 @@ test('--existing prints the script of a key again, and of one that was made othe
 test('a claim without a value is wrong usage', async () => {
   const io = memoryIo()
 
-  const code = await runProgram(['login', 'keygen', '/nonexistent/key', '--claim', 'node'], io)
+  const code = await runProgram(['login-key', 'create', '/nonexistent/key', '--claim', 'node'], io)
 
   assert.is(code, 2)
   assert.match(io.complained(), /NAME=VALUE/)

@@ -1,11 +1,11 @@
-/** The options of `trousseau login …`. @module */
+/** The options of `trousseau login-key …`. @module */
 
 import { hostname } from 'node:os'
 import { type Command, Option } from 'commander'
 import type { Io } from '../console/io.ts'
-import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from '../tools/keys/login.ts'
+import { LOGIN_KEY_TYPES, type LoginKeygenOptions, loginKeygen } from '../tools/keys/login_key.ts'
 import { clientOf, type VaultClient } from '../tools/setup/vault_client.ts'
-import type { Ending } from './command.ts'
+import { type Ending, renamed } from './command.ts'
 import { claimOf, clientOption, roleName } from './flags.ts'
 
 type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims' | 'cli'> & {
@@ -13,11 +13,15 @@ type LoginFlags = Omit<LoginKeygenOptions, 'file' | 'claims' | 'cli'> & {
   readonly claim: Readonly<Record<string, string>>
 }
 
-export function addLogin(program: Command, io: Io, { short }: Ending): void {
-  program
-    .command('login')
-    .description('keys with which a node signs its own logins')
-    .command('keygen')
+export function addLoginKey(program: Command, io: Io, end: Ending): void {
+  renamed(program, { name: 'login-key', former: 'login' }, (group) => {
+    group.description('keys with which a node signs its own logins')
+    renamed(group, { name: 'create', former: 'keygen' }, (command) => create(command, io, end))
+  })
+}
+
+function create(command: Command, io: Io, { short }: Ending): void {
+  command
     .description(
       'make the key with which this node signs its JWTs (auth.selfSigned), and print the script that lets it in',
     )

@@ -67,7 +67,7 @@ export async function recoveryKeygen(options: RecoveryKeygenOptions, io: Io): Pr
       'anybody reads every Secret, and nobody can take that back. Put the public half on every node,\n' +
       'and into the config:\n\n' +
       `recovery:\n  recipients:\n    - ${JSON.stringify(publicPath)}\n\n` +
-      `Then prove that it works:\n\n  trousseau recovery verify --socket PATH --key ${path}\n`,
+      `Then prove that it works:\n\n  trousseau recovery-key verify --socket PATH --key ${path}\n`,
   )
   return EXIT.ok
 }

@@ -1,5 +1,5 @@
 /**
- * `trousseau login keygen`: the key with which one node signs its own logins, and
+ * `trousseau login-key create`: the key with which one node signs its own logins, and
  * the script that tells Vault or OpenBao of its public half.
  *
  * @module
