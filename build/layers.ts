@@ -14,7 +14,7 @@ import { join, posix } from 'node:path'
  * and `kms` know nothing of each other is what keeps a new key service out of the domain, and that
  * `plugin` knows nothing of `tools` draws a line around what holds keys.
  */
-const ROOMS: Readonly<Record<string, readonly string[]>> = {
+export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   takeover: ['base'],
   remote: ['base'],
@@ -86,7 +86,8 @@ function problemsOf(file: string, text: string): string[] {
     .map((path) => `${file} -> ${path}`)
 }
 
-function importsOf(text: string): string[] {
+/** Every path that a text of TypeScript imports from. */
+export function importsOf(text: string): string[] {
   const statements = [...text.matchAll(STATEMENT)].map(([, path]) => path ?? '')
   const dynamic = [...text.matchAll(DYNAMIC)].map(([, path]) => path ?? 'a name made at run time')
   return [...statements, ...dynamic]

@@ -1,5 +1,5 @@
 /**
- * Time limits of one call: whatever hangs, the caller gets an answer (design §6).
+ * Time limits of one call: whatever hangs, the caller gets an answer (rules S12 and E13).
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Failures this plugin tells apart (design §10).
+ * Failures this plugin tells apart (docs/observability.md, "Error codes").
  *
  * Code and message go to the API server and to the log, so neither may carry
  * key material, tokens, URL queries or a service's answer. What a foreign error

@@ -1,6 +1,6 @@
 /**
- * The seam between the keyring and the key services (design §3). A provider
- * holds one key of one service; it knows nothing of gRPC, key ids or other
+ * The seam between the keyring and the key services (docs/architecture.md, "Rooms"). A
+ * provider holds one key of one service; it knows nothing of gRPC, key ids or other
  * providers.
  *
  * @module

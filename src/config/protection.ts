@@ -1,5 +1,5 @@
 /**
- * How plaintexts are spread over providers, as the config says it (design §5, §11).
+ * How plaintexts are spread over providers, as the config says it (docs/protection.md).
  *
  * @module
  */

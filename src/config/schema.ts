@@ -1,5 +1,5 @@
 /**
- * The config file (design §11): every key, its default and what it may be. The
+ * The config file (docs/configuration.md): every key, its default and what it may be. The
  * editors' JSON Schema is made from this.
  *
  * @module

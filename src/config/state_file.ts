@@ -1,5 +1,5 @@
 /**
- * The saved state in a file of `stateDir` (design §6). A file that cannot be used
+ * The saved state in a file of `stateDir`. A file that cannot be used
  * is as good as none: what it would have told is asked of the key service.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * Many callers, few requests to a key service (design §8): the first item leaves at
+ * Many callers, few requests to a key service: the first item leaves at
  * once; what arrives while requests are under way leaves together as one batch.
  * Equal items under way are one.
  *

@@ -1,6 +1,6 @@
 /**
  * The ciphertext that the API server stores: two magic bytes, then a protobuf of
- * a header and the wraps made under it (design §4, docs/envelope.md).
+ * a header and the wraps made under it (docs/envelope.md).
  *
  * Every wrap is bound to a digest of the header bytes as they are stored, so no
  * part of one envelope can be moved into another, and nothing that is read from

@@ -1,7 +1,7 @@
 /**
- * Asks some of several providers until enough have answered (design §5): those that
- * come first in line at once, the next one when these are slower than usual, and at
- * once after an error.
+ * Asks some of several providers until enough have answered (docs/protection.md,
+ * "Reading"): those that come first in line at once, the next one when these are
+ * slower than usual, and at once after an error.
  *
  * @module
  */

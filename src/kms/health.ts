@@ -1,5 +1,5 @@
 /**
- * The snapshot that Status and Encrypt are answered from (design §6): which
+ * The snapshot that Status and Encrypt are answered from: which
  * providers wrap, under which key id, and for how long that holds. It costs no
  * remote call, however often it is asked; Status and Encrypt switch in one
  * assignment (rule R2).

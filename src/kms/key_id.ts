@@ -1,7 +1,8 @@
 /**
  * The key id: the public name of everything that decides what the next Encrypt
- * produces (design §5). Equal on every node that has the same protection, also
- * after restarts, and unchanged by credentials, addresses or software versions.
+ * produces (docs/envelope.md, "Key id"). Equal on every node that has the same
+ * protection, also after restarts, and unchanged by credentials, addresses or software
+ * versions.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
  * Encrypt and Decrypt over the configured providers: envelopes made under the
- * active keys, and opened by whichever providers hold a wrap (design §4, §5).
+ * active keys, and opened by whichever providers hold a wrap (docs/architecture.md).
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Which provider is asked first to open something (design §5).
+ * Which provider is asked first to open something (docs/protection.md, "Reading").
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * What the keyring needs of recovery recipients (design §4); `recovery/` implements it.
+ * What the keyring needs of recovery recipients (docs/recovery.md); `recovery/`
+ * implements it.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Which version of a key encrypts (design §5): the newest usable one that is old
- * enough for every node to know it, by the service's own clock, so that all
- * nodes switch together with no coordination.
+ * Which version of a key encrypts (docs/operations.md, "Rotating the key"): the newest
+ * usable one that is old enough for every node to know it, by the service's own clock,
+ * so that all nodes switch together with no coordination.
  *
  * @module
  */

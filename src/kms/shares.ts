@@ -1,7 +1,7 @@
 /**
- * `threshold` (design §4): the plaintext is sealed under a random key, and that key
- * is split into Shamir shares, one a provider. A wrong or mixed set of shares makes
- * a wrong key, which the seal refuses: never garbage.
+ * `threshold` (docs/envelope.md, "Threshold"): the plaintext is sealed under a random
+ * key, and that key is split into Shamir shares, one a provider. A wrong or mixed set
+ * of shares makes a wrong key, which the seal refuses: never garbage.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What survives a restart where the operator allows it (`stateDir`, design §6), and
+ * What survives a restart where the operator allows it (`stateDir`), and
  * a reload of the config always: nothing secret, only what lets a restart keep the
  * last key id during an outage and notice a rollback.
  *

@@ -1,7 +1,7 @@
 /**
  * Asks one provider again and again in the background, and keeps what it said
- * (design §6). Several endpoints may share one watch; each decides by itself what
- * the answers mean for its key id.
+ * (docs/architecture.md, "A rotation"). Several endpoints may share one watch; each
+ * decides by itself what the answers mean for its key id.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export interface WatchOptions {
   readonly activationDelayMs: number
   readonly intervalMs: number
   readonly requestTimeoutMs: number
-  /** Nothing is written to the provider any more (design §11). */
+  /** Nothing is written to the provider any more. */
   readonly decryptOnly?: boolean
   /** Nothing is written to the provider before this time, in milliseconds since the epoch. */
   readonly activeFrom?: number | undefined

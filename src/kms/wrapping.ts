@@ -1,6 +1,6 @@
 /**
  * Makes envelopes: a header, and under it a wrap by each provider of the active set,
- * side by side (design §4, §5).
+ * side by side (docs/envelope.md).
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Which providers wrap now (design §5): a pure decision over what is known of each,
- * so that every case can be a line of a table.
+ * Which providers wrap now (docs/protection.md, "When a provider is away"): a pure
+ * decision over what is known of each, so that every case can be a line of a table.
  *
  * @module
  */

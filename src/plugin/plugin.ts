@@ -1,6 +1,7 @@
 /**
- * The whole plugin from a config: sockets, providers, health and admin server, in
- * the order of design §6: the sockets answer before anything remote is asked.
+ * The whole plugin from a config: sockets, providers, health and admin server. The
+ * sockets answer before anything remote is asked, so that nothing waits for anything
+ * at a boot (rule F2).
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * Follows the config file while the plugin serves (design §11): on SIGHUP, and when
- * the file is another one than before. A config that cannot be used changes nothing.
+ * Follows the config file while the plugin serves (docs/architecture.md, "A reload"):
+ * on SIGHUP, and when the file is another one than before. A config that cannot be
+ * used changes nothing.
  *
  * @module
  */

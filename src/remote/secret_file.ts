@@ -1,4 +1,4 @@
-/** Secrets are file paths, read when needed (design §7). @module */
+/** Secrets are paths of files, read when they are needed, so that new ones need no restart. @module */
 
 import { createHash } from 'node:crypto'
 import { KmsError, systemReasonOf } from '../base/errors.ts'

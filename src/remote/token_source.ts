@@ -1,5 +1,5 @@
 /**
- * One token for all requests (design §7): obtained once, renewed at about 70 % of
+ * One token for all requests: obtained once, renewed at about 70 % of
  * its life, replaced when it cannot be renewed, and kept in use until it really
  * fails. However many requests meet a dead token, there is one login. At the end no
  * token is left behind that nobody else has.

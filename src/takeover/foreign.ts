@@ -1,5 +1,5 @@
 /**
- * Takeover: which provider opens what another KMS plugin stored (design §4). A
+ * Takeover: which provider opens what another KMS plugin stored (docs/takeover.md). A
  * provider reads a form only where its config says so, and a ciphertext goes to at
  * most one provider; only the lines of Trousseau 2 go to one provider each.
  *

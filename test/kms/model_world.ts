@@ -396,7 +396,7 @@ export class ModelWorld {
 
 /**
  * Everybody is configured everywhere, and read. Who is new to writing begins at one
- * time on all nodes (design §5).
+ * time on all nodes (docs/migration.md, "The order").
  */
 function configOf(
   { protection, writes }: Goal,

@@ -1,5 +1,5 @@
 /**
- * What every provider keeps, whatever service stands behind it (design §3).
+ * What every provider keeps, whatever service stands behind it.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * One set of credentials for all requests (design §7): fetched once however many
+ * One set of credentials for all requests: fetched once however many
  * wait, replaced well before they end, and kept in use until they really have ended
  * while replacing them fails.
  *
