@@ -24,7 +24,7 @@ export function providerHealth(
   clock: Clock,
 ): ProviderHealth {
   const { ok, known, error, since } = watch.sight
-  const { name, provider, latency } = watch.ring
+  const { name, provider, latency } = watch.batched
   // A moment of the monotonic clock as one of this node's calendar.
   const shift = clock.now() - clock.monotonic()
   const role = roleOf(watch, part)

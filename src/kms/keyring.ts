@@ -42,13 +42,13 @@ export interface KeyringOptions {
   readonly decryptPreference: DecryptPreference
   readonly recovery: RecoverySealer | undefined
   /** Providers that open what other plugins stored, in the order of the config. */
-  readonly foreign: readonly ForeignRing[]
+  readonly foreign: readonly MonitoredReader[]
   readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
 }
 
-export interface ForeignRing extends ForeignReader {
+export interface MonitoredReader extends ForeignReader {
   readonly watch: Watch
 }
 
@@ -139,7 +139,10 @@ export class Keyring implements KmsService {
     return { ciphertext, annotations: {} }
   }
 
-  async #openForeign(items: readonly ForeignItem<ForeignRing>[], call: Call): Promise<Uint8Array> {
+  async #openForeign(
+    items: readonly ForeignItem<MonitoredReader>[],
+    call: Call,
+  ): Promise<Uint8Array> {
     const candidates = items.map(({ reader: { watch }, item, plaintextOf }) => {
       const candidate = candidateOf({ watch, item }, lookSoon)
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
@@ -192,7 +195,7 @@ function checkPlaintext(
   const wrapped = inputs.scheme === 'any' ? watches : []
   const shortest = Math.min(
     maxBytes,
-    ...wrapped.map(({ ring }) => ring.provider.limits.plaintextBytes),
+    ...wrapped.map(({ batched }) => batched.provider.limits.plaintextBytes),
   )
   if (plaintext.length > shortest) throw tooLong(plaintext.length, undefined, shortest)
 }

@@ -48,7 +48,7 @@ export class Openers {
     }
     if (preference === 'fastest') return openers.toSorted((a, b) => typical(a) - typical(b))
     const place = ({ watch }: Opener) => {
-      const at = preference.indexOf(watch.ring.name)
+      const at = preference.indexOf(watch.batched.name)
       return at < 0 ? preference.length : at
     }
     return openers.toSorted((a, b) => place(a) - place(b))
@@ -57,7 +57,7 @@ export class Openers {
 
 /** One that never answered comes last. */
 function typical({ watch }: Opener): number {
-  return watch.ring.latency.typical ?? Number.MAX_VALUE
+  return watch.batched.latency.typical ?? Number.MAX_VALUE
 }
 
 /** @param failed told of every failure, so that the provider is looked at soon */
@@ -65,13 +65,13 @@ export function candidateOf(
   { watch, item }: Opener,
   failed: (watch: Watch, error: unknown) => void,
 ): Candidate {
-  const { name, latency } = watch.ring
+  const { name, latency } = watch.batched
   return {
     name,
     hedgeAfterMs: Math.min(Math.max(latency.p95 ?? UNKNOWN_HEDGE_MS, MIN_HEDGE_MS), MAX_HEDGE_MS),
     async run(call) {
       try {
-        return await watch.ring.unwrap(item, call)
+        return await watch.batched.unwrap(item, call)
       } catch (error) {
         failed(watch, error)
         throw error

@@ -10,8 +10,8 @@ import { withinLimit } from '../base/call.ts'
 import type { Clock } from '../base/clock.ts'
 import { type KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
+import type { BatchedProvider } from './batched_provider.ts'
 import { type ProbeResult, probe } from './probe.ts'
-import type { RingMember } from './ring_member.ts'
 import type { SeenVersion } from './rotation.ts'
 import { ServiceClock } from './service_clock.ts'
 
@@ -73,7 +73,7 @@ const MAX_RETRY_MS = 3_500
 const NUDGE_GAP_MS = 500
 
 export class Watch {
-  readonly ring: RingMember
+  readonly batched: BatchedProvider
   readonly options: WatchOptions
   readonly #deps: WatchDeps
   readonly #listeners = new Set<() => void>()
@@ -86,8 +86,8 @@ export class Watch {
   #nextProbeAt = Number.POSITIVE_INFINITY
   #stopped = false
 
-  constructor(ring: RingMember, options: WatchOptions, deps: WatchDeps) {
-    this.ring = ring
+  constructor(batched: BatchedProvider, options: WatchOptions, deps: WatchDeps) {
+    this.batched = batched
     this.options = options
     this.#deps = deps
     this.#activationDelayMs = options.activationDelayMs
@@ -102,7 +102,7 @@ export class Watch {
   }
 
   get id(): string {
-    return this.ring.provider.id
+    return this.batched.provider.id
   }
 
   get sight(): Sight {
@@ -190,7 +190,7 @@ export class Watch {
     const seen = book.seenOf(this.id)
     try {
       return await withinLimit(clock, requestTimeoutMs, (call) =>
-        probe(this.ring, seen, deps, call),
+        probe(this.batched, seen, deps, call),
       )
     } catch (error) {
       return toKmsError(error)

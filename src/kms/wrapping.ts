@@ -151,7 +151,7 @@ export class Wrapping {
       throw new Error('An active set without one of its members')
     }
     try {
-      return await watch.ring.wrap(key.version, item, call)
+      return await watch.batched.wrap(key.version, item, call)
     } catch (error) {
       this.#options.failed(watch, error)
       throw error

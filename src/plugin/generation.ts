@@ -12,11 +12,11 @@ import type { Provider } from '../base/provider.ts'
 import { type Endpoint, endpointsOf } from '../config/endpoints.ts'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { BatchedProvider } from '../kms/batched_provider.ts'
 import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
 import { Health } from '../kms/health.ts'
 import { Keyring } from '../kms/keyring.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
-import { RingMember } from '../kms/ring_member.ts'
 import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
 import type { StateBook } from '../kms/state.ts'
 import { Watch } from '../kms/watch.ts'
@@ -215,8 +215,8 @@ async function makeProvider(
     activeFrom,
     formerIds: formerIds ?? [],
   }
-  const ring = new RingMember(name, provider, deps)
-  const watch = new Watch(ring, options, { ...deps, random: randomBytes })
+  const batched = new BatchedProvider(name, provider, deps)
+  const watch = new Watch(batched, options, { ...deps, random: randomBytes })
   const settings = descriptor.keepsSettings?.(config) === true ? {} : undefined
   const made: Made = { name, madeOf, provider, watch, settings }
   return made
@@ -294,15 +294,15 @@ function checkSizes(
 ): void {
   const watches = all.filter(({ writesInMs }) => writesInMs !== undefined)
   const wrapped = wrappedBytes(protection, SEED_BYTES)
-  for (const { ring } of watches) {
-    const { plaintextBytes } = ring.provider.limits
+  for (const { batched } of watches) {
+    const { plaintextBytes } = batched.provider.limits
     if (plaintextBytes >= wrapped) continue
     throw new ConfigError([
-      `providers: the key of "${ring.name}" takes ${plaintextBytes} bytes, wanted at least ${wrapped}: use a longer key`,
+      `providers: the key of "${batched.name}" takes ${plaintextBytes} bytes, wanted at least ${wrapped}: use a longer key`,
     ])
   }
   const members = watches.map(({ id }) => ({ providerId: id, ...LONGEST_VERSION }))
-  const wraps = watches.map(({ ring }) => wrapped + ring.provider.limits.overheadBytes)
+  const wraps = watches.map(({ batched }) => wrapped + batched.provider.limits.overheadBytes)
   const inputs = inputsOf(protection, members, recipients)
   const bytes = maxEnvelopeBytes(inputs, wraps, sealedBytes(protection, SEED_BYTES))
   if (bytes <= MAX_V2_CIPHERTEXT_BYTES) return

@@ -9,10 +9,10 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../../src/base/clock.ts'
 import type { EventSink } from '../../../src/base/events.ts'
 import type { Provider } from '../../../src/base/provider.ts'
+import { BatchedProvider } from '../../../src/kms/batched_provider.ts'
 import { ANY } from '../../../src/kms/envelope.ts'
 import { Health, type HealthOptions, type Protection } from '../../../src/kms/health.ts'
 import { Keyring, type KeyringOptions } from '../../../src/kms/keyring.ts'
-import { RingMember } from '../../../src/kms/ring_member.ts'
 import { noStateStore, StateBook, type StateStore } from '../../../src/kms/state.ts'
 import { Watch, type WatchOptions } from '../../../src/kms/watch.ts'
 
@@ -23,7 +23,7 @@ export const ANY_PROTECTION: Protection = {
   returnMs: 600_000,
 }
 
-export interface VirtualRingOptions {
+export interface VirtualEndpointOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly providers: readonly Provider[]
@@ -36,17 +36,17 @@ export interface VirtualRingOptions {
   readonly random?: (bytes: number) => Uint8Array
 }
 
-export class VirtualRing {
+export class VirtualEndpoint {
   readonly health: Health
   readonly keyring: Keyring
   readonly watches: readonly Watch[]
   readonly book: StateBook
 
-  constructor(options: VirtualRingOptions) {
+  constructor(options: VirtualEndpointOptions) {
     const { clock, events, random = randomBytes } = options
     this.book = new StateBook(options.store ?? noStateStore, events)
     this.watches = options.providers.map((provider) => {
-      const ring = new RingMember(provider.id, provider, { clock, events })
+      const batched = new BatchedProvider(provider.id, provider, { clock, events })
       const watchOptions = {
         activationDelayMs: 0,
         intervalMs: 30_000,
@@ -54,7 +54,7 @@ export class VirtualRing {
         ...options.watch,
         ...options.watchOf?.[provider.id],
       }
-      return new Watch(ring, watchOptions, { clock, events, random, book: this.book })
+      return new Watch(batched, watchOptions, { clock, events, random, book: this.book })
     })
     this.health = new Health(
       {
