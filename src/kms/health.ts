@@ -13,8 +13,8 @@ import type { EventSink, HealthState, KmsApi } from '../base/events.ts'
 import { inputsOf } from './envelope.ts'
 import { providerHealth, saidOfWriters } from './health_report.ts'
 import { type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 import type { StateBook } from './state.ts'
-import type { Watch } from './watch.ts'
 import {
   type Choice,
   chooseWriters,
@@ -29,7 +29,7 @@ export interface HealthOptions {
   /** The endpoint's name. */
   readonly name: string
   /** All providers of the endpoint, those that are only read too. */
-  readonly watches: readonly Watch[]
+  readonly monitors: readonly ProviderMonitor[]
   readonly protection: Protection
   /** Thumbprints of the recovery recipients, sorted. */
   readonly recipients: readonly string[]
@@ -50,7 +50,7 @@ export interface ActiveKeys {
   readonly keyId: string
   readonly inputs: KeyIdInputs
   /** In the order of `inputs.members`. */
-  readonly watches: readonly Watch[]
+  readonly monitors: readonly ProviderMonitor[]
 }
 
 /** The last known health; replaced as a whole, never changed. */
@@ -98,13 +98,14 @@ export class Health {
     }
   }
 
-  /** Takes up what an earlier process or config left, and follows the watches. */
+  /** Takes up what an earlier process or config left, and follows the monitors. */
   start(): void {
     this.#resume()
-    for (const watch of this.#options.watches) {
-      this.#stopListening.push(watch.onLook(() => this.#look()))
+    for (const monitor of this.#options.monitors) {
+      this.#stopListening.push(monitor.onProbe(() => this.#decide()))
     }
-    if (this.#options.watches.some(({ sight }) => sight.known !== undefined)) this.#look()
+    if (this.#options.monitors.some(({ observation }) => observation.known !== undefined))
+      this.#decide()
   }
 
   /** True where a start now would have something to answer. */
@@ -157,7 +158,7 @@ export class Health {
   }
 
   #nudgeUnwell(): void {
-    for (const watch of this.#options.watches) if (!watch.sight.ok) watch.nudge()
+    for (const monitor of this.#options.monitors) if (!monitor.observation.ok) monitor.nudge()
   }
 
   #holds(): boolean {
@@ -182,52 +183,53 @@ export class Health {
   }
 
   /** Decides anew over what is known of the providers. */
-  #look(): void {
+  #decide(): void {
     if (this.#stopped) return
     const choice = this.#choose(this.#chosen())
     this.#replace(this.#snapshotOf(choice, this.#writing()))
-    this.#lookAgainIn(choice.againInMs)
+    this.#decideAgainIn(choice.againInMs)
   }
 
   #choose(before: WriterSet): Choice {
     const now = this.#deps.clock.monotonic()
     return chooseWriters(
-      this.#writing().map((watch) => this.#writerOf(watch, now)),
+      this.#writing().map((monitor) => this.#writerOf(monitor, now)),
       before,
       now - this.#absentSince,
       this.#options.protection,
     )
   }
 
-  #writing(): readonly Watch[] {
-    return this.#options.watches.filter(({ writes }) => writes)
+  #writing(): readonly ProviderMonitor[] {
+    return this.#options.monitors.filter(({ writes }) => writes)
   }
 
   #chosen(): WriterSet {
     const { active, out } = this.#snapshot
-    return { active: active && new Set(active.watches.map(({ id }) => id)), out }
+    return { active: active && new Set(active.monitors.map(({ id }) => id)), out }
   }
 
-  #writerOf(watch: Watch, now: number): Writer {
-    const { ok, known, error, since } = watch.sight
+  #writerOf(monitor: ProviderMonitor, now: number): Writer {
+    const { ok, known, error, since } = monitor.observation
     const standing = this.#snapshot.active?.inputs.members.find(
-      ({ providerId }) => providerId === watch.id,
+      ({ providerId }) => providerId === monitor.id,
     )
     return {
-      id: watch.id,
+      id: monitor.id,
       asked: known !== undefined || error !== undefined,
       ok,
-      lost: watch.lost,
+      lost: monitor.lost,
       forMs: now - since,
       mustLeave: standing !== undefined && known?.usable.has(standing.version) === false,
     }
   }
 
-  #snapshotOf(choice: Choice, writing: readonly Watch[]): Snapshot {
+  #snapshotOf(choice: Choice, writing: readonly ProviderMonitor[]): Snapshot {
     const { active: ids, out, othersSuffice } = choice
     const before = this.#snapshot
-    const unwell = writing.find(({ lost }) => lost) ?? writing.find(({ sight }) => !sight.ok)
-    const error = unwell?.sight.error
+    const unwell =
+      writing.find(({ lost }) => lost) ?? writing.find(({ observation }) => !observation.ok)
+    const error = unwell?.observation.error
     const base = { out, othersSuffice, error, degradedSince: before.degradedSince }
     if (choice.verdict === 'settled' && ids !== undefined) {
       return this.#settled(
@@ -254,13 +256,13 @@ export class Health {
   }
 
   #settled(
-    chosen: readonly Watch[],
-    writing: readonly Watch[],
+    chosen: readonly ProviderMonitor[],
+    writing: readonly ProviderMonitor[],
     base: Pick<Snapshot, 'out' | 'othersSuffice' | 'error' | 'degradedSince'>,
   ): Snapshot {
     const active = this.#activeKeys(chosen)
     const full = chosen.length === writing.length
-    const lastSuccess = Math.min(...chosen.map(({ sight }) => sight.lastSuccess ?? 0))
+    const lastSuccess = Math.min(...chosen.map(({ observation }) => observation.lastSuccess ?? 0))
     return {
       ...base,
       state: full ? 'ok' : 'degraded',
@@ -272,10 +274,15 @@ export class Health {
   }
 
   /** v1beta1 needs a key service for every write, so there the others are used at once. */
-  #readyFor(writing: readonly Watch[], active: ActiveKeys | undefined): ActiveKeys | undefined {
-    const asked = writing.every(({ sight }) => sight.ok || sight.error !== undefined)
-    const ready = writing.filter(({ sight }) => sight.ok)
-    const steady = ready.filter((watch) => active?.watches.includes(watch) ?? true)
+  #readyFor(
+    writing: readonly ProviderMonitor[],
+    active: ActiveKeys | undefined,
+  ): ActiveKeys | undefined {
+    const asked = writing.every(
+      ({ observation }) => observation.ok || observation.error !== undefined,
+    )
+    const ready = writing.filter(({ observation }) => observation.ok)
+    const steady = ready.filter((monitor) => active?.monitors.includes(monitor) ?? true)
     const enough = [steady, ready].find(({ length }) => length >= this.minimum)
     return asked && enough !== undefined ? this.#forV1(this.#activeKeys(enough)) : undefined
   }
@@ -287,20 +294,20 @@ export class Health {
     return { ...active, inputs, keyId: keyIdOf(inputs) }
   }
 
-  #activeKeys(chosen: readonly Watch[]): ActiveKeys {
-    const members = chosen.flatMap(({ sight }) => sight.known?.member ?? [])
+  #activeKeys(chosen: readonly ProviderMonitor[]): ActiveKeys {
+    const members = chosen.flatMap(({ observation }) => observation.known?.member ?? [])
     return this.#keysOf(members, chosen)
   }
 
-  #keysOf(members: readonly Member[], watches: readonly Watch[]): ActiveKeys {
+  #keysOf(members: readonly Member[], monitors: readonly ProviderMonitor[]): ActiveKeys {
     const { protection, recipients } = this.#options
     const inputs = inputsOf(protection, members, recipients)
     const keyId = keyIdOf(inputs)
     const current = this.#snapshot.active
     if (current?.keyId === keyId) return current
-    const byId = new Map(watches.map((watch) => [watch.id, watch]))
+    const byId = new Map(monitors.map((monitor) => [monitor.id, monitor]))
     const sorted = inputs.members.flatMap(({ providerId }) => byId.get(providerId) ?? [])
-    return { keyId, inputs, watches: sorted }
+    return { keyId, inputs, monitors: sorted }
   }
 
   #replace(next: Snapshot): void {
@@ -316,15 +323,15 @@ export class Health {
 
   #tell(next: Snapshot, previous: Snapshot): void {
     const { events, clock } = this.#deps
-    const { name: endpoint, watches } = this.#options
+    const { name: endpoint, monitors } = this.#options
     const keyId = next.active?.keyId
     const before = previous.active?.keyId
     if (keyId !== undefined && keyId !== before) {
       events.emit({ type: 'key_id', endpoint, keyId, previous: before })
     }
-    const part = { active: next.active?.watches ?? [], out: next.out }
-    const providers = watches.map((watch) =>
-      providerHealth(watch, part, this.#options.protection, clock),
+    const part = { active: next.active?.monitors ?? [], out: next.out }
+    const providers = monitors.map((monitor) =>
+      providerHealth(monitor, part, this.#options.protection, clock),
     )
     const sinceMs = next.degradedSince
     events.emit({
@@ -342,13 +349,13 @@ export class Health {
     })
   }
 
-  #lookAgainIn(ms: number | undefined): void {
+  #decideAgainIn(ms: number | undefined): void {
     this.#cancelTimer()
-    const waits = this.#options.watches.flatMap(({ writesInMs }) => writesInMs || [])
+    const waits = this.#options.monitors.flatMap(({ writesInMs }) => writesInMs || [])
     const soonest = Math.min(ms ?? Number.POSITIVE_INFINITY, ...waits)
     if (soonest === Number.POSITIVE_INFINITY) return
     // What is left of a millisecond after rounding would bring it back at the same moment again and again.
-    this.#cancelTimer = this.#deps.clock.after(Math.ceil(soonest) + 1, () => this.#look())
+    this.#cancelTimer = this.#deps.clock.after(Math.ceil(soonest) + 1, () => this.#decide())
   }
 
   #resume(): void {
@@ -357,7 +364,7 @@ export class Health {
     const { saved, standing } = resumable
     const { clock } = this.#deps
     const age = Math.max(clock.now() - saved.lastSuccess, 0)
-    const writing = this.#options.watches.filter(({ writes }) => writes).map(({ id }) => id)
+    const writing = this.#options.monitors.filter(({ writes }) => writes).map(({ id }) => id)
     const out = new Set(saved.out.filter((id) => writing.includes(id)))
     this.#snapshot = {
       ...this.#snapshot,
@@ -371,11 +378,11 @@ export class Health {
 
   /** What an earlier process or config answered, where it can still be answered. */
   #resumable() {
-    const { name, watches, protection, recipients } = this.#options
+    const { name, monitors, protection, recipients } = this.#options
     const saved = this.#deps.book.endpoint(name)
     if (saved?.keyId === undefined) return undefined
     const ids = new Set(saved.members.map(({ providerId }) => providerId))
-    const standing = watches.filter(({ id, writes }) => writes && ids.has(id))
+    const standing = monitors.filter(({ id, writes }) => writes && ids.has(id))
     const known = keyIdOf(inputsOf(protection, saved.members, recipients)) === saved.keyId
     return known && standing.length === ids.size ? { saved, standing } : undefined
   }

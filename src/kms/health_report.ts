@@ -8,30 +8,30 @@
 import type { Clock } from '../base/clock.ts'
 import type { ProviderHealth, ProviderRole } from '../base/events.ts'
 import type { KeyIdInputs } from './key_id.ts'
-import type { Watch } from './watch.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 import type { WriterRules } from './writers.ts'
 
 export interface WritingPart {
-  readonly active: readonly Watch[]
+  readonly active: readonly ProviderMonitor[]
   /** Ids of providers that were left out since they were not well. */
   readonly out: ReadonlySet<string>
 }
 
 export function providerHealth(
-  watch: Watch,
+  monitor: ProviderMonitor,
   part: WritingPart,
   { returnMs }: WriterRules,
   clock: Clock,
 ): ProviderHealth {
-  const { ok, known, error, since } = watch.sight
-  const { name, provider, latency } = watch.batched
+  const { ok, known, error, since } = monitor.observation
+  const { name, provider, latency } = monitor.batched
   // A moment of the monotonic clock as one of this node's calendar.
   const shift = clock.now() - clock.monotonic()
-  const role = roleOf(watch, part)
+  const role = roleOf(monitor, part)
   const switchInMs = known?.switchInMs
   return {
     name,
-    id: watch.id,
+    id: monitor.id,
     type: provider.describe().type,
     ok,
     error,
@@ -40,32 +40,33 @@ export function providerHealth(
     switchAt:
       switchInMs === undefined
         ? undefined
-        : (watch.sight.lastSuccess ?? since) + shift + switchInMs,
+        : (monitor.observation.lastSuccess ?? since) + shift + switchInMs,
     versions: known?.seen.length ?? 0,
     keyVersions: known?.seen ?? [],
     material: known?.material,
     note: known?.note,
     role,
-    joinsAt: joinsAt(watch, role, { returnMs, shift }),
+    joinsAt: joinsAt(monitor, role, { returnMs, shift }),
     since: since + shift,
     latencyMs: latency.typical,
   }
 }
 
-function roleOf(watch: Watch, { active, out }: WritingPart): ProviderRole {
-  if (active.includes(watch)) return 'writes'
-  if (watch.writesInMs === undefined) return 'reads'
-  if (watch.writes && out.has(watch.id)) return 'left_out'
+function roleOf(monitor: ProviderMonitor, { active, out }: WritingPart): ProviderRole {
+  if (active.includes(monitor)) return 'writes'
+  if (monitor.writesInMs === undefined) return 'reads'
+  if (monitor.writes && out.has(monitor.id)) return 'left_out'
   return 'waiting'
 }
 
 function joinsAt(
-  watch: Watch,
+  monitor: ProviderMonitor,
   role: ProviderRole,
   { returnMs, shift }: { readonly returnMs: number; readonly shift: number },
 ): number | undefined {
-  if (role === 'left_out' && watch.sight.ok) return watch.sight.since + shift + returnMs
-  if (role === 'waiting') return watch.options.activeFrom
+  if (role === 'left_out' && monitor.observation.ok)
+    return monitor.observation.since + shift + returnMs
+  if (role === 'waiting') return monitor.options.activeFrom
   return undefined
 }
 

@@ -16,9 +16,9 @@ import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
 import { gather } from './gather.ts'
 import type { ActiveKeys, Health } from './health.ts'
 import { candidateOf, type DecryptPreference, type Opener, Openers } from './openers.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
 import { joinPlaintext } from './shares.ts'
-import type { Watch } from './watch.ts'
 import { Wrapping } from './wrapping.ts'
 
 const MAX_CIPHERTEXT_BYTES = {
@@ -37,7 +37,7 @@ const OF_THE_REQUEST: ReadonlySet<KmsErrorCode> = new Set([
 
 export interface KeyringOptions {
   /** All providers that may open something. */
-  readonly watches: readonly Watch[]
+  readonly monitors: readonly ProviderMonitor[]
   readonly health: Pick<Health, 'active' | 'minimum'>
   readonly decryptPreference: DecryptPreference
   readonly recovery: RecoverySealer | undefined
@@ -49,26 +49,26 @@ export interface KeyringOptions {
 }
 
 export interface MonitoredReader extends ForeignReader {
-  readonly watch: Watch
+  readonly monitor: ProviderMonitor
 }
 
 export class Keyring implements KmsService {
   readonly #options: KeyringOptions
   /** By id and by former ids. */
-  readonly #byId: ReadonlyMap<string, Watch>
+  readonly #byId: ReadonlyMap<string, ProviderMonitor>
   readonly #openers: Openers
   readonly #wrapping: Wrapping
 
   constructor(options: KeyringOptions) {
     this.#options = options
     this.#byId = new Map(
-      options.watches.flatMap((watch) =>
-        [watch.id, ...(watch.options.formerIds ?? [])].map((id) => [id, watch] as const),
+      options.monitors.flatMap((monitor) =>
+        [monitor.id, ...(monitor.options.formerIds ?? [])].map((id) => [id, monitor] as const),
       ),
     )
     this.#openers = new Openers(options.decryptPreference)
     const { clock, random } = options
-    this.#wrapping = new Wrapping({ clock, random, failed: lookSoon })
+    this.#wrapping = new Wrapping({ clock, random, failed: probeSoon })
   }
 
   status(): string {
@@ -108,17 +108,17 @@ export class Keyring implements KmsService {
   }
 
   /**
-   * Just after a start it is as the first looks say: under v1beta1 API servers have writes
+   * Just after a start it is as the first probes say: under v1beta1 API servers have writes
    * wait for the socket, which come before those.
    */
   async #active(api: KmsApi): Promise<ActiveKeys> {
-    const { health, watches } = this.#options
+    const { health, monitors } = this.#options
     try {
       return health.active(api)
     } catch (error) {
-      const first = watches.filter(({ writes, lookingFirst }) => writes && lookingFirst)
+      const first = monitors.filter(({ writes, probingFirst }) => writes && probingFirst)
       if (first.length === 0) throw error
-      await Promise.all(first.map((watch) => watch.look()))
+      await Promise.all(first.map((monitor) => monitor.probe()))
     }
     return health.active(api)
   }
@@ -143,8 +143,8 @@ export class Keyring implements KmsService {
     items: readonly ForeignItem<MonitoredReader>[],
     call: Call,
   ): Promise<Uint8Array> {
-    const candidates = items.map(({ reader: { watch }, item, plaintextOf }) => {
-      const candidate = candidateOf({ watch, item }, lookSoon)
+    const candidates = items.map(({ reader: { monitor }, item, plaintextOf }) => {
+      const candidate = candidateOf({ monitor, item }, probeSoon)
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
       return { ...candidate, run }
     })
@@ -153,16 +153,16 @@ export class Keyring implements KmsService {
   }
 
   #gather(openers: readonly Opener[], need: number, call: Call) {
-    const candidates = this.#openers.order(openers).map((opener) => candidateOf(opener, lookSoon))
+    const candidates = this.#openers.order(openers).map((opener) => candidateOf(opener, probeSoon))
     return gather(candidates, need, this.#options.clock, call)
   }
 
   #openersOf({ k, members, wraps, digest }: OpenedEnvelope): Opener[] {
     const openers = wraps.flatMap(({ member, data }): Opener[] => {
       const { providerId = '', version = '' } = members[member] ?? {}
-      const watch = this.#byId.get(providerId)
+      const monitor = this.#byId.get(providerId)
       const item = { version, bytes: data, associatedData: digest }
-      return watch === undefined ? [] : [{ watch, item }]
+      return monitor === undefined ? [] : [{ monitor, item }]
     })
     if (openers.length >= k) return openers
     const missing =
@@ -173,9 +173,9 @@ export class Keyring implements KmsService {
   }
 }
 
-/** A failure that the provider may be to blame for makes its watch look at once. */
-function lookSoon(watch: Watch, error: unknown): void {
-  if (!OF_THE_REQUEST.has(toKmsError(error).code)) watch.nudge()
+/** A failure that the provider may be to blame for makes its monitor probe it soon. */
+function probeSoon(monitor: ProviderMonitor, error: unknown): void {
+  if (!OF_THE_REQUEST.has(toKmsError(error).code)) monitor.nudge()
 }
 
 function checkAnnotations({ annotations }: DecryptRequest): void {
@@ -188,11 +188,11 @@ function checkAnnotations({ annotations }: DecryptRequest): void {
 
 function checkPlaintext(
   plaintext: Uint8Array,
-  { inputs, watches }: ActiveKeys,
+  { inputs, monitors }: ActiveKeys,
   maxBytes: number,
 ): void {
   // Under `threshold` the providers wrap shares, which are as long for every plaintext.
-  const wrapped = inputs.scheme === 'any' ? watches : []
+  const wrapped = inputs.scheme === 'any' ? monitors : []
   const shortest = Math.min(
     maxBytes,
     ...wrapped.map(({ batched }) => batched.provider.limits.plaintextBytes),

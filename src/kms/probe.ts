@@ -1,5 +1,5 @@
 /**
- * One look at one provider: the key's versions, which of them encrypts now, and a
+ * One probe of one provider: the key's versions, which of them encrypts now, and a
  * round trip under it that proves that wraps open and are bound (rule S14: the API
  * server itself never tests Decrypt while it runs). A provider that is only read is asked for its key alone:
  * its credentials need not be good for more.
@@ -52,10 +52,10 @@ export function probe(
   deps: ProbeDeps,
   call: Call,
 ): Promise<ProbeResult> {
-  return onceMoreIfUnbound(() => look(batched, seen, deps, call))
+  return onceMoreIfUnbound(() => probeOnce(batched, seen, deps, call))
 }
 
-async function look(
+async function probeOnce(
   batched: BatchedProvider,
   seen: readonly SeenVersion[],
   deps: ProbeDeps,

@@ -143,11 +143,11 @@ export class RunningPlugin implements Plugin {
     if (this.#takeOver) await this.#proveReady(generation)
     this.socketPaths = await this.#listen(generation)
     generation.start()
-    this.asked = generation.look()
+    this.asked = generation.probe()
   }
 
   async #proveReady(generation: Generation): Promise<void> {
-    await generation.look()
+    await generation.probe()
     const unready = generation.unready()
     if (unready.length === 0) return
     throw new KmsError(
@@ -161,7 +161,7 @@ export class RunningPlugin implements Plugin {
     if (before === undefined || this.#closed) throw notRunning()
     checkKept(before.config, config)
     const next = await Generation.make(config, await sealerOf(config), this.#deps, before)
-    await next.look()
+    await next.probe()
     if (this.#closed) {
       await closeAll(next.retire(before))
       throw notRunning()

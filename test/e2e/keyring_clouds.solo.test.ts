@@ -34,7 +34,7 @@ function endpointOf(providers: readonly Provider[], protection: Protection): Vir
     clock: systemClock,
     events: new RecordedEvents(),
     providers,
-    watch: { intervalMs: 500, requestTimeoutMs: TIMEOUT_MS },
+    monitor: { intervalMs: 500, requestTimeoutMs: TIMEOUT_MS },
     health: { protection },
   })
 }

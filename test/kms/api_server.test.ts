@@ -22,7 +22,7 @@ const test = suite('kms/api_server', () => {
   Object.defineProperty(provider, 'serviceTime', { get: () => clock.now() })
   const node = async (options: Partial<VirtualEndpointOptions> & { skewMs?: number } = {}) => {
     const made = new VirtualNode(clock, etcd, [provider], {
-      watch: { activationDelayMs: DELAY_MS },
+      monitor: { activationDelayMs: DELAY_MS },
       ...options,
     })
     await made.startPlugin()

@@ -23,7 +23,7 @@ const test = suite('kms/health', () => {
       clock,
       events,
       providers: [provider],
-      watch: {
+      monitor: {
         activationDelayMs: DELAY_MS,
         intervalMs: INTERVAL_MS,
         requestTimeoutMs: TIMEOUT_MS,

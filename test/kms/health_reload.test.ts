@@ -29,7 +29,7 @@ const test = suite('kms/health_reload', () => {
   const changed = async (options: Omit<VirtualEndpointOptions, 'clock' | 'events' | 'store'>) => {
     const endpoint = make(options)
     await endpoint.book.load()
-    await endpoint.look()
+    await endpoint.probe()
     return endpoint
   }
   return { clock, a, b, c, make, changed }
@@ -69,7 +69,7 @@ test('canServe() is false where the only one that wrote may not write any more, 
   await make({ providers: [a] }).start()
   b.failure = new KmsError('Gone', { code: 'unavailable' })
 
-  const next = await changed({ providers: [a, b], watchOf: { a: READ_ONLY } })
+  const next = await changed({ providers: [a, b], monitorOf: { a: READ_ONLY } })
 
   assert.not.ok(next.health.canServe())
   next.health.start()

@@ -201,10 +201,10 @@ test('decrypt() opens an older version after a rotation, also while nothing may 
 }) => {
   const old = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
   provider.addVersion('2', clock.now() / 1000)
-  await endpoint.look()
+  await endpoint.probe()
   assert.is.not(keyring.status(), old.keyId)
   for (const label of ['1', '2']) provider.change(label, { mayEncrypt: false })
-  await endpoint.look()
+  await endpoint.probe()
   assert.throws(() => keyring.status())
 
   const opened = await keyring.decrypt({ api: 'v2', ...old }, call)

@@ -104,7 +104,7 @@ const FAULTS: readonly Fault[] = [
   {
     title: 'a full key id stands on the wraps of those that answered',
     file: 'wrapping.ts',
-    from: 'if (done.length < active.watches.length) {',
+    from: 'if (done.length < active.monitors.length) {',
     to: 'if (done.length < 0) {',
     by: 'several_providers',
   },
@@ -117,7 +117,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     title: 'a denied key is held like an outage',
-    file: 'watch.ts',
+    file: 'provider_monitor.ts',
     from: "  'unavailable',\n",
     to: "  'unavailable',\n  'denied',\n",
     by: 'several_providers',

@@ -334,7 +334,7 @@ test('a provider that is only read is asked for its key and never written to', a
   const made = await encrypt(before)
   const { wrap } = b.calls
 
-  const endpoint = await started({ watchOf: { 'fake:b': { decryptOnly: true } } })
+  const endpoint = await started({ monitorOf: { 'fake:b': { decryptOnly: true } } })
 
   assert.is(membersOf(await encrypt(endpoint)), 'ac')
   assert.is(b.calls.wrap, wrap)
@@ -349,7 +349,7 @@ test('a provider writes from the time that the config names, by its own clock', 
 }) => {
   Object.defineProperty(b, 'serviceTime', { get: () => clock.now() + 40_000 })
   const activeFrom = clock.now() + 100_000
-  const endpoint = await started({ watchOf: { 'fake:b': { activeFrom } } })
+  const endpoint = await started({ monitorOf: { 'fake:b': { activeFrom } } })
   await clock.advance(59_000)
   assert.is(membersOf(await encrypt(endpoint)), 'ac')
 
@@ -372,7 +372,7 @@ test('what was made under a former id opens', async ({ a, started, encrypt, open
 
   const endpoint = await started({
     providers: [renamed],
-    watchOf: { 'fake:new': { formerIds: ['fake:a'] } },
+    monitorOf: { 'fake:new': { formerIds: ['fake:a'] } },
   })
 
   assert.equal(await open(endpoint, made), SEED)
@@ -401,7 +401,7 @@ test('decrypt asks the fastest first, and the next one when that is slower than 
     each.pause = wait(ms)
   }
   for (let turn = 0; turn < 8; turn += 1) {
-    const looked = endpoint.look()
+    const looked = endpoint.probe()
     await clock.advance(1_000)
     await looked
   }
@@ -574,7 +574,7 @@ test('health says which part each provider has, and why the key id is what it is
   b,
   started,
 }) => {
-  const endpoint = await started({ watchOf: { 'fake:c': { decryptOnly: true } } })
+  const endpoint = await started({ monitorOf: { 'fake:c': { decryptOnly: true } } })
   fail(b)
   endpoint.nudge()
   await clock.advance(HOLD_MS + 5_000)

@@ -1,5 +1,5 @@
 /**
- * One endpoint of a plugin without socket and config: watches, health and keyring
+ * One endpoint of a plugin without socket and config: monitors, health and keyring
  * over given providers, on a virtual clock.
  *
  * @module
@@ -13,8 +13,8 @@ import { BatchedProvider } from '../../../src/kms/batched_provider.ts'
 import { ANY } from '../../../src/kms/envelope.ts'
 import { Health, type HealthOptions, type Protection } from '../../../src/kms/health.ts'
 import { Keyring, type KeyringOptions } from '../../../src/kms/keyring.ts'
+import { type MonitorOptions, ProviderMonitor } from '../../../src/kms/provider_monitor.ts'
 import { noStateStore, StateBook, type StateStore } from '../../../src/kms/state.ts'
-import { Watch, type WatchOptions } from '../../../src/kms/watch.ts'
 
 export const ANY_PROTECTION: Protection = {
   ...ANY,
@@ -27,9 +27,9 @@ export interface VirtualEndpointOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly providers: readonly Provider[]
-  readonly watch?: Partial<WatchOptions>
+  readonly monitor?: Partial<MonitorOptions>
   /** By provider id. */
-  readonly watchOf?: Readonly<Record<string, Partial<WatchOptions>>>
+  readonly monitorOf?: Readonly<Record<string, Partial<MonitorOptions>>>
   readonly health?: Partial<HealthOptions>
   readonly keyring?: Partial<KeyringOptions>
   readonly store?: StateStore
@@ -39,27 +39,32 @@ export interface VirtualEndpointOptions {
 export class VirtualEndpoint {
   readonly health: Health
   readonly keyring: Keyring
-  readonly watches: readonly Watch[]
+  readonly monitors: readonly ProviderMonitor[]
   readonly book: StateBook
 
   constructor(options: VirtualEndpointOptions) {
     const { clock, events, random = randomBytes } = options
     this.book = new StateBook(options.store ?? noStateStore, events)
-    this.watches = options.providers.map((provider) => {
+    this.monitors = options.providers.map((provider) => {
       const batched = new BatchedProvider(provider.id, provider, { clock, events })
-      const watchOptions = {
+      const monitorOptions = {
         activationDelayMs: 0,
         intervalMs: 30_000,
         requestTimeoutMs: 2_500,
-        ...options.watch,
-        ...options.watchOf?.[provider.id],
+        ...options.monitor,
+        ...options.monitorOf?.[provider.id],
       }
-      return new Watch(batched, watchOptions, { clock, events, random, book: this.book })
+      return new ProviderMonitor(batched, monitorOptions, {
+        clock,
+        events,
+        random,
+        book: this.book,
+      })
     })
     this.health = new Health(
       {
         name: 'default',
-        watches: this.watches,
+        monitors: this.monitors,
         protection: ANY_PROTECTION,
         recipients: options.keyring?.recovery?.thumbprints ?? [],
         staleAfterMs: 90_000,
@@ -69,7 +74,7 @@ export class VirtualEndpoint {
       { clock, events, book: this.book },
     )
     this.keyring = new Keyring({
-      watches: this.watches,
+      monitors: this.monitors,
       health: this.health,
       decryptPreference: 'fastest',
       recovery: undefined,
@@ -80,24 +85,24 @@ export class VirtualEndpoint {
     })
   }
 
-  /** Settles after the first look at each provider. */
+  /** Settles after the first probe of each provider. */
   async start(): Promise<void> {
     await this.book.load()
     this.health.start()
-    await this.look()
+    await this.probe()
     await this.book.saved()
   }
 
-  async look(): Promise<void> {
-    await Promise.all(this.watches.map((watch) => watch.look()))
+  async probe(): Promise<void> {
+    await Promise.all(this.monitors.map((monitor) => monitor.probe()))
   }
 
   nudge(): void {
-    for (const watch of this.watches) watch.nudge()
+    for (const monitor of this.monitors) monitor.nudge()
   }
 
   stop(): void {
     this.health.stop()
-    for (const watch of this.watches) watch.stop()
+    for (const monitor of this.monitors) monitor.stop()
   }
 }

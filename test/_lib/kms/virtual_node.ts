@@ -53,7 +53,7 @@ export class VirtualNode {
     return new ApiServer({ clock: this.clock, plugin: () => this.service, etcd: this.#etcd })
   }
 
-  /** Settles after the first look at the providers, which takes virtual time where they hang. */
+  /** Settles after the first probe of the providers, which takes virtual time where they hang. */
   startPlugin(): Promise<void> {
     this.endpoint = new VirtualEndpoint({
       clock: this.clock,

@@ -1,6 +1,6 @@
 /**
  * Asks one provider again and again in the background, and keeps what it said
- * (design §6). Several endpoints may share one watch; each decides by itself what
+ * (design §6). Several endpoints may share one monitor; each decides by itself what
  * the answers mean for its key id.
  *
  * @module
@@ -15,7 +15,7 @@ import { type ProbeResult, probe } from './probe.ts'
 import type { SeenVersion } from './rotation.ts'
 import { ServiceClock } from './service_clock.ts'
 
-export interface WatchOptions {
+export interface MonitorOptions {
   readonly activationDelayMs: number
   readonly intervalMs: number
   readonly requestTimeoutMs: number
@@ -27,7 +27,7 @@ export interface WatchOptions {
   readonly formerIds?: readonly string[]
 }
 
-export interface WatchDeps {
+export interface MonitorDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** Cryptographic randomness. */
@@ -42,7 +42,7 @@ export interface VersionBook {
 }
 
 /** What is known of the provider; replaced as a whole, never changed. */
-export interface Sight {
+export interface Observation {
   readonly ok: boolean
   /** The last good answer. */
   readonly known: ProbeResult | undefined
@@ -72,26 +72,26 @@ const MAX_RETRY_MS = 3_500
 /** However many requests fail, probes keep this distance (rule F7). */
 const NUDGE_GAP_MS = 500
 
-export class Watch {
+export class ProviderMonitor {
   readonly batched: BatchedProvider
-  readonly options: WatchOptions
-  readonly #deps: WatchDeps
+  readonly options: MonitorOptions
+  readonly #deps: MonitorDeps
   readonly #listeners = new Set<() => void>()
   readonly #serviceClock = new ServiceClock()
   #activationDelayMs: number
-  #sight: Sight
+  #observation: Observation
   #probing: Promise<void> | undefined
   #lastProbeEnd = Number.NEGATIVE_INFINITY
   #cancelTimer: () => void = () => undefined
   #nextProbeAt = Number.POSITIVE_INFINITY
   #stopped = false
 
-  constructor(batched: BatchedProvider, options: WatchOptions, deps: WatchDeps) {
+  constructor(batched: BatchedProvider, options: MonitorOptions, deps: MonitorDeps) {
     this.batched = batched
     this.options = options
     this.#deps = deps
     this.#activationDelayMs = options.activationDelayMs
-    this.#sight = {
+    this.#observation = {
       ok: false,
       known: undefined,
       error: undefined,
@@ -105,23 +105,23 @@ export class Watch {
     return this.batched.provider.id
   }
 
-  get sight(): Sight {
-    return this.#sight
+  get observation(): Observation {
+    return this.#observation
   }
 
-  /** True once it was told to look. */
+  /** True once it was told to probe. */
   get started(): boolean {
     return this.#probing !== undefined || this.#lastProbeEnd !== Number.NEGATIVE_INFINITY
   }
 
   /** True from the start until the first answer. */
-  get lookingFirst(): boolean {
+  get probingFirst(): boolean {
     return this.#probing !== undefined && this.#lastProbeEnd === Number.NEGATIVE_INFINITY
   }
 
   /** True where its key itself is the trouble: denied, disabled, gone. */
   get lost(): boolean {
-    const { error } = this.#sight
+    const { error } = this.#observation
     return error !== undefined && !OUTAGE.has(error.code)
   }
 
@@ -135,12 +135,12 @@ export class Watch {
     const { decryptOnly, activeFrom } = this.options
     if (decryptOnly === true) return undefined
     if (activeFrom === undefined) return 0
-    const ahead = this.#sight.known?.clockAheadMs ?? 0
+    const ahead = this.#observation.known?.clockAheadMs ?? 0
     return Math.max(activeFrom - (this.#deps.clock.now() + ahead), 0)
   }
 
-  /** Calls `listener` after each look; the returned function ends that. */
-  onLook(listener: () => void): () => void {
+  /** Calls `listener` after each probe; the returned function ends that. */
+  onProbe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
@@ -155,15 +155,15 @@ export class Watch {
     this.#cancelTimer()
   }
 
-  /** Asks for a look soon: a request failed, or one came while the provider is not well. */
+  /** Asks for a probe soon: a request failed, or one came while the provider is not well. */
   nudge(): void {
     if (this.#probing !== undefined || this.#stopped) return
     const gap = this.#lastProbeEnd + NUDGE_GAP_MS - this.#deps.clock.monotonic()
     this.#scheduleAtMost(Math.max(gap, 0))
   }
 
-  /** Looks at once; one look serves all who ask meanwhile. */
-  look(): Promise<void> {
+  /** Probes at once; one probe serves all who ask meanwhile. */
+  probe(): Promise<void> {
     this.#probing ??= this.#round().finally(() => {
       this.#probing = undefined
       this.#lastProbeEnd = this.#deps.clock.monotonic()
@@ -174,14 +174,14 @@ export class Watch {
   async #round(): Promise<void> {
     this.#cancelTimer()
     this.#nextProbeAt = Number.POSITIVE_INFINITY
-    const outcome = await this.#probe()
+    const outcome = await this.#tryProbe()
     if (this.#stopped) return
     this.#take(outcome)
     this.#scheduleAtMost(this.#delay())
     for (const listener of [...this.#listeners]) listener()
   }
 
-  async #probe(): Promise<ProbeResult | KmsError> {
+  async #tryProbe(): Promise<ProbeResult | KmsError> {
     const { clock, events, random, book } = this.#deps
     const { requestTimeoutMs, decryptOnly: readOnly = false } = this.options
     const activationDelayMs = this.#activationDelayMs
@@ -199,9 +199,9 @@ export class Watch {
 
   #take(outcome: ProbeResult | Error): void {
     const now = this.#deps.clock.monotonic()
-    const { ok, known, since, failures, lastSuccess } = this.#sight
+    const { ok, known, since, failures, lastSuccess } = this.#observation
     if (outcome instanceof Error) {
-      this.#sight = {
+      this.#observation = {
         ok: false,
         known,
         error: toKmsError(outcome),
@@ -213,7 +213,7 @@ export class Watch {
       return
     }
     this.#deps.book.putSeen(this.id, outcome.seen)
-    this.#sight = {
+    this.#observation = {
       ok: true,
       known: outcome,
       error: undefined,
@@ -223,10 +223,10 @@ export class Watch {
     }
   }
 
-  /** Until the next look: sooner when a version becomes active, and after failures. */
+  /** Until the next probe: sooner when a version becomes active, and after failures. */
   #delay(): number {
     const jitter = 1 - (JITTER * (this.#deps.random(1)[0] ?? 0)) / 255
-    const { failures, known } = this.#sight
+    const { failures, known } = this.#observation
     if (failures > 0) return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MAX_RETRY_MS) * jitter
     return Math.min(this.options.intervalMs * jitter, known?.switchInMs ?? Number.POSITIVE_INFINITY)
   }
@@ -236,6 +236,6 @@ export class Watch {
     if (this.#stopped || at >= this.#nextProbeAt) return
     this.#cancelTimer()
     this.#nextProbeAt = at
-    this.#cancelTimer = this.#deps.clock.after(ms, () => void this.look())
+    this.#cancelTimer = this.#deps.clock.after(ms, () => void this.probe())
   }
 }
