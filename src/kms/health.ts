@@ -1,5 +1,5 @@
 /**
- * The snapshot that Status and Encrypt are answered from (design §6): which
+ * The view that Status and Encrypt are answered from (design §6): which
  * providers wrap, under which key id, and for how long that holds. It costs no
  * remote call, however often it is asked; Status and Encrypt switch in one
  * assignment (rule R2).
@@ -25,7 +25,7 @@ import {
 
 export interface Protection extends Scheme, WriterRules {}
 
-export interface HealthOptions {
+export interface EndpointHealthOptions {
   /** The endpoint's name. */
   readonly name: string
   /** All providers of the endpoint, those that are only read too. */
@@ -33,13 +33,13 @@ export interface HealthOptions {
   readonly protection: Protection
   /** Thumbprints of the recovery recipients, sorted. */
   readonly recipients: readonly string[]
-  /** How old a good snapshot may get before it counts as an outage. */
+  /** How old a good view may get before it counts as an outage. */
   readonly staleAfterMs: number
   /** How long Status keeps answering the last key id while providers are away; 0 turns it off. */
   readonly outageHoldMs: number
 }
 
-export interface HealthDeps {
+export interface EndpointHealthDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly book: StateBook
@@ -54,7 +54,7 @@ export interface ActiveKeys {
 }
 
 /** The last known health; replaced as a whole, never changed. */
-interface Snapshot {
+interface HealthView {
   readonly state: HealthState
   readonly active: ActiveKeys | undefined
   /** What v1beta1 wraps with, which needs a key service for every write. */
@@ -70,23 +70,23 @@ interface Snapshot {
   readonly degradedSince: number | undefined
 }
 
-export class Health {
-  readonly #options: HealthOptions
-  readonly #deps: HealthDeps
+export class EndpointHealth {
+  readonly #options: EndpointHealthOptions
+  readonly #deps: EndpointHealthDeps
   readonly #stopListening: (() => void)[] = []
   #outageHoldMs: number
   /** Since when there has been no active set, in monotonic milliseconds. */
   #absentSince: number
-  #snapshot: Snapshot
+  #view: HealthView
   #cancelTimer: () => void = () => undefined
   #stopped = false
 
-  constructor(options: HealthOptions, deps: HealthDeps) {
+  constructor(options: EndpointHealthOptions, deps: EndpointHealthDeps) {
     this.#options = options
     this.#deps = deps
     this.#outageHoldMs = options.outageHoldMs
     this.#absentSince = deps.clock.monotonic()
-    this.#snapshot = {
+    this.#view = {
       state: 'starting',
       active: undefined,
       v1: undefined,
@@ -136,7 +136,7 @@ export class Health {
    * @throws KmsError when writes must stop
    */
   active(api: KmsApi = 'v2'): ActiveKeys {
-    const { state, active, v1, error } = this.#snapshot
+    const { state, active, v1, error } = this.#view
     if (state !== 'ok') this.#nudgeUnwell()
     if (api === 'v1beta1' && v1 !== undefined) return v1
     if (active !== undefined && this.#holds()) return active
@@ -150,7 +150,7 @@ export class Health {
 
   /** For `/readyz`: what is wrong now, also while Status still answers the last key id. */
   problem(): string | undefined {
-    const { state, error } = this.#snapshot
+    const { state, error } = this.#view
     const fresh = this.#age() <= this.#options.staleAfterMs
     if ((state === 'ok' || state === 'degraded') && fresh) return undefined
     const late = state === 'ok' || state === 'degraded'
@@ -162,7 +162,7 @@ export class Health {
   }
 
   #holds(): boolean {
-    const { state, othersSuffice } = this.#snapshot
+    const { state, othersSuffice } = this.#view
     const { staleAfterMs, protection } = this.#options
     const age = this.#age()
     if (state !== 'held') return age <= staleAfterMs + this.#outageHoldMs
@@ -170,7 +170,7 @@ export class Health {
   }
 
   #age(): number {
-    const { lastSuccess } = this.#snapshot
+    const { lastSuccess } = this.#view
     if (lastSuccess === undefined) return Number.POSITIVE_INFINITY
     return this.#deps.clock.monotonic() - lastSuccess
   }
@@ -186,7 +186,7 @@ export class Health {
   #decide(): void {
     if (this.#stopped) return
     const choice = this.#choose(this.#chosen())
-    this.#replace(this.#snapshotOf(choice, this.#writing()))
+    this.#replace(this.#viewOf(choice, this.#writing()))
     this.#decideAgainIn(choice.againInMs)
   }
 
@@ -205,13 +205,13 @@ export class Health {
   }
 
   #chosen(): WriterSet {
-    const { active, out } = this.#snapshot
+    const { active, out } = this.#view
     return { active: active && new Set(active.monitors.map(({ id }) => id)), out }
   }
 
   #writerOf(monitor: ProviderMonitor, now: number): Writer {
     const { ok, known, error, since } = monitor.observation
-    const standing = this.#snapshot.active?.inputs.members.find(
+    const standing = this.#view.active?.inputs.members.find(
       ({ providerId }) => providerId === monitor.id,
     )
     return {
@@ -224,9 +224,9 @@ export class Health {
     }
   }
 
-  #snapshotOf(choice: Choice, writing: readonly ProviderMonitor[]): Snapshot {
+  #viewOf(choice: Choice, writing: readonly ProviderMonitor[]): HealthView {
     const { active: ids, out, othersSuffice } = choice
-    const before = this.#snapshot
+    const before = this.#view
     const unwell =
       writing.find(({ lost }) => lost) ?? writing.find(({ observation }) => !observation.ok)
     const error = unwell?.observation.error
@@ -258,8 +258,8 @@ export class Health {
   #settled(
     chosen: readonly ProviderMonitor[],
     writing: readonly ProviderMonitor[],
-    base: Pick<Snapshot, 'out' | 'othersSuffice' | 'error' | 'degradedSince'>,
-  ): Snapshot {
+    base: Pick<HealthView, 'out' | 'othersSuffice' | 'error' | 'degradedSince'>,
+  ): HealthView {
     const active = this.#activeKeys(chosen)
     const full = chosen.length === writing.length
     const lastSuccess = Math.min(...chosen.map(({ observation }) => observation.lastSuccess ?? 0))
@@ -303,16 +303,16 @@ export class Health {
     const { protection, recipients } = this.#options
     const inputs = inputsOf(protection, members, recipients)
     const keyId = keyIdOf(inputs)
-    const current = this.#snapshot.active
+    const current = this.#view.active
     if (current?.keyId === keyId) return current
     const byId = new Map(monitors.map((monitor) => [monitor.id, monitor]))
     const sorted = inputs.members.flatMap(({ providerId }) => byId.get(providerId) ?? [])
     return { keyId, inputs, monitors: sorted }
   }
 
-  #replace(next: Snapshot): void {
-    const previous = this.#snapshot
-    this.#snapshot = next
+  #replace(next: HealthView): void {
+    const previous = this.#view
+    this.#view = next
     const { clock } = this.#deps
     if (next.active === undefined) {
       if (previous.active !== undefined) this.#absentSince = clock.monotonic()
@@ -321,7 +321,7 @@ export class Health {
     this.#save(next)
   }
 
-  #tell(next: Snapshot, previous: Snapshot): void {
+  #tell(next: HealthView, previous: HealthView): void {
     const { events, clock } = this.#deps
     const { name: endpoint, monitors } = this.#options
     const keyId = next.active?.keyId
@@ -366,8 +366,8 @@ export class Health {
     const age = Math.max(clock.now() - saved.lastSuccess, 0)
     const writing = this.#options.monitors.filter(({ writes }) => writes).map(({ id }) => id)
     const out = new Set(saved.out.filter((id) => writing.includes(id)))
-    this.#snapshot = {
-      ...this.#snapshot,
+    this.#view = {
+      ...this.#view,
       state: 'held',
       active: this.#keysOf(saved.members, standing),
       out,
@@ -387,7 +387,7 @@ export class Health {
     return known && standing.length === ids.size ? { saved, standing } : undefined
   }
 
-  #save({ state, active, out }: Snapshot): void {
+  #save({ state, active, out }: HealthView): void {
     const { book, clock } = this.#deps
     const { name } = this.#options
     if (state === 'starting' || state === 'held') return

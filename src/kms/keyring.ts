@@ -14,7 +14,7 @@ import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from '.
 import { type ForeignItem, type ForeignReader, findForeign } from '../takeover/foreign.ts'
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
 import { gather } from './gather.ts'
-import type { ActiveKeys, Health } from './health.ts'
+import type { ActiveKeys, EndpointHealth } from './health.ts'
 import { candidateOf, type DecryptPreference, type Opener, Openers } from './openers.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
@@ -38,7 +38,7 @@ const OF_THE_REQUEST: ReadonlySet<KmsErrorCode> = new Set([
 export interface KeyringOptions {
   /** All providers that may open something. */
   readonly monitors: readonly ProviderMonitor[]
-  readonly health: Pick<Health, 'active' | 'minimum'>
+  readonly health: Pick<EndpointHealth, 'active' | 'minimum'>
   readonly decryptPreference: DecryptPreference
   readonly recovery: RecoverySealer | undefined
   /** Providers that open what other plugins stored, in the order of the config. */

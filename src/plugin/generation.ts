@@ -14,7 +14,7 @@ import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { BatchedProvider } from '../kms/batched_provider.ts'
 import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
-import { Health } from '../kms/health.ts'
+import { EndpointHealth } from '../kms/health.ts'
 import { Keyring } from '../kms/keyring.ts'
 import { ProviderMonitor } from '../kms/provider_monitor.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
@@ -43,7 +43,7 @@ interface Made {
 
 export interface Served {
   readonly endpoint: Endpoint
-  readonly health: Health
+  readonly health: EndpointHealth
   readonly keyring: Keyring
 }
 
@@ -91,7 +91,7 @@ export class Generation {
       }
       checkIds(made, before?.made ?? [])
       const served = endpointsOf(config).map((endpoint) =>
-        serve(endpoint, made, config, recovery, deps),
+        makeEndpoint(endpoint, made, config, recovery, deps),
       )
       return new Generation(config, made, served, deps)
     } catch (error) {
@@ -247,7 +247,7 @@ function idsOf({ name, monitor }: Made) {
   return [monitor.id, ...(monitor.options.formerIds ?? [])].map((id) => ({ name, id }))
 }
 
-function serve(
+function makeEndpoint(
   endpoint: Endpoint,
   made: readonly Made[],
   config: Config,
@@ -260,7 +260,7 @@ function serve(
   checkSizes(endpoint, monitors, recipients)
   const { staleAfter: staleAfterMs, outageHold: outageHoldMs } = config.health
   const { name, protection, decryptPreference } = endpoint
-  const health = new Health(
+  const health = new EndpointHealth(
     { name, monitors, protection, recipients, staleAfterMs, outageHoldMs },
     { clock, events, book },
   )

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
 import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
-import type { Health } from '../../src/kms/health.ts'
+import type { EndpointHealth } from '../../src/kms/health.ts'
 import { noStateStore, type SavedState, type StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
@@ -38,7 +38,7 @@ function failure(code: KmsErrorCode): KmsError {
   return new KmsError(`Seeded ${code}`, { code })
 }
 
-function refusal(health: Health): string {
+function refusal(health: EndpointHealth): string {
   try {
     health.active()
   } catch (error) {

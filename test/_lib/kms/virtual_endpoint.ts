@@ -11,7 +11,11 @@ import type { EventSink } from '../../../src/base/events.ts'
 import type { Provider } from '../../../src/base/provider.ts'
 import { BatchedProvider } from '../../../src/kms/batched_provider.ts'
 import { ANY } from '../../../src/kms/envelope.ts'
-import { Health, type HealthOptions, type Protection } from '../../../src/kms/health.ts'
+import {
+  EndpointHealth,
+  type EndpointHealthOptions,
+  type Protection,
+} from '../../../src/kms/health.ts'
 import { Keyring, type KeyringOptions } from '../../../src/kms/keyring.ts'
 import { type MonitorOptions, ProviderMonitor } from '../../../src/kms/provider_monitor.ts'
 import { noStateStore, StateBook, type StateStore } from '../../../src/kms/state.ts'
@@ -30,14 +34,14 @@ export interface VirtualEndpointOptions {
   readonly monitor?: Partial<MonitorOptions>
   /** By provider id. */
   readonly monitorOf?: Readonly<Record<string, Partial<MonitorOptions>>>
-  readonly health?: Partial<HealthOptions>
+  readonly health?: Partial<EndpointHealthOptions>
   readonly keyring?: Partial<KeyringOptions>
   readonly store?: StateStore
   readonly random?: (bytes: number) => Uint8Array
 }
 
 export class VirtualEndpoint {
-  readonly health: Health
+  readonly health: EndpointHealth
   readonly keyring: Keyring
   readonly monitors: readonly ProviderMonitor[]
   readonly book: StateBook
@@ -61,7 +65,7 @@ export class VirtualEndpoint {
         book: this.book,
       })
     })
-    this.health = new Health(
+    this.health = new EndpointHealth(
       {
         name: 'default',
         monitors: this.monitors,
