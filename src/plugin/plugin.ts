@@ -67,8 +67,9 @@ export async function startPlugin(
   { environment = {}, takeOver = false, mayHang }: StartOptions = {},
 ): Promise<Plugin> {
   const { admin } = config
-  const watch = admin && (await import('../observe/watch.ts')).createWatch(aboutOf(config))
-  const events = fanOut([log, ...(watch?.sinks ?? [])])
+  const metrics =
+    admin && (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config))
+  const events = fanOut([log, ...(metrics?.sinks ?? [])])
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
   if (file !== undefined) mayHang?.(file.stuck)
   const book = new StateBook(file ?? noStateStore, events)
@@ -77,9 +78,9 @@ export async function startPlugin(
   try {
     await book.load()
     await plugin.start(config)
-    if (admin !== undefined && watch !== undefined) {
+    if (admin !== undefined && metrics !== undefined) {
       const problem = () => plugin.problem()
-      const start = () => watch.start({ listen: admin.listen, events, problem })
+      const start = () => metrics.start({ listen: admin.listen, events, problem })
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
       await plugin.atEnd(keeper)
       mayHang?.(() => keeper.trying)
