@@ -39,7 +39,7 @@ export interface GrpcServer {
 /** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
 const MAX_REQUEST_BYTES = 262_144
 const WATCH_MS = 1_000
-const DRAIN_LOOK_MS = 20
+const DRAIN_CHECK_MS = 20
 /** For answers and farewells to leave the process. */
 const FLUSH_MS = 100
 
@@ -96,7 +96,7 @@ class KmsSocket implements GrpcServer {
   watch(): void {
     if (this.#closed) return
     this.#cancelWatch = this.#options.clock.after(WATCH_MS, () => {
-      this.#watching = this.#look().finally(() => this.watch())
+      this.#watching = this.#checkSocketFile().finally(() => this.watch())
     })
   }
 
@@ -144,12 +144,12 @@ class KmsSocket implements GrpcServer {
         this.#server.forceShutdown()
         resolve()
       }
-      const look = () => {
+      const waitOn = () => {
         const done = this.#underWay === 0 || clock.monotonic() >= end
-        clock.after(done ? FLUSH_MS : DRAIN_LOOK_MS, done ? force : look)
+        clock.after(done ? FLUSH_MS : DRAIN_CHECK_MS, done ? force : waitOn)
       }
       this.#server.tryShutdown(() => resolve())
-      look()
+      waitOn()
     })
   }
 
@@ -164,7 +164,7 @@ class KmsSocket implements GrpcServer {
     }
   }
 
-  async #look(): Promise<void> {
+  async #checkSocketFile(): Promise<void> {
     try {
       const inode = await inodeAt(this.path)
       if (inode === this.#inode) return

@@ -13,8 +13,8 @@ import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Plugin } from './plugin.ts'
 
-/** A ConfigMap or a package changes the file behind a link, so it is looked at and not waited for. */
-const LOOK_MS = 1_000
+/** A ConfigMap or a package changes the file behind a link, so it is checked and not waited for. */
+const CHECK_MS = 1_000
 /** A config that providers were not ready for is tried again. */
 const RETRY_MS = 30_000
 
@@ -49,7 +49,7 @@ export class ConfigFollower {
   }
 
   start(): void {
-    this.#lookLater()
+    this.#checkLater()
   }
 
   /** Reads the file whether it seems changed or not: somebody asked for it. */
@@ -64,22 +64,22 @@ export class ConfigFollower {
     await this.#working
   }
 
-  #lookLater(): void {
+  #checkLater(): void {
     if (this.#stopped) return
-    this.#cancel = this.#deps.clock.after(LOOK_MS, () => this.#work())
+    this.#cancel = this.#deps.clock.after(CHECK_MS, () => this.#work())
   }
 
   #work(): void {
     if (this.#stopped) return
     this.#cancel()
-    this.#working ??= this.#look().finally(() => {
+    this.#working ??= this.#checkConfigFile().finally(() => {
       this.#working = undefined
       if (this.#asked) this.#work()
-      else this.#lookLater()
+      else this.#checkLater()
     })
   }
 
-  async #look(): Promise<void> {
+  async #checkConfigFile(): Promise<void> {
     const asked = this.#asked
     this.#asked = false
     const mark = await markOf(this.#path)

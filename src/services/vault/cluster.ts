@@ -99,19 +99,19 @@ export class VaultCluster {
   }
 
   /** Asks each of several nodes for its state, so that the next request goes to a good one. */
-  async look(): Promise<void> {
+  async checkNodes(): Promise<void> {
     if (this.#nodes.length === 1) return
     await withinLimit(this.#deps.clock, HEALTH_LIMIT_MS, async ({ signal }) => {
-      await Promise.all(this.#nodes.map((node) => this.#lookAt(node, signal)))
+      await Promise.all(this.#nodes.map((node) => this.#checkNode(node, signal)))
     }).catch(() => undefined)
   }
 
-  /** What each node was when it was last looked at. */
+  /** What each node was when it was last checked. */
   states(): NodeStates {
     return Object.fromEntries(this.#nodes.map(({ client, role }) => [client.address, role]))
   }
 
-  async #lookAt(node: Node, signal: AbortSignal): Promise<void> {
+  async #checkNode(node: Node, signal: AbortSignal): Promise<void> {
     // Without a namespace, which this path refuses.
     const headers = { 'x-vault-request': 'true' }
     const request = { method: 'GET', path: '/v1/sys/health', headers, signal } as const
