@@ -12,10 +12,10 @@ import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits
 import type { Call } from '../base/provider.ts'
 import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from '../base/service.ts'
 import { type ForeignItem, type ForeignReader, findForeign } from '../takeover/foreign.ts'
+import { candidateOf, DecryptOrder, type DecryptPreference, type Opener } from './decrypt_order.ts'
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
-import { gather } from './gather.ts'
 import type { ActiveKeys, EndpointHealth } from './health.ts'
-import { candidateOf, type DecryptPreference, type Opener, Openers } from './openers.ts'
+import { hedge } from './hedge.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
 import { joinPlaintext } from './shares.ts'
@@ -56,7 +56,7 @@ export class Keyring implements KmsService {
   readonly #options: KeyringOptions
   /** By id and by former ids. */
   readonly #byId: ReadonlyMap<string, ProviderMonitor>
-  readonly #openers: Openers
+  readonly #decryptOrder: DecryptOrder
   readonly #wrapping: Wrapping
 
   constructor(options: KeyringOptions) {
@@ -66,7 +66,7 @@ export class Keyring implements KmsService {
         [monitor.id, ...(monitor.options.formerIds ?? [])].map((id) => [id, monitor] as const),
       ),
     )
-    this.#openers = new Openers(options.decryptPreference)
+    this.#decryptOrder = new DecryptOrder(options.decryptPreference)
     const { clock, random } = options
     this.#wrapping = new Wrapping({ clock, random, failed: probeSoon })
   }
@@ -101,7 +101,7 @@ export class Keyring implements KmsService {
       )
     }
     const openers = this.#openersOf(envelope)
-    const answers = await this.#gather(openers, envelope.k, call)
+    const answers = await this.#hedge(openers, envelope.k, call)
     if (envelope.scheme === 'any') return answers[0] ?? new Uint8Array()
     const { sealed, digest: associatedData } = envelope
     return await joinPlaintext({ sealed, shares: answers, associatedData })
@@ -148,13 +148,15 @@ export class Keyring implements KmsService {
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
       return { ...candidate, run }
     })
-    const [plaintext] = await gather(candidates, 1, this.#options.clock, call)
+    const [plaintext] = await hedge(candidates, 1, this.#options.clock, call)
     return plaintext ?? new Uint8Array()
   }
 
-  #gather(openers: readonly Opener[], need: number, call: Call) {
-    const candidates = this.#openers.order(openers).map((opener) => candidateOf(opener, probeSoon))
-    return gather(candidates, need, this.#options.clock, call)
+  #hedge(openers: readonly Opener[], need: number, call: Call) {
+    const candidates = this.#decryptOrder
+      .sort(openers)
+      .map((opener) => candidateOf(opener, probeSoon))
+    return hedge(candidates, need, this.#options.clock, call)
   }
 
   #openersOf({ k, members, wraps, digest }: OpenedEnvelope): Opener[] {

@@ -125,8 +125,8 @@ const FAULTS: readonly Fault[] = [
   {
     title: 'Decrypt under threshold is content with one share less',
     file: 'keyring.ts',
-    from: 'this.#gather(openers, envelope.k, call)',
-    to: 'this.#gather(openers, Math.max(envelope.k - 1, 1), call)',
+    from: 'this.#hedge(openers, envelope.k, call)',
+    to: 'this.#hedge(openers, Math.max(envelope.k - 1, 1), call)',
     by: 'several_providers',
   },
   {

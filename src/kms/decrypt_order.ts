@@ -5,7 +5,7 @@
  */
 
 import type { Wrapped } from '../base/provider.ts'
-import type { Candidate } from './gather.ts'
+import type { Candidate } from './hedge.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 
 /** Names of providers in the order to ask them, or how that order is found. */
@@ -23,7 +23,7 @@ const UNKNOWN_HEDGE_MS = 100
 const MIN_HEDGE_MS = 2
 const MAX_HEDGE_MS = 1_000
 
-export class Openers {
+export class DecryptOrder {
   readonly #preference: DecryptPreference
   #turn = 0
 
@@ -32,7 +32,7 @@ export class Openers {
   }
 
   /** In the order to ask them. */
-  order(openers: readonly Opener[]): readonly Opener[] {
+  sort(openers: readonly Opener[]): readonly Opener[] {
     if (openers.length < 2) return openers
     const well = openers.filter(({ monitor }) => monitor.observation.ok)
     const unwell = openers.filter(({ monitor }) => !monitor.observation.ok)
