@@ -12,7 +12,7 @@ import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
 import type { Call } from '../../base/provider.ts'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../../remote/http/client.ts'
 import { answerJson } from '../../remote/http/json.ts'
-import { passingFailure, type RetryDeps, withRetries } from '../../remote/retry.ts'
+import { passingFailure, type RetryDeps, retryPassing } from '../../remote/passing_error.ts'
 import type { TokenSource } from '../../remote/token_source.ts'
 
 const API_VERSION = 'api-version=7.4'
@@ -53,7 +53,7 @@ export class KeyApi {
     call: Call,
   ): Promise<KeyReply<v.InferOutput<TSchema>>> {
     return await this.#deps.tokens.run(
-      (token) => withRetries(() => this.#send(request, token, call), call, this.#deps),
+      (token) => retryPassing(() => this.#send(request, token, call), call, this.#deps),
       call,
     )
   }

@@ -8,12 +8,12 @@
  * @module
  */
 
+import { FirstGood } from '../../base/attempts/first_good.ts'
+import { pause } from '../../base/attempts/pause.ts'
 import { withinLimit } from '../../base/call.ts'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, systemCodeOf, toKmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
-import { FirstGood } from '../../base/first_good.ts'
-import { pause } from '../../base/pause.ts'
 import type { Call } from '../../base/provider.ts'
 import type { HttpAnswer, HttpClient, HttpRequest } from '../../remote/http/client.ts'
 import {
