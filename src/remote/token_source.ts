@@ -59,7 +59,7 @@ export interface TokenSourceDeps {
   readonly refusalWaitsMs?: readonly number[]
 }
 
-interface Refusal {
+interface RefusedLogin {
   readonly fingerprint: string
   readonly times: number
   /** Monotonic time before which the same credentials are not tried again. */
@@ -94,7 +94,7 @@ export class TokenSource {
   /** Of the credentials that gave the current token. */
   #fingerprint = ''
   #login: Promise<Token> | undefined
-  #refusal: Refusal | undefined
+  #refusal: RefusedLogin | undefined
   #denied: { readonly token: Token; readonly until: number } | undefined
   #cancelRenewal: () => void = () => undefined
   readonly #spent: SpentTokens
@@ -243,7 +243,7 @@ export class TokenSource {
     }
   }
 
-  #refusalOf({ fingerprint, signed = false }: PreparedLogin): Refusal | undefined {
+  #refusalOf({ fingerprint, signed = false }: PreparedLogin): RefusedLogin | undefined {
     const refusal = this.#refusal
     if (refusal === undefined || refusal.fingerprint !== fingerprint) return undefined
     const stepMs = Math.abs(this.#clockMs() - refusal.clockMs)
@@ -254,7 +254,7 @@ export class TokenSource {
     return this.#deps.clock.now() - this.#deps.clock.monotonic()
   }
 
-  #refused(fingerprint: string, times: number, error: KmsError): Refusal {
+  #refused(fingerprint: string, times: number, error: KmsError): RefusedLogin {
     const { refusalWaitsMs: waits = REFUSAL_WAITS_MS } = this.#deps
     const wait = waits[Math.min(times, waits.length) - 1] ?? 0
     const until = this.#deps.clock.monotonic() + wait

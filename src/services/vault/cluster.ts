@@ -129,9 +129,9 @@ export class VaultCluster {
    * One node after the other; the next one is asked beside a slow one, which may
    * still be the first to answer.
    */
-  async #askAll(request: ClusterRequest, call: Call): Promise<Outcome> {
+  async #askAll(request: ClusterRequest, call: Call): Promise<NodeOutcome> {
     const order = this.#order()
-    const first = new FirstGood<Outcome>(this.#deps.clock, call.signal, isGood)
+    const first = new FirstGood<NodeOutcome>(this.#deps.clock, call.signal, isGood)
     try {
       for (const [index, node] of order.entries()) {
         first.add((signal) => this.#tried(node, request, { ...call, signal }))
@@ -154,7 +154,7 @@ export class VaultCluster {
     return Math.max(left / nodesLeft, MIN_SHARE_MS)
   }
 
-  async #tried(node: Node, request: ClusterRequest, call: Call): Promise<Outcome> {
+  async #tried(node: Node, request: ClusterRequest, call: Call): Promise<NodeOutcome> {
     const outcome = await attempted(this.#ask(node, request, call))
     if (!call.signal.aborted) node.bad = !isGood(outcome)
     return outcome
@@ -249,15 +249,15 @@ export class VaultCluster {
   }
 }
 
-type Outcome =
+type NodeOutcome =
   | { readonly ok: true; readonly answer: HttpAnswer }
   | { readonly ok: false; readonly error: KmsError }
 
-function lastOf({ last }: FirstGood<Outcome>): Outcome {
+function lastOf({ last }: FirstGood<NodeOutcome>): NodeOutcome {
   return last ?? { ok: false, error: new KmsError('No node answered', { code: 'unavailable' }) }
 }
 
-async function attempted(work: Promise<HttpAnswer>): Promise<Outcome> {
+async function attempted(work: Promise<HttpAnswer>): Promise<NodeOutcome> {
   try {
     return { ok: true, answer: await work }
   } catch (error) {
@@ -265,13 +265,13 @@ async function attempted(work: Promise<HttpAnswer>): Promise<Outcome> {
   }
 }
 
-function unpacked(outcome: Outcome): HttpAnswer {
+function unpacked(outcome: NodeOutcome): HttpAnswer {
   if (outcome.ok) return outcome.answer
   throw outcome.error
 }
 
 /** An answer to the question, though it may be a refusal; asking another node would bring the same. */
-function isGood(outcome: Outcome): boolean {
+function isGood(outcome: NodeOutcome): boolean {
   if (!outcome.ok || isDrSecondary(outcome.answer)) return false
   return !ELSEWHERE.has(outcome.answer.status) || isFinal(outcome.answer)
 }
@@ -284,7 +284,7 @@ function isFinal({ status, text }: HttpAnswer): boolean {
 }
 
 /** Overload and internal errors may pass within the request's time; what is sealed or away stays so. */
-function isPassing(outcome: Outcome): boolean {
+function isPassing(outcome: NodeOutcome): boolean {
   if (!outcome.ok) return false
   const { status, text } = outcome.answer
   return [500, 502, 503, 504].includes(status) && !text.includes('sealed')
@@ -298,7 +298,7 @@ function isElsewhere(answer: HttpAnswer): boolean {
 }
 
 /** There was no connection to send anything on. */
-function neverSent(outcome: Outcome): boolean {
+function neverSent(outcome: NodeOutcome): boolean {
   return !outcome.ok && NOT_CONNECTED.has(systemCodeOf(outcome.error) ?? '')
 }
 

@@ -19,7 +19,7 @@ import {
   word,
   writeCommand,
 } from './shell.ts'
-import type { Finding, SetupStep } from './step.ts'
+import type { SetupStep, StepFinding } from './step.ts'
 
 const PASSWORD_BYTES = 32
 /** A node that is off for longer needs a new token. */
@@ -73,7 +73,7 @@ function userStep(setup: Setup, { passwordFile }: UserpassAuth, path: string): S
       `if there ${commandLine([cli, 'read', path])} && [ ! -e ${word(file)} ]; then\n  stop ${word(lost)}\nfi`,
     ],
     commands: [`printf %s "$(cat ${word(file)})" |\n  ${make}`],
-    async look(admin): Promise<Finding> {
+    async look(admin): Promise<StepFinding> {
       const found = await readRole(path, admin)
       if (found !== undefined) return judge(found, { bounds: {} }, policyName)
       if ((await placeOf(passwordFile)) === 'no folder') {
