@@ -6,20 +6,46 @@
  */
 
 import type { Clock } from '../base/clock.ts'
-import type { ProviderHealth, ProviderRole } from '../base/events.ts'
+import type { HealthState, KmsEvent, ProviderHealth, ProviderRole } from '../base/events.ts'
+import type { HealthView } from './health_view.ts'
 import type { KeyIdInputs } from './key_id.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 import type { WriterRules } from './writers.ts'
 
-export interface WritingPart {
-  readonly active: readonly ProviderMonitor[]
-  /** Ids of providers that were left out since they were not well. */
-  readonly out: ReadonlySet<string>
+export interface ReportedEndpoint {
+  readonly name: string
+  readonly monitors: readonly ProviderMonitor[]
+  readonly protection: WriterRules
 }
 
-export function providerHealth(
+/** What is told after each decision over an endpoint. */
+export function healthEvent(
+  { name: endpoint, monitors, protection }: ReportedEndpoint,
+  view: HealthView,
+  previous: HealthState,
+  holdLeftMs: number | undefined,
+  clock: Clock,
+): KmsEvent {
+  const { state, active, error, degradedSince } = view
+  const providers = monitors.map((monitor) => providerHealth(monitor, view, protection, clock))
+  return {
+    type: 'health',
+    endpoint,
+    state,
+    previous,
+    keyId: active?.keyId,
+    error: state === 'ok' ? undefined : error,
+    holdLeftMs,
+    degradedSince:
+      degradedSince === undefined ? undefined : clock.now() - (clock.monotonic() - degradedSince),
+    why: saidOfWriters(active?.inputs, providers),
+    providers,
+  }
+}
+
+function providerHealth(
   monitor: ProviderMonitor,
-  part: WritingPart,
+  view: HealthView,
   { returnMs }: WriterRules,
   clock: Clock,
 ): ProviderHealth {
@@ -27,7 +53,7 @@ export function providerHealth(
   const { name, provider, latency } = monitor.batched
   // A moment of the monotonic clock as one of this node's calendar.
   const shift = clock.now() - clock.monotonic()
-  const role = roleOf(monitor, part)
+  const role = roleOf(monitor, view)
   const switchInMs = known?.switchInMs
   return {
     name,
@@ -52,8 +78,8 @@ export function providerHealth(
   }
 }
 
-function roleOf(monitor: ProviderMonitor, { active, out }: WritingPart): ProviderRole {
-  if (active.includes(monitor)) return 'writes'
+function roleOf(monitor: ProviderMonitor, { active, out }: HealthView): ProviderRole {
+  if (active?.inputs.members.some(({ providerId }) => providerId === monitor.id)) return 'writes'
   if (monitor.writesInMs === undefined) return 'reads'
   if (monitor.writes && out.has(monitor.id)) return 'left_out'
   return 'waiting'
@@ -71,7 +97,7 @@ function joinsAt(
 }
 
 /** Such as `any of a (v3), b (v1); without c, which was not well`. */
-export function saidOfWriters(
+function saidOfWriters(
   inputs: KeyIdInputs | undefined,
   providers: readonly ProviderHealth[],
 ): string | undefined {

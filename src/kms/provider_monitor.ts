@@ -8,9 +8,10 @@
 
 import { withinLimit } from '../base/call.ts'
 import type { Clock } from '../base/clock.ts'
-import { type KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
+import { type KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import type { BatchedProvider } from './batched_provider.ts'
+import type { Observation } from './observation.ts'
 import { type ProbeResult, probe } from './probe.ts'
 import type { SeenVersion } from './rotation.ts'
 import { ServiceClock } from './service_clock.ts'
@@ -40,31 +41,6 @@ export interface VersionBook {
   seenOf(providerId: string): readonly SeenVersion[]
   putSeen(providerId: string, versions: readonly SeenVersion[]): void
 }
-
-/** What is known of the provider; replaced as a whole, never changed. */
-export interface Observation {
-  readonly ok: boolean
-  /** The last good answer. */
-  readonly known: ProbeResult | undefined
-  /** Why it is not ok; undefined before the first answer too. */
-  readonly error: KmsError | undefined
-  /** Since when it has been ok, or has not been, in monotonic milliseconds. */
-  readonly since: number
-  /** When it last was ok, in monotonic milliseconds. */
-  readonly lastSuccess: number | undefined
-  /** Round trips that failed since it last was ok. */
-  readonly failures: number
-}
-
-/** Failures of the way to the key, which pass; every other one is about the key itself. */
-const OUTAGE: ReadonlySet<KmsErrorCode> = new Set([
-  'unavailable',
-  'timeout',
-  'throttled',
-  'cancelled',
-  'protocol',
-  'internal',
-])
 
 const JITTER = 0.2
 const FIRST_RETRY_MS = 500
@@ -117,12 +93,6 @@ export class ProviderMonitor {
   /** True from the start until the first answer. */
   get probingFirst(): boolean {
     return this.#probing !== undefined && this.#lastProbeEnd === Number.NEGATIVE_INFINITY
-  }
-
-  /** True where its key itself is the trouble: denied, disabled, gone. */
-  get lost(): boolean {
-    const { error } = this.#observation
-    return error !== undefined && !OUTAGE.has(error.code)
   }
 
   /** False while, or since, the config lets it be read only. */

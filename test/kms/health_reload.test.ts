@@ -2,7 +2,7 @@
 
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
-import type { Protection } from '../../src/kms/health.ts'
+import type { Protection } from '../../src/kms/health_view.ts'
 import type { SavedState, StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'

@@ -68,10 +68,10 @@ const FAULTS: readonly Fault[] = [
   },
   {
     title: 'Encrypt keeps a key id that Status has left',
-    file: 'health.ts',
-    from: '    if (current?.keyId === keyId) return current\n',
-    to: '    if (current !== undefined) return current\n',
-    by: 'health',
+    file: 'health_view.ts',
+    from: '  return current?.keyId === keys.keyId ? current : keys\n',
+    to: '  return current ?? keys\n',
+    by: 'health_view',
   },
   {
     title: 'wraps are not bound to the header',
@@ -117,7 +117,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     title: 'a denied key is held like an outage',
-    file: 'provider_monitor.ts',
+    file: 'observation.ts',
     from: "  'unavailable',\n",
     to: "  'unavailable',\n  'denied',\n",
     by: 'several_providers',

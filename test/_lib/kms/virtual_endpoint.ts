@@ -11,11 +11,8 @@ import type { EventSink } from '../../../src/base/events.ts'
 import type { Provider } from '../../../src/base/provider.ts'
 import { BatchedProvider } from '../../../src/kms/batched_provider.ts'
 import { ANY } from '../../../src/kms/envelope.ts'
-import {
-  EndpointHealth,
-  type EndpointHealthOptions,
-  type Protection,
-} from '../../../src/kms/health.ts'
+import { EndpointHealth, type EndpointHealthOptions } from '../../../src/kms/health.ts'
+import type { Protection } from '../../../src/kms/health_view.ts'
 import { Keyring, type KeyringOptions } from '../../../src/kms/keyring.ts'
 import { type MonitorOptions, ProviderMonitor } from '../../../src/kms/provider_monitor.ts'
 import { noStateStore, StateBook, type StateStore } from '../../../src/kms/state.ts'
