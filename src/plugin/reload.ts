@@ -8,7 +8,8 @@
 import { stat } from 'node:fs/promises'
 import type { Clock } from '../base/clock.ts'
 import { toKmsError } from '../base/errors.ts'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import type { EventSink } from '../base/events.ts'
+import { type Notify, notifierOf, type OfConfigFile } from '../base/notices.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Plugin } from './plugin.ts'
@@ -27,6 +28,7 @@ export class ConfigFollower {
   readonly #path: string
   readonly #plugin: Pick<Plugin, 'apply'>
   readonly #deps: ConfigFollowerDeps
+  readonly #notify: Notify<OfConfigFile>
   #inForce: string
   /** Undefined at first: the file may have changed since it was read. */
   #mark: string | undefined
@@ -46,6 +48,7 @@ export class ConfigFollower {
     this.#inForce = JSON.stringify(config)
     this.#plugin = plugin
     this.#deps = deps
+    this.#notify = notifierOf(deps.events, { file: path })
   }
 
   start(): void {
@@ -91,12 +94,12 @@ export class ConfigFollower {
       const config = await loadConfig(this.#path)
       const text = JSON.stringify(config)
       if (text === this.#inForce) {
-        if (asked) this.#say('info', 'config_unchanged', 'The config is as it was')
+        if (asked) this.#notify('info', 'config_unchanged', 'The config is as it was')
         return
       }
       await this.#plugin.apply(config)
       this.#inForce = text
-      this.#say('info', 'config_reloaded', 'The changed config is in force')
+      this.#notify('info', 'config_reloaded', 'The changed config is in force')
     } catch (error) {
       this.#refused(error)
     }
@@ -106,24 +109,14 @@ export class ConfigFollower {
     const before = 'the one before stays in force'
     if (error instanceof ConfigError) {
       const message = `The changed config is refused, ${before}: ${error.problems.join('; ')}`
-      this.#say('error', 'config_refused', message)
+      this.#notify('error', 'config_refused', message)
       return
     }
     const known = toKmsError(error)
     if (known.code === 'unavailable') this.#retryAt = this.#deps.clock.monotonic() + RETRY_MS
     const again = known.code === 'unavailable' ? `; it is tried again in ${RETRY_MS / 1000} s` : ''
     const message = `The changed config is refused, ${before}${again}: ${known.message}`
-    this.#say('error', 'config_refused', message, error)
-  }
-
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
-    const fields = { file: this.#path }
-    this.#deps.events.emit({ type: 'notice', level, what, message, fields, error })
+    this.#notify('error', 'config_refused', message, error)
   }
 }
 

@@ -11,7 +11,8 @@ import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
-import type { EventSink, KmsEvent } from '../../base/events.ts'
+import type { EventSink } from '../../base/events.ts'
+import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import { sayLeftOut } from './authorities.ts'
 import { poolFor } from './connect.ts'
 import { type Connections, ConnectionTable } from './connections.ts'
@@ -46,6 +47,7 @@ interface ConnectionSet {
 export class Transport {
   readonly clock: Clock
   readonly #options: TransportOptions
+  readonly #notify: Notify<OfProvider>
   #connectionSet: Promise<ConnectionSet> | undefined
   #readAt = 0
   #rereading: Promise<void> | undefined
@@ -59,8 +61,10 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.clock = options.clock
     this.#options = options
+    const { events, provider } = options
+    this.#notify = notifierOf(events, { provider })
     if (options.tls.dangerouslySkipVerification !== true) return
-    this.#say(
+    this.#notify(
       'error',
       'tls_not_verified',
       `Provider "${options.provider}" takes any certificate (dangerouslySkipVerification): anybody on the way can read keys and tokens`,
@@ -140,14 +144,19 @@ export class Transport {
       if (isSame(current, next)) return
       this.#connectionSet = Promise.resolve(next)
       this.#changes += 1
-      this.#say('info', 'tls_files_changed', `TLS files changed: new connections use them`)
+      this.#notify('info', 'tls_files_changed', `TLS files changed: new connections use them`)
       this.#tellOf(next)
       current.connections.retire()
     } catch (error) {
       const known = toKmsError(error)
       if (known.message === this.#complained) return
       this.#complained = known.message
-      this.#say('warn', 'tls_files_refused', `${known.message}; the ones before stay in use`, error)
+      this.#notify(
+        'warn',
+        'tls_files_refused',
+        `${known.message}; the ones before stay in use`,
+        error,
+      )
     }
   }
 
@@ -156,12 +165,12 @@ export class Transport {
     const leftOut = material.authorities?.leftOut ?? new Map()
     if (leftOut.size > 0) {
       const message = `Not all files in the folder of tls.caDir can be used, and these are left out: ${sayLeftOut(leftOut)}`
-      this.#say('warn', 'authorities_left_out', message)
+      this.#notify('warn', 'authorities_left_out', message)
     }
     const ended = endedAmong(authorities(), this.clock.now())
     if (ended.length === 0) return
     const names = ended.map((name) => `"${name}"`).join(', ')
-    this.#say(
+    this.#notify(
       'info',
       'authorities_ended',
       `Authorities in tls.caFile or tls.caDir have ended and vouch for nobody any more: ${names}; take them out when it suits`,
@@ -188,18 +197,6 @@ export class Transport {
       const near = left < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
       events.emit({ type: 'certificate', provider, kind, notAfter, near })
     }
-  }
-
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
-    const { events, provider } = this.#options
-    const fields = { provider }
-    const cause = error === undefined ? {} : { error }
-    events.emit({ type: 'notice', level, what, message, fields, ...cause })
   }
 }
 
