@@ -1,6 +1,7 @@
 /** Waiting out what passes, such as a rate limit, as long as the request's time allows. @module */
 
 import { retry } from '../base/attempts/retry.ts'
+import { retryAfterMs } from '../base/attempts/retry_after.ts'
 import type { Clock } from '../base/clock.ts'
 import { KmsError, type KmsErrorOptions } from '../base/errors.ts'
 import type { Call } from '../base/provider.ts'
@@ -49,11 +50,6 @@ export function passingFailure(
   const why = limited ? 'it limits the rate of requests' : 'it does not serve now'
   return new PassingError(`${action} answered ${status}: ${why}`, {
     code: limited ? 'throttled' : 'unavailable',
-    waitMs: retryAfterMs(header('retry-after')),
+    waitMs: retryAfterMs(header('retry-after')) ?? 0,
   })
-}
-
-/** Of a header in seconds; a date in it counts as nothing. */
-function retryAfterMs(header = ''): number {
-  return /^\d{1,6}$/.test(header) ? Number(header) * 1000 : 0
 }

@@ -10,6 +10,7 @@
 
 import { FirstGood } from '../../base/attempts/first_good.ts'
 import { pause } from '../../base/attempts/pause.ts'
+import { retryAfterMs } from '../../base/attempts/retry_after.ts'
 import { withinLimit } from '../../base/call.ts'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, systemCodeOf, toKmsError } from '../../base/errors.ts'
@@ -219,9 +220,9 @@ export class VaultCluster {
       return turn === 1 ? 0 : RETRY_PAUSE_MS * jitter
     }
     if (status !== 429 || turn > 1) return undefined
-    const seconds = Number(header('retry-after') ?? Number.NaN)
-    if (Number.isNaN(seconds)) return RETRY_PAUSE_MS * jitter
-    return Math.max(seconds * 1000, MIN_RETRY_AFTER_MS * jitter)
+    const askedMs = retryAfterMs(header('retry-after'))
+    if (askedMs === undefined) return RETRY_PAUSE_MS * jitter
+    return Math.max(askedMs, MIN_RETRY_AFTER_MS * jitter)
   }
 
   /** Whether there is time for a pause and an answer after it. */
