@@ -77,7 +77,7 @@ export function heard(signing: SigningClock): (error: unknown) => never {
 }
 
 /** One request, again where its failure may pass. */
-export function askPersistently<TSchema extends v.GenericSchema>(
+export function askWithRetries<TSchema extends v.GenericSchema>(
   { clock, signing, random }: GoogleDeps,
   transport: Transport,
   address: string,
