@@ -27,6 +27,12 @@ export const KMS_ERROR_CODES = [
 ] as const
 export type KmsErrorCode = (typeof KMS_ERROR_CODES)[number]
 
+/** What a status, a code or a phrase of somebody else comes to here. */
+export interface FailureMeaning {
+  readonly code: KmsErrorCode
+  readonly why: string
+}
+
 export interface KmsErrorOptions extends ErrorOptions {
   readonly code: KmsErrorCode
 }

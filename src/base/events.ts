@@ -9,6 +9,7 @@
  */
 
 import type { KmsError, KmsErrorCode } from './errors.ts'
+import type { Notice } from './notices.ts'
 
 export type KmsApi = 'v2' | 'v1beta1'
 /**
@@ -89,15 +90,7 @@ export type KmsEvent =
       /** Time to renew it. */
       readonly near: boolean
     }
-  | {
-      readonly type: 'notice'
-      readonly level: 'debug' | 'info' | 'warn' | 'error'
-      /** A stable name such as `socket_listening`. */
-      readonly what: string
-      readonly message: string
-      readonly fields?: Readonly<Record<string, string | number | boolean | undefined>>
-      readonly error?: unknown
-    }
+  | Notice
 
 export interface ProviderHealth {
   readonly name: string

@@ -43,7 +43,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     output,
     monotonic: systemClock.monotonic,
   })
-  const say = (what: string, message: string) =>
+  const say = (what: 'started' | 'stopping' | 'stopped', message: string) =>
     log.emit({ type: 'notice', level: 'info', what, message })
   try {
     const plugin = await startPlugin(config, log, {

@@ -6,8 +6,8 @@
 
 import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
-import type { Protection } from '../kms/health.ts'
-import type { DecryptPreference } from '../kms/openers.ts'
+import type { DecryptPreference } from '../kms/decrypt_order.ts'
+import type { Protection } from '../kms/health_view.ts'
 
 const DAY_MS = 86_400_000
 const MAX_PROVIDERS = 16

@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import { type None, type Notify, notifierOf } from '../base/notices.ts'
 import {
   draftFor,
   inodeAt,
@@ -39,7 +39,7 @@ export interface GrpcServer {
 /** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
 const MAX_REQUEST_BYTES = 262_144
 const WATCH_MS = 1_000
-const DRAIN_LOOK_MS = 20
+const DRAIN_CHECK_MS = 20
 /** For answers and farewells to leave the process. */
 const FLUSH_MS = 100
 
@@ -55,6 +55,7 @@ class KmsSocket implements GrpcServer {
   readonly path: string
   readonly #options: GrpcServerOptions
   readonly #server: Server
+  readonly #notify: Notify<None>
   #inode: number | undefined
   /** What grpc-js knows the socket as. */
   #bound = ''
@@ -67,12 +68,13 @@ class KmsSocket implements GrpcServer {
   constructor(options: GrpcServerOptions) {
     this.path = options.socket.path
     this.#options = options
+    this.#notify = notifierOf(options.events, {})
     this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES })
     this.#serve('v2', createV2Handlers(options))
     this.#serve('v1beta1', createV1Handlers(options))
   }
 
-  async listen(what: string, takeOver = false): Promise<void> {
+  async listen(what: 'socket_listening' | 'socket_rebound', takeOver = false): Promise<void> {
     const draft = await draftFor(this.path, takeOver)
     try {
       await this.#bind(draft)
@@ -89,14 +91,14 @@ class KmsSocket implements GrpcServer {
     this.#bound = draft
     this.#taken = false
     const mode = this.#options.socket.mode.toString(8).padStart(4, '0')
-    this.#say('info', what, `Listening on ${this.path} (mode ${mode})`)
+    this.#notify('info', what, `Listening on ${this.path} (mode ${mode})`)
   }
 
   /** Looks after the socket file until the server closes. */
   watch(): void {
     if (this.#closed) return
     this.#cancelWatch = this.#options.clock.after(WATCH_MS, () => {
-      this.#watching = this.#look().finally(() => this.watch())
+      this.#watching = this.#checkSocketFile().finally(() => this.watch())
     })
   }
 
@@ -135,7 +137,7 @@ class KmsSocket implements GrpcServer {
     return new Promise((resolve) => {
       const force = () => {
         if (this.#underWay > 0) {
-          this.#say(
+          this.#notify(
             'warn',
             'drain_cut',
             `Cut off what was under way after ${drainMs} ms, requests: ${this.#underWay}`,
@@ -144,12 +146,12 @@ class KmsSocket implements GrpcServer {
         this.#server.forceShutdown()
         resolve()
       }
-      const look = () => {
+      const waitOn = () => {
         const done = this.#underWay === 0 || clock.monotonic() >= end
-        clock.after(done ? FLUSH_MS : DRAIN_LOOK_MS, done ? force : look)
+        clock.after(done ? FLUSH_MS : DRAIN_CHECK_MS, done ? force : waitOn)
       }
       this.#server.tryShutdown(() => resolve())
-      look()
+      waitOn()
     })
   }
 
@@ -164,19 +166,19 @@ class KmsSocket implements GrpcServer {
     }
   }
 
-  async #look(): Promise<void> {
+  async #checkSocketFile(): Promise<void> {
     try {
       const inode = await inodeAt(this.path)
       if (inode === this.#inode) return
       if (inode === undefined) await this.#bindAgain()
       else this.#sayTaken()
     } catch (error) {
-      this.#say('error', 'socket_lost', `Cannot watch or bind ${this.path} again`, error)
+      this.#notify('error', 'socket_lost', `Cannot watch or bind ${this.path} again`, error)
     }
   }
 
   async #bindAgain(): Promise<void> {
-    this.#say('warn', 'socket_vanished', `Socket ${this.path} vanished: binding it again`)
+    this.#notify('warn', 'socket_vanished', `Socket ${this.path} vanished: binding it again`)
     this.#server.unbind(`unix:${this.#bound}`)
     await this.listen('socket_rebound')
   }
@@ -184,21 +186,11 @@ class KmsSocket implements GrpcServer {
   #sayTaken(): void {
     if (this.#taken) return
     this.#taken = true
-    this.#say(
+    this.#notify(
       'warn',
       'socket_taken',
       `Another process took over ${this.path}: connections that are open are served on, new ones go there`,
     )
-  }
-
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
-    const events: EventSink = this.#options.events
-    events.emit({ type: 'notice', level, what, message, ...(error === undefined ? {} : { error }) })
   }
 }
 

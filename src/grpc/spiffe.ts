@@ -16,7 +16,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
-import { KmsError, type KmsErrorCode } from '../base/errors.ts'
+import { type FailureMeaning, KmsError } from '../base/errors.ts'
 import type { FetchSvids, IssuedSvid } from '../remote/jwt_svid.ts'
 import { JWTSVIDRequestSchema, JWTSVIDResponseSchema } from './spiffe_pb.ts'
 
@@ -25,13 +25,8 @@ const METHOD = '/SpiffeWorkloadAPI/FetchJWTSVID'
 const HEADER = 'workload.spiffe.io'
 const MAX_ANSWER_BYTES = 1_048_576
 
-interface Meaning {
-  readonly code: KmsErrorCode
-  readonly why: string
-}
-
 /** Why there is no connection, in the words of the system that grpc-js passes on. */
-const UNREACHED: readonly (readonly [RegExp, Meaning])[] = [
+const UNREACHED: readonly (readonly [RegExp, FailureMeaning])[] = [
   [
     /\b(?:ENOENT|ENOTDIR)\b/,
     { code: 'unavailable', why: 'is not there: start it, or correct auth.spiffe.socket' },
@@ -46,7 +41,7 @@ const UNREACHED: readonly (readonly [RegExp, Meaning])[] = [
   ],
 ]
 
-const MEANINGS: Readonly<Record<number, Meaning>> = {
+const MEANINGS: Readonly<Record<number, FailureMeaning>> = {
   [status.PERMISSION_DENIED]: {
     code: 'denied',
     why: 'issues no identity to this process, or not auth.spiffe.id: register one whose selectors fit it',
@@ -151,7 +146,7 @@ function svidsIn(bytes: Uint8Array): readonly IssuedSvid[] {
   return svids.map(({ spiffeId, svid }) => ({ id: spiffeId, jwt: svid }))
 }
 
-function meaningOf(error: unknown, timeoutMs: number): Meaning {
+function meaningOf(error: unknown, timeoutMs: number): FailureMeaning {
   if (!isServiceError(error)) {
     return { code: 'protocol', why: 'answers what is not of the SPIFFE Workload API' }
   }

@@ -1,120 +1,84 @@
 /**
- * The snapshot that Status and Encrypt are answered from: which
- * providers wrap, under which key id, and for how long that holds. It costs no
- * remote call, however often it is asked; Status and Encrypt switch in one
- * assignment (rule R2).
+ * The health of one endpoint: follows the monitors of its providers, and keeps the view
+ * that Status and Encrypt are answered from. That costs no remote call, however often
+ * they come; both switch in one assignment (rule R2).
  *
  * @module
  */
 
 import type { Clock } from '../base/clock.ts'
-import { KmsError } from '../base/errors.ts'
-import type { EventSink, HealthState, KmsApi } from '../base/events.ts'
-import { inputsOf } from './envelope.ts'
-import { providerHealth, saidOfWriters } from './health_report.ts'
-import { type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
-import type { StateBook } from './state.ts'
-import type { Watch } from './watch.ts'
+import type { EventSink, KmsApi } from '../base/events.ts'
+import { healthEvent } from './health_report.ts'
 import {
-  type Choice,
-  chooseWriters,
-  type Writer,
-  type WriterRules,
-  type WriterSet,
-} from './writers.ts'
+  type HealthView,
+  type KeyIdRules,
+  type KeySet,
+  keysOf,
+  nextView,
+  resumedView,
+  startingView,
+  writerSetOf,
+  writersOf,
+} from './health_view.ts'
+import { type HoldLimits, holdLeftMs, holds, problemOf, refusalOf } from './hold.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
+import type { SavedEndpoint, StateBook } from './state.ts'
+import { type Choice, chooseWriters, type WriterSet } from './writers.ts'
 
-export interface Protection extends Scheme, WriterRules {}
-
-export interface HealthOptions {
+export interface EndpointHealthOptions extends KeyIdRules, HoldLimits {
   /** The endpoint's name. */
   readonly name: string
   /** All providers of the endpoint, those that are only read too. */
-  readonly watches: readonly Watch[]
-  readonly protection: Protection
-  /** Thumbprints of the recovery recipients, sorted. */
-  readonly recipients: readonly string[]
-  /** How old a good snapshot may get before it counts as an outage. */
-  readonly staleAfterMs: number
-  /** How long Status keeps answering the last key id while providers are away; 0 turns it off. */
-  readonly outageHoldMs: number
+  readonly monitors: readonly ProviderMonitor[]
 }
 
-export interface HealthDeps {
+export interface EndpointHealthDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly book: StateBook
 }
 
 /** What the next Encrypt uses. */
-export interface ActiveKeys {
-  readonly keyId: string
-  readonly inputs: KeyIdInputs
+export interface ActiveKeys extends KeySet {
   /** In the order of `inputs.members`. */
-  readonly watches: readonly Watch[]
+  readonly monitors: readonly ProviderMonitor[]
 }
 
-/** The last known health; replaced as a whole, never changed. */
-interface Snapshot {
-  readonly state: HealthState
-  readonly active: ActiveKeys | undefined
-  /** What v1beta1 wraps with, which needs a key service for every write. */
-  readonly v1: ActiveKeys | undefined
-  /** Ids of providers that were left out since they were not well. */
-  readonly out: ReadonlySet<string>
-  /** When the members of `active` last were as they should be, in monotonic milliseconds. */
-  readonly lastSuccess: number | undefined
-  /** True while a provider is away that the others are about to be used without. */
-  readonly othersSuffice: boolean
-  readonly error: KmsError | undefined
-  /** Since when fewer providers wrap than should, in monotonic milliseconds. */
-  readonly degradedSince: number | undefined
-}
-
-export class Health {
-  readonly #options: HealthOptions
-  readonly #deps: HealthDeps
+export class EndpointHealth {
+  readonly #options: EndpointHealthOptions
+  readonly #deps: EndpointHealthDeps
   readonly #stopListening: (() => void)[] = []
+  /** By the keys that they are the members of. */
+  readonly #activeKeys = new WeakMap<KeySet, ActiveKeys>()
   #outageHoldMs: number
-  /** Since when there has been no active set, in monotonic milliseconds. */
-  #absentSince: number
-  #snapshot: Snapshot
+  #view: HealthView
   #cancelTimer: () => void = () => undefined
   #stopped = false
 
-  constructor(options: HealthOptions, deps: HealthDeps) {
+  constructor(options: EndpointHealthOptions, deps: EndpointHealthDeps) {
     this.#options = options
     this.#deps = deps
     this.#outageHoldMs = options.outageHoldMs
-    this.#absentSince = deps.clock.monotonic()
-    this.#snapshot = {
-      state: 'starting',
-      active: undefined,
-      v1: undefined,
-      out: new Set(),
-      lastSuccess: undefined,
-      othersSuffice: false,
-      error: undefined,
-      degradedSince: undefined,
-    }
+    this.#view = startingView(deps.clock.monotonic())
   }
 
-  /** Takes up what an earlier process or config left, and follows the watches. */
+  /** Takes up what an earlier process or config left, and follows the monitors. */
   start(): void {
     this.#resume()
-    for (const watch of this.#options.watches) {
-      this.#stopListening.push(watch.onLook(() => this.#look()))
+    for (const monitor of this.#options.monitors) {
+      this.#stopListening.push(monitor.onProbe(() => this.#decide()))
     }
-    if (this.#options.watches.some(({ sight }) => sight.known !== undefined)) this.#look()
+    const known = this.#options.monitors.some(({ observation }) => observation.known !== undefined)
+    if (known) this.#decide()
   }
 
   /** True where a start now would have something to answer. */
   canServe(): boolean {
-    const resumable = this.#resumable()
-    const before = {
-      active: resumable && new Set(resumable.standing.map(({ id }) => id)),
-      out: new Set(resumable?.saved.out),
-    }
-    const { verdict } = this.#choose(before)
+    const saved = this.#resumable()
+    const { verdict } = this.#choose({
+      active: saved && new Set(saved.members.map(({ providerId }) => providerId)),
+      out: new Set(saved?.out),
+    })
     return verdict === 'settled' || verdict === 'waiting'
   }
 
@@ -135,11 +99,11 @@ export class Health {
    * @throws KmsError when writes must stop
    */
   active(api: KmsApi = 'v2'): ActiveKeys {
-    const { state, active, v1, error } = this.#snapshot
-    if (state !== 'ok') this.#nudgeUnwell()
-    if (api === 'v1beta1' && v1 !== undefined) return v1
-    if (active !== undefined && this.#holds()) return active
-    throw this.#refusal(state, error)
+    const view = this.#view
+    if (view.state !== 'ok') this.#nudgeUnwell()
+    if (api === 'v1beta1' && view.v1 !== undefined) return this.#withMonitors(view.v1)
+    if (view.active !== undefined && this.#holds(view)) return this.#withMonitors(view.active)
+    throw refusalOf(view)
   }
 
   /** With fewer providers nothing may be written. */
@@ -149,238 +113,102 @@ export class Health {
 
   /** For `/readyz`: what is wrong now, also while Status still answers the last key id. */
   problem(): string | undefined {
-    const { state, error } = this.#snapshot
-    const fresh = this.#age() <= this.#options.staleAfterMs
-    if ((state === 'ok' || state === 'degraded') && fresh) return undefined
-    const late = state === 'ok' || state === 'degraded'
-    return error?.message ?? (late ? 'Health loop is late' : 'No answer of a key service yet')
+    return problemOf(this.#view, this.#limits(), this.#deps.clock.monotonic())
+  }
+
+  #holds(view: HealthView): boolean {
+    const { protection } = this.#options
+    return holds(view, this.#limits(), protection, this.#deps.clock.monotonic())
+  }
+
+  #limits(): HoldLimits {
+    return { staleAfterMs: this.#options.staleAfterMs, outageHoldMs: this.#outageHoldMs }
   }
 
   #nudgeUnwell(): void {
-    for (const watch of this.#options.watches) if (!watch.sight.ok) watch.nudge()
+    for (const monitor of this.#options.monitors) if (!monitor.observation.ok) monitor.nudge()
   }
 
-  #holds(): boolean {
-    const { state, othersSuffice } = this.#snapshot
-    const { staleAfterMs, protection } = this.#options
-    const age = this.#age()
-    if (state !== 'held') return age <= staleAfterMs + this.#outageHoldMs
-    return age <= this.#outageHoldMs || (othersSuffice && age <= protection.holdMs + staleAfterMs)
-  }
-
-  #age(): number {
-    const { lastSuccess } = this.#snapshot
-    if (lastSuccess === undefined) return Number.POSITIVE_INFINITY
-    return this.#deps.clock.monotonic() - lastSuccess
-  }
-
-  #refusal(state: HealthState, error: KmsError | undefined): KmsError {
-    const reason = error?.message ?? 'No answer of a key service yet'
-    if (state === 'failed') return error ?? new KmsError(reason, { code: 'unavailable' })
-    const why = state === 'starting' ? 'Not ready yet' : 'Key service has been away too long'
-    return new KmsError(`${why}: ${reason}`, { code: 'unavailable', cause: error })
+  #withMonitors(keys: KeySet): ActiveKeys {
+    const known = this.#activeKeys.get(keys)
+    if (known !== undefined) return known
+    const byId = new Map(this.#options.monitors.map((monitor) => [monitor.id, monitor]))
+    const monitors = keys.inputs.members.flatMap(({ providerId }) => byId.get(providerId) ?? [])
+    const active = { ...keys, monitors }
+    this.#activeKeys.set(keys, active)
+    return active
   }
 
   /** Decides anew over what is known of the providers. */
-  #look(): void {
+  #decide(): void {
     if (this.#stopped) return
-    const choice = this.#choose(this.#chosen())
-    this.#replace(this.#snapshotOf(choice, this.#writing()))
-    this.#lookAgainIn(choice.againInMs)
+    const before = this.#view
+    const choice = this.#choose(writerSetOf(before))
+    const now = this.#deps.clock.monotonic()
+    this.#view = nextView(before, choice, this.#writing(), this.#options, now)
+    this.#tell(this.#view, before)
+    this.#save(this.#view)
+    this.#decideAgainIn(choice.againInMs)
   }
 
   #choose(before: WriterSet): Choice {
     const now = this.#deps.clock.monotonic()
     return chooseWriters(
-      this.#writing().map((watch) => this.#writerOf(watch, now)),
+      writersOf(this.#writing(), this.#view, now),
       before,
-      now - this.#absentSince,
+      now - this.#view.absentSince,
       this.#options.protection,
     )
   }
 
-  #writing(): readonly Watch[] {
-    return this.#options.watches.filter(({ writes }) => writes)
+  #writing(): readonly ProviderMonitor[] {
+    return this.#options.monitors.filter(({ writes }) => writes)
   }
 
-  #chosen(): WriterSet {
-    const { active, out } = this.#snapshot
-    return { active: active && new Set(active.watches.map(({ id }) => id)), out }
-  }
-
-  #writerOf(watch: Watch, now: number): Writer {
-    const { ok, known, error, since } = watch.sight
-    const standing = this.#snapshot.active?.inputs.members.find(
-      ({ providerId }) => providerId === watch.id,
-    )
-    return {
-      id: watch.id,
-      asked: known !== undefined || error !== undefined,
-      ok,
-      lost: watch.lost,
-      forMs: now - since,
-      mustLeave: standing !== undefined && known?.usable.has(standing.version) === false,
-    }
-  }
-
-  #snapshotOf(choice: Choice, writing: readonly Watch[]): Snapshot {
-    const { active: ids, out, othersSuffice } = choice
-    const before = this.#snapshot
-    const unwell = writing.find(({ lost }) => lost) ?? writing.find(({ sight }) => !sight.ok)
-    const error = unwell?.sight.error
-    const base = { out, othersSuffice, error, degradedSince: before.degradedSince }
-    if (choice.verdict === 'settled' && ids !== undefined) {
-      return this.#settled(
-        writing.filter(({ id }) => ids.has(id)),
-        writing,
-        base,
-      )
-    }
-    const v1 = this.#readyFor(writing, before.active)
-    if (choice.verdict === 'waiting') {
-      return { ...base, v1, state: 'held', active: before.active, lastSuccess: before.lastSuccess }
-    }
-    // A key that failed stays failed until it works again, whatever comes over the way to it.
-    const failed = choice.verdict === 'lost' || before.state === 'failed'
-    const kept = before.state === 'failed' && choice.verdict !== 'lost' ? before.error : error
-    return {
-      ...base,
-      v1: choice.verdict === 'lost' ? undefined : v1,
-      state: failed ? 'failed' : 'starting',
-      error: kept,
-      active: undefined,
-      lastSuccess: undefined,
-    }
-  }
-
-  #settled(
-    chosen: readonly Watch[],
-    writing: readonly Watch[],
-    base: Pick<Snapshot, 'out' | 'othersSuffice' | 'error' | 'degradedSince'>,
-  ): Snapshot {
-    const active = this.#activeKeys(chosen)
-    const full = chosen.length === writing.length
-    const lastSuccess = Math.min(...chosen.map(({ sight }) => sight.lastSuccess ?? 0))
-    return {
-      ...base,
-      state: full ? 'ok' : 'degraded',
-      active,
-      v1: this.#forV1(active),
-      lastSuccess,
-      degradedSince: full ? undefined : (base.degradedSince ?? this.#deps.clock.monotonic()),
-    }
-  }
-
-  /** v1beta1 needs a key service for every write, so there the others are used at once. */
-  #readyFor(writing: readonly Watch[], active: ActiveKeys | undefined): ActiveKeys | undefined {
-    const asked = writing.every(({ sight }) => sight.ok || sight.error !== undefined)
-    const ready = writing.filter(({ sight }) => sight.ok)
-    const steady = ready.filter((watch) => active?.watches.includes(watch) ?? true)
-    const enough = [steady, ready].find(({ length }) => length >= this.minimum)
-    return asked && enough !== undefined ? this.#forV1(this.#activeKeys(enough)) : undefined
-  }
-
-  /** v1beta1 has no annotations, and so no recipients. */
-  #forV1(active: ActiveKeys): ActiveKeys {
-    if (active.inputs.recipients.length === 0) return active
-    const inputs = inputsOf(this.#options.protection, active.inputs.members)
-    return { ...active, inputs, keyId: keyIdOf(inputs) }
-  }
-
-  #activeKeys(chosen: readonly Watch[]): ActiveKeys {
-    const members = chosen.flatMap(({ sight }) => sight.known?.member ?? [])
-    return this.#keysOf(members, chosen)
-  }
-
-  #keysOf(members: readonly Member[], watches: readonly Watch[]): ActiveKeys {
-    const { protection, recipients } = this.#options
-    const inputs = inputsOf(protection, members, recipients)
-    const keyId = keyIdOf(inputs)
-    const current = this.#snapshot.active
-    if (current?.keyId === keyId) return current
-    const byId = new Map(watches.map((watch) => [watch.id, watch]))
-    const sorted = inputs.members.flatMap(({ providerId }) => byId.get(providerId) ?? [])
-    return { keyId, inputs, watches: sorted }
-  }
-
-  #replace(next: Snapshot): void {
-    const previous = this.#snapshot
-    this.#snapshot = next
-    const { clock } = this.#deps
-    if (next.active === undefined) {
-      if (previous.active !== undefined) this.#absentSince = clock.monotonic()
-    }
-    this.#tell(next, previous)
-    this.#save(next)
-  }
-
-  #tell(next: Snapshot, previous: Snapshot): void {
+  #tell(next: HealthView, previous: HealthView): void {
     const { events, clock } = this.#deps
-    const { name: endpoint, watches } = this.#options
+    const { name: endpoint } = this.#options
     const keyId = next.active?.keyId
     const before = previous.active?.keyId
     if (keyId !== undefined && keyId !== before) {
       events.emit({ type: 'key_id', endpoint, keyId, previous: before })
     }
-    const part = { active: next.active?.watches ?? [], out: next.out }
-    const providers = watches.map((watch) =>
-      providerHealth(watch, part, this.#options.protection, clock),
-    )
-    const sinceMs = next.degradedSince
-    events.emit({
-      type: 'health',
-      endpoint,
-      state: next.state,
-      previous: previous.state,
-      keyId,
-      error: next.state === 'ok' ? undefined : next.error,
-      holdLeftMs: next.state === 'held' ? Math.max(this.#outageHoldMs - this.#age(), 0) : undefined,
-      degradedSince:
-        sinceMs === undefined ? undefined : clock.now() - (clock.monotonic() - sinceMs),
-      why: saidOfWriters(next.active?.inputs, providers),
-      providers,
-    })
+    const leftMs = holdLeftMs(next, this.#limits(), clock.monotonic())
+    events.emit(healthEvent(this.#options, next, previous.state, leftMs, clock))
   }
 
-  #lookAgainIn(ms: number | undefined): void {
+  #decideAgainIn(ms: number | undefined): void {
     this.#cancelTimer()
-    const waits = this.#options.watches.flatMap(({ writesInMs }) => writesInMs || [])
+    const waits = this.#options.monitors.flatMap(({ writesInMs }) => writesInMs || [])
     const soonest = Math.min(ms ?? Number.POSITIVE_INFINITY, ...waits)
     if (soonest === Number.POSITIVE_INFINITY) return
     // What is left of a millisecond after rounding would bring it back at the same moment again and again.
-    this.#cancelTimer = this.#deps.clock.after(Math.ceil(soonest) + 1, () => this.#look())
+    this.#cancelTimer = this.#deps.clock.after(Math.ceil(soonest) + 1, () => this.#decide())
   }
 
   #resume(): void {
-    const resumable = this.#resumable()
-    if (resumable === undefined) return
-    const { saved, standing } = resumable
+    const saved = this.#resumable()
+    if (saved === undefined) return
     const { clock } = this.#deps
     const age = Math.max(clock.now() - saved.lastSuccess, 0)
-    const writing = this.#options.watches.filter(({ writes }) => writes).map(({ id }) => id)
+    const writing = this.#writing().map(({ id }) => id)
     const out = new Set(saved.out.filter((id) => writing.includes(id)))
-    this.#snapshot = {
-      ...this.#snapshot,
-      state: 'held',
-      active: this.#keysOf(saved.members, standing),
-      out,
-      lastSuccess: clock.monotonic() - age,
-      degradedSince: out.size > 0 ? clock.monotonic() - age : undefined,
-    }
+    const active = keysOf(saved.members, this.#options)
+    this.#view = resumedView(this.#view, active, out, clock.monotonic() - age)
   }
 
   /** What an earlier process or config answered, where it can still be answered. */
-  #resumable() {
-    const { name, watches, protection, recipients } = this.#options
-    const saved = this.#deps.book.endpoint(name)
+  #resumable(): SavedEndpoint | undefined {
+    const saved = this.#deps.book.endpoint(this.#options.name)
     if (saved?.keyId === undefined) return undefined
-    const ids = new Set(saved.members.map(({ providerId }) => providerId))
-    const standing = watches.filter(({ id, writes }) => writes && ids.has(id))
-    const known = keyIdOf(inputsOf(protection, saved.members, recipients)) === saved.keyId
-    return known && standing.length === ids.size ? { saved, standing } : undefined
+    const writing = new Set(this.#writing().map(({ id }) => id))
+    const standing = saved.members.every(({ providerId }) => writing.has(providerId))
+    return standing && keysOf(saved.members, this.#options).keyId === saved.keyId
+      ? saved
+      : undefined
   }
 
-  #save({ state, active, out }: Snapshot): void {
+  #save({ state, active, out }: HealthView): void {
     const { book, clock } = this.#deps
     const { name } = this.#options
     if (state === 'starting' || state === 'held') return

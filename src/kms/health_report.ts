@@ -6,32 +6,58 @@
  */
 
 import type { Clock } from '../base/clock.ts'
-import type { ProviderHealth, ProviderRole } from '../base/events.ts'
+import type { HealthState, KmsEvent, ProviderHealth, ProviderRole } from '../base/events.ts'
+import type { HealthView } from './health_view.ts'
 import type { KeyIdInputs } from './key_id.ts'
-import type { Watch } from './watch.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 import type { WriterRules } from './writers.ts'
 
-export interface WritingPart {
-  readonly active: readonly Watch[]
-  /** Ids of providers that were left out since they were not well. */
-  readonly out: ReadonlySet<string>
+export interface ReportedEndpoint {
+  readonly name: string
+  readonly monitors: readonly ProviderMonitor[]
+  readonly protection: WriterRules
 }
 
-export function providerHealth(
-  watch: Watch,
-  part: WritingPart,
+/** What is told after each decision over an endpoint. */
+export function healthEvent(
+  { name: endpoint, monitors, protection }: ReportedEndpoint,
+  view: HealthView,
+  previous: HealthState,
+  holdLeftMs: number | undefined,
+  clock: Clock,
+): KmsEvent {
+  const { state, active, error, degradedSince } = view
+  const providers = monitors.map((monitor) => providerHealth(monitor, view, protection, clock))
+  return {
+    type: 'health',
+    endpoint,
+    state,
+    previous,
+    keyId: active?.keyId,
+    error: state === 'ok' ? undefined : error,
+    holdLeftMs,
+    degradedSince:
+      degradedSince === undefined ? undefined : clock.now() - (clock.monotonic() - degradedSince),
+    why: saidOfWriters(active?.inputs, providers),
+    providers,
+  }
+}
+
+function providerHealth(
+  monitor: ProviderMonitor,
+  view: HealthView,
   { returnMs }: WriterRules,
   clock: Clock,
 ): ProviderHealth {
-  const { ok, known, error, since } = watch.sight
-  const { name, provider, latency } = watch.ring
+  const { ok, known, error, since } = monitor.observation
+  const { name, provider, latency } = monitor.batched
   // A moment of the monotonic clock as one of this node's calendar.
   const shift = clock.now() - clock.monotonic()
-  const role = roleOf(watch, part)
+  const role = roleOf(monitor, view)
   const switchInMs = known?.switchInMs
   return {
     name,
-    id: watch.id,
+    id: monitor.id,
     type: provider.describe().type,
     ok,
     error,
@@ -40,37 +66,38 @@ export function providerHealth(
     switchAt:
       switchInMs === undefined
         ? undefined
-        : (watch.sight.lastSuccess ?? since) + shift + switchInMs,
+        : (monitor.observation.lastSuccess ?? since) + shift + switchInMs,
     versions: known?.seen.length ?? 0,
     keyVersions: known?.seen ?? [],
     material: known?.material,
     note: known?.note,
     role,
-    joinsAt: joinsAt(watch, role, { returnMs, shift }),
+    joinsAt: joinsAt(monitor, role, { returnMs, shift }),
     since: since + shift,
     latencyMs: latency.typical,
   }
 }
 
-function roleOf(watch: Watch, { active, out }: WritingPart): ProviderRole {
-  if (active.includes(watch)) return 'writes'
-  if (watch.writesInMs === undefined) return 'reads'
-  if (watch.writes && out.has(watch.id)) return 'left_out'
+function roleOf(monitor: ProviderMonitor, { active, out }: HealthView): ProviderRole {
+  if (active?.inputs.members.some(({ providerId }) => providerId === monitor.id)) return 'writes'
+  if (monitor.writesInMs === undefined) return 'reads'
+  if (monitor.writes && out.has(monitor.id)) return 'left_out'
   return 'waiting'
 }
 
 function joinsAt(
-  watch: Watch,
+  monitor: ProviderMonitor,
   role: ProviderRole,
   { returnMs, shift }: { readonly returnMs: number; readonly shift: number },
 ): number | undefined {
-  if (role === 'left_out' && watch.sight.ok) return watch.sight.since + shift + returnMs
-  if (role === 'waiting') return watch.options.activeFrom
+  if (role === 'left_out' && monitor.observation.ok)
+    return monitor.observation.since + shift + returnMs
+  if (role === 'waiting') return monitor.options.activeFrom
   return undefined
 }
 
 /** Such as `any of a (v3), b (v1); without c, which was not well`. */
-export function saidOfWriters(
+function saidOfWriters(
   inputs: KeyIdInputs | undefined,
   providers: readonly ProviderHealth[],
 ): string | undefined {

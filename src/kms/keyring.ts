@@ -12,13 +12,13 @@ import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits
 import type { Call } from '../base/provider.ts'
 import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from '../base/service.ts'
 import { type ForeignItem, type ForeignReader, findForeign } from '../takeover/foreign.ts'
+import { candidateOf, DecryptOrder, type DecryptPreference, type Opener } from './decrypt_order.ts'
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
-import { gather } from './gather.ts'
-import type { ActiveKeys, Health } from './health.ts'
-import { candidateOf, type DecryptPreference, type Opener, Openers } from './openers.ts'
+import type { ActiveKeys, EndpointHealth } from './health.ts'
+import { hedge } from './hedge.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
 import { joinPlaintext } from './shares.ts'
-import type { Watch } from './watch.ts'
 import { Wrapping } from './wrapping.ts'
 
 const MAX_CIPHERTEXT_BYTES = {
@@ -37,38 +37,38 @@ const OF_THE_REQUEST: ReadonlySet<KmsErrorCode> = new Set([
 
 export interface KeyringOptions {
   /** All providers that may open something. */
-  readonly watches: readonly Watch[]
-  readonly health: Pick<Health, 'active' | 'minimum'>
+  readonly monitors: readonly ProviderMonitor[]
+  readonly health: Pick<EndpointHealth, 'active' | 'minimum'>
   readonly decryptPreference: DecryptPreference
   readonly recovery: RecoverySealer | undefined
   /** Providers that open what other plugins stored, in the order of the config. */
-  readonly foreign: readonly ForeignRing[]
+  readonly foreign: readonly MonitoredReader[]
   readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
 }
 
-export interface ForeignRing extends ForeignReader {
-  readonly watch: Watch
+export interface MonitoredReader extends ForeignReader {
+  readonly monitor: ProviderMonitor
 }
 
 export class Keyring implements KmsService {
   readonly #options: KeyringOptions
   /** By id and by former ids. */
-  readonly #byId: ReadonlyMap<string, Watch>
-  readonly #openers: Openers
+  readonly #byId: ReadonlyMap<string, ProviderMonitor>
+  readonly #decryptOrder: DecryptOrder
   readonly #wrapping: Wrapping
 
   constructor(options: KeyringOptions) {
     this.#options = options
     this.#byId = new Map(
-      options.watches.flatMap((watch) =>
-        [watch.id, ...(watch.options.formerIds ?? [])].map((id) => [id, watch] as const),
+      options.monitors.flatMap((monitor) =>
+        [monitor.id, ...(monitor.options.formerIds ?? [])].map((id) => [id, monitor] as const),
       ),
     )
-    this.#openers = new Openers(options.decryptPreference)
+    this.#decryptOrder = new DecryptOrder(options.decryptPreference)
     const { clock, random } = options
-    this.#wrapping = new Wrapping({ clock, random, failed: lookSoon })
+    this.#wrapping = new Wrapping({ clock, random, failed: probeSoon })
   }
 
   status(): string {
@@ -101,24 +101,24 @@ export class Keyring implements KmsService {
       )
     }
     const openers = this.#openersOf(envelope)
-    const answers = await this.#gather(openers, envelope.k, call)
+    const answers = await this.#hedge(openers, envelope.k, call)
     if (envelope.scheme === 'any') return answers[0] ?? new Uint8Array()
     const { sealed, digest: associatedData } = envelope
     return await joinPlaintext({ sealed, shares: answers, associatedData })
   }
 
   /**
-   * Just after a start it is as the first looks say: under v1beta1 API servers have writes
+   * Just after a start it is as the first probes say: under v1beta1 API servers have writes
    * wait for the socket, which come before those.
    */
   async #active(api: KmsApi): Promise<ActiveKeys> {
-    const { health, watches } = this.#options
+    const { health, monitors } = this.#options
     try {
       return health.active(api)
     } catch (error) {
-      const first = watches.filter(({ writes, lookingFirst }) => writes && lookingFirst)
+      const first = monitors.filter(({ writes, probingFirst }) => writes && probingFirst)
       if (first.length === 0) throw error
-      await Promise.all(first.map((watch) => watch.look()))
+      await Promise.all(first.map((monitor) => monitor.probe()))
     }
     return health.active(api)
   }
@@ -139,27 +139,32 @@ export class Keyring implements KmsService {
     return { ciphertext, annotations: {} }
   }
 
-  async #openForeign(items: readonly ForeignItem<ForeignRing>[], call: Call): Promise<Uint8Array> {
-    const candidates = items.map(({ reader: { watch }, item, plaintextOf }) => {
-      const candidate = candidateOf({ watch, item }, lookSoon)
+  async #openForeign(
+    items: readonly ForeignItem<MonitoredReader>[],
+    call: Call,
+  ): Promise<Uint8Array> {
+    const candidates = items.map(({ reader: { monitor }, item, plaintextOf }) => {
+      const candidate = candidateOf({ monitor, item }, probeSoon)
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
       return { ...candidate, run }
     })
-    const [plaintext] = await gather(candidates, 1, this.#options.clock, call)
+    const [plaintext] = await hedge(candidates, 1, this.#options.clock, call)
     return plaintext ?? new Uint8Array()
   }
 
-  #gather(openers: readonly Opener[], need: number, call: Call) {
-    const candidates = this.#openers.order(openers).map((opener) => candidateOf(opener, lookSoon))
-    return gather(candidates, need, this.#options.clock, call)
+  #hedge(openers: readonly Opener[], need: number, call: Call) {
+    const candidates = this.#decryptOrder
+      .sort(openers)
+      .map((opener) => candidateOf(opener, probeSoon))
+    return hedge(candidates, need, this.#options.clock, call)
   }
 
   #openersOf({ k, members, wraps, digest }: OpenedEnvelope): Opener[] {
     const openers = wraps.flatMap(({ member, data }): Opener[] => {
       const { providerId = '', version = '' } = members[member] ?? {}
-      const watch = this.#byId.get(providerId)
+      const monitor = this.#byId.get(providerId)
       const item = { version, bytes: data, associatedData: digest }
-      return watch === undefined ? [] : [{ watch, item }]
+      return monitor === undefined ? [] : [{ monitor, item }]
     })
     if (openers.length >= k) return openers
     const missing =
@@ -170,9 +175,9 @@ export class Keyring implements KmsService {
   }
 }
 
-/** A failure that the provider may be to blame for makes its watch look at once. */
-function lookSoon(watch: Watch, error: unknown): void {
-  if (!OF_THE_REQUEST.has(toKmsError(error).code)) watch.nudge()
+/** A failure that the provider may be to blame for makes its monitor probe it soon. */
+function probeSoon(monitor: ProviderMonitor, error: unknown): void {
+  if (!OF_THE_REQUEST.has(toKmsError(error).code)) monitor.nudge()
 }
 
 function checkAnnotations({ annotations }: DecryptRequest): void {
@@ -185,14 +190,14 @@ function checkAnnotations({ annotations }: DecryptRequest): void {
 
 function checkPlaintext(
   plaintext: Uint8Array,
-  { inputs, watches }: ActiveKeys,
+  { inputs, monitors }: ActiveKeys,
   maxBytes: number,
 ): void {
   // Under `threshold` the providers wrap shares, which are as long for every plaintext.
-  const wrapped = inputs.scheme === 'any' ? watches : []
+  const wrapped = inputs.scheme === 'any' ? monitors : []
   const shortest = Math.min(
     maxBytes,
-    ...wrapped.map(({ ring }) => ring.provider.limits.plaintextBytes),
+    ...wrapped.map(({ batched }) => batched.provider.limits.plaintextBytes),
   )
   if (plaintext.length > shortest) throw tooLong(plaintext.length, undefined, shortest)
 }

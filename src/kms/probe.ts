@@ -1,5 +1,5 @@
 /**
- * One look at one provider: the key's versions, which of them encrypts now, and a
+ * One probe of one provider: the key's versions, which of them encrypts now, and a
  * round trip under it that proves that wraps open and are bound (rule S14: the API
  * server itself never tests Decrypt while it runs). A provider that is only read is asked for its key alone:
  * its credentials need not be good for more.
@@ -11,8 +11,8 @@ import type { Clock } from '../base/clock.ts'
 import { KmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import type { Call, KeyState, KeyVersion } from '../base/provider.ts'
+import type { BatchedProvider } from './batched_provider.ts'
 import type { Member } from './key_id.ts'
-import type { RingMember } from './ring_member.ts'
 import { activation, fromTheFuture, type SeenVersion, succession } from './rotation.ts'
 import { onceMoreIfUnbound, roundTrip } from './round_trip.ts'
 import type { ServiceClock } from './service_clock.ts'
@@ -47,37 +47,37 @@ const CLOCK_TOLERANCE_MS = 2_000
 
 /** @throws KmsError when the key cannot be used to its full extent now */
 export function probe(
-  ring: RingMember,
+  batched: BatchedProvider,
   seen: readonly SeenVersion[],
   deps: ProbeDeps,
   call: Call,
 ): Promise<ProbeResult> {
-  return onceMoreIfUnbound(() => look(ring, seen, deps, call))
+  return onceMoreIfUnbound(() => probeOnce(batched, seen, deps, call))
 }
 
-async function look(
-  ring: RingMember,
+async function probeOnce(
+  batched: BatchedProvider,
   seen: readonly SeenVersion[],
   deps: ProbeDeps,
   call: Call,
 ): Promise<ProbeResult> {
   const { clock, serviceClock } = deps
   const sentAt = clock.monotonic()
-  const state = await ring.keyState(call)
+  const state = await batched.keyState(call)
   const { serviceTime } = state
   const now =
     serviceTime === undefined
       ? clock.now()
       : serviceClock.timeAt(serviceTime, sentAt, clock.monotonic())
-  checkSuccession(ring, seen, state, now, deps)
+  checkSuccession(batched, seen, state, now, deps)
   const { active, pending, switchInMs } = activation(state, now, deps.activationDelayMs)
-  if (!deps.readOnly) await checkActive(ring, active, deps, call)
+  if (!deps.readOnly) await checkActive(batched, active, deps, call)
   return {
     member:
       deps.readOnly || active === undefined
         ? undefined
         : {
-            providerId: ring.provider.id,
+            providerId: batched.provider.id,
             version: active.label,
             createdAt: active.createdAt,
           },
@@ -92,20 +92,20 @@ async function look(
 }
 
 async function checkActive(
-  ring: RingMember,
+  batched: BatchedProvider,
   active: KeyVersion | undefined,
   deps: ProbeDeps,
   call: Call,
 ): Promise<void> {
-  if (active !== undefined) return await roundTrip(ring, active.label, deps.random, call)
+  if (active !== undefined) return await roundTrip(batched, active.label, deps.random, call)
   throw new KmsError(
-    `Key of provider "${ring.name}" has no version that may both encrypt and decrypt`,
+    `Key of provider "${batched.name}" has no version that may both encrypt and decrypt`,
     { code: 'key_unavailable' },
   )
 }
 
 function checkSuccession(
-  ring: RingMember,
+  batched: BatchedProvider,
   seen: readonly SeenVersion[],
   state: KeyState,
   now: number,
@@ -116,18 +116,18 @@ function checkSuccession(
   const how = succession(seen, state.versions)
   if (how === 'lagging') {
     throw new KmsError(
-      `Provider "${ring.name}" shows an older state of its key than before: version ${seen.at(-1)?.label} is gone; it is a lagging replica or a restored backup`,
+      `Provider "${batched.name}" shows an older state of its key than before: version ${seen.at(-1)?.label} is gone; it is a lagging replica or a restored backup`,
       { code: 'unavailable' },
     )
   }
   if (how === 'recreated') {
-    const message = `Key of provider "${ring.name}" was deleted and made anew: what the old key wrapped is lost there`
+    const message = `Key of provider "${batched.name}" was deleted and made anew: what the old key wrapped is lost there`
     events.emit({ type: 'notice', level: 'error', what: 'key_recreated', message })
   }
   if (how === 'same') return
   for (const version of state.versions) {
     if (!fromTheFuture(version, now, CLOCK_TOLERANCE_MS)) continue
-    const message = `Version ${version.label} of provider "${ring.name}" claims to be made in the future: it waits for that time`
+    const message = `Version ${version.label} of provider "${batched.name}" claims to be made in the future: it waits for that time`
     events.emit({ type: 'notice', level: 'warn', what: 'version_from_the_future', message })
   }
 }

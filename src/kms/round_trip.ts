@@ -74,12 +74,12 @@ export function alone(name: string, provider: Provider): Tried {
  * A provider that just found out that its service binds nothing may have versions that bind
  * in another way: so what it is asked is asked once more.
  */
-export async function onceMoreIfUnbound<T>(look: () => Promise<T>): Promise<T> {
+export async function onceMoreIfUnbound<T>(ask: () => Promise<T>): Promise<T> {
   try {
-    return await look()
+    return await ask()
   } catch (error) {
     if (toKmsError(error).code !== 'unbound') throw error
-    return await look()
+    return await ask()
   }
 }
 

@@ -19,8 +19,8 @@ import {
 } from './envelope.ts'
 import type { ActiveKeys } from './health.ts'
 import { keyIdOf } from './key_id.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 import { splitPlaintext } from './shares.ts'
-import type { Watch } from './watch.ts'
 
 const RANDOM_BYTES = 4_096
 /** Of the time that is left, for wrapping with all; the rest is for wrapping with those that answered. */
@@ -30,8 +30,8 @@ export interface WrappingOptions {
   readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
-  /** Told of every failure, so that the provider is looked at soon. */
-  readonly failed: (watch: Watch, error: unknown) => void
+  /** Told of every failure, so that the provider is probed soon. */
+  readonly failed: (monitor: ProviderMonitor, error: unknown) => void
 }
 
 /** What the providers are to wrap. */
@@ -79,7 +79,7 @@ export class Wrapping {
   async wrapAll(prepared: Prepared, call: Call): Promise<Uint8Array> {
     const { active, header, sealed } = prepared
     const wraps =
-      active.watches.length === 1
+      active.monitors.length === 1
         ? [{ member: 0, data: await this.#wrap(prepared, 0, call) }]
         : await this.#wrapEvery(prepared, call)
     return encodeEnvelope(header, wraps, sealed)
@@ -92,7 +92,7 @@ export class Wrapping {
     const part = { signal, deadline: call.deadline }
     try {
       return await Promise.all(
-        prepared.active.watches.map(async (_, member) => ({
+        prepared.active.monitors.map(async (_, member) => ({
           member,
           data: await this.#wrap(prepared, member, part),
         })),
@@ -116,11 +116,11 @@ export class Wrapping {
     call: Call,
   ): Promise<Uint8Array> {
     const prepared = await this.prepare(active, plaintext)
-    if (active.watches.length <= minimum) return await this.wrapAll(prepared, call)
+    if (active.monitors.length <= minimum) return await this.wrapAll(prepared, call)
     const results = await this.#wrapEach(prepared, call)
-    const done = active.watches.filter((_, member) => 'data' in (results[member] ?? {}))
+    const done = active.monitors.filter((_, member) => 'data' in (results[member] ?? {}))
     if (done.length < minimum) throw results.find((result) => 'error' in result)?.error
-    if (done.length < active.watches.length) {
+    if (done.length < active.monitors.length) {
       return await this.wrapAll(await this.prepare(onlyOf(active, done), plaintext), call)
     }
     const wraps = results.flatMap((result, member) =>
@@ -131,7 +131,7 @@ export class Wrapping {
 
   async #wrapEach(prepared: Prepared, call: Call): Promise<WrapResult[]> {
     return await Promise.all(
-      prepared.active.watches.map(async (_, member) => {
+      prepared.active.monitors.map(async (_, member) => {
         try {
           const data = await withinPart(this.#options.clock, call, FIRST_TRY, (part) =>
             this.#wrap(prepared, member, part),
@@ -145,23 +145,23 @@ export class Wrapping {
   }
 
   async #wrap({ active, items }: Prepared, member: number, call: Call): Promise<Uint8Array> {
-    const { watches, inputs } = active
-    const [watch, item, key] = [watches[member], items[member], inputs.members[member]]
-    if (watch === undefined || item === undefined || key === undefined) {
+    const { monitors, inputs } = active
+    const [monitor, item, key] = [monitors[member], items[member], inputs.members[member]]
+    if (monitor === undefined || item === undefined || key === undefined) {
       throw new Error('An active set without one of its members')
     }
     try {
-      return await watch.ring.wrap(key.version, item, call)
+      return await monitor.batched.wrap(key.version, item, call)
     } catch (error) {
-      this.#options.failed(watch, error)
+      this.#options.failed(monitor, error)
       throw error
     }
   }
 }
 
-function onlyOf({ inputs }: ActiveKeys, watches: readonly Watch[]): ActiveKeys {
-  const ids = new Set(watches.map(({ id }) => id))
+function onlyOf({ inputs }: ActiveKeys, monitors: readonly ProviderMonitor[]): ActiveKeys {
+  const ids = new Set(monitors.map(({ id }) => id))
   const members = inputs.members.filter(({ providerId }) => ids.has(providerId))
   const fewer = inputsOf(inputs, members, inputs.recipients)
-  return { keyId: keyIdOf(fewer), inputs: fewer, watches }
+  return { keyId: keyIdOf(fewer), inputs: fewer, monitors }
 }

@@ -41,13 +41,13 @@ const INDEX = `Trousseau
 `
 const LIMIT_MS = 5_000
 /** The runtimes look for connections past their limit this often; by themselves, every 30 s. */
-const LIMIT_LOOK_MS = 1_000
+const LIMIT_CHECK_MS = 1_000
 const MAX_HEADER_BYTES = 8_192
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
 /** @throws KmsError when the address cannot be had */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const limits = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: LIMIT_LOOK_MS }
+  const limits = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: LIMIT_CHECK_MS }
   const server = createServer(limits, (request, response) => {
     void answerTo(request, options).then((answer) => send(request, response, answer))
   })

@@ -13,6 +13,7 @@ import {
   ONLY_ENDPOINT,
   type ProviderHealth,
 } from '../base/events.ts'
+import type { Notice } from '../base/notices.ts'
 
 type HealthEvent = Extract<KmsEvent, { type: 'health' }>
 
@@ -168,10 +169,9 @@ function takeToken(
 
 function takeNode(
   reportOf: (name: string) => ProviderReport,
-  { fields }: Extract<KmsEvent, { type: 'notice' }>,
+  { fields }: Extract<Notice, { what: 'vault_node' }>,
 ): void {
-  const { provider, address, role } = fields ?? {}
-  reportOf(String(provider)).nodes[String(address)] = String(role)
+  if (fields !== undefined) reportOf(fields.provider).nodes[fields.address] = fields.role
 }
 
 function failureOf(error: KmsError | undefined): Omit<Failure, 'at'> | undefined {

@@ -1,5 +1,5 @@
 /**
- * What one config makes: providers with their watches, and for each endpoint health
+ * What one config makes: providers with their monitors, and for each endpoint health
  * and keyring. A changed config makes the next generation; providers that are
  * configured as before go over into it with all that is known of them.
  *
@@ -12,14 +12,14 @@ import type { Provider } from '../base/provider.ts'
 import { type Endpoint, endpointsOf } from '../config/endpoints.ts'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { BatchedProvider } from '../kms/batched_provider.ts'
 import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
-import { Health } from '../kms/health.ts'
+import { EndpointHealth } from '../kms/health.ts'
 import { Keyring } from '../kms/keyring.ts'
+import { ProviderMonitor } from '../kms/provider_monitor.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
-import { RingMember } from '../kms/ring_member.ts'
 import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
 import type { StateBook } from '../kms/state.ts'
-import { Watch } from '../kms/watch.ts'
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../services/registry.ts'
 import { type FollowedSettings, ofTheProcess } from '../services/vault/settings.ts'
@@ -36,14 +36,14 @@ interface Made {
   readonly name: string
   readonly madeOf: string
   readonly provider: Provider
-  readonly watch: Watch
+  readonly monitor: ProviderMonitor
   /** Undefined for one whose key service keeps none. */
   settings: FollowedSettings | undefined
 }
 
 export interface Served {
   readonly endpoint: Endpoint
-  readonly health: Health
+  readonly health: EndpointHealth
   readonly keyring: Keyring
 }
 
@@ -91,7 +91,7 @@ export class Generation {
       }
       checkIds(made, before?.made ?? [])
       const served = endpointsOf(config).map((endpoint) =>
-        serve(endpoint, made, config, recovery, deps),
+        makeEndpoint(endpoint, made, config, recovery, deps),
       )
       return new Generation(config, made, served, deps)
     } catch (error) {
@@ -101,15 +101,15 @@ export class Generation {
   }
 
   /** Begins to ask the providers. Settles when each was asked for the first time, whatever it said. */
-  async look(): Promise<void> {
-    const fresh = this.made.filter(({ watch }) => !watch.started)
+  async probe(): Promise<void> {
+    const fresh = this.made.filter(({ monitor }) => !monitor.started)
     for (const { provider, name } of fresh) {
       const { type, key } = provider.describe()
       const message = `Provider "${name}" uses ${key}`
       const fields = { provider: name, type, id: provider.id }
       this.#deps.events.emit({ type: 'notice', level: 'info', what: 'provider', message, fields })
     }
-    await Promise.all(fresh.map(({ watch }) => watch.look()))
+    await Promise.all(fresh.map(({ monitor }) => monitor.probe()))
   }
 
   /** From now on answers of the providers decide what the endpoints say. */
@@ -165,8 +165,8 @@ export class Generation {
   /** What the providers say that are not well. */
   trouble(): string {
     return this.made
-      .flatMap(({ name, watch }) => {
-        const { error } = watch.sight
+      .flatMap(({ name, monitor }) => {
+        const { error } = monitor.observation
         return error === undefined ? [] : `"${name}": ${error.message}`
       })
       .join('; ')
@@ -176,7 +176,7 @@ export class Generation {
   retire(after?: Generation): Made[] {
     for (const { health } of this.served) health.stop()
     const left = this.made.filter((each) => after?.made.includes(each) !== true)
-    for (const { watch } of left) watch.stop()
+    for (const { monitor } of left) monitor.stop()
     return left
   }
 
@@ -203,7 +203,7 @@ async function makeProvider(
     requestTimeoutMs: requestTimeout,
     onSettings(settings) {
       made.settings = settings
-      made.watch.adjust(settings.activationDelay)
+      made.monitor.adjust(settings.activationDelay)
       deps.onSettings()
     },
   })
@@ -215,10 +215,10 @@ async function makeProvider(
     activeFrom,
     formerIds: formerIds ?? [],
   }
-  const ring = new RingMember(name, provider, deps)
-  const watch = new Watch(ring, options, { ...deps, random: randomBytes })
+  const batched = new BatchedProvider(name, provider, deps)
+  const monitor = new ProviderMonitor(batched, options, { ...deps, random: randomBytes })
   const settings = descriptor.keepsSettings?.(config) === true ? {} : undefined
-  const made: Made = { name, madeOf, provider, watch, settings }
+  const made: Made = { name, madeOf, provider, monitor, settings }
   return made
 }
 
@@ -234,20 +234,20 @@ function checkIds(made: readonly Made[], before: readonly Made[]): void {
     }
     owners.set(id, name)
   }
-  for (const { name, watch } of before) {
+  for (const { name, monitor } of before) {
     const now = made.find((each) => each.name === name)
-    if (now === undefined || idsOf(now).some(({ id }) => id === watch.id)) continue
+    if (now === undefined || idsOf(now).some(({ id }) => id === monitor.id)) continue
     throw new ConfigError([
-      `providers: "${name}" would be another key, with the id "${now.watch.id}" instead of "${watch.id}": give the new key a new name, and keep the old one with decryptOnly`,
+      `providers: "${name}" would be another key, with the id "${now.monitor.id}" instead of "${monitor.id}": give the new key a new name, and keep the old one with decryptOnly`,
     ])
   }
 }
 
-function idsOf({ name, watch }: Made) {
-  return [watch.id, ...(watch.options.formerIds ?? [])].map((id) => ({ name, id }))
+function idsOf({ name, monitor }: Made) {
+  return [monitor.id, ...(monitor.options.formerIds ?? [])].map((id) => ({ name, id }))
 }
 
-function serve(
+function makeEndpoint(
   endpoint: Endpoint,
   made: readonly Made[],
   config: Config,
@@ -255,22 +255,22 @@ function serve(
   { clock, events, book }: GenerationDeps,
 ): Served {
   const names = endpoint.providers.map(({ name }) => name)
-  const watches = made.filter(({ name }) => names.includes(name)).map(({ watch }) => watch)
+  const monitors = made.filter(({ name }) => names.includes(name)).map(({ monitor }) => monitor)
   const recipients = recovery?.thumbprints ?? []
-  checkSizes(endpoint, watches, recipients)
+  checkSizes(endpoint, monitors, recipients)
   const { staleAfter: staleAfterMs, outageHold: outageHoldMs } = config.health
   const { name, protection, decryptPreference } = endpoint
-  const health = new Health(
-    { name, watches, protection, recipients, staleAfterMs, outageHoldMs },
+  const health = new EndpointHealth(
+    { name, monitors, protection, recipients, staleAfterMs, outageHoldMs },
     { clock, events, book },
   )
   const random = randomBytes
-  const foreign = made.flatMap(({ name: reader, watch }) => {
+  const foreign = made.flatMap(({ name: reader, monitor }) => {
     const provider = endpoint.providers.find((each) => each.name === reader)
-    return provider?.reads === undefined ? [] : { ...readerOf(provider, provider.reads), watch }
+    return provider?.reads === undefined ? [] : { ...readerOf(provider, provider.reads), monitor }
   })
   const keyring = new Keyring({
-    watches,
+    monitors,
     health,
     decryptPreference,
     recovery,
@@ -289,20 +289,20 @@ function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {
 /** A config whose envelopes KMS v2 could not store is refused before it makes one. */
 function checkSizes(
   { name, protection }: Endpoint,
-  all: readonly Watch[],
+  all: readonly ProviderMonitor[],
   recipients: readonly string[],
 ): void {
-  const watches = all.filter(({ writesInMs }) => writesInMs !== undefined)
+  const monitors = all.filter(({ writesInMs }) => writesInMs !== undefined)
   const wrapped = wrappedBytes(protection, SEED_BYTES)
-  for (const { ring } of watches) {
-    const { plaintextBytes } = ring.provider.limits
+  for (const { batched } of monitors) {
+    const { plaintextBytes } = batched.provider.limits
     if (plaintextBytes >= wrapped) continue
     throw new ConfigError([
-      `providers: the key of "${ring.name}" takes ${plaintextBytes} bytes, wanted at least ${wrapped}: use a longer key`,
+      `providers: the key of "${batched.name}" takes ${plaintextBytes} bytes, wanted at least ${wrapped}: use a longer key`,
     ])
   }
-  const members = watches.map(({ id }) => ({ providerId: id, ...LONGEST_VERSION }))
-  const wraps = watches.map(({ ring }) => wrapped + ring.provider.limits.overheadBytes)
+  const members = monitors.map(({ id }) => ({ providerId: id, ...LONGEST_VERSION }))
+  const wraps = monitors.map(({ batched }) => wrapped + batched.provider.limits.overheadBytes)
   const inputs = inputsOf(protection, members, recipients)
   const bytes = maxEnvelopeBytes(inputs, wraps, sealedBytes(protection, SEED_BYTES))
   if (bytes <= MAX_V2_CIPHERTEXT_BYTES) return

@@ -63,8 +63,9 @@ export async function startPlugin(
   { environment = {}, takeOver = false, mayHang }: StartOptions = {},
 ): Promise<Plugin> {
   const { admin } = config
-  const watch = admin && (await import('../observe/watch.ts')).createWatch(aboutOf(config))
-  const events = fanOut([log, ...(watch?.sinks ?? [])])
+  const metrics =
+    admin && (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config))
+  const events = fanOut([log, ...(metrics?.sinks ?? [])])
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
   if (file !== undefined) mayHang?.(file.stuck)
   const book = new StateBook(file ?? noStateStore, events)
@@ -73,9 +74,9 @@ export async function startPlugin(
   try {
     await book.load()
     await plugin.start(config)
-    if (admin !== undefined && watch !== undefined) {
+    if (admin !== undefined && metrics !== undefined) {
       const problem = () => plugin.problem()
-      const start = () => watch.start({ listen: admin.listen, events, problem })
+      const start = () => metrics.start({ listen: admin.listen, events, problem })
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
       await plugin.atEnd(keeper)
       mayHang?.(() => keeper.trying)
@@ -137,11 +138,11 @@ export class RunningPlugin implements Plugin {
     await this.#sockets.open(config, generation.served)
     this.socketPaths = generation.served.map(({ endpoint }) => endpoint.socket.path)
     generation.start()
-    this.asked = generation.look()
+    this.asked = generation.probe()
   }
 
   async #proveReady(generation: Generation): Promise<void> {
-    await generation.look()
+    await generation.probe()
     const unready = generation.unready()
     if (unready.length === 0) return
     throw new KmsError(
@@ -155,7 +156,7 @@ export class RunningPlugin implements Plugin {
     if (before === undefined || this.#closed) throw notRunning()
     checkKept(before.config, config)
     const next = await Generation.make(config, await sealerOf(config), this.#deps, before)
-    await next.look()
+    await next.probe()
     if (this.#closed) {
       await closeAll(next.retire(before))
       throw notRunning()

@@ -9,13 +9,14 @@
 import { stat } from 'node:fs/promises'
 import type { Clock } from '../base/clock.ts'
 import { toKmsError } from '../base/errors.ts'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import type { EventSink } from '../base/events.ts'
+import { type Notify, notifierOf, type OfConfigFile } from '../base/notices.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Plugin } from './plugin.ts'
 
-/** A ConfigMap or a package changes the file behind a link, so it is looked at and not waited for. */
-const LOOK_MS = 1_000
+/** A ConfigMap or a package changes the file behind a link, so it is checked and not waited for. */
+const CHECK_MS = 1_000
 /** A config that providers were not ready for is tried again. */
 const RETRY_MS = 30_000
 
@@ -28,6 +29,7 @@ export class ConfigFollower {
   readonly #path: string
   readonly #plugin: Pick<Plugin, 'apply'>
   readonly #deps: ConfigFollowerDeps
+  readonly #notify: Notify<OfConfigFile>
   #inForce: string
   /** Undefined at first: the file may have changed since it was read. */
   #mark: string | undefined
@@ -47,10 +49,11 @@ export class ConfigFollower {
     this.#inForce = JSON.stringify(config)
     this.#plugin = plugin
     this.#deps = deps
+    this.#notify = notifierOf(deps.events, { file: path })
   }
 
   start(): void {
-    this.#lookLater()
+    this.#checkLater()
   }
 
   /** Reads the file whether it seems changed or not: somebody asked for it. */
@@ -65,22 +68,22 @@ export class ConfigFollower {
     await this.#working
   }
 
-  #lookLater(): void {
+  #checkLater(): void {
     if (this.#stopped) return
-    this.#cancel = this.#deps.clock.after(LOOK_MS, () => this.#work())
+    this.#cancel = this.#deps.clock.after(CHECK_MS, () => this.#work())
   }
 
   #work(): void {
     if (this.#stopped) return
     this.#cancel()
-    this.#working ??= this.#look().finally(() => {
+    this.#working ??= this.#checkConfigFile().finally(() => {
       this.#working = undefined
       if (this.#asked) this.#work()
-      else this.#lookLater()
+      else this.#checkLater()
     })
   }
 
-  async #look(): Promise<void> {
+  async #checkConfigFile(): Promise<void> {
     const asked = this.#asked
     this.#asked = false
     const mark = await markOf(this.#path)
@@ -92,12 +95,12 @@ export class ConfigFollower {
       const config = await loadConfig(this.#path)
       const text = JSON.stringify(config)
       if (text === this.#inForce) {
-        if (asked) this.#say('info', 'config_unchanged', 'The config is as it was')
+        if (asked) this.#notify('info', 'config_unchanged', 'The config is as it was')
         return
       }
       await this.#plugin.apply(config)
       this.#inForce = text
-      this.#say('info', 'config_reloaded', 'The changed config is in force')
+      this.#notify('info', 'config_reloaded', 'The changed config is in force')
     } catch (error) {
       this.#refused(error)
     }
@@ -107,24 +110,14 @@ export class ConfigFollower {
     const before = 'the one before stays in force'
     if (error instanceof ConfigError) {
       const message = `The changed config is refused, ${before}: ${error.problems.join('; ')}`
-      this.#say('error', 'config_refused', message)
+      this.#notify('error', 'config_refused', message)
       return
     }
     const known = toKmsError(error)
     if (known.code === 'unavailable') this.#retryAt = this.#deps.clock.monotonic() + RETRY_MS
     const again = known.code === 'unavailable' ? `; it is tried again in ${RETRY_MS / 1000} s` : ''
     const message = `The changed config is refused, ${before}${again}: ${known.message}`
-    this.#say('error', 'config_refused', message, error)
-  }
-
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
-    const fields = { file: this.#path }
-    this.#deps.events.emit({ type: 'notice', level, what, message, fields, error })
+    this.#notify('error', 'config_refused', message, error)
   }
 }
 

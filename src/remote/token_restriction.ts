@@ -26,9 +26,6 @@ export interface Restriction {
   readonly message: string
 }
 
-/** The notice's name in the log. */
-export const RESTRICTED = 'token_restricted'
-
 /**
  * Tells those that are new.
  *
@@ -43,7 +40,7 @@ export function tellNew(
   for (const { id, level, message } of restrictions) {
     if (before.has(id)) continue
     const fields = { provider, restriction: id }
-    events.emit({ type: 'notice', level, what: RESTRICTED, message, fields })
+    events.emit({ type: 'notice', level, what: 'token_restricted', message, fields })
   }
   return new Set(restrictions.map(({ id }) => id))
 }

@@ -7,11 +7,13 @@
  * @module
  */
 
-import { unlessAborted, withinLimit } from '../base/call.ts'
+import { SingleFlight } from '../base/attempts/single_flight.ts'
+import { withinLimit } from '../base/call.ts'
 import type { Clock } from '../base/clock.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import type { Call } from '../base/provider.ts'
+import { Renewal, tellToken } from './renewal.ts'
 import { SpentTokens } from './spent_tokens.ts'
 import { type Restriction, tellNew } from './token_restriction.ts'
 
@@ -59,7 +61,7 @@ export interface TokenSourceDeps {
   readonly refusalWaitsMs?: readonly number[]
 }
 
-interface Refusal {
+interface RefusedLogin {
   readonly fingerprint: string
   readonly times: number
   /** Monotonic time before which the same credentials are not tried again. */
@@ -76,14 +78,10 @@ interface Refusal {
 const REFUSAL_WAITS_MS = [30_000, 180_000, 360_000] as const
 /** A fresh token that is denied too means that the policy denies: another login would not help now. */
 const CONFIRMED_DENIAL_MS = 4_000
-const RENEW_AT = 0.7
-const RENEW_JITTER = 0.1
 /** A renewal that gives less than this part of the first life has met a maximum: time for a new login. */
 const WORTHWHILE = 0.5
 /** No clock is adjusted so far at once, but where it is set. */
 const CLOCK_STEP_MS = 5_000
-const FIRST_RETRY_MS = 1_000
-const MAX_RETRY_MS = 30_000
 
 export class TokenSource {
   readonly #method: LoginMethod
@@ -93,10 +91,10 @@ export class TokenSource {
   #firstTtl = 0
   /** Of the credentials that gave the current token. */
   #fingerprint = ''
-  #login: Promise<Token> | undefined
-  #refusal: Refusal | undefined
+  readonly #login = new SingleFlight<Token>()
+  #refusal: RefusedLogin | undefined
   #denied: { readonly token: Token; readonly until: number } | undefined
-  #cancelRenewal: () => void = () => undefined
+  readonly #renewal: Renewal
   readonly #spent: SpentTokens
   /** Restrictions that the last login met. */
   #told: ReadonlySet<string> = new Set()
@@ -107,6 +105,7 @@ export class TokenSource {
     this.#method = method
     this.#deps = deps
     this.#spent = new SpentTokens(method, deps)
+    this.#renewal = new Renewal(deps, () => void this.#renew())
   }
 
   /**
@@ -133,7 +132,7 @@ export class TokenSource {
 
   close(): void {
     this.#closed = true
-    this.#cancelRenewal()
+    this.#renewal.close()
   }
 
   /** Closes, and revokes what is ours, for at most `limitMs`: a login under way leaves a token too. */
@@ -142,7 +141,7 @@ export class TokenSource {
     const { clock, events, provider } = this.#deps
     try {
       await withinLimit(clock, limitMs, async (call) => {
-        await Promise.allSettled([this.#login, this.#examined])
+        await Promise.allSettled([this.#login.underWay, this.#examined])
         await this.#spent.end(this.#current, call)
       })
     } catch (error) {
@@ -181,11 +180,8 @@ export class TokenSource {
 
   /** One login for everyone who waits; each waits no longer than its own call allows. */
   #shared({ signal }: Call): Promise<Token> {
-    if (this.#closed && this.#login === undefined) return Promise.reject(stopping())
-    this.#login ??= this.#logIn().finally(() => {
-      this.#login = undefined
-    })
-    return unlessAborted(this.#login, signal)
+    if (this.#closed && this.#login.underWay === undefined) return Promise.reject(stopping())
+    return this.#login.run(() => this.#logIn(), signal)
   }
 
   async #logIn(): Promise<Token> {
@@ -243,7 +239,7 @@ export class TokenSource {
     }
   }
 
-  #refusalOf({ fingerprint, signed = false }: PreparedLogin): Refusal | undefined {
+  #refusalOf({ fingerprint, signed = false }: PreparedLogin): RefusedLogin | undefined {
     const refusal = this.#refusal
     if (refusal === undefined || refusal.fingerprint !== fingerprint) return undefined
     const stepMs = Math.abs(this.#clockMs() - refusal.clockMs)
@@ -254,7 +250,7 @@ export class TokenSource {
     return this.#deps.clock.now() - this.#deps.clock.monotonic()
   }
 
-  #refused(fingerprint: string, times: number, error: KmsError): Refusal {
+  #refused(fingerprint: string, times: number, error: KmsError): RefusedLogin {
     const { refusalWaitsMs: waits = REFUSAL_WAITS_MS } = this.#deps
     const wait = waits[Math.min(times, waits.length) - 1] ?? 0
     const until = this.#deps.clock.monotonic() + wait
@@ -263,18 +259,11 @@ export class TokenSource {
 
   #use(token: Token): void {
     this.#current = token
-    this.#cancelRenewal()
-    if (token.ttlSeconds === 0 || this.#closed) return
-    const part = RENEW_AT + RENEW_JITTER * (this.#deps.random() - 0.5)
-    this.#renewAfter(token.ttlSeconds * 1000 * part, FIRST_RETRY_MS)
+    if (token.ttlSeconds === 0) this.#renewal.cancel()
+    else this.#renewal.inTimeFor(token.ttlSeconds * 1000)
   }
 
-  #renewAfter(ms: number, retryMs: number): void {
-    if (this.#closed) return
-    this.#cancelRenewal = this.#deps.clock.after(ms, () => void this.#renew(retryMs))
-  }
-
-  async #renew(retryMs: number): Promise<void> {
+  async #renew(): Promise<void> {
     const token = this.#current
     if (token === undefined || this.#closed) return
     try {
@@ -283,8 +272,7 @@ export class TokenSource {
       await withinLimit(clock, requestTimeoutMs, (call) => this.#shared(call))
     } catch {
       // Told already; the old token stays in use until it fails.
-      const jitter = 0.75 + 0.5 * this.#deps.random()
-      this.#renewAfter(retryMs * jitter, Math.min(retryMs * 2, MAX_RETRY_MS))
+      this.#renewal.afterFailure()
     }
   }
 
@@ -309,13 +297,8 @@ export class TokenSource {
   }
 
   #tell(action: 'login' | 'renew', outcome: Token | KmsError): void {
-    const { events, provider } = this.#deps
-    const base = { type: 'token', provider, action, method: this.#method.name } as const
-    if (outcome instanceof KmsError) {
-      events.emit({ ...base, code: outcome.code, error: outcome })
-    } else {
-      events.emit({ ...base, code: 'ok', ttlSeconds: outcome.ttlSeconds })
-    }
+    const told = outcome instanceof KmsError ? outcome : outcome.ttlSeconds
+    tellToken(this.#deps, { action, method: this.#method.name }, told)
   }
 }
 

@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { systemClock } from '../../src/base/clock.ts'
 import type { KmsError } from '../../src/base/errors.ts'
 import type { Provider } from '../../src/base/provider.ts'
-import type { Protection } from '../../src/kms/health.ts'
+import type { Protection } from '../../src/kms/health_view.ts'
 import { awsKmsConfig } from '../../src/services/aws/config.ts'
 import { createAwsKmsProvider } from '../../src/services/aws/provider.ts'
 import { vaultConfig } from '../../src/services/vault/config.ts'
@@ -14,7 +14,7 @@ import { createVaultProvider } from '../../src/services/vault/provider.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { ApiServer, type Etcd } from '../_lib/kms/api_server_model.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
-import { ANY_PROTECTION, VirtualRing } from '../_lib/kms/virtual_ring.ts'
+import { ANY_PROTECTION, VirtualEndpoint } from '../_lib/kms/virtual_endpoint.ts'
 import { MOTO_REGION, startMoto } from '../_lib/services/aws/moto.ts'
 import { azureSetup } from '../_lib/services/azure/setup.ts'
 import { googleSetup } from '../_lib/services/google/setup.ts'
@@ -29,12 +29,12 @@ const TIMEOUT_MS = 2_500
 
 const test = suite('e2e/keyring_clouds', () => ({}), 280_000)
 
-function ringOf(providers: readonly Provider[], protection: Protection): VirtualRing {
-  return new VirtualRing({
+function endpointOf(providers: readonly Provider[], protection: Protection): VirtualEndpoint {
+  return new VirtualEndpoint({
     clock: systemClock,
     events: new RecordedEvents(),
     providers,
-    watch: { intervalMs: 500, requestTimeoutMs: TIMEOUT_MS },
+    monitor: { intervalMs: 500, requestTimeoutMs: TIMEOUT_MS },
     health: { protection },
   })
 }
@@ -73,19 +73,19 @@ test('AWS stopped beside OpenBao: the API server goes on, and one that restarts 
   )
   const base = { name: 'vault', type: 'vault', allowInsecureHttp: true }
   const vault = createVaultProvider(v.parse(vaultConfig, { ...base, ...transit.provider }), deps)
-  const ring = ringOf([aws, vault], ANY)
+  const endpoint = endpointOf([aws, vault], ANY)
   try {
-    await ring.start()
+    await endpoint.start()
     const etcd: Etcd = new Map()
-    const plugin = () => ring.keyring
+    const plugin = () => endpoint.keyring
     const server = new ApiServer({ clock: systemClock, plugin, etcd })
     await server.start()
     for (let at = 0; at < 50; at += 1) server.write(`/a/${at}`, `a ${at}`)
-    const full = ring.keyring.status()
+    const full = endpoint.keyring.status()
 
     await moto[Symbol.asyncDispose]()
     for (let at = 0; at < 50; at += 1) server.write(`/b/${at}`, `b ${at}`)
-    await until('AWS is left out', () => Promise.resolve(ring.keyring.status() !== full), {
+    await until('AWS is left out', () => Promise.resolve(endpoint.keyring.status() !== full), {
       limitMs: 20_000,
     })
     server.stop()
@@ -102,7 +102,7 @@ test('AWS stopped beside OpenBao: the API server goes on, and one that restarts 
     assert.equal([...server.violations, ...restarted.violations], [])
     restarted.stop()
   } finally {
-    ring.stop()
+    endpoint.stop()
     await Promise.all([aws.close(), vault.close()])
   }
 })
@@ -110,13 +110,13 @@ test('AWS stopped beside OpenBao: the API server goes on, and one that restarts 
 test('Azure and Google under any: either one opens', async () => {
   await using azure = await azureSetup()
   await using google = await googleSetup()
-  const ring = ringOf([azure.provider, google.provider], ANY)
-  await ring.start()
-  const made = await ring.keyring.encrypt({ api: 'v2', plaintext: SEED }, call())
-  ring.stop()
+  const endpoint = endpointOf([azure.provider, google.provider], ANY)
+  await endpoint.start()
+  const made = await endpoint.keyring.encrypt({ api: 'v2', plaintext: SEED }, call())
+  endpoint.stop()
 
   for (const provider of [azure.provider, google.provider]) {
-    const alone = ringOf([provider], ANY)
+    const alone = endpointOf([provider], ANY)
     const opened = await alone.keyring.decrypt({ api: 'v2', ...made }, call())
     assert.equal(Buffer.from(opened), SEED)
   }
@@ -129,20 +129,20 @@ test('Azure, Google and a third as threshold of two: any two open, one does not'
   const third = new FakeProvider('fake:third', Math.floor(systemClock.now() / 1000) - 86_400)
   const providers = [azure.provider, google.provider, third]
   const protection: Protection = { ...ANY, scheme: 'threshold', k: 2, minimum: 2 }
-  const ring = ringOf(providers, protection)
-  await ring.start()
-  const made = await ring.keyring.encrypt({ api: 'v2', plaintext: SEED }, call())
-  ring.stop()
+  const endpoint = endpointOf(providers, protection)
+  await endpoint.start()
+  const made = await endpoint.keyring.encrypt({ api: 'v2', plaintext: SEED }, call())
+  endpoint.stop()
 
   for (const left of providers) {
-    const others = ringOf(
+    const others = endpointOf(
       providers.filter((provider) => provider !== left),
       protection,
     )
     const opened = await others.keyring.decrypt({ api: 'v2', ...made }, call())
     assert.equal(Buffer.from(opened), SEED)
     const error = await rejection(
-      ringOf([left], protection).keyring.decrypt({ api: 'v2', ...made }, call()),
+      endpointOf([left], protection).keyring.decrypt({ api: 'v2', ...made }, call()),
     )
     assert.is((error as KmsError).code, 'key_unknown')
   }

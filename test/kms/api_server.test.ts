@@ -5,8 +5,8 @@ import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { ApiServerV1, type Etcd } from '../_lib/kms/api_server_model.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
+import type { VirtualEndpointOptions } from '../_lib/kms/virtual_endpoint.ts'
 import { MemoryStore, VirtualNode } from '../_lib/kms/virtual_node.ts'
-import type { VirtualRingOptions } from '../_lib/kms/virtual_ring.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const SECOND = 1_000
@@ -20,9 +20,9 @@ const test = suite('kms/api_server', () => {
   const etcd: Etcd = new Map()
   const provider = new FakeProvider('fake:one', clock.now() / SECOND - DAY_S)
   Object.defineProperty(provider, 'serviceTime', { get: () => clock.now() })
-  const node = async (options: Partial<VirtualRingOptions> & { skewMs?: number } = {}) => {
+  const node = async (options: Partial<VirtualEndpointOptions> & { skewMs?: number } = {}) => {
     const made = new VirtualNode(clock, etcd, [provider], {
-      watch: { activationDelayMs: DELAY_MS },
+      monitor: { activationDelayMs: DELAY_MS },
       ...options,
     })
     await made.startPlugin()
@@ -137,10 +137,10 @@ test('a denied key stops Status at the next look, and writes at the latest three
 }) => {
   const one = await node()
   fail(provider, 'denied')
-  one.ring?.nudge()
+  one.endpoint?.nudge()
   await clock.advance(SECOND)
 
-  assert.throws(() => one.ring?.keyring.status(), /Seeded denied/)
+  assert.throws(() => one.endpoint?.keyring.status(), /Seeded denied/)
   await live([one], 4 * MINUTE)
   assert.throws(() => one.server.write('/k', 'v'), /the seed expired/)
 })
@@ -156,7 +156,7 @@ test('a rotation reaches two API servers with clocks a minute apart within a sec
   const nodes = [await node({ skewMs: 40_000 }), await node({ skewMs: -20_000 })]
   await live(nodes, MINUTE)
   provider.addVersion('2', clock.now() / SECOND)
-  const ids = () => nodes.map(({ ring }) => ring?.keyring.status())
+  const ids = () => nodes.map(({ endpoint }) => endpoint?.keyring.status())
   let switched: number | undefined
   let apart = 0
 
@@ -189,10 +189,10 @@ test('a clock that is ten minutes wrong changes nothing where the service tells 
   provider.addVersion('2', clock.now() / SECOND)
 
   await clock.advance(DELAY_MS - SECOND)
-  assert.match(one.ring?.keyring.status() ?? '', /-v1-/)
+  assert.match(one.endpoint?.keyring.status() ?? '', /-v1-/)
   await clock.advance(2 * SECOND)
 
-  assert.match(one.ring?.keyring.status() ?? '', /-v2-/)
+  assert.match(one.endpoint?.keyring.status() ?? '', /-v2-/)
 })
 
 test('a disabled version is left at the next look, and what it encrypted stays readable', async ({
@@ -297,7 +297,7 @@ test('v1: an outage fails writes and keeps what was read; all is read after a re
   node,
 }) => {
   const one = await node()
-  const v1 = new ApiServerV1({ clock, plugin: () => one.ring?.keyring })
+  const v1 = new ApiServerV1({ clock, plugin: () => one.endpoint?.keyring })
   for (let turn = 0; turn < 20; turn += 1) await v1.write(`/k/${turn}`, `v${turn}`)
 
   fail(provider, 'unavailable')

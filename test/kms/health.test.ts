@@ -1,11 +1,11 @@
 import * as assert from 'uvu/assert'
 import { KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
-import type { Health } from '../../src/kms/health.ts'
+import type { EndpointHealth } from '../../src/kms/health.ts'
 import { noStateStore, type SavedState, type StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
-import { VirtualRing } from '../_lib/kms/virtual_ring.ts'
+import { VirtualEndpoint } from '../_lib/kms/virtual_endpoint.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const INTERVAL_MS = 30_000
@@ -19,11 +19,11 @@ const test = suite('kms/health', () => {
   const events = new RecordedEvents()
   const provider = new FakeProvider('fake:one', clock.now() / 1000 - 86_400)
   const build = (store: StateStore = noStateStore, outageHoldMs = HOLD_MS) =>
-    new VirtualRing({
+    new VirtualEndpoint({
       clock,
       events,
       providers: [provider],
-      watch: {
+      monitor: {
         activationDelayMs: DELAY_MS,
         intervalMs: INTERVAL_MS,
         requestTimeoutMs: TIMEOUT_MS,
@@ -38,7 +38,7 @@ function failure(code: KmsErrorCode): KmsError {
   return new KmsError(`Seeded ${code}`, { code })
 }
 
-function refusal(health: Health): string {
+function refusal(health: EndpointHealth): string {
   try {
     health.active()
   } catch (error) {
@@ -61,12 +61,12 @@ test('active() answers unavailable with the reason until the first success [F2]'
   provider,
   build,
 }) => {
-  const ring = build()
-  const { health } = ring
+  const endpoint = build()
+  const { health } = endpoint
   assert.is(refusal(health), 'unavailable')
 
   provider.failure = failure('denied')
-  await ring.start()
+  await endpoint.start()
 
   assert.throws(() => health.active(), /^Not ready yet: Seeded denied$/)
   assert.is(refusal(health), 'unavailable')
@@ -78,9 +78,9 @@ test('the loop recovers by itself within 5 s, without a request [F4]', async ({
   build,
 }) => {
   provider.failure = failure('unavailable')
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   await clock.advance(600_000)
 
   provider.failure = undefined
@@ -96,9 +96,9 @@ test('a request makes the loop look again within a second, and never more often 
   build,
 }) => {
   provider.failure = failure('unavailable')
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   await clock.advance(60_000)
   const before = provider.calls.keyState
 
@@ -116,9 +116,9 @@ test('a request makes the loop look again within a second, and never more often 
 })
 
 test('active() asks no provider, however often it is called [S13]', async ({ provider, build }) => {
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   const before = { ...provider.calls }
 
   for (let turn = 0; turn < 1_000; turn += 1) health.active()
@@ -132,13 +132,13 @@ test('active() keeps the key id through an outage as long as the hold [S9 S12]',
   provider,
   build,
 }) => {
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   const { keyId } = health.active()
 
   provider.failure = failure('unavailable')
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS - 1_000)
   assert.is(health.active().keyId, keyId)
   assert.is(health.problem(), 'Seeded unavailable')
@@ -155,12 +155,12 @@ test('active() refuses at once in an outage where the hold is off', async ({
   provider,
   build,
 }) => {
-  const ring = build(noStateStore, 0)
-  const { health } = ring
-  await ring.start()
+  const endpoint = build(noStateStore, 0)
+  const { health } = endpoint
+  await endpoint.start()
 
   provider.failure = failure('timeout')
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
 
   assert.is(refusal(health), 'unavailable')
@@ -171,12 +171,12 @@ test('a provider that hangs costs the loop its time limit and no more', async ({
   provider,
   build,
 }) => {
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
 
   provider.hangs = true
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(NUDGE_AND_LIMIT_MS)
   assert.match(health.problem() ?? '', /Gave up after 2500 ms/)
 
@@ -192,12 +192,12 @@ for (const code of ['denied', 'key_unavailable', 'key_unknown', 'policy_denied']
     provider,
     build,
   }) => {
-    const ring = build()
-    const { health } = ring
-    await ring.start()
+    const endpoint = build()
+    const { health } = endpoint
+    await endpoint.start()
 
     provider.failure = failure(code)
-    ring.nudge()
+    endpoint.nudge()
     await clock.advance(1_000)
 
     assert.is(refusal(health), code)
@@ -210,30 +210,30 @@ test('an outage after a denied key does not bring the hold back', async ({
   build,
 }) => {
   const store = new MemoryStore()
-  const ring = build(store)
-  const { health } = ring
-  await ring.start()
+  const endpoint = build(store)
+  const { health } = endpoint
+  await endpoint.start()
   provider.failure = failure('denied')
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
 
   provider.failure = failure('unavailable')
   await clock.advance(10_000)
 
   assert.is(refusal(health), 'denied')
-  ring.stop()
+  endpoint.stop()
   const restarted = build(store)
   await restarted.start()
   assert.is(refusal(restarted.health), 'unavailable')
 })
 
 test('a wrong round trip stops writes at once [S14]', async ({ clock, provider, build }) => {
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
 
   provider.distort = (plaintext) => Uint8Array.from(plaintext, (byte) => byte ^ 1)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
 
   assert.is(refusal(health), 'key_unavailable')
@@ -245,9 +245,9 @@ test('a service that ignores associated data never gets ready, and one that begi
   build,
 }) => {
   provider.ignoresAssociatedData = true
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   await clock.advance(60_000)
   assert.throws(() => health.active(), /ignores associated data/)
 
@@ -278,10 +278,10 @@ test('a provider that then has versions which bind in another way is asked again
     provider.change('1.inside', { mayEncrypt: true })
     return Promise.reject(failure('unbound'))
   }
-  const ring = build()
-  const { health } = ring
+  const endpoint = build()
+  const { health } = endpoint
 
-  await ring.start()
+  await endpoint.start()
 
   assert.equal(
     health.active().inputs.members.map(({ version: label }) => label),
@@ -295,9 +295,9 @@ test('a new version becomes active at its time, in one switch [S8 E3]', async ({
   provider,
   build,
 }) => {
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   const before = health.active().keyId
   provider.addVersion('2', clock.now() / 1000)
 
@@ -319,22 +319,22 @@ test("activation goes by the service's clock, not the node's", async ({
   const serviceOffset = -40_000
   provider.addVersion('2', (clock.now() + serviceOffset) / 1000 - 290)
   provider.serviceTime = clock.now() + serviceOffset
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
 
   assert.match(health.active().keyId, /^tr1-any-v1-/)
 })
 
 test('a disabled version is left at the next look', async ({ clock, provider, build }) => {
   provider.addVersion('2', clock.now() / 1000 - 3_600)
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   assert.match(health.active().keyId, /^tr1-any-v2-/)
 
   provider.change('2', { mayEncrypt: false })
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
 
   assert.match(health.active().keyId, /^tr1-any-v1-/)
@@ -342,9 +342,9 @@ test('a disabled version is left at the next look', async ({ clock, provider, bu
 
 test('a lagging replica keeps the key id and is reported', async ({ clock, provider, build }) => {
   provider.addVersion('2', clock.now() / 1000 - 3_600)
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   const { keyId } = health.active()
 
   const all = provider.versions
@@ -364,9 +364,9 @@ test('a key that was deleted and made anew gets a new key id and an alarm', asyn
   provider,
   build,
 }) => {
-  const ring = build()
-  const { health } = ring
-  await ring.start()
+  const endpoint = build()
+  const { health } = endpoint
+  await endpoint.start()
   const { keyId } = health.active()
 
   provider.versions = []
@@ -421,9 +421,9 @@ test('a saved state of other providers is not taken up', async ({ clock, provide
   store.saved = { endpoints: [saved], seen: [] }
   provider.failure = failure('unavailable')
 
-  const ring = build(store)
-  const { health } = ring
-  await ring.start()
+  const endpoint = build(store)
+  const { health } = endpoint
+  await endpoint.start()
 
   assert.is(refusal(health), 'unavailable')
 })
@@ -433,9 +433,9 @@ test('a store that fails is reported once and stops nothing', async ({ clock, ev
     load: () => Promise.resolve(undefined),
     save: () => Promise.reject(new Error('No space')),
   }
-  const ring = build(store)
-  const { health } = ring
-  await ring.start()
+  const endpoint = build(store)
+  const { health } = endpoint
+  await endpoint.start()
   await clock.advance(10 * INTERVAL_MS)
 
   assert.is(refusal(health), 'none')
@@ -443,12 +443,12 @@ test('a store that fails is reported once and stops nothing', async ({ clock, ev
 })
 
 test('stop() ends the loop', async ({ clock, provider, build }) => {
-  const ring = build()
-  await ring.start()
-  ring.stop()
+  const endpoint = build()
+  await endpoint.start()
+  endpoint.stop()
   const before = provider.calls.keyState
 
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(600_000)
 
   assert.is(provider.calls.keyState, before)

@@ -2,12 +2,16 @@
 
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
-import type { Protection } from '../../src/kms/health.ts'
+import type { Protection } from '../../src/kms/health_view.ts'
 import type { SavedState, StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
-import { ANY_PROTECTION, VirtualRing, type VirtualRingOptions } from '../_lib/kms/virtual_ring.ts'
+import {
+  ANY_PROTECTION,
+  VirtualEndpoint,
+  type VirtualEndpointOptions,
+} from '../_lib/kms/virtual_endpoint.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const TWO_OF: Protection = { ...ANY_PROTECTION, scheme: 'threshold', k: 2, minimum: 2 }
@@ -19,14 +23,14 @@ const test = suite('kms/health_reload', () => {
   const [a, b, c] = ['a', 'b', 'c'].map(
     (id) => new FakeProvider(id, clock.now() / 1000 - 86_400),
   ) as [FakeProvider, FakeProvider, FakeProvider]
-  const make = (options: Omit<VirtualRingOptions, 'clock' | 'events' | 'store'>) =>
-    new VirtualRing({ clock, events: new RecordedEvents(), store, ...options })
+  const make = (options: Omit<VirtualEndpointOptions, 'clock' | 'events' | 'store'>) =>
+    new VirtualEndpoint({ clock, events: new RecordedEvents(), store, ...options })
   /** As after a change of the config: it knows what the one before left, and what its providers say. */
-  const changed = async (options: Omit<VirtualRingOptions, 'clock' | 'events' | 'store'>) => {
-    const ring = make(options)
-    await ring.book.load()
-    await ring.look()
-    return ring
+  const changed = async (options: Omit<VirtualEndpointOptions, 'clock' | 'events' | 'store'>) => {
+    const endpoint = make(options)
+    await endpoint.book.load()
+    await endpoint.probe()
+    return endpoint
   }
   return { clock, a, b, c, make, changed }
 })
@@ -65,7 +69,7 @@ test('canServe() is false where the only one that wrote may not write any more, 
   await make({ providers: [a] }).start()
   b.failure = new KmsError('Gone', { code: 'unavailable' })
 
-  const next = await changed({ providers: [a, b], watchOf: { a: READ_ONLY } })
+  const next = await changed({ providers: [a, b], monitorOf: { a: READ_ONLY } })
 
   assert.not.ok(next.health.canServe())
   next.health.start()

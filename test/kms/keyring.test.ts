@@ -6,7 +6,7 @@ import { decodeEnvelope } from '../../src/kms/envelope.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
-import { VirtualRing } from '../_lib/kms/virtual_ring.ts'
+import { VirtualEndpoint } from '../_lib/kms/virtual_endpoint.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
@@ -15,11 +15,11 @@ const test = suite('kms/keyring', async () => {
   const clock = new FakeClock()
   const events = new RecordedEvents()
   const provider = new FakeProvider('fake:one', clock.now() / 1000 - 86_400)
-  const ring = new VirtualRing({ clock, events, providers: [provider] })
-  await ring.start()
+  const endpoint = new VirtualEndpoint({ clock, events, providers: [provider] })
+  await endpoint.start()
   const call = { signal: new AbortController().signal, deadline: clock.monotonic() + 2_500 }
-  const { keyring, health } = ring
-  return { clock, events, provider, call, keyring, health, ring }
+  const { keyring, health } = endpoint
+  return { clock, events, provider, call, keyring, health, endpoint }
 })
 
 async function codeOf(promise: Promise<unknown>): Promise<KmsErrorCode> {
@@ -60,7 +60,7 @@ for (const failure of [undefined, new KmsError('Seeded', { code: 'denied' })]) {
     provider,
     call,
   }) => {
-    const later = new VirtualRing({ clock, events, providers: [provider] })
+    const later = new VirtualEndpoint({ clock, events, providers: [provider] })
     const { promise: looked, resolve: look } = Promise.withResolvers<void>()
     provider.pause = () => looked
     const started = later.start()
@@ -196,15 +196,15 @@ test('decrypt() opens an older version after a rotation, also while nothing may 
   clock,
   provider,
   keyring,
-  ring,
+  endpoint,
   call,
 }) => {
   const old = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
   provider.addVersion('2', clock.now() / 1000)
-  await ring.look()
+  await endpoint.probe()
   assert.is.not(keyring.status(), old.keyId)
   for (const label of ['1', '2']) provider.change(label, { mayEncrypt: false })
-  await ring.look()
+  await endpoint.probe()
   assert.throws(() => keyring.status())
 
   const opened = await keyring.decrypt({ api: 'v2', ...old }, call)
@@ -220,7 +220,7 @@ test('decrypt() works before the first look of the health loop [D6 F1]', async (
   call,
 }) => {
   const made = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
-  const restarted = new VirtualRing({ clock, events, providers: [provider] }).keyring
+  const restarted = new VirtualEndpoint({ clock, events, providers: [provider] }).keyring
 
   assert.equal(Buffer.from(await restarted.decrypt({ api: 'v2', ...made }, call)), SEED)
 })
@@ -232,7 +232,7 @@ test('decrypt() names a provider that is not configured', async ({
   call,
 }) => {
   const made = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
-  const other = new VirtualRing({ clock, events, providers: [new FakeProvider('fake:other')] })
+  const other = new VirtualEndpoint({ clock, events, providers: [new FakeProvider('fake:other')] })
     .keyring
 
   assert.is(await codeOf(other.decrypt({ api: 'v2', ...made }, call)), 'key_unknown')
@@ -244,9 +244,9 @@ test('two providers each wrap the whole, and either one opens it', async ({
   call,
 }) => {
   const providers = ['fake:b', 'fake:a'].map((id) => new FakeProvider(id, 1_000))
-  const ring = new VirtualRing({ clock, events, providers })
-  const { keyring } = ring
-  await ring.start()
+  const endpoint = new VirtualEndpoint({ clock, events, providers })
+  const { keyring } = endpoint
+  await endpoint.start()
   const made = await keyring.encrypt({ api: 'v2', plaintext: SEED }, call)
 
   for (const down of providers) {

@@ -10,13 +10,13 @@ import { KmsError } from '../../src/base/errors.ts'
 import type { KmsService } from '../../src/base/service.ts'
 import { Slab } from '../../src/base/slab.ts'
 import { decodeEnvelope } from '../../src/kms/envelope.ts'
-import type { Protection } from '../../src/kms/health.ts'
+import type { Protection } from '../../src/kms/health_view.ts'
+import type { MonitorOptions } from '../../src/kms/provider_monitor.ts'
 import type { SavedState, StateStore } from '../../src/kms/state.ts'
-import type { WatchOptions } from '../../src/kms/watch.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import type { Etcd } from '../_lib/kms/api_server_model.ts'
+import { ANY_PROTECTION } from '../_lib/kms/virtual_endpoint.ts'
 import { VirtualNode } from '../_lib/kms/virtual_node.ts'
-import { ANY_PROTECTION } from '../_lib/kms/virtual_ring.ts'
 import type { SeededRandom } from '../_lib/seeded_random.ts'
 import { ServiceView, SharedService } from './shared_service.ts'
 
@@ -33,7 +33,7 @@ const SERVICES = ['fake:a', 'fake:b', 'fake:c'] as const
 /** What one node is configured with; replaced as a whole by a roll-out. */
 export interface NodeConfig {
   readonly protection: Protection
-  readonly watchOf: Readonly<Record<string, Partial<WatchOptions>>>
+  readonly monitorOf: Readonly<Record<string, Partial<MonitorOptions>>>
 }
 
 /** Asking the system for each few bytes would take half of the time. */
@@ -250,8 +250,8 @@ export class ModelWorld {
     if (node === undefined || config === undefined) return
     node.options = {
       ...node.options,
-      watch: { activationDelayMs: DELAY_MS, intervalMs: 30 * SECOND },
-      watchOf: config.watchOf,
+      monitor: { activationDelayMs: DELAY_MS, intervalMs: 30 * SECOND },
+      monitorOf: config.monitorOf,
       health: { protection: config.protection, outageHoldMs: OUTAGE_HOLD_MS },
     }
   }
@@ -402,15 +402,15 @@ function configOf(
   { protection, writes }: Goal,
   before?: { readonly config: NodeConfig; readonly activeFrom: number },
 ): NodeConfig {
-  const watchOf = Object.fromEntries(
+  const monitorOf = Object.fromEntries(
     SERVICES.map((id) => {
-      const was = before?.config.watchOf[id]
+      const was = before?.config.monitorOf[id]
       if (!(writes as readonly string[]).includes(id)) return [id, READ_ONLY]
       const isNew = before !== undefined && was?.decryptOnly === true
       return [id, isNew ? { activeFrom: before.activeFrom } : (was ?? {})]
     }),
   )
-  return { protection, watchOf }
+  return { protection, monitorOf }
 }
 
 const CALM_EVENTS = [

@@ -68,10 +68,10 @@ const FAULTS: readonly Fault[] = [
   },
   {
     title: 'Encrypt keeps a key id that Status has left',
-    file: 'health.ts',
-    from: '    if (current?.keyId === keyId) return current\n',
-    to: '    if (current !== undefined) return current\n',
-    by: 'health',
+    file: 'health_view.ts',
+    from: '  return current?.keyId === keys.keyId ? current : keys\n',
+    to: '  return current ?? keys\n',
+    by: 'health_view',
   },
   {
     title: 'wraps are not bound to the header',
@@ -104,7 +104,7 @@ const FAULTS: readonly Fault[] = [
   {
     title: 'a full key id stands on the wraps of those that answered',
     file: 'wrapping.ts',
-    from: 'if (done.length < active.watches.length) {',
+    from: 'if (done.length < active.monitors.length) {',
     to: 'if (done.length < 0) {',
     by: 'several_providers',
   },
@@ -117,7 +117,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     title: 'a denied key is held like an outage',
-    file: 'watch.ts',
+    file: 'observation.ts',
     from: "  'unavailable',\n",
     to: "  'unavailable',\n  'denied',\n",
     by: 'several_providers',
@@ -125,8 +125,8 @@ const FAULTS: readonly Fault[] = [
   {
     title: 'Decrypt under threshold is content with one share less',
     file: 'keyring.ts',
-    from: 'this.#gather(openers, envelope.k, call)',
-    to: 'this.#gather(openers, Math.max(envelope.k - 1, 1), call)',
+    from: 'this.#hedge(openers, envelope.k, call)',
+    to: 'this.#hedge(openers, Math.max(envelope.k - 1, 1), call)',
     by: 'several_providers',
   },
   {

@@ -8,13 +8,17 @@ import type { KmsApi } from '../../src/base/events.ts'
 import type { Provider } from '../../src/base/provider.ts'
 import type { EncryptReply } from '../../src/base/service.ts'
 import { decodeEnvelope, encodeEnvelope } from '../../src/kms/envelope.ts'
-import type { Protection } from '../../src/kms/health.ts'
+import type { Protection } from '../../src/kms/health_view.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from '../../src/kms/recovery.ts'
 import type { SavedState, StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
-import { ANY_PROTECTION, VirtualRing, type VirtualRingOptions } from '../_lib/kms/virtual_ring.ts'
+import {
+  ANY_PROTECTION,
+  VirtualEndpoint,
+  type VirtualEndpointOptions,
+} from '../_lib/kms/virtual_endpoint.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
@@ -29,22 +33,22 @@ const test = suite('kms/several providers', () => {
   const events = new RecordedEvents()
   const made = (id: string) => new FakeProvider(id, clock.now() / 1000 - DAY_S)
   const [a, b, c] = [made('fake:a'), made('fake:b'), made('fake:c')] as const
-  const build = (options: Partial<VirtualRingOptions> = {}) =>
-    new VirtualRing({ clock, events, providers: [a, b, c], ...options })
-  const started = async (options: Partial<VirtualRingOptions> = {}) => {
-    const ring = build(options)
-    await ring.start()
-    return ring
+  const build = (options: Partial<VirtualEndpointOptions> = {}) =>
+    new VirtualEndpoint({ clock, events, providers: [a, b, c], ...options })
+  const started = async (options: Partial<VirtualEndpointOptions> = {}) => {
+    const endpoint = build(options)
+    await endpoint.start()
+    return endpoint
   }
   const call = () => ({
     signal: new AbortController().signal,
     deadline: clock.monotonic() + 2_500,
   })
-  const encrypt = (ring: VirtualRing, api: KmsApi = 'v2') =>
-    ring.keyring.encrypt({ api, plaintext: SEED }, call())
-  const open = async (ring: VirtualRing, made: EncryptReply, api: KmsApi = 'v2') => {
+  const encrypt = (endpoint: VirtualEndpoint, api: KmsApi = 'v2') =>
+    endpoint.keyring.encrypt({ api, plaintext: SEED }, call())
+  const open = async (endpoint: VirtualEndpoint, made: EncryptReply, api: KmsApi = 'v2') => {
     const keyId = api === 'v2' ? made.keyId : undefined
-    return Buffer.from(await ring.keyring.decrypt({ api, ...made, keyId }, call()))
+    return Buffer.from(await endpoint.keyring.decrypt({ api, ...made, keyId }, call()))
   }
   return { clock, events, a, b, c, build, started, call, encrypt, open }
 })
@@ -82,14 +86,14 @@ test('under any each provider alone opens what all wrapped', async ({
   encrypt,
   open,
 }) => {
-  const ring = await started()
-  const made = await encrypt(ring)
+  const endpoint = await started()
+  const made = await encrypt(endpoint)
   assert.is(membersOf(made), 'abc')
 
   for (const up of [a, b, c]) {
     for (const each of [a, b, c]) fail(each)
     up.failure = undefined
-    assert.equal(await open(ring, made), SEED)
+    assert.equal(await open(endpoint, made), SEED)
   }
 })
 
@@ -101,29 +105,29 @@ test('v2 keeps the key id for the hold time, leaves a provider out after it, and
   encrypt,
   open,
 }) => {
-  const ring = await started()
-  const full = await encrypt(ring)
+  const endpoint = await started()
+  const full = await encrypt(endpoint)
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS - 5_000)
-  assert.is(ring.keyring.status(), full.keyId)
-  assert.is(await codeOf(encrypt(ring)), 'unavailable')
+  assert.is(endpoint.keyring.status(), full.keyId)
+  assert.is(await codeOf(encrypt(endpoint)), 'unavailable')
 
   await clock.advance(10_000)
-  const degraded = await encrypt(ring)
-  assert.is(degraded.keyId, ring.keyring.status())
+  const degraded = await encrypt(endpoint)
+  assert.is(degraded.keyId, endpoint.keyring.status())
   assert.is.not(degraded.keyId, full.keyId)
   assert.is(membersOf(degraded), 'ac')
   assert.is(events.of('health').at(-1)?.state, 'degraded')
-  assert.is(ring.health.problem(), undefined)
+  assert.is(endpoint.health.problem(), undefined)
 
   b.failure = undefined
   await clock.advance(RETURN_MS - 10_000)
-  assert.is(ring.keyring.status(), degraded.keyId)
+  assert.is(endpoint.keyring.status(), degraded.keyId)
   await clock.advance(20_000)
-  assert.is(ring.keyring.status(), full.keyId)
+  assert.is(endpoint.keyring.status(), full.keyId)
   assert.is(events.of('health').at(-1)?.state, 'ok')
-  for (const made of [full, degraded]) assert.equal(await open(ring, made), SEED)
+  for (const made of [full, degraded]) assert.equal(await open(endpoint, made), SEED)
 })
 
 test('one that fails again while it waits to return starts its wait anew', async ({
@@ -131,10 +135,10 @@ test('one that fails again while it waits to return starts its wait anew', async
   b,
   started,
 }) => {
-  const ring = await started()
-  const full = ring.keyring.status()
+  const endpoint = await started()
+  const full = endpoint.keyring.status()
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS + 5_000)
   b.failure = undefined
   await clock.advance(RETURN_MS / 2)
@@ -142,11 +146,11 @@ test('one that fails again while it waits to return starts its wait anew', async
   await clock.advance(INTERVAL_MS)
   b.failure = undefined
   await clock.advance(RETURN_MS * 0.9)
-  assert.is.not(ring.keyring.status(), full)
+  assert.is.not(endpoint.keyring.status(), full)
 
   await clock.advance(RETURN_MS * 0.2)
 
-  assert.is(ring.keyring.status(), full)
+  assert.is(endpoint.keyring.status(), full)
 })
 
 test('v1beta1 uses the remaining providers at once, also in the request that meets the fault', async ({
@@ -156,20 +160,20 @@ test('v1beta1 uses the remaining providers at once, also in the request that mee
   encrypt,
   open,
 }) => {
-  const ring = await started()
-  assert.is(membersOf(await encrypt(ring, 'v1beta1')), 'abc')
+  const endpoint = await started()
+  assert.is(membersOf(await encrypt(endpoint, 'v1beta1')), 'abc')
   fail(b)
 
-  const first = await encrypt(ring, 'v1beta1')
-  ring.nudge()
+  const first = await encrypt(endpoint, 'v1beta1')
+  endpoint.nudge()
   await clock.advance(1_000)
   const { wrap } = b.calls
-  const second = await encrypt(ring, 'v1beta1')
+  const second = await encrypt(endpoint, 'v1beta1')
 
   assert.is(membersOf(first), 'ac')
   assert.is(membersOf(second), 'ac')
   assert.is(b.calls.wrap, wrap, 'one that is known to be away is not asked')
-  for (const made of [first, second]) assert.equal(await open(ring, made, 'v1beta1'), SEED)
+  for (const made of [first, second]) assert.equal(await open(endpoint, made, 'v1beta1'), SEED)
 })
 
 test('v1beta1 does without a provider that hangs, inside the time of the request', async ({
@@ -178,10 +182,10 @@ test('v1beta1 does without a provider that hangs, inside the time of the request
   started,
   encrypt,
 }) => {
-  const ring = await started()
+  const endpoint = await started()
   b.hangs = true
 
-  const made = encrypt(ring, 'v1beta1')
+  const made = encrypt(endpoint, 'v1beta1')
   await clock.advance(1_300)
 
   assert.is(membersOf(await made), 'ac')
@@ -194,23 +198,23 @@ test('an Encrypt that fails at one provider gives up the wraps of those that han
   started,
   encrypt,
 }) => {
-  const ring = await started()
+  const endpoint = await started()
   fail(a)
   b.hangs = true
 
-  for (let turn = 0; turn < 20; turn += 1) await rejection(encrypt(ring))
+  for (let turn = 0; turn < 20; turn += 1) await rejection(encrypt(endpoint))
   a.failure = undefined
   b.hangs = false
   await clock.advance(1)
 
-  assert.is(membersOf(await encrypt(ring)), 'abc')
+  assert.is(membersOf(await encrypt(endpoint)), 'abc')
 })
 
 test('v1beta1 refuses with fewer than minimumProviders', async ({ b, started, encrypt }) => {
-  const ring = await started({ health: { protection: { ...ANY_PROTECTION, minimum: 3 } } })
+  const endpoint = await started({ health: { protection: { ...ANY_PROTECTION, minimum: 3 } } })
   fail(b)
 
-  assert.is(await codeOf(encrypt(ring, 'v1beta1')), 'unavailable')
+  assert.is(await codeOf(encrypt(endpoint, 'v1beta1')), 'unavailable')
 })
 
 test('a denied key is left out at once, without the hold time', async ({
@@ -219,12 +223,12 @@ test('a denied key is left out at once, without the hold time', async ({
   started,
   encrypt,
 }) => {
-  const ring = await started()
+  const endpoint = await started()
   fail(b, 'denied')
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
 
-  assert.is(membersOf(await encrypt(ring)), 'ac')
+  assert.is(membersOf(await encrypt(endpoint)), 'ac')
 })
 
 test('with fewer than minimumProviders the hold of an outage begins, and a denied key ends it', async ({
@@ -232,17 +236,17 @@ test('with fewer than minimumProviders the hold of an outage begins, and a denie
   b,
   started,
 }) => {
-  const ring = await started({ health: { protection: { ...ANY_PROTECTION, minimum: 3 } } })
-  const full = ring.keyring.status()
+  const endpoint = await started({ health: { protection: { ...ANY_PROTECTION, minimum: 3 } } })
+  const full = endpoint.keyring.status()
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS * 5)
-  assert.is(ring.keyring.status(), full)
+  assert.is(endpoint.keyring.status(), full)
 
   fail(b, 'denied')
   await clock.advance(5_000)
 
-  assert.throws(() => ring.keyring.status(), /fake:b is denied/)
+  assert.throws(() => endpoint.keyring.status(), /fake:b is denied/)
 })
 
 test('an API server that starts while a provider is away from the start can write after the hold time', async ({
@@ -252,13 +256,13 @@ test('an API server that starts while a provider is away from the start can writ
   encrypt,
 }) => {
   fail(b)
-  const ring = await started()
-  assert.throws(() => ring.keyring.status(), /^Not ready yet/)
-  assert.is(membersOf(await encrypt(ring, 'v1beta1')), 'ac')
+  const endpoint = await started()
+  assert.throws(() => endpoint.keyring.status(), /^Not ready yet/)
+  assert.is(membersOf(await encrypt(endpoint, 'v1beta1')), 'ac')
 
   await clock.advance(HOLD_MS + 1_000)
 
-  assert.is(membersOf(await encrypt(ring)), 'ac')
+  assert.is(membersOf(await encrypt(endpoint)), 'ac')
 })
 
 test('a restart keeps who was left out, with a store', async ({ clock, b, started, build }) => {
@@ -287,16 +291,16 @@ test('a version that may no longer encrypt is left at once though another provid
   encrypt,
 }) => {
   a.addVersion('2', clock.now() / 1000 - 3_600)
-  const ring = await started()
+  const endpoint = await started()
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
-  const before = ring.keyring.status()
+  const before = endpoint.keyring.status()
   a.change('2', { mayEncrypt: false })
   await clock.advance(INTERVAL_MS)
 
-  assert.is.not(ring.keyring.status(), before)
-  assert.is(membersOf(await encrypt(ring)), 'ac')
+  assert.is.not(endpoint.keyring.status(), before)
+  assert.is(membersOf(await encrypt(endpoint)), 'ac')
 })
 
 test('a rotation waits while another provider is away, so that no key id stands on it', async ({
@@ -305,19 +309,19 @@ test('a rotation waits while another provider is away, so that no key id stands 
   b,
   started,
 }) => {
-  const ring = await started()
-  const before = ring.keyring.status()
+  const endpoint = await started()
+  const before = endpoint.keyring.status()
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(1_000)
   a.addVersion('2', clock.now() / 1000 - 3_600)
   await clock.advance(INTERVAL_MS)
-  assert.is(ring.keyring.status(), before)
+  assert.is(endpoint.keyring.status(), before)
 
   b.failure = undefined
   await clock.advance(5_000)
 
-  assert.match(ring.keyring.status(), /^tr1-any-v2\+v1\+v1-/)
+  assert.match(endpoint.keyring.status(), /^tr1-any-v2\+v1\+v1-/)
 })
 
 test('a provider that is only read is asked for its key and never written to', async ({
@@ -330,11 +334,11 @@ test('a provider that is only read is asked for its key and never written to', a
   const made = await encrypt(before)
   const { wrap } = b.calls
 
-  const ring = await started({ watchOf: { 'fake:b': { decryptOnly: true } } })
+  const endpoint = await started({ monitorOf: { 'fake:b': { decryptOnly: true } } })
 
-  assert.is(membersOf(await encrypt(ring)), 'ac')
+  assert.is(membersOf(await encrypt(endpoint)), 'ac')
   assert.is(b.calls.wrap, wrap)
-  assert.equal(await open(ring, made), SEED)
+  assert.equal(await open(endpoint, made), SEED)
 })
 
 test('a provider writes from the time that the config names, by its own clock', async ({
@@ -345,13 +349,13 @@ test('a provider writes from the time that the config names, by its own clock', 
 }) => {
   Object.defineProperty(b, 'serviceTime', { get: () => clock.now() + 40_000 })
   const activeFrom = clock.now() + 100_000
-  const ring = await started({ watchOf: { 'fake:b': { activeFrom } } })
+  const endpoint = await started({ monitorOf: { 'fake:b': { activeFrom } } })
   await clock.advance(59_000)
-  assert.is(membersOf(await encrypt(ring)), 'ac')
+  assert.is(membersOf(await encrypt(endpoint)), 'ac')
 
   await clock.advance(2_000)
 
-  assert.is(membersOf(await encrypt(ring)), 'abc')
+  assert.is(membersOf(await encrypt(endpoint)), 'abc')
 })
 
 test('what was made under a former id opens', async ({ a, started, encrypt, open }) => {
@@ -366,13 +370,13 @@ test('what was made under a former id opens', async ({ a, started, encrypt, open
     close: () => a.close(),
   }
 
-  const ring = await started({
+  const endpoint = await started({
     providers: [renamed],
-    watchOf: { 'fake:new': { formerIds: ['fake:a'] } },
+    monitorOf: { 'fake:new': { formerIds: ['fake:a'] } },
   })
 
-  assert.equal(await open(ring, made), SEED)
-  assert.is.not(ring.keyring.status(), made.keyId)
+  assert.equal(await open(endpoint, made), SEED)
+  assert.is.not(endpoint.keyring.status(), made.keyId)
 })
 
 test('decrypt asks the fastest first, and the next one when that is slower than usual', async ({
@@ -388,7 +392,7 @@ test('decrypt asks the fastest first, and the next one when that is slower than 
     new Promise<void>((resolve) => {
       clock.after(ms, resolve)
     })
-  const ring = await started()
+  const endpoint = await started()
   for (const [each, ms] of [
     [a, 50],
     [b, 5],
@@ -397,22 +401,22 @@ test('decrypt asks the fastest first, and the next one when that is slower than 
     each.pause = wait(ms)
   }
   for (let turn = 0; turn < 8; turn += 1) {
-    const looked = ring.look()
+    const looked = endpoint.probe()
     await clock.advance(1_000)
     await looked
   }
   for (const each of [a, b, c]) each.pause = undefined
-  const made = await encrypt(ring)
+  const made = await encrypt(endpoint)
   const asked = () => [a, b, c].map(({ calls }) => calls.unwrap).join()
   const before = [a, b, c].map(({ calls }) => calls.unwrap)
   b.pause = wait(3)
-  const quick = ring.keyring.decrypt({ api: 'v2', ...made }, call())
+  const quick = endpoint.keyring.decrypt({ api: 'v2', ...made }, call())
   await clock.advance(3)
   await quick
   assert.is(asked(), [before[0], (before[1] ?? 0) + 1, before[2]].join())
 
   b.pause = wait(2_000)
-  const hedged = ring.keyring.decrypt({ api: 'v2', ...made }, call())
+  const hedged = endpoint.keyring.decrypt({ api: 'v2', ...made }, call())
   await clock.advance(200)
 
   assert.equal(Buffer.from(await hedged), SEED)
@@ -431,13 +435,13 @@ for (const [preference, wanted] of [
     encrypt,
     open,
   }) => {
-    const ring = await started({ keyring: { decryptPreference: preference } })
-    const made = await encrypt(ring)
+    const endpoint = await started({ keyring: { decryptPreference: preference } })
+    const made = await encrypt(endpoint)
     let asked = ''
 
     for (let turn = 0; turn < 3; turn += 1) {
       const before = [a, b, c].map(({ calls }) => calls.unwrap)
-      await open(ring, made)
+      await open(endpoint, made)
       const changed = [a, b, c].filter(({ calls }, at) => calls.unwrap !== before[at])
       asked += changed.map(({ id }) => id.slice(-1)).join('')
     }
@@ -454,27 +458,27 @@ test('threshold: any two of three open, one opens nothing, and the error says so
   encrypt,
   open,
 }) => {
-  const ring = await started({ health: { protection: THRESHOLD } })
-  const made = await encrypt(ring)
+  const endpoint = await started({ health: { protection: THRESHOLD } })
+  const made = await encrypt(endpoint)
   assert.match(made.keyId, /^tr1-2of3-v1\+v1\+v1-/)
 
   for (const down of [a, b, c]) {
     for (const each of [a, b, c]) each.failure = undefined
     fail(down)
-    assert.equal(await open(ring, made), SEED)
+    assert.equal(await open(endpoint, made), SEED)
   }
   for (const up of [a, b, c]) {
     for (const each of [a, b, c]) fail(each)
     up.failure = undefined
-    const error = (await rejection(open(ring, made))) as KmsError
+    const error = (await rejection(open(endpoint, made))) as KmsError
     assert.is(error.code, 'unavailable')
     assert.match(error.message, /^Fewer than 2 of 3 providers could open this/)
   }
 })
 
 test('threshold: shares of two envelopes do not mix', async ({ started, encrypt, open }) => {
-  const ring = await started({ health: { protection: THRESHOLD } })
-  const [one, two] = [await encrypt(ring), await encrypt(ring)]
+  const endpoint = await started({ health: { protection: THRESHOLD } })
+  const [one, two] = [await encrypt(endpoint), await encrypt(endpoint)]
   const [first, second] = [one, two].map(({ ciphertext }) => decodeEnvelope(ciphertext))
   assert.ok(first && second)
   const header = one.ciphertext.subarray(0, one.ciphertext.length)
@@ -489,7 +493,7 @@ test('threshold: shares of two envelopes do not mix', async ({ started, encrypt,
   )
 
   for (const ciphertext of [mixed, resealed]) {
-    assert.is(await codeOf(open(ring, { ...one, ciphertext })), 'ciphertext_invalid')
+    assert.is(await codeOf(open(endpoint, { ...one, ciphertext })), 'ciphertext_invalid')
   }
 })
 
@@ -501,20 +505,20 @@ test('threshold: v2 writes with the remaining ones after the hold time, never wi
   encrypt,
   open,
 }) => {
-  const ring = await started({ health: { protection: THRESHOLD } })
+  const endpoint = await started({ health: { protection: THRESHOLD } })
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS + 5_000)
 
-  const degraded = await encrypt(ring)
+  const degraded = await encrypt(endpoint)
 
   assert.match(degraded.keyId, /^tr1-2of2-/)
-  assert.equal(await open(ring, degraded), SEED)
+  assert.equal(await open(endpoint, degraded), SEED)
   fail(c)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS + 5_000)
-  assert.is(ring.keyring.status(), degraded.keyId)
-  assert.is(await codeOf(encrypt(ring)), 'unavailable')
+  assert.is(endpoint.keyring.status(), degraded.keyId)
+  assert.is(await codeOf(encrypt(endpoint)), 'unavailable')
 })
 
 test('a plaintext longer than a share is wrapped under threshold where the providers take a share', async ({
@@ -525,13 +529,13 @@ test('a plaintext longer than a share is wrapped under threshold where the provi
   call,
 }) => {
   for (const each of [a, b, c]) Object.assign(each.limits, { plaintextBytes: 40 })
-  const ring = await started({ health: { protection: THRESHOLD } })
+  const endpoint = await started({ health: { protection: THRESHOLD } })
   const plaintext = randomBytes(400)
 
-  const made = await ring.keyring.encrypt({ api: 'v1beta1', plaintext }, call())
+  const made = await endpoint.keyring.encrypt({ api: 'v1beta1', plaintext }, call())
 
   const request = { api: 'v1beta1', ...made, keyId: undefined } as const
-  assert.equal(Buffer.from(await ring.keyring.decrypt(request, call())), plaintext)
+  assert.equal(Buffer.from(await endpoint.keyring.decrypt(request, call())), plaintext)
 })
 
 test('recipients are part of the key id and of v2 alone, and their annotation is bound to the envelope', async ({
@@ -549,19 +553,19 @@ test('recipients are part of the key id and of v2 alone, and their annotation is
     },
   }
   const plain = await started({ providers: [a] })
-  const ring = await started({ providers: [a], keyring: { recovery } })
+  const endpoint = await started({ providers: [a], keyring: { recovery } })
 
-  const made = await encrypt(ring)
-  const v1 = await encrypt(ring, 'v1beta1')
+  const made = await encrypt(endpoint)
+  const v1 = await encrypt(endpoint, 'v1beta1')
 
   assert.is.not(made.keyId, plain.keyring.status())
   assert.equal(Object.keys(made.annotations), [RECOVERY_ANNOTATION])
   assert.equal(bound, [Buffer.from(decodeEnvelope(made.ciphertext).digest).toString('hex')])
   assert.equal(v1.annotations, {})
-  assert.equal(await open(ring, made), SEED)
+  assert.equal(await open(endpoint, made), SEED)
   assert.equal(await open(plain, made), SEED)
   const other = { ...made, annotations: { 'x.trousseau.io': Buffer.from('1') } }
-  assert.is(await codeOf(open(ring, other)), 'request_invalid')
+  assert.is(await codeOf(open(endpoint, other)), 'request_invalid')
 })
 
 test('health says which part each provider has, and why the key id is what it is', async ({
@@ -570,9 +574,9 @@ test('health says which part each provider has, and why the key id is what it is
   b,
   started,
 }) => {
-  const ring = await started({ watchOf: { 'fake:c': { decryptOnly: true } } })
+  const endpoint = await started({ monitorOf: { 'fake:c': { decryptOnly: true } } })
   fail(b)
-  ring.nudge()
+  endpoint.nudge()
   await clock.advance(HOLD_MS + 5_000)
   b.failure = undefined
   await clock.advance(5_000)

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
 import type { KmsEvent } from '../../src/base/events.ts'
+import type { Notice } from '../../src/base/notices.ts'
 import { createLogger, type LogLevel } from '../../src/observe/log.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -179,7 +180,7 @@ test('a fault of ours is logged with its places and without its words [F8]', () 
 
 test('text is one readable line, and foreign text writes no line or colour of its own', () => {
   const uid = 'a\n2026 ERROR forged \u001b[31mred \u009b31mred \u202eesrever \u2028 \u007f'
-  const notice: KmsEvent = { type: 'notice', level: 'warn', what: 'x', message: `é ${uid}` }
+  const notice: Notice = { type: 'notice', level: 'warn', what: 'clock_skew', message: `é ${uid}` }
 
   const { lines } = logOf('info', 'text', [{ ...OK, uid }, notice])
 
@@ -238,8 +239,8 @@ test('an outage that a restart met is said too', () => {
 })
 
 test('equal notices are held back after a few', () => {
-  const notice: KmsEvent = { type: 'notice', level: 'error', what: 'x', message: 'Again' }
-  const other: KmsEvent = { ...notice, message: 'Other' }
+  const notice: Notice = { type: 'notice', level: 'error', what: 'socket_lost', message: 'Again' }
+  const other: Notice = { ...notice, message: 'Other' }
 
   const { lines } = logOf('info', 'json', [...Array.from({ length: 100 }, () => notice), other])
 

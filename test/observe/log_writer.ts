@@ -15,7 +15,7 @@ const lines = Number(process.argv[2])
 for (const when of ['early', 'late']) {
   for (let line = 0; line < lines; line += 1) {
     const message = `${when} ${line} ${'x'.repeat(100)}`
-    log.emit({ type: 'notice', level: 'info', what: 'line', message })
+    log.emit({ type: 'notice', level: 'info', what: 'started', message })
   }
   // The first write meets the reader before the second half is there.
   await new Promise((resolve) => {
@@ -23,5 +23,5 @@ for (const when of ['early', 'late']) {
   })
 }
 await output.close()
-log.emit({ type: 'notice', level: 'info', what: 'line', message: 'After the end' })
+log.emit({ type: 'notice', level: 'info', what: 'started', message: 'After the end' })
 process.exit(0)

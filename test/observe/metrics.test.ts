@@ -154,7 +154,7 @@ test('nothing foreign becomes a label, and a version is escaped', async ({ emit,
   const error = new KmsError('planted', { code: 'denied', cause: new Error('planted') })
   emit({ ...REQUEST, uid: 'planted', keyIdHash: 'planted', code: 'denied', error })
   emit({ type: 'token', provider: 'p', action: 'renew', method: 'm', code: 'denied', error })
-  emit({ type: 'notice', level: 'error', what: 'planted', message: 'planted', error })
+  emit({ type: 'notice', level: 'error', what: 'socket_lost', message: 'planted', error })
   emit({ ...health('1"\n\\', 'planted'), error })
 
   assert.not.match(await text(), /planted/)

@@ -81,7 +81,7 @@ test('it shows health, versions, tokens, certificates and nodes of each provider
     level: 'info',
     what: 'vault_node',
     message: '',
-    fields: { provider: 'bao', address: 'https://a:8200', role: 'standby' },
+    fields: { provider: 'bao', address: 'https://a:8200', role: 'standby', previous: 'unknown' },
   })
   statusz.sink.emit(HEALTH)
 

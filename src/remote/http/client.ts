@@ -131,7 +131,7 @@ export class HttpClient {
   ): Promise<boolean> {
     if (signal.aborted) return false
     if (isTlsFault(error)) {
-      // Another request, or the look each second, may have seen the change first.
+      // Another request, or the reading each second, may have seen the change first.
       return this.#transport.changes !== changes || (await this.#transport.refresh())
     }
     return repeatable && isStale(error)

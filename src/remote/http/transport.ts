@@ -11,7 +11,8 @@ import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
-import type { EventSink, KmsEvent } from '../../base/events.ts'
+import type { EventSink } from '../../base/events.ts'
+import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import { sayLeftOut } from './authorities.ts'
 import { poolFor } from './connect.ts'
 import { type Connections, ConnectionTable } from './connections.ts'
@@ -28,15 +29,15 @@ export interface TransportOptions {
   readonly events: EventSink
 }
 
-/** How often files are looked at, while there are requests. */
-const LOOK_MS = 1_000
+/** How often files are read, while there are requests. */
+const REREAD_MS = 1_000
 const DAY_MS = 86_400_000
 /** A certificate is near its end two weeks before, or in the last tenth of a short life. */
 const NEAR_MS = 14 * DAY_MS
 const NEAR_PART = 0.1
 
 /** Connections under one state of the files. */
-interface Generation {
+interface ConnectionSet {
   readonly material: TlsMaterial
   readonly proxyToken: string | undefined
   readonly authorities: () => readonly X509Certificate[]
@@ -46,9 +47,10 @@ interface Generation {
 export class Transport {
   readonly clock: Clock
   readonly #options: TransportOptions
-  #generation: Promise<Generation> | undefined
-  #lookedAt = 0
-  #looking: Promise<void> | undefined
+  readonly #notify: Notify<OfProvider>
+  #connectionSet: Promise<ConnectionSet> | undefined
+  #readAt = 0
+  #rereading: Promise<void> | undefined
   #changes = 0
   #complained: string | undefined
   /** When an expiry was last told, by kind and time. */
@@ -59,8 +61,10 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.clock = options.clock
     this.#options = options
+    const { events, provider } = options
+    this.#notify = notifierOf(events, { provider })
     if (options.tls.dangerouslySkipVerification !== true) return
-    this.#say(
+    this.#notify(
       'error',
       'tls_not_verified',
       `Provider "${options.provider}" takes any certificate (dangerouslySkipVerification): anybody on the way can read keys and tokens`,
@@ -72,12 +76,12 @@ export class Transport {
    * @throws KmsError `unavailable` when a file cannot be used; the next call tries again
    */
   async connections(address: string): Promise<Connections> {
-    this.#generation ??= this.#start().catch((error: unknown) => {
-      this.#generation = undefined
+    this.#connectionSet ??= this.#start().catch((error: unknown) => {
+      this.#connectionSet = undefined
       throw error
     })
-    const { connections } = await this.#generation
-    if (this.clock.monotonic() - this.#lookedAt >= LOOK_MS) void this.#looked()
+    const { connections } = await this.#connectionSet
+    if (this.clock.monotonic() - this.#readAt >= REREAD_MS) void this.#reread()
     return connections.to(address)
   }
 
@@ -86,50 +90,51 @@ export class Transport {
     return this.#changes
   }
 
-  /** Looks at the files now; true when they changed. */
+  /** Reads the files now; true when they changed. */
   async refresh(): Promise<boolean> {
     const before = this.#changes
-    // A look that is under way may have read before they changed.
-    await this.#looking
-    await this.#looked()
+    // A reading that is under way may have read before they changed.
+    await this.#rereading
+    await this.#reread()
     return this.#changes !== before
   }
 
-  #looked(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined
+  /** One reading serves all who ask meanwhile. */
+  #reread(): Promise<void> {
+    this.#rereading ??= this.#rereadFiles().finally(() => {
+      this.#rereading = undefined
     })
-    return this.#looking
+    return this.#rereading
   }
 
   async close(): Promise<void> {
-    const generation = await this.#generation?.catch(() => undefined)
-    this.#generation = undefined
-    await generation?.connections.destroy()
+    const current = await this.#connectionSet?.catch(() => undefined)
+    this.#connectionSet = undefined
+    await current?.connections.destroy()
   }
 
-  async #start(): Promise<Generation> {
-    const generation = await this.#read()
-    this.#warnOfEnds(clientExpiry(generation.material))
-    this.#tellOf(generation)
-    return generation
+  async #start(): Promise<ConnectionSet> {
+    const first = await this.#read()
+    this.#warnOfEnds(clientExpiry(first.material))
+    this.#tellOf(first)
+    return first
   }
 
-  async #read(): Promise<Generation> {
+  async #read(): Promise<ConnectionSet> {
     const { tls, proxy } = this.#options
-    this.#lookedAt = this.clock.monotonic()
+    this.#readAt = this.clock.monotonic()
     const material = await readTlsMaterial(tls)
     const token = proxy === undefined ? undefined : await proxyToken(proxy)
     const undici = await import('undici')
     const authorities = lazily(() => authoritiesIn(material))
-    const onConnected = (socket: TLSSocket) => this.#lookAt(socket, authorities())
+    const onConnected = (socket: TLSSocket) => this.#noteExpiries(socket, authorities())
     const way = { undici, tls, material, proxy, proxyToken: token, onConnected }
     const connections = new ConnectionTable(this.clock, (address) => poolFor(address, way))
     return { material, proxyToken: token, authorities, connections }
   }
 
-  async #look(): Promise<void> {
-    const current = await this.#generation?.catch(() => undefined)
+  async #rereadFiles(): Promise<void> {
+    const current = await this.#connectionSet?.catch(() => undefined)
     if (current === undefined) return
     try {
       const next = await this.#read()
@@ -137,30 +142,35 @@ export class Transport {
       this.#complained = undefined
       this.#warnOfEnds([...this.#vouching, ...clientExpiry(next.material)])
       if (isSame(current, next)) return
-      this.#generation = Promise.resolve(next)
+      this.#connectionSet = Promise.resolve(next)
       this.#changes += 1
-      this.#say('info', 'tls_files_changed', `TLS files changed: new connections use them`)
+      this.#notify('info', 'tls_files_changed', `TLS files changed: new connections use them`)
       this.#tellOf(next)
       current.connections.retire()
     } catch (error) {
       const known = toKmsError(error)
       if (known.message === this.#complained) return
       this.#complained = known.message
-      this.#say('warn', 'tls_files_refused', `${known.message}; the ones before stay in use`, error)
+      this.#notify(
+        'warn',
+        'tls_files_refused',
+        `${known.message}; the ones before stay in use`,
+        error,
+      )
     }
   }
 
   /** What is in the files and does not count. */
-  #tellOf({ material, authorities }: Generation): void {
+  #tellOf({ material, authorities }: ConnectionSet): void {
     const leftOut = material.authorities?.leftOut ?? new Map()
     if (leftOut.size > 0) {
       const message = `Not all files in the folder of tls.caDir can be used, and these are left out: ${sayLeftOut(leftOut)}`
-      this.#say('warn', 'authorities_left_out', message)
+      this.#notify('warn', 'authorities_left_out', message)
     }
     const ended = endedAmong(authorities(), this.clock.now())
     if (ended.length === 0) return
     const names = ended.map((name) => `"${name}"`).join(', ')
-    this.#say(
+    this.#notify(
       'info',
       'authorities_ended',
       `Authorities in tls.caFile or tls.caDir have ended and vouch for nobody any more: ${names}; take them out when it suits`,
@@ -168,7 +178,7 @@ export class Transport {
   }
 
   /** How long the service's certificate and the authority that vouches for it are good for. */
-  #lookAt(socket: TLSSocket, authorities: readonly X509Certificate[]): void {
+  #noteExpiries(socket: TLSSocket, authorities: readonly X509Certificate[]): void {
     const expiries = expiriesOf(socket, authorities)
     const vouching = expiries.filter(({ kind }) => kind === 'authority')
     if (vouching.length > 0) this.#vouching = vouching
@@ -188,18 +198,6 @@ export class Transport {
       events.emit({ type: 'certificate', provider, kind, notAfter, near })
     }
   }
-
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
-    const { events, provider } = this.#options
-    const fields = { provider }
-    const cause = error === undefined ? {} : { error }
-    events.emit({ type: 'notice', level, what, message, fields, ...cause })
-  }
 }
 
 /** Files are looked at every second, and their certificates parsed when they are used. */
@@ -211,7 +209,7 @@ function lazily<T>(make: () => T): () => T {
   }
 }
 
-function isSame(a: Generation, b: Generation): boolean {
+function isSame(a: ConnectionSet, b: ConnectionSet): boolean {
   return a.material.fingerprint === b.material.fingerprint && a.proxyToken === b.proxyToken
 }
 

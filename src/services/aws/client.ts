@@ -8,10 +8,10 @@
 
 import { Buffer } from 'node:buffer'
 import * as v from 'valibot'
+import { ConcurrencyLimit } from '../../base/attempts/concurrency_limit.ts'
+import { retry } from '../../base/attempts/retry.ts'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, systemReasonOf, toKmsError } from '../../base/errors.ts'
-import { Lanes } from '../../base/lanes.ts'
-import { persistently } from '../../base/persistently.ts'
 import type { Call } from '../../base/provider.ts'
 import { readSmallFile } from '../../base/small_file.ts'
 import { type HttpAnswer, parseAnswer } from '../../remote/http/client.ts'
@@ -68,7 +68,7 @@ export interface CipherRequest {
 
 export class KmsClient {
   readonly #deps: KmsClientDeps
-  readonly #lanes = new Lanes(AT_ONCE)
+  readonly #limit = new ConcurrencyLimit(AT_ONCE)
   readonly #wraps = new WrapCheck()
 
   constructor(deps: KmsClientDeps) {
@@ -105,18 +105,18 @@ export class KmsClient {
     const { clock, random, region } = this.#deps
     const tokens = await this.#grantTokens()
     const body = JSON.stringify({ KeyId: key, ...more, ...tokens })
-    const ask = () => this.#inLane({ action, key, region }, body, call)
-    const answer = await persistently(ask, { clock, random, mayPass }, call)
+    const ask = () => this.#limited({ action, key, region }, body, call)
+    const answer = await retry(ask, { clock, random, mayPass }, call)
     return { body: parseAnswer(answer, schema, action), serviceTime: answer.serviceTime }
   }
 
-  async #inLane(asked: Asked, body: string, call: Call): Promise<HttpAnswer> {
+  async #limited(asked: Asked, body: string, call: Call): Promise<HttpAnswer> {
     try {
-      const answer = await this.#lanes.run(() => this.#authorised(asked, body, call), call.signal)
-      this.#lanes.wentWell()
+      const answer = await this.#limit.run(() => this.#authorised(asked, body, call), call.signal)
+      this.#limit.wentWell()
       return answer
     } catch (error) {
-      if (toKmsError(error).code === 'throttled') this.#lanes.tooMany()
+      if (toKmsError(error).code === 'throttled') this.#limit.tooMany()
       throw error
     }
   }

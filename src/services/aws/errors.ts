@@ -19,38 +19,38 @@ export interface Asked {
   readonly region: string
 }
 
-interface Meaning {
+interface AwsMeaning {
   readonly code: KmsErrorCode
   readonly passing?: boolean
   readonly say: (asked: Asked) => string
 }
 
-const denied: Meaning = {
+const denied: AwsMeaning = {
   code: 'denied',
   say: ({ action, key }) =>
     `kms:${action} on ${key} is not allowed: grant it in the IAM policy of these credentials ("trousseau awskms policy" prints one) or in the key policy, and in the policy of a VPC endpoint on the way`,
 }
-const unusable: Meaning = {
+const unusable: AwsMeaning = {
   code: 'key_unavailable',
   say: ({ key }) =>
     `KMS key ${key} cannot be used in the state it is in (pending deletion or import, or without its key store): look at it with "aws kms describe-key"`,
 }
-const wrongUse: Meaning = {
+const wrongUse: AwsMeaning = {
   code: 'key_unavailable',
   say: ({ key }) =>
     `KMS key ${key} is not for encryption: wanted a symmetric key (SYMMETRIC_DEFAULT)`,
 }
-const unknown: Meaning = {
+const unknown: AwsMeaning = {
   code: 'key_unavailable',
   say: ({ key, region }) => `KMS has no key ${key} in region ${region}: check key and region`,
 }
-const failing: Meaning = {
+const failing: AwsMeaning = {
   code: 'unavailable',
   passing: true,
   say: () => 'KMS does not serve this now',
 }
 
-const MEANINGS: Readonly<Record<string, Meaning>> = {
+const MEANINGS: Readonly<Record<string, AwsMeaning>> = {
   AccessDeniedException: denied,
   AccessDenied: denied,
   DependencyTimeoutException: failing,
@@ -80,7 +80,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   UnsupportedOperationException: wrongUse,
 }
 
-const BY_KIND: Readonly<Record<Fault['kind'], Meaning>> = {
+const BY_KIND: Readonly<Record<Fault['kind'], AwsMeaning>> = {
   credentials: {
     code: 'denied',
     say: () =>

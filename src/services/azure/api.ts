@@ -8,11 +8,11 @@
  */
 
 import * as v from 'valibot'
-import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
+import { type FailureMeaning, KmsError, type KmsErrorCode } from '../../base/errors.ts'
 import type { Call } from '../../base/provider.ts'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../../remote/http/client.ts'
 import { answerJson } from '../../remote/http/json.ts'
-import { passingFailure, type RetryDeps, withRetries } from '../../remote/retry.ts'
+import { passingFailure, type RetryDeps, retryPassing } from '../../remote/passing_error.ts'
 import type { TokenSource } from '../../remote/token_source.ts'
 
 const API_VERSION = 'api-version=7.4'
@@ -53,7 +53,7 @@ export class KeyApi {
     call: Call,
   ): Promise<KeyReply<v.InferOutput<TSchema>>> {
     return await this.#deps.tokens.run(
-      (token) => withRetries(() => this.#send(request, token, call), call, this.#deps),
+      (token) => retryPassing(() => this.#send(request, token, call), call, this.#deps),
       call,
     )
   }
@@ -77,16 +77,11 @@ export class KeyApi {
   }
 }
 
-interface Meaning {
-  readonly code: KmsErrorCode
-  readonly why: string
-}
-
 const AWAY: KmsErrorCode = 'unavailable'
 const GONE: KmsErrorCode = 'key_unavailable'
 
 /** By the code inside the error, or by words where services differ in it. */
-const REFUSALS: readonly (readonly [said: RegExp, meaning: Meaning])[] = [
+const REFUSALS: readonly (readonly [said: RegExp, meaning: FailureMeaning])[] = [
   [/\bForbiddenByFirewall\b/, { code: AWAY, why: 'its firewall does not let this node in' }],
   [
     /\bForbiddenByConnection\b/,
@@ -143,7 +138,7 @@ function failure(
   return new KmsError(`${where} answered ${answer.status}: ${why}`, { code })
 }
 
-function meaningOf(answer: HttpAnswer, operation: Operation, permissions: string): Meaning {
+function meaningOf(answer: HttpAnswer, operation: Operation, permissions: string): FailureMeaning {
   const words = wordsOf(answer)
   if (words === undefined) {
     return {
@@ -155,7 +150,7 @@ function meaningOf(answer: HttpAnswer, operation: Operation, permissions: string
   return known ?? byStatus(answer.status, operation, permissions)
 }
 
-function byStatus(status: number, operation: Operation, permissions: string): Meaning {
+function byStatus(status: number, operation: Operation, permissions: string): FailureMeaning {
   switch (status) {
     case 400:
       return operation === 'decrypt'

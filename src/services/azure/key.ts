@@ -59,10 +59,10 @@ export const operationAnswer = v.object({
 export type OperationAnswer = v.InferOutput<typeof operationAnswer>
 
 /** Why a version does not encrypt now, by the service's clock; undefined for one that does. */
-export type Refusal = 'disabled' | 'expired' | 'not valid yet'
+export type UnusableReason = 'disabled' | 'expired' | 'not valid yet'
 
 export interface ListedKey extends Omit<KeyVersion, 'mayEncrypt'> {
-  readonly refusal: Refusal | undefined
+  readonly refusal: UnusableReason | undefined
 }
 
 /** @param keySize in bits; the widest limits that hold for every size where absent */
@@ -225,7 +225,7 @@ function outsideOf(
   nbf: number | null | undefined,
   exp: number | null | undefined,
   now: number,
-): Refusal | undefined {
+): UnusableReason | undefined {
   if (exp !== null && exp !== undefined && now >= exp) return 'expired'
   return now < (nbf ?? 0) ? 'not valid yet' : undefined
 }

@@ -11,6 +11,7 @@ import type { Clock } from '../../base/clock.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
 import { SEED_BYTES } from '../../base/limits.ts'
+import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import type { Call, KeyState, Plain, Provider, Wrapped } from '../../base/provider.ts'
 import { HttpClient } from '../../remote/http/client.ts'
 import { Transport } from '../../remote/http/transport.ts'
@@ -71,6 +72,7 @@ class AzureKmsProvider implements Provider {
   readonly limits
   readonly #config: AzureKmsConfig
   readonly #deps: AzureKmsDeps
+  readonly #notify: Notify<OfProvider>
   readonly #algorithm: AzureAlgorithm
   readonly #place: AzurePlace
   readonly #transports: readonly Transport[]
@@ -87,6 +89,7 @@ class AzureKmsProvider implements Provider {
     const { clock, events } = deps
     this.#config = config
     this.#deps = deps
+    this.#notify = notifierOf(events, { provider: name })
     this.#place = placeOf(config)
     this.#algorithm = algorithmOf(config)
     this.id = config.id ?? `azurekms:${this.#place.name}/${key.toLowerCase()}`
@@ -268,7 +271,11 @@ class AzureKmsProvider implements Provider {
     const fault = faultOf(reply.body, this.#algorithm, this.#config.keySize)
     this.#faults.set(version, fault)
     if (fault === undefined) return
-    this.#warn('key_version_unfit', `Version ${version} of key "${this.#config.key}" ${fault}`)
+    this.#notify(
+      'warn',
+      'key_version_unfit',
+      `Version ${version} of key "${this.#config.key}" ${fault}`,
+    )
   }
 
   #uselessness(listed: readonly ListedKey[]): KmsError {
@@ -281,14 +288,10 @@ class AzureKmsProvider implements Provider {
   }
 
   #warnOfForgery(): void {
-    this.#warn(
+    this.#notify(
+      'warn',
       'wraps_forgeable',
       `Provider "${this.#config.name}" uses an RSA key: whoever has its public key and can write to etcd can make wraps of its own; a managed HSM with A256GCM prevents that`,
     )
-  }
-
-  #warn(what: string, message: string): void {
-    const fields = { provider: this.#config.name }
-    this.#deps.events.emit({ type: 'notice', level: 'warn', what, message, fields })
   }
 }

@@ -9,7 +9,7 @@
  */
 
 import * as v from 'valibot'
-import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
+import { type FailureMeaning, KmsError } from '../../base/errors.ts'
 import type { Call } from '../../base/provider.ts'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../../remote/http/client.ts'
 import { answerJson } from '../../remote/http/json.ts'
@@ -105,12 +105,7 @@ export function mayPass(error: unknown): boolean {
   return error instanceof GoogleStatusError && PASSING.has(error.status)
 }
 
-interface Meaning {
-  readonly code: KmsErrorCode
-  readonly why: string
-}
-
-const MEANINGS: Readonly<Record<number, Meaning>> = {
+const MEANINGS: Readonly<Record<number, FailureMeaning>> = {
   400: { code: 'protocol', why: 'it refused the request' },
   401: { code: 'denied', why: 'it refused the token' },
   403: { code: 'denied', why: 'the account may not do this' },
@@ -118,7 +113,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   429: { code: 'throttled', why: 'a quota is used up' },
 }
 
-function meaningOf(status: number, inGooglesWords: boolean): Meaning {
+function meaningOf(status: number, inGooglesWords: boolean): FailureMeaning {
   if (status < 500 && status !== 429 && !inGooglesWords) {
     const why = "not in Google's words: is there a proxy in between, or is the endpoint wrong?"
     return { code: 'unavailable', why }

@@ -48,12 +48,12 @@ export function kmsError(error: unknown, action: KmsAction, now: number): unknow
   return new KmsError(message, { code, cause: error })
 }
 
-interface Meaning {
+interface ReasonMeaning {
   readonly code: KmsErrorCode
   readonly message: string
 }
 
-function meaningOfReason(error: GoogleStatusError, { key }: KmsAction): Meaning | undefined {
+function meaningOfReason(error: GoogleStatusError, { key }: KmsAction): ReasonMeaning | undefined {
   const { project } = partsOf(key)
   const { reasons } = error
   if (reasons.has('SERVICE_DISABLED')) {
@@ -81,7 +81,7 @@ function meaningOfStatus(
   error: GoogleStatusError,
   action: KmsAction,
   now: number,
-): Meaning | undefined {
+): ReasonMeaning | undefined {
   switch (error.status) {
     case 400:
       if (error.state === 'FAILED_PRECONDITION') return stateOf(error, action)
@@ -114,7 +114,7 @@ const STATES: readonly (readonly [state: string, what: string])[] = [
   ['PENDING_IMPORT', 'is still being imported: wait'],
 ]
 
-function stateOf(error: GoogleStatusError, { version }: KmsAction): Meaning {
+function stateOf(error: GoogleStatusError, { version }: KmsAction): ReasonMeaning {
   const found =
     STATES.find(([state]) => error.says(`state is: ${state}`)) ??
     (error.reasons.has('KEY_DISABLED') ? STATES[0] : undefined)
@@ -122,7 +122,7 @@ function stateOf(error: GoogleStatusError, { version }: KmsAction): Meaning {
   return { code: 'key_unavailable', message: `Version ${version ?? ''} of the key ${what}` }
 }
 
-function invalid({ permission, key }: KmsAction): Meaning {
+function invalid({ permission, key }: KmsAction): ReasonMeaning {
   switch (permission) {
     case 'cloudkms.cryptoKeyVersions.useToDecrypt':
       return {
@@ -142,7 +142,7 @@ function invalid({ permission, key }: KmsAction): Meaning {
   }
 }
 
-function missing({ permission, key, version }: KmsAction): Meaning {
+function missing({ permission, key, version }: KmsAction): ReasonMeaning {
   if (permission === 'cloudkms.cryptoKeyVersions.useToEncrypt') {
     return { code: 'key_unavailable', message: `Cloud KMS has no version ${version} of ${key}` }
   }

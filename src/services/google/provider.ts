@@ -9,10 +9,10 @@
  */
 
 import type * as v from 'valibot'
+import { retry } from '../../base/attempts/retry.ts'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
-import { persistently } from '../../base/persistently.ts'
 import type { Call, KeyState, Plain, Provider, Wrapped } from '../../base/provider.ts'
 import { HttpClient } from '../../remote/http/client.ts'
 import { Transport } from '../../remote/http/transport.ts'
@@ -191,7 +191,7 @@ class GcpKmsProvider implements Provider {
     read: (reply: GoogleReply<v.InferOutput<TSchema>>) => T,
     call: Call,
   ): Promise<T> {
-    const persistence = { clock: this.#clock, random: Math.random, mayPass }
+    const retrying = { clock: this.#clock, random: Math.random, mayPass }
     const once = async (token: string | undefined) => {
       try {
         const asking = askGoogle(this.#client, { ...request, token }, call)
@@ -202,7 +202,7 @@ class GcpKmsProvider implements Provider {
     }
     const work = async (token: string | undefined) => {
       try {
-        return await persistently(() => once(token), persistence, call)
+        return await retry(() => once(token), retrying, call)
       } catch (error) {
         throw kmsError(error, action, this.#clock.now())
       }

@@ -6,7 +6,7 @@
  */
 
 import * as v from 'valibot'
-import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
+import { type FailureMeaning, KmsError } from '../../base/errors.ts'
 import type { Call } from '../../base/provider.ts'
 import { type HttpAnswer, parseAnswer } from '../../remote/http/client.ts'
 import { answerJson } from '../../remote/http/json.ts'
@@ -104,14 +104,9 @@ function hasData({ text }: HttpAnswer): boolean {
   return v.is(withData, text)
 }
 
-interface Meaning {
-  readonly code: KmsErrorCode
-  readonly why: string
-}
-
 const LAGGING = 412
 const DR_SECONDARY = 472
-const MEANINGS: Readonly<Record<number, Meaning>> = {
+const MEANINGS: Readonly<Record<number, FailureMeaning>> = {
   400: { code: 'protocol', why: 'it refused the request' },
   401: { code: 'denied', why: 'it refused the token' },
   403: {
@@ -157,7 +152,7 @@ function plainStatus(status: number, text: string): number {
   return isLagging({ status, text }) ? LAGGING : status
 }
 
-const FOREIGN: Meaning = {
+const FOREIGN: FailureMeaning = {
   code: 'unavailable',
   why: 'not in the words of Vault or OpenBao: is it a proxy, a load balancer or a login page in between, or a wrong path in the address?',
 }
@@ -165,7 +160,7 @@ const FOREIGN: Meaning = {
 /** What servers in Go, nginx and Apache say. */
 const WANTS_TLS = /HTTP request (?:was sent )?to (?:an )?HTTPS|speaking plain HTTP to an SSL/
 
-function foreignMeaning(text: string): Meaning {
+function foreignMeaning(text: string): FailureMeaning {
   if (!WANTS_TLS.test(text)) return FOREIGN
   return { code: 'unavailable', why: 'it speaks TLS there: write https:// in the address' }
 }
@@ -174,7 +169,7 @@ function isForeign(status: number, text: string): boolean {
   return status < 500 && !OF_ANYBODY.has(status) && !v.is(vaultWords, text)
 }
 
-function meaningOf(status: number, text: string): Meaning {
+function meaningOf(status: number, text: string): FailureMeaning {
   if (status === 404 && text.includes('namespace not found')) {
     return { code: 'key_unknown', why: 'there is no such namespace: check namespace' }
   }

@@ -14,6 +14,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
+import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import type { KeyVersion, Outcome, Plain, Remark } from '../../base/provider.ts'
 import { type BatchResult, encryptItem } from './transit.ts'
 
@@ -84,6 +85,7 @@ export interface BindingOptions {
 /** What was seen of how the service binds. */
 export class VaultBinding {
   readonly #options: BindingOptions
+  readonly #notify: Notify<OfProvider>
   #heeds = false
   /** When the service last was seen to ignore associated data, in monotonic milliseconds. */
   #ignoredAt: number | undefined
@@ -91,6 +93,7 @@ export class VaultBinding {
 
   constructor(options: BindingOptions) {
     this.#options = options
+    this.#notify = notifierOf(options.events, { provider: options.name })
   }
 
   /** True once the service was seen to heed associated data, and since then never to ignore it. */
@@ -141,7 +144,8 @@ export class VaultBinding {
     this.#heeds = false
     this.#ignoredAt = clock.monotonic()
     if (!first) return
-    this.#tell(
+    this.#notify(
+      'warn',
       'binding_inside',
       `Key service of provider "${name}" ignores associated data, as HashiCorp Vault before 1.13 does: wraps are bound inside their plaintext from now on; upgrade it to 1.13 or later`,
     )
@@ -154,15 +158,11 @@ export class VaultBinding {
   openedUnbound(): void {
     if (this.#toldOfUnbound) return
     this.#toldOfUnbound = true
-    this.#tell(
+    this.#notify(
+      'warn',
       'opened_unbound',
       `Provider "${this.#options.name}" opened a wrap that nothing is bound to (allowUnboundDecrypt): rotate the key, have everything rewritten with "trousseau migrate", and take the option away when "trousseau scan" finds no older key id`,
     )
-  }
-
-  #tell(what: string, message: string): void {
-    const { events, name: provider } = this.#options
-    events.emit({ type: 'notice', level: 'warn', what, message, fields: { provider } })
   }
 }
 

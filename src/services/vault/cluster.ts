@@ -8,12 +8,13 @@
  * @module
  */
 
+import { FirstGood } from '../../base/attempts/first_good.ts'
+import { pause } from '../../base/attempts/pause.ts'
+import { retryAfterMs } from '../../base/attempts/retry_after.ts'
 import { withinLimit } from '../../base/call.ts'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, systemCodeOf, toKmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
-import { FirstGood } from '../../base/first_good.ts'
-import { pause } from '../../base/pause.ts'
 import type { Call } from '../../base/provider.ts'
 import type { HttpAnswer, HttpClient, HttpRequest } from '../../remote/http/client.ts'
 import {
@@ -99,19 +100,19 @@ export class VaultCluster {
   }
 
   /** Asks each of several nodes for its state, so that the next request goes to a good one. */
-  async look(): Promise<void> {
+  async checkNodes(): Promise<void> {
     if (this.#nodes.length === 1) return
     await withinLimit(this.#deps.clock, HEALTH_LIMIT_MS, async ({ signal }) => {
-      await Promise.all(this.#nodes.map((node) => this.#lookAt(node, signal)))
+      await Promise.all(this.#nodes.map((node) => this.#checkNode(node, signal)))
     }).catch(() => undefined)
   }
 
-  /** What each node was when it was last looked at. */
+  /** What each node was when it was last checked. */
   states(): NodeStates {
     return Object.fromEntries(this.#nodes.map(({ client, role }) => [client.address, role]))
   }
 
-  async #lookAt(node: Node, signal: AbortSignal): Promise<void> {
+  async #checkNode(node: Node, signal: AbortSignal): Promise<void> {
     // Without a namespace, which this path refuses.
     const headers = { 'x-vault-request': 'true' }
     const request = { method: 'GET', path: '/v1/sys/health', headers, signal } as const
@@ -129,9 +130,9 @@ export class VaultCluster {
    * One node after the other; the next one is asked beside a slow one, which may
    * still be the first to answer.
    */
-  async #askAll(request: ClusterRequest, call: Call): Promise<Outcome> {
+  async #askAll(request: ClusterRequest, call: Call): Promise<NodeOutcome> {
     const order = this.#order()
-    const first = new FirstGood<Outcome>(this.#deps.clock, call.signal, isGood)
+    const first = new FirstGood<NodeOutcome>(this.#deps.clock, call.signal, isGood)
     try {
       for (const [index, node] of order.entries()) {
         first.add((signal) => this.#tried(node, request, { ...call, signal }))
@@ -154,7 +155,7 @@ export class VaultCluster {
     return Math.max(left / nodesLeft, MIN_SHARE_MS)
   }
 
-  async #tried(node: Node, request: ClusterRequest, call: Call): Promise<Outcome> {
+  async #tried(node: Node, request: ClusterRequest, call: Call): Promise<NodeOutcome> {
     const outcome = await attempted(this.#ask(node, request, call))
     if (!call.signal.aborted) node.bad = !isGood(outcome)
     return outcome
@@ -219,9 +220,9 @@ export class VaultCluster {
       return turn === 1 ? 0 : RETRY_PAUSE_MS * jitter
     }
     if (status !== 429 || turn > 1) return undefined
-    const seconds = Number(header('retry-after') ?? Number.NaN)
-    if (Number.isNaN(seconds)) return RETRY_PAUSE_MS * jitter
-    return Math.max(seconds * 1000, MIN_RETRY_AFTER_MS * jitter)
+    const askedMs = retryAfterMs(header('retry-after'))
+    if (askedMs === undefined) return RETRY_PAUSE_MS * jitter
+    return Math.max(askedMs, MIN_RETRY_AFTER_MS * jitter)
   }
 
   /** Whether there is time for a pause and an answer after it. */
@@ -249,15 +250,15 @@ export class VaultCluster {
   }
 }
 
-type Outcome =
+type NodeOutcome =
   | { readonly ok: true; readonly answer: HttpAnswer }
   | { readonly ok: false; readonly error: KmsError }
 
-function lastOf({ last }: FirstGood<Outcome>): Outcome {
+function lastOf({ last }: FirstGood<NodeOutcome>): NodeOutcome {
   return last ?? { ok: false, error: new KmsError('No node answered', { code: 'unavailable' }) }
 }
 
-async function attempted(work: Promise<HttpAnswer>): Promise<Outcome> {
+async function attempted(work: Promise<HttpAnswer>): Promise<NodeOutcome> {
   try {
     return { ok: true, answer: await work }
   } catch (error) {
@@ -265,13 +266,13 @@ async function attempted(work: Promise<HttpAnswer>): Promise<Outcome> {
   }
 }
 
-function unpacked(outcome: Outcome): HttpAnswer {
+function unpacked(outcome: NodeOutcome): HttpAnswer {
   if (outcome.ok) return outcome.answer
   throw outcome.error
 }
 
 /** An answer to the question, though it may be a refusal; asking another node would bring the same. */
-function isGood(outcome: Outcome): boolean {
+function isGood(outcome: NodeOutcome): boolean {
   if (!outcome.ok || isDrSecondary(outcome.answer)) return false
   return !ELSEWHERE.has(outcome.answer.status) || isFinal(outcome.answer)
 }
@@ -284,7 +285,7 @@ function isFinal({ status, text }: HttpAnswer): boolean {
 }
 
 /** Overload and internal errors may pass within the request's time; what is sealed or away stays so. */
-function isPassing(outcome: Outcome): boolean {
+function isPassing(outcome: NodeOutcome): boolean {
   if (!outcome.ok) return false
   const { status, text } = outcome.answer
   return [500, 502, 503, 504].includes(status) && !text.includes('sealed')
@@ -298,7 +299,7 @@ function isElsewhere(answer: HttpAnswer): boolean {
 }
 
 /** There was no connection to send anything on. */
-function neverSent(outcome: Outcome): boolean {
+function neverSent(outcome: NodeOutcome): boolean {
   return !outcome.ok && NOT_CONNECTED.has(systemCodeOf(outcome.error) ?? '')
 }
 

@@ -8,13 +8,13 @@
 
 import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
 
-interface Meaning {
+interface PhraseMeaning {
   readonly phrases: readonly string[]
   readonly code: KmsErrorCode
   readonly message: string
 }
 
-const MEANINGS: readonly Meaning[] = [
+const MEANINGS: readonly PhraseMeaning[] = [
   {
     phrases: ['disallowed by policy (too old)', 'too old'],
     code: 'key_unavailable',

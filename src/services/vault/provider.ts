@@ -118,7 +118,7 @@ class VaultProvider implements Provider {
     const path = `${mount}/keys/${key}`
     const [{ body, serviceTime }] = await Promise.all([
       this.#request({ method: 'GET', path, schema: keyAnswer }, call),
-      this.#cluster.look(),
+      this.#cluster.checkNodes(),
       this.#settings.refresh(call),
     ])
     checkKey(body.data, key)

@@ -10,6 +10,7 @@ import * as v from 'valibot'
 import { duration } from '../../base/duration.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
+import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import type { Call } from '../../base/provider.ts'
 import { vaultPath } from '../../remote/login_fields.ts'
 import { VaultStatusError } from './api.ts'
@@ -66,6 +67,7 @@ export interface VaultSettingsDeps {
 export class VaultSettings {
   readonly #config: VaultConfig
   readonly #deps: VaultSettingsDeps
+  readonly #notify: Notify<OfProvider>
   #place: TransitPlace | undefined
   #followed = '{}'
   #complained: string | undefined
@@ -73,6 +75,7 @@ export class VaultSettings {
   constructor(config: VaultConfig, deps: VaultSettingsDeps) {
     this.#config = config
     this.#deps = deps
+    this.#notify = notifierOf(deps.events, { provider: config.name })
     const { mount = 'transit', key } = config
     if (config.settingsFrom === undefined && key !== undefined) this.#place = { mount, key }
   }
@@ -94,7 +97,7 @@ export class VaultSettings {
       this.#complained = undefined
     } catch (error) {
       const { message } = toKmsError(error)
-      if (message !== this.#complained) this.#say('warn', 'settings_kept', message, error)
+      if (message !== this.#complained) this.#notify('warn', 'settings_kept', message, error)
       this.#complained = message
     }
   }
@@ -124,7 +127,7 @@ export class VaultSettings {
     if (text !== this.#followed) {
       this.#followed = text
       this.#deps.onChange(others)
-      this.#say('info', 'settings_changed', `Settings at ${this.#path} are now: ${text}`)
+      this.#notify('info', 'settings_changed', `Settings at ${this.#path} are now: ${text}`)
     }
     if (swapped) throw refusedSwap(this.#path, place)
   }
@@ -153,12 +156,6 @@ export class VaultSettings {
   get #path(): string {
     const { settingsFrom } = this.#config
     return settingsFrom === undefined ? '' : settingsApiPath(settingsFrom)
-  }
-
-  #say(level: 'info' | 'warn', what: string, message: string, error?: unknown): void {
-    const fields = { provider: this.#config.name }
-    const cause = error === undefined ? {} : { error }
-    this.#deps.events.emit({ type: 'notice', level, what, message, fields, ...cause })
   }
 }
 

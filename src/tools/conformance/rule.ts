@@ -4,7 +4,7 @@ import type { Probe } from './probe.ts'
 
 export type Result = 'pass' | 'warn' | 'fail' | 'skipped'
 
-export interface Finding {
+export interface RuleFinding {
   /** Its number in the KMS contract (`docs/contract.md`). */
   readonly rule: string
   readonly title: string

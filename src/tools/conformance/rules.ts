@@ -12,7 +12,7 @@ import { DECRYPT_RULES, ERROR_RULES } from './decrypt_rules.ts'
 import { ENCRYPT_RULES } from './encrypt_rules.ts'
 import { codeOf, Probe, type ProbeOptions } from './probe.ts'
 import { RawConnection } from './raw_http2.ts'
-import { Broken, type Finding, NotSeen, type Rule } from './rule.ts'
+import { Broken, NotSeen, type Rule, type RuleFinding } from './rule.ts'
 import { STATUS_AFTERTHOUGHTS, STATUS_CALL_RULES, STATUS_RULES } from './status_rules.ts'
 import { AFTERTHOUGHTS, CALL_RULES, idleRule, SOCKET_RULES } from './transport_rules.ts'
 import { V1BETA1_RULES } from './v1beta1_rules.ts'
@@ -21,7 +21,7 @@ import { V1BETA1_RULES } from './v1beta1_rules.ts'
 export async function checkConformance(
   socketPath: string,
   options: ProbeOptions,
-): Promise<Finding[]> {
+): Promise<RuleFinding[]> {
   using probe = new Probe(socketPath, options)
   using idle = new RawConnection(socketPath)
   const rules = [
@@ -37,7 +37,7 @@ export async function checkConformance(
     ...STATUS_AFTERTHOUGHTS,
     idleRule(idle, performance.now()),
   ]
-  const findings: Finding[] = []
+  const findings: RuleFinding[] = []
   let blocked: string | undefined
   for (const rule of rules) {
     const finding = blocked === undefined ? await judge(rule, probe) : skipped(rule, blocked)
@@ -47,7 +47,7 @@ export async function checkConformance(
   return findings.toSorted(inContractOrder)
 }
 
-async function judge(rule: Rule, probe: Probe): Promise<Finding> {
+async function judge(rule: Rule, probe: Probe): Promise<RuleFinding> {
   try {
     const detail = await rule.run(probe)
     return { rule: rule.id, title: rule.title, result: 'pass', detail }
@@ -57,7 +57,7 @@ async function judge(rule: Rule, probe: Probe): Promise<Finding> {
   }
 }
 
-function skipped({ id, title }: Rule, reason: string): Finding {
+function skipped({ id, title }: Rule, reason: string): RuleFinding {
   return { rule: id, title, result: 'skipped', detail: reason }
 }
 
@@ -70,7 +70,7 @@ function problemOf(error: unknown): string {
 
 const LETTERS = 'SEDTFV'
 
-function inContractOrder(one: Finding, other: Finding): number {
+function inContractOrder(one: RuleFinding, other: RuleFinding): number {
   return place(one.rule) - place(other.rule)
 }
 

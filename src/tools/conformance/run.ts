@@ -5,7 +5,7 @@ import type { Io } from '../../console/io.ts'
 import { type Color, EXIT, json, paint, table } from '../../console/output.ts'
 import { counted } from '../../console/progress.ts'
 import { reach } from '../../grpc/reach.ts'
-import type { Finding, Result } from './rule.ts'
+import type { Result, RuleFinding } from './rule.ts'
 import { checkConformance } from './rules.ts'
 
 export interface CheckOptions {
@@ -37,7 +37,7 @@ export async function check({ socketPath, json: asJson }: CheckOptions, io: Io):
   return conforms ? EXIT.ok : EXIT.unhealthy
 }
 
-function readable(findings: readonly Finding[], io: Io): string {
+function readable(findings: readonly RuleFinding[], io: Io): string {
   const shown = findings.filter((finding) => !isOneOfMany(finding, findings))
   const rows = shown.map(({ rule, title, result, detail }) => [
     result,
@@ -52,18 +52,18 @@ function readable(findings: readonly Finding[], io: Io): string {
 }
 
 /** A rule that everything else needs is broken, and one line says so for all. */
-function isOneOfMany({ result, detail }: Finding, findings: readonly Finding[]): boolean {
+function isOneOfMany({ result, detail }: RuleFinding, findings: readonly RuleFinding[]): boolean {
   const same = findings.filter((each) => each.result === 'skipped' && each.detail === detail)
   return result === 'skipped' && same.length > MANY
 }
 
-function manySkipped(findings: readonly Finding[]): string[] {
+function manySkipped(findings: readonly RuleFinding[]): string[] {
   const many = findings.filter((finding) => isOneOfMany(finding, findings))
   const [first] = many
   return first === undefined ? [] : [`skipped  ${many.length} rules: ${first.detail}`]
 }
 
-function summary(findings: readonly Finding[]): string {
+function summary(findings: readonly RuleFinding[]): string {
   const count = (wanted: Result) => findings.filter(({ result }) => result === wanted).length
   return `${count('pass')} passed, ${count('fail')} failed, ${counted(count('warn'), 'warning')}, ${count('skipped')} skipped`
 }

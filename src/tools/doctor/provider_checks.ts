@@ -5,11 +5,11 @@ import { withinLimit } from '../../base/call.ts'
 import { systemClock } from '../../base/clock.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink, KmsEvent } from '../../base/events.ts'
+import type { Notice, NoticeName } from '../../base/notices.ts'
 import type { Call, Provider } from '../../base/provider.ts'
 import type { Config } from '../../config/schema.ts'
 import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
 import { fetchSvids } from '../../plugin/svids.ts'
-import { RESTRICTED } from '../../remote/token_restriction.ts'
 import { descriptorOf, type ProviderConfig } from '../../services/registry.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
@@ -148,7 +148,7 @@ function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
       })
     }
     if (event.type !== 'notice') return []
-    if (event.what === RESTRICTED) return [restricted(name, event)]
+    if (event.what === 'token_restricted') return [restricted(name, event)]
     const finding = OF_NOTICES[event.what]
     if (finding === undefined) return []
     return [{ ...finding, what: `Provider "${name}": ${event.message}` }]
@@ -156,7 +156,7 @@ function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
 }
 
 /** By the name of the notice. */
-const OF_NOTICES: Readonly<Record<string, Omit<Finding, 'what'>>> = {
+const OF_NOTICES: Readonly<Partial<Record<NoticeName, Omit<Finding, 'what'>>>> = {
   wraps_forgeable: {
     id: 'wraps-forgeable',
     level: 'warning',
@@ -180,10 +180,10 @@ const OF_NOTICES: Readonly<Record<string, Omit<Finding, 'what'>>> = {
 /** What will end the login, or shut it out, though it works now. */
 function restricted(
   name: string,
-  { level, message, fields }: Extract<KmsEvent, { type: 'notice' }>,
+  { level, message, fields }: Extract<Notice, { what: 'token_restricted' }>,
 ): Finding {
   return {
-    id: `login-${fields?.['restriction']}`,
+    id: `login-${fields?.restriction}`,
     level: level === 'info' ? 'notice' : 'warning',
     what: `Provider "${name}": ${message}`,
     why: 'The login works today; where it ends, nothing can be decrypted after the next login or start.',

@@ -24,6 +24,7 @@ import {
 import { KmsError } from '../../base/errors.ts'
 import { plainDetails } from '../../grpc/plain_details.ts'
 import { presentedAt } from '../../remote/http/presented.ts'
+import type { EtcdRefusal } from './range.ts'
 
 /** PEM each. */
 export interface EtcdTls {
@@ -43,17 +44,9 @@ export interface EtcdClientOptions {
   readonly maxMessageBytes: number
 }
 
-/** An answer with another status than OK. */
-export interface Refusal {
-  /** Such as `PERMISSION_DENIED`. */
-  readonly status: string
-  /** The server's own words, or why it has none. */
-  readonly details: string
-}
-
 export interface EtcdClient extends AsyncDisposable {
   /** @throws KmsError `unavailable` where no member answers */
-  call(path: string, request: Uint8Array): Promise<Uint8Array | Refusal>
+  call(path: string, request: Uint8Array): Promise<Uint8Array | EtcdRefusal>
 }
 
 interface VerifyOptions {
@@ -211,7 +204,7 @@ function ask(
   })
 }
 
-function refusalOf({ code, details }: ServiceError): Refusal {
+function refusalOf({ code, details }: ServiceError): EtcdRefusal {
   return { status: status[code] ?? String(code), details: plainDetails(details) }
 }
 

@@ -5,7 +5,7 @@ import type { Found } from './found.ts'
 import type { ObjectOpener } from './object_opener.ts'
 import type { StoredRecord } from './record.ts'
 
-export type Outcome =
+export type OpeningOutcome =
   | {
       readonly found: Found
       /** As an API server stores it in the clear. */
@@ -24,7 +24,7 @@ const AT_ONCE = 256
 export async function* outcomesOf(
   pages: AsyncIterable<readonly Found[]>,
   opener: ObjectOpener,
-): AsyncGenerator<Outcome> {
+): AsyncGenerator<OpeningOutcome> {
   for await (const page of pages) {
     for (let at = 0; at < page.length; at += AT_ONCE) {
       const part = page.slice(at, at + AT_ONCE)
@@ -33,7 +33,7 @@ export async function* outcomesOf(
   }
 }
 
-async function outcomeOf(found: Found, opener: ObjectOpener): Promise<Outcome> {
+async function outcomeOf(found: Found, opener: ObjectOpener): Promise<OpeningOutcome> {
   const { record, value, key } = found
   if (record.form === 'plaintext') {
     return { found, plaintext: value, by: undefined, differs: undefined }

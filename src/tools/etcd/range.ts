@@ -12,15 +12,17 @@ import { RangeRequestSchema, type RangeResponse, RangeResponseSchema } from './r
 import type { ObjectSource, StoredObject } from './source.ts'
 
 /** An answer of etcd with another status than OK. */
-export interface Refusal {
+export interface EtcdRefusal {
+  /** Such as `PERMISSION_DENIED`. */
   readonly status: string
+  /** The server's own words, or why it has none. */
   readonly details: string
 }
 
 /** Carries bytes to etcd; `src/tools/etcd/client.ts` has one. */
 export interface Transport {
   /** @throws KmsError `unavailable` */
-  call(path: string, request: Uint8Array): Promise<Uint8Array | Refusal>
+  call(path: string, request: Uint8Array): Promise<Uint8Array | EtcdRefusal>
 }
 
 interface Range {
@@ -112,7 +114,7 @@ async function ask(
 
 const NOT_ALLOWED = ['PERMISSION_DENIED', 'UNAUTHENTICATED']
 
-function refusal({ status, details }: Refusal): KmsError {
+function refusal({ status, details }: EtcdRefusal): KmsError {
   if (status === 'OUT_OF_RANGE' && details.includes('compacted')) {
     return new KmsError(
       'etcd no longer has the revision that was being read: kube-apiserver lets it forget old ones every few minutes. Run it again, or on a file that "etcdctl snapshot save" wrote',

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { retryAfterMs } from '../../base/attempts/retry_after.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { EventSink } from '../../base/events.ts'
 import { normalAddress } from '../../remote/http/address.ts'
@@ -81,11 +82,10 @@ async function authorization({ token, tokenFile }: KubeAccess): Promise<Record<s
 }
 
 function answerOf({ status, text, header, serviceTime }: HttpAnswer): KubeAnswer {
-  const seconds = Number(header('retry-after') ?? Number.NaN)
   return {
     status,
     body: jsonOrText(text),
-    retryAfterMs: Number.isNaN(seconds) ? undefined : seconds * 1_000,
+    retryAfterMs: retryAfterMs(header('retry-after')),
     serverTime: serviceTime,
   }
 }

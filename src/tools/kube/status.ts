@@ -5,9 +5,9 @@ import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
 import { type Blamed, blamedIn } from './admission.ts'
 import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
 
-type Meaning = readonly [code: KmsErrorCode, why: string]
+type StatusMeaning = readonly [code: KmsErrorCode, why: string]
 
-const MEANINGS: Readonly<Record<number, Meaning>> = {
+const MEANINGS: Readonly<Record<number, StatusMeaning>> = {
   401: [
     'denied',
     'it does not know this token or certificate: is it of this cluster, and not expired?',
@@ -40,7 +40,7 @@ export class KubeStatusError extends KmsError {
   }
 }
 
-function meaningOf({ who, dead }: Blamed): Meaning {
+function meaningOf({ who, dead }: Blamed): StatusMeaning {
   return dead
     ? ['unavailable', `${who} does not answer it as it should: mend that, or take it out meanwhile`]
     : ['denied', `${who} does not allow it: let it pass what changes nothing`]

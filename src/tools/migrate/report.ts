@@ -7,7 +7,7 @@ import { KubeStatusError } from '../kube/status.ts'
 import { MigrationFailed } from '../kube/storage_migration.ts'
 import { type Proof, readableProof } from './proof.ts'
 
-export interface Outcome extends Rewritten {
+export interface MigrationOutcome extends Rewritten {
   readonly resource: string
   readonly how: 'controller' | 'rewrite' | 'before'
   /** Why it was not even begun. */
@@ -15,7 +15,7 @@ export interface Outcome extends Rewritten {
 }
 
 export interface Report {
-  readonly outcomes: readonly Outcome[]
+  readonly outcomes: readonly MigrationOutcome[]
   readonly proof: Proof | undefined
   /** ISO 8601. */
   readonly begun: string
@@ -25,12 +25,12 @@ export interface Report {
 const UNAUTHORIZED = 401
 const NOTHING = { done: 0, gone: 0, failed: 0 }
 
-export function isComplete({ finished, failed }: Outcome): boolean {
+export function isComplete({ finished, failed }: MigrationOutcome): boolean {
   return finished && failed === 0
 }
 
 /** Without an object of its own to tell of. */
-export function wholeOutcome(resource: string, how: 'controller' | 'before'): Outcome {
+export function wholeOutcome(resource: string, how: 'controller' | 'before'): MigrationOutcome {
   return { resource, how, ...NOTHING, finished: true }
 }
 
@@ -39,7 +39,7 @@ export function wholeOutcome(resource: string, how: 'controller' | 'before'): Ou
  *
  * @throws what stands in the way of all of them
  */
-export function failedOutcome(resource: string, error: unknown): Outcome {
+export function failedOutcome(resource: string, error: unknown): MigrationOutcome {
   const ofOne =
     error instanceof MigrationFailed ||
     (error instanceof KubeStatusError && error.status !== UNAUTHORIZED)
@@ -53,7 +53,7 @@ export function readableReport({ outcomes, proof, begun, dryRun }: Report): stri
   return dryRun ? lines : `${lines}\n${readableProof(proof, begun)}`
 }
 
-function sayOutcome(outcome: Outcome, dryRun: boolean): string {
+function sayOutcome(outcome: MigrationOutcome, dryRun: boolean): string {
   const { resource, how, done, gone, failed, why, stoppedBy } = outcome
   if (why !== undefined) return `${resource}: NOT rewritten: ${printable(why)}`
   if (how === 'controller') return `${resource}: rewritten by the cluster's StorageVersionMigration`

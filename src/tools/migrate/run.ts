@@ -27,7 +27,13 @@ import { rewrite } from '../kube/rewrite.ts'
 import { migrateByController, migrationVersion, UNTOUCHED_MS } from '../kube/storage_migration.ts'
 import { type WantedFlags, wantedOf } from '../scan/wanted.ts'
 import { proveMigrated } from './proof.ts'
-import { failedOutcome, isComplete, type Outcome, readableReport, wholeOutcome } from './report.ts'
+import {
+  failedOutcome,
+  isComplete,
+  type MigrationOutcome,
+  readableReport,
+  wholeOutcome,
+} from './report.ts'
 import { MigrateState } from './state.ts'
 
 export interface MigrateFlags extends StorageFlags, WantedFlags {
@@ -105,8 +111,8 @@ async function rewriteAll(
   state: MigrateState,
   flags: MigrateFlags,
   io: Io,
-): Promise<Outcome[]> {
-  const outcomes: Outcome[] = []
+): Promise<MigrationOutcome[]> {
+  const outcomes: MigrationOutcome[] = []
   // Where no controller took one up, none is waited for again.
   let { method } = flags
   for (const resource of resources) {
@@ -132,7 +138,7 @@ async function one(
   state: MigrateState,
   flags: MigrateFlags,
   io: Io,
-): Promise<Outcome> {
+): Promise<MigrationOutcome> {
   const name = resourceName(resource)
   if (!flags.dryRun && (await byController(kube, resource, flags, io))) {
     return wholeOutcome(name, 'controller')

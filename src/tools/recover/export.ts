@@ -9,7 +9,7 @@ import { counted, Progress } from '../../console/progress.ts'
 import { type Found, isSelected, pagesOf, type Selection } from '../etcd/found.ts'
 import { type Manifest, manifestOf } from '../etcd/manifest.ts'
 import { manifestJson, manifestYaml } from '../etcd/manifest_text.ts'
-import { type Outcome, outcomesOf } from '../etcd/outcome.ts'
+import { type OpeningOutcome, outcomesOf } from '../etcd/outcome.ts'
 import { openStorage, type StorageFlags } from '../etcd/storage.ts'
 import { type KeyOptions, openKeys } from './keys.ts'
 import { noted, nothingFound, tellAbsent } from './list.ts'
@@ -106,13 +106,13 @@ class Manifests {
   }
 
   /** Returns what is wrong with the object. */
-  async add(outcome: Outcome): Promise<string | undefined> {
+  async add(outcome: OpeningOutcome): Promise<string | undefined> {
     const reason = await this.#added(outcome)
     if (reason !== undefined) this.problems?.push({ name: outcome.found.name, reason })
     return reason
   }
 
-  async #added(outcome: Outcome): Promise<string | undefined> {
+  async #added(outcome: OpeningOutcome): Promise<string | undefined> {
     const text = 'error' in outcome ? outcome.error : this.#textOf(outcome.plaintext)
     if (text instanceof KmsError) {
       this.left += 1

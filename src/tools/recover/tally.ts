@@ -3,7 +3,7 @@
 import type { Io } from '../../console/io.ts'
 import { paint, printable, table } from '../../console/output.ts'
 import { counted, grouped } from '../../console/progress.ts'
-import type { Outcome } from '../etcd/outcome.ts'
+import type { OpeningOutcome } from '../etcd/outcome.ts'
 
 /** An object that does not open, or that opens here and for no API server. */
 export interface Problem {
@@ -28,7 +28,7 @@ export class Tally {
   readonly #reasons = new Map<string, number>()
 
   /** Returns what is wrong with the object. */
-  add(outcome: Outcome): Problem | undefined {
+  add(outcome: OpeningOutcome): Problem | undefined {
     const counts = this.#countsOf(outcome.found.object?.resource ?? 'other keys')
     const problem = problemOf(outcome)
     if ('error' in outcome) counts.failed += 1
@@ -110,7 +110,7 @@ export class Tally {
   }
 }
 
-function problemOf(outcome: Outcome): Problem | undefined {
+function problemOf(outcome: OpeningOutcome): Problem | undefined {
   const { name } = outcome.found
   if ('error' in outcome) {
     const { code, message } = outcome.error

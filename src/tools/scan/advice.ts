@@ -6,9 +6,9 @@ import { FINDINGS } from '../etcd/verdict.ts'
 import { singularOf } from '../kube/resource_names.ts'
 import type { ReadCensus } from './report.ts'
 
-type Finding = (typeof FINDINGS)[number]
+type ScanFinding = (typeof FINDINGS)[number]
 
-const SENTENCES: Readonly<Record<Finding, (objects: string) => string>> = {
+const SENTENCES: Readonly<Record<ScanFinding, (objects: string) => string>> = {
   'empty-key': (objects) =>
     `${objects} lost: stored with an empty key by Trousseau 1.x with a static token, and nobody can open that any more. An API server that restarts now does not get ready: first see docs/takeover.md, "Lost keys":`,
   damaged: (objects) =>
@@ -105,7 +105,7 @@ function absentLines({ names, unknown }: ReadCensus['absent']): string[] {
   ]
 }
 
-function findingLines({ totals, rows }: ReadCensus['census'], verdict: Finding): string[] {
+function findingLines({ totals, rows }: ReadCensus['census'], verdict: ScanFinding): string[] {
   const total = totals[verdict]
   const sentence = SENTENCES[verdict](`${counted(total, 'object')} ${total === 1 ? 'is' : 'are'}`)
   if (!sentence.endsWith(':')) return [sentence]

@@ -12,9 +12,9 @@ import type { SavedState, StateStore } from '../../../src/kms/state.ts'
 import { RecordedEvents } from '../events.ts'
 import type { FakeClock } from '../fake_clock.ts'
 import { ApiServer, type Etcd } from './api_server_model.ts'
-import { VirtualRing, type VirtualRingOptions } from './virtual_ring.ts'
+import { VirtualEndpoint, type VirtualEndpointOptions } from './virtual_endpoint.ts'
 
-export interface VirtualNodeOptions extends Partial<VirtualRingOptions> {
+export interface VirtualNodeOptions extends Partial<VirtualEndpointOptions> {
   /** How much later it is by the node's calendar than in the world. */
   readonly skewMs?: number
   /** What stands between the API server and the keyring; nothing where absent. */
@@ -24,7 +24,7 @@ export interface VirtualNodeOptions extends Partial<VirtualRingOptions> {
 export class VirtualNode {
   readonly clock: NodeClock
   server: ApiServer
-  ring: VirtualRing | undefined
+  endpoint: VirtualEndpoint | undefined
   options: VirtualNodeOptions
   readonly #providers: readonly Provider[]
   readonly #etcd: Etcd
@@ -44,7 +44,7 @@ export class VirtualNode {
 
   /** As the API server reaches it; undefined while nobody listens. */
   get service(): KmsService | undefined {
-    const keyring = this.ring?.keyring
+    const keyring = this.endpoint?.keyring
     return keyring && (this.options.between?.(keyring) ?? keyring)
   }
 
@@ -53,20 +53,20 @@ export class VirtualNode {
     return new ApiServer({ clock: this.clock, plugin: () => this.service, etcd: this.#etcd })
   }
 
-  /** Settles after the first look at the providers, which takes virtual time where they hang. */
+  /** Settles after the first probe of the providers, which takes virtual time where they hang. */
   startPlugin(): Promise<void> {
-    this.ring = new VirtualRing({
+    this.endpoint = new VirtualEndpoint({
       clock: this.clock,
       events: new RecordedEvents(),
       providers: this.#providers,
       ...this.options,
     })
-    return this.ring.start()
+    return this.endpoint.start()
   }
 
   stopPlugin(): void {
-    this.ring?.stop()
-    this.ring = undefined
+    this.endpoint?.stop()
+    this.endpoint = undefined
   }
 }
 

@@ -209,7 +209,7 @@ test('a folder of authorities: what is none is left out by name and reason, and 
   const { said, events } = await ask(up.host, { caDir })
 
   assert.is(said, 'ok')
-  const [notice] = events.of('notice').filter(({ what }) => what === 'authorities_left_out')
+  const [notice] = events.noticesOf('authorities_left_out')
   assert.is(notice?.level, 'warn')
   for (const words of [
     /"dangling\.crt": it is a link to nothing/,

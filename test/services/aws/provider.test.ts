@@ -112,7 +112,7 @@ test('an alias that moves while the plugin runs is reported once, and the key st
 
   assert.equal(after.versions, before.versions)
   assert.is(await unwrapOne(one, await wrapOne(one, 'seed')), 'seed')
-  const told = one.events.of('notice').filter(({ what }) => what === 'alias_moved')
+  const told = one.events.noticesOf('alias_moved')
   assert.is(told.length, 1)
   assert.is(told[0]?.level, 'error')
   assert.match(told[0]?.message ?? '', next.arn)
@@ -317,7 +317,7 @@ test('a clock that is wrong is put right by the time of AWS, once', async () => 
 
   assert.is(opened, 'seed')
   assert.is(one.fake.seen.length - before, 3)
-  const [told, ...more] = one.events.of('notice').filter(({ what }) => what === 'clock_skew')
+  const [told, ...more] = one.events.noticesOf('clock_skew')
   assert.match(told?.message ?? '', '3600 s behind that of AWS')
   assert.is(more.length, 0)
 })

@@ -162,7 +162,7 @@ test('keyState() tells what each version may do by its dates and switches, oldes
     keys.received.map(({ path }) => path.split('/').at(-1)),
     ['versions', 'versions', ...[d.id, e.id, f.id]],
   )
-  const [notice] = one.events.of('notice').filter(({ what }) => what === 'key_version_unfit')
+  const [notice] = one.events.noticesOf('key_version_unfit')
   assert.match(notice?.message ?? '', `Version ${e.id} of key "k8s-etcd" does not allow encrypt`)
 })
 

@@ -13,7 +13,7 @@ import { systemClock } from '../../../src/base/clock.ts'
 import { KmsError } from '../../../src/base/errors.ts'
 import type { Call, Provider } from '../../../src/base/provider.ts'
 import type { DecryptRequest } from '../../../src/base/service.ts'
-import { RingMember } from '../../../src/kms/ring_member.ts'
+import { BatchedProvider } from '../../../src/kms/batched_provider.ts'
 import { type ForeignReader, findForeign } from '../../../src/takeover/foreign.ts'
 import type { ForeignFormName } from '../../../src/takeover/forms.ts'
 import { RecordedEvents } from '../../_lib/events.ts'
@@ -93,7 +93,7 @@ export async function open(
   const reader: ForeignReader = { name: 'mine', type, reads: [form], key }
   const [found] = findForeign(request, [reader]) ?? []
   if (found === undefined) throw new Error('Not foreign')
-  const unwrapped = await new RingMember('mine', provider, deps).unwrap(found.item, call)
+  const unwrapped = await new BatchedProvider('mine', provider, deps).unwrap(found.item, call)
   return Buffer.from(found.plaintextOf(unwrapped))
 }
 

@@ -426,11 +426,7 @@ test('nodes are told apart by their health, without a namespace, and the active 
   one.cluster.node(2).role = 'active'
   await one.keyState()
 
-  const roles = () =>
-    one.events
-      .of('notice')
-      .filter(({ what }) => what === 'vault_node')
-      .map(({ fields }) => fields?.['role'])
+  const roles = () => one.events.noticesOf('vault_node').map(({ fields }) => fields?.role)
   await until('all are seen', () => roles().length >= 6)
   assert.equal(new Set(roles()), new Set(['active', 'standby', 'sealed', 'performance standby']))
   for (const node of one.cluster.nodes) {

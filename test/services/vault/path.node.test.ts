@@ -116,10 +116,7 @@ for (const withPath of [true, false]) {
     assert.is(await one.wrap(), 'ok')
 
     const roles = new Map(
-      one.events
-        .of('notice')
-        .filter(({ what }) => what === 'vault_node')
-        .map(({ fields: told }) => [told?.['address'], told?.['role']]),
+      one.events.noticesOf('vault_node').map(({ fields: told }) => [told?.address, told?.role]),
     )
     assert.is(roles.get(gates.addresses[active]), 'active')
     assert.is([...roles.values()].filter((role) => role === 'active').length, 1)

@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert'
-import type { Finding } from '../../../src/tools/conformance/rule.ts'
+import type { RuleFinding } from '../../../src/tools/conformance/rule.ts'
 import { checkConformance } from '../../../src/tools/conformance/rules.ts'
 import { type FakeOptions, startFakePlugin } from '../../_lib/grpc/fake_plugin.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
@@ -14,25 +14,25 @@ const SLOW = 'S12?'
 
 const test = suite('tools/conformance/rules', () => ({}))
 
-async function probe(options: FakeOptions): Promise<Finding[]> {
+async function probe(options: FakeOptions): Promise<RuleFinding[]> {
   await using plugin = await startFakePlugin(options)
   const idleMs = options.idleMs === undefined ? 0 : IDLE_MS
   return await checkConformance(plugin.path, { ...OPTIONS, idleMs })
 }
 
 /** `D3` for a failure, `D5?` for a warning. */
-function broken(findings: readonly Finding[]): string[] {
+function broken(findings: readonly RuleFinding[]): string[] {
   return findings
     .filter(({ result }) => result === 'fail' || result === 'warn')
     .map(({ rule, result }) => (result === 'warn' ? `${rule}?` : rule))
 }
 
 /** But for what a busy machine does. */
-function faults(findings: readonly Finding[]): string[] {
+function faults(findings: readonly RuleFinding[]): string[] {
   return broken(findings).filter((rule) => rule !== SLOW)
 }
 
-function skipped(findings: readonly Finding[]): string[] {
+function skipped(findings: readonly RuleFinding[]): string[] {
   return findings
     .filter(({ result }) => result === 'skipped')
     .map(({ rule, detail }) => `${rule}: ${detail}`)

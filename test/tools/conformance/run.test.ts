@@ -3,7 +3,7 @@ import { parseConfig } from '../../../src/config/load.ts'
 import { connectKms } from '../../../src/grpc/client.ts'
 import { startPlugin } from '../../../src/plugin/plugin.ts'
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
-import type { Finding } from '../../../src/tools/conformance/rule.ts'
+import type { RuleFinding } from '../../../src/tools/conformance/rule.ts'
 import { checkConformance } from '../../../src/tools/conformance/rules.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
 import { suite } from '../../_lib/uvu.ts'
@@ -35,7 +35,7 @@ test('check skips in Trousseau only what its lack of annotations hides', () => {
   )
 })
 
-async function ownFindings(): Promise<Finding[]> {
+async function ownFindings(): Promise<RuleFinding[]> {
   await using folder = await tempFolder()
   const keyFile = folder.at('keys')
   await createKeyFile(keyFile, () => Date.now())

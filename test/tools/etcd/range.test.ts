@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../../src/base/errors.ts'
-import { openRange, type Refusal, type Transport } from '../../../src/tools/etcd/range.ts'
+import { type EtcdRefusal, openRange, type Transport } from '../../../src/tools/etcd/range.ts'
 import {
   type RangeRequest,
   RangeRequestSchema,
@@ -14,7 +14,7 @@ import { rejection, suite } from '../../_lib/uvu.ts'
 const test = suite('tools/etcd/range', () => ({}))
 
 const REVISION = 77n
-type Answer = Uint8Array | Refusal
+type Answer = Uint8Array | EtcdRefusal
 
 /** An etcd of 600 keys: each page costs a call, and an answer has a longest length. */
 function fakeEtcd(

@@ -131,7 +131,7 @@ test('it shows logins, tokens, certificates and nodes as /statusz has them', asy
   const certificate = { type: 'certificate', provider, near: false } as const
   sink.emit({ ...certificate, kind: 'server', notAfter: now + 10 * 86_400_000 })
   sink.emit({ ...certificate, kind: 'client', notAfter: now - 60_000 })
-  const fields = { provider, address: 'https://a:8200', role: 'standby' }
+  const fields = { provider, address: 'https://a:8200', role: 'standby', previous: 'unknown' }
   sink.emit({ type: 'notice', level: 'info', what: 'vault_node', message: '', fields })
   const server = createServer((_, answer) => answer.end(json()))
   server.listen(folder.at('admin.sock'))

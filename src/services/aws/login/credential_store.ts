@@ -6,11 +6,13 @@
  * @module
  */
 
-import { unlessAborted, withinLimit } from '../../../base/call.ts'
+import { SingleFlight } from '../../../base/attempts/single_flight.ts'
+import { withinLimit } from '../../../base/call.ts'
 import type { Clock } from '../../../base/clock.ts'
 import { KmsError, toKmsError } from '../../../base/errors.ts'
 import type { EventSink } from '../../../base/events.ts'
 import type { Call } from '../../../base/provider.ts'
+import { FIRST_RETRY_MS, Renewal, tellToken } from '../../../remote/renewal.ts'
 import type { AwsCredentials } from '../api.ts'
 
 /** One way to get credentials. */
@@ -31,12 +33,8 @@ export interface CredentialStoreDeps {
   readonly requestTimeoutMs: number
 }
 
-const REFRESH_AT = 0.7
-const REFRESH_JITTER = 0.1
 /** Files whose keys tell no end are read again so often. */
 const REREAD_MS = 300_000
-const FIRST_RETRY_MS = 1_000
-const MAX_RETRY_MS = 30_000
 /** Who asks so soon after a failure gets the same one. */
 const REMEMBER_MS = 5_000
 /** Credentials this young that are refused too: others are not to be had now. */
@@ -47,15 +45,17 @@ export class CredentialStore {
   readonly #deps: CredentialStoreDeps
   #current: AwsCredentials | undefined
   #fetchedAt = 0
-  #fetching: Promise<AwsCredentials> | undefined
+  readonly #fetching = new SingleFlight<AwsCredentials>()
   #failure: { readonly error: KmsError; readonly until: number } | undefined
-  #retryMs = FIRST_RETRY_MS
-  #cancelTimer: () => void = () => undefined
-  #closed = false
+  readonly #renewal: Renewal
 
   constructor(source: CredentialSource, deps: CredentialStoreDeps) {
     this.#source = source
     this.#deps = deps
+    this.#renewal = new Renewal(deps, () => {
+      // What goes wrong is told, and tried again.
+      this.#fetch({ signal: new AbortController().signal, deadline: 0 }).catch(() => undefined)
+    })
   }
 
   /** @throws KmsError where there are none that are still good */
@@ -83,8 +83,7 @@ export class CredentialStore {
   }
 
   close(): void {
-    this.#closed = true
-    this.#cancelTimer()
+    this.#renewal.close()
   }
 
   #ended({ expiresAt }: AwsCredentials): boolean {
@@ -93,10 +92,7 @@ export class CredentialStore {
 
   /** Once for everyone who waits; each waits no longer than its own call allows. */
   #fetch({ signal }: Call): Promise<AwsCredentials> {
-    this.#fetching ??= this.#load().finally(() => {
-      this.#fetching = undefined
-    })
-    return unlessAborted(this.#fetching, signal)
+    return this.#fetching.run(() => this.#load(), signal)
   }
 
   async #load(): Promise<AwsCredentials> {
@@ -121,44 +117,27 @@ export class CredentialStore {
     const now = this.#deps.clock.monotonic()
     this.#fetchedAt = now
     this.#failure = undefined
-    this.#retryMs = FIRST_RETRY_MS
     // The same object goes on, with what was derived from it.
     const current = before !== undefined && isSame(before, fetched) ? before : fetched
     this.#current = current
     const lifeMs = current.expiresAt === undefined ? undefined : current.expiresAt - now
-    const part = REFRESH_AT + REFRESH_JITTER * (this.#deps.random() - 0.5)
-    this.#refreshAfter(lifeMs === undefined ? REREAD_MS : Math.max(lifeMs * part, FIRST_RETRY_MS))
+    if (lifeMs === undefined) this.#renewal.after(REREAD_MS)
+    else this.#renewal.inTimeFor(lifeMs, FIRST_RETRY_MS)
     if (current === fetched) this.#tell(before === undefined ? 'login' : 'renew', lifeMs ?? 0)
     return current
   }
 
   #failed(error: KmsError): KmsError {
-    const waitMs = this.#retryMs * (0.75 + 0.5 * this.#deps.random())
-    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+    const waitMs = this.#renewal.afterFailure()
     const until = this.#deps.clock.monotonic() + Math.min(waitMs, REMEMBER_MS)
     this.#failure = { error, until }
-    this.#refreshAfter(waitMs)
     this.#tell(this.#current === undefined ? 'login' : 'renew', error)
     return error
   }
 
-  #refreshAfter(ms: number): void {
-    this.#cancelTimer()
-    if (this.#closed) return
-    this.#cancelTimer = this.#deps.clock.after(ms, () => {
-      // What goes wrong is told, and tried again.
-      this.#fetch({ signal: new AbortController().signal, deadline: 0 }).catch(() => undefined)
-    })
-  }
-
   #tell(action: 'login' | 'renew', outcome: number | KmsError): void {
-    const { events, provider } = this.#deps
-    const base = { type: 'token', provider, action, method: this.#source.name } as const
-    if (outcome instanceof KmsError) {
-      events.emit({ ...base, code: outcome.code, error: outcome })
-    } else {
-      events.emit({ ...base, code: 'ok', ttlSeconds: Math.floor(outcome / 1000) })
-    }
+    const told = outcome instanceof KmsError ? outcome : Math.floor(outcome / 1000)
+    tellToken(this.#deps, { action, method: this.#source.name }, told)
   }
 }
 

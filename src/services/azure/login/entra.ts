@@ -13,7 +13,7 @@ import { KmsError } from '../../../base/errors.ts'
 import type { Call } from '../../../base/provider.ts'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../../../remote/http/client.ts'
 import { answerJson } from '../../../remote/http/json.ts'
-import { passingFailure, type RetryDeps, withRetries } from '../../../remote/retry.ts'
+import { passingFailure, type RetryDeps, retryPassing } from '../../../remote/passing_error.ts'
 import { RefusedError } from '../../../remote/signing_clock.ts'
 import type { Token } from '../../../remote/token_source.ts'
 
@@ -63,7 +63,7 @@ export function requestToken(
   })
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
   const request = { method: 'POST', path, headers, body: String(form) } as const
-  return withRetries(
+  return retryPassing(
     async () => {
       const answer = await deps.authority.send({ ...request, signal: call.signal })
       if (answer.status !== 200) throw refusal(answer, path)

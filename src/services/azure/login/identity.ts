@@ -11,7 +11,7 @@ import * as v from 'valibot'
 import { KmsError } from '../../../base/errors.ts'
 import type { Call } from '../../../base/provider.ts'
 import { type HttpAnswer, type HttpClient, parseAnswer } from '../../../remote/http/client.ts'
-import { passingFailure, type RetryDeps, withRetries } from '../../../remote/retry.ts'
+import { passingFailure, type RetryDeps, retryPassing } from '../../../remote/passing_error.ts'
 import { fingerprintOf } from '../../../remote/secret_file.ts'
 import type { LoginMethod, Token } from '../../../remote/token_source.ts'
 import { bearer } from './entra.ts'
@@ -69,7 +69,7 @@ export function createManagedIdentityLogin(
     name: 'managedIdentity',
     prepare() {
       const login = (call: Call) =>
-        withRetries(() => ask(deps, `${query}`, call), call, { ...deps, firstMs: FIRST_RETRY_MS })
+        retryPassing(() => ask(deps, `${query}`, call), call, { ...deps, firstMs: FIRST_RETRY_MS })
       return Promise.resolve({ fingerprint: fingerprintOf(`${query}`), login })
     },
   }

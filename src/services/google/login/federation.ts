@@ -19,7 +19,7 @@ import type { Token } from '../../../remote/token_source.ts'
 import { GoogleStatusError } from '../api.ts'
 import { IAM_ENDPOINT, impersonated } from './impersonation.ts'
 import {
-  askPersistently,
+  askWithRetries,
   type GoogleDeps,
   type GoogleSource,
   type GoogleUse,
@@ -131,7 +131,7 @@ async function exchange(
     schema: tokenAnswer,
   }
   try {
-    const { body } = await askPersistently(deps, deps.transport, sts, request, call)
+    const { body } = await askWithRetries(deps, deps.transport, sts, request, call)
     return tokenOf(body.access_token, body.expires_in)
   } catch (error) {
     if (!(error instanceof GoogleStatusError) || error.state === '') throw error

@@ -16,7 +16,7 @@ import { fingerprintOf } from '../../../remote/secret_file.ts'
 import type { Token } from '../../../remote/token_source.ts'
 import { GoogleStatusError } from '../api.ts'
 import {
-  askPersistently,
+  askWithRetries,
   bearer,
   type GoogleDeps,
   type GoogleUse,
@@ -96,7 +96,7 @@ async function generate(
     schema: answer,
   }
   try {
-    const reply = await askPersistently(deps, deps.transport, endpoint, request, call)
+    const reply = await askWithRetries(deps, deps.transport, endpoint, request, call)
     const { accessToken, expireTime } = reply.body
     const now = reply.serviceTime ?? deps.clock.now()
     return tokenOf(accessToken, (Date.parse(expireTime) - now) / 1000)

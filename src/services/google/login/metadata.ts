@@ -16,7 +16,7 @@ import { fingerprintOf } from '../../../remote/secret_file.ts'
 import type { Token } from '../../../remote/token_source.ts'
 import { GoogleStatusError } from '../api.ts'
 import {
-  askPersistently,
+  askWithRetries,
   type GoogleDeps,
   type GoogleSource,
   tokenAnswer,
@@ -70,7 +70,7 @@ async function metadataToken(
   const path = `/computeMetadata/v1/instance/service-accounts/${serviceAccount}/token`
   const request = { path, headers: { [FLAVOR]: 'Google' }, schema: tokenAnswer }
   try {
-    const { body, header } = await askPersistently(deps, deps.direct, address, request, call)
+    const { body, header } = await askWithRetries(deps, deps.direct, address, request, call)
     if (header(FLAVOR) !== 'Google') {
       const message = `Something other than Google's metadata server answers at ${address}: is this a machine of Google Cloud?`
       throw new KmsError(message, { code: 'unavailable' })

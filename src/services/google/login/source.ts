@@ -6,9 +6,9 @@
  */
 
 import * as v from 'valibot'
+import { retry } from '../../../base/attempts/retry.ts'
 import type { Clock } from '../../../base/clock.ts'
 import { KmsError, systemReasonOf } from '../../../base/errors.ts'
-import { persistently } from '../../../base/persistently.ts'
 import type { Call } from '../../../base/provider.ts'
 import { readSmallFile } from '../../../base/small_file.ts'
 import { HttpClient } from '../../../remote/http/client.ts'
@@ -77,7 +77,7 @@ export function heard(signing: SigningClock): (error: unknown) => never {
 }
 
 /** One request, again where its failure may pass. */
-export function askPersistently<TSchema extends v.GenericSchema>(
+export function askWithRetries<TSchema extends v.GenericSchema>(
   { clock, signing, random }: GoogleDeps,
   transport: Transport,
   address: string,
@@ -86,7 +86,7 @@ export function askPersistently<TSchema extends v.GenericSchema>(
 ): Promise<GoogleReply<v.InferOutput<TSchema>>> {
   const client = new HttpClient(address, transport)
   const ask = () => askGoogle(client, request, call).catch(heard(signing))
-  return persistently(ask, { clock, random, mayPass }, call)
+  return retry(ask, { clock, random, mayPass }, call)
 }
 
 /** What a header can carry. */

@@ -10,7 +10,7 @@ import type { ApproleAuth, Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { readRole, roleStep } from './role.ts'
 import { guardFile, intoFile, onNodes } from './shell.ts'
-import type { Finding, SetupStep } from './step.ts'
+import type { SetupStep, StepFinding } from './step.ts'
 
 const roleIdAnswer = v.object({ role_id: v.pipe(v.string(), v.nonEmpty()) })
 const madeAnswer = v.object({
@@ -101,7 +101,7 @@ function roleIdStep({ cli, input }: Setup, auth: ApproleAuth, role: string): Set
   }
 }
 
-async function judgeRoleId(file: string, path: string, admin: VaultAdmin): Promise<Finding> {
+async function judgeRoleId(file: string, path: string, admin: VaultAdmin): Promise<StepFinding> {
   const [inFile, found] = [
     await readSecretFile(file, 'auth.roleIdFile'),
     await admin.read(path, roleIdAnswer),
@@ -152,7 +152,7 @@ async function lookAtSecretId(
   { roleIdFile, secretIdFile, wrappedRole }: WithSecretId,
   role: string,
   admin: VaultAdmin,
-): Promise<Finding> {
+): Promise<StepFinding> {
   const judge = wrappedRole === undefined ? judgeSecretId : judgeWrapped
   if (secretIdFile === roleIdFile) {
     return { state: 'refused', detail: 'is that of the role id too: name another in the config' }

@@ -16,19 +16,19 @@ import { secretIdAnswer, secretIdLimits } from '../login/secret_id.ts'
 import type { VaultAdmin } from './admin.ts'
 import { fileFinding } from './files.ts'
 import { readRole } from './role.ts'
-import type { Finding } from './step.ts'
+import type { StepFinding } from './step.ts'
 
 /** The service refuses longer ones, of which bcrypt would see no more. */
 const MAX_PASSWORD_BYTES = 72
 
 const wrappingAnswer = v.object({ data: v.object({ creation_path: v.string() }) })
-const NOT_SEEN: Finding = {
+const NOT_SEEN: StepFinding = {
   state: 'ok',
   detail: 'is there, and stays as it is; your token may not see whether it is good',
 }
 
 /** @throws KmsError `denied` for a file that the plugin could not use either, as the others do */
-export async function judgePassword(file: string): Promise<Finding> {
+export async function judgePassword(file: string): Promise<StepFinding> {
   const password = await readSecretLine(file, 'auth.passwordFile')
   if (Buffer.byteLength(password) <= MAX_PASSWORD_BYTES) return fileFinding('taken', '')
   return refused(
@@ -41,7 +41,7 @@ export async function judgeSecretId(
   file: string,
   role: string,
   admin: VaultAdmin,
-): Promise<Finding> {
+): Promise<StepFinding> {
   const secret_id = await readSecretFile(file, 'auth.secretIdFile')
   const unknown = refused(
     'holds a secret id that the role does not know, or no more: move the file away',
@@ -58,7 +58,7 @@ export async function judgeWrapped(
   file: string,
   role: string,
   admin: VaultAdmin,
-): Promise<Finding> {
+): Promise<StepFinding> {
   const token = await readSecretFile(file, 'auth.secretIdFile')
   const madeBy = `${role}/secret-id`
   try {
@@ -75,7 +75,11 @@ export async function judgeWrapped(
   }
 }
 
-export function judgeToken(file: string, policyName: string, admin: VaultAdmin): Promise<Finding> {
+export function judgeToken(
+  file: string,
+  policyName: string,
+  admin: VaultAdmin,
+): Promise<StepFinding> {
   return unlessRefused(async () => {
     const token = await readSecretFile(file, 'auth.tokenFile')
     const { data } = await admin.write('auth/token/lookup', { token }, lookupAnswer)
@@ -88,16 +92,16 @@ export function judgeToken(file: string, policyName: string, admin: VaultAdmin):
   })
 }
 
-function asItIs(limits: readonly Restriction[]): Finding {
+function asItIs(limits: readonly Restriction[]): StepFinding {
   if (limits.length === 0) return fileFinding('taken', '')
   return { state: 'ok', detail: limits.map(({ message }) => `but: ${message}`).join('; ') }
 }
 
-function refused(detail: string): Finding {
+function refused(detail: string): StepFinding {
   return { state: 'refused', detail }
 }
 
-async function unlessRefused(look: () => Promise<Finding>): Promise<Finding> {
+async function unlessRefused(look: () => Promise<StepFinding>): Promise<StepFinding> {
   try {
     return await look()
   } catch (error) {

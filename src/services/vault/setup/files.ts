@@ -5,7 +5,7 @@ import { access, constants, link, lstat, open, rm, stat } from 'node:fs/promises
 import { dirname } from 'node:path'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../../base/errors.ts'
 import { NEW_ON_DISK } from '../../../base/file_on_disk.ts'
-import type { Finding } from './step.ts'
+import type { StepFinding } from './step.ts'
 
 const FILE_MODE = 0o600
 const ABSENT = new Set(['ENOENT', 'ENOTDIR'])
@@ -30,7 +30,7 @@ async function takesFiles(folder: string): Promise<boolean> {
 }
 
 /** @param content what would go into the file */
-export function fileFinding(place: Place, content: string): Finding {
+export function fileFinding(place: Place, content: string): StepFinding {
   if (place === 'taken') return { state: 'ok', detail: 'is there, and stays as it is' }
   if (place === 'free') return { state: 'make', detail: `${content}, mode 0600` }
   if (place === 'shut') {

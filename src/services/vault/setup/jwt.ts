@@ -12,7 +12,7 @@ import type { JwtAuth, SelfSigned, Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { type FoundRole, roleStep } from './role.ts'
 import { writeCommand } from './shell.ts'
-import type { Finding, SetupStep } from './step.ts'
+import type { SetupStep, StepFinding } from './step.ts'
 import { configStep } from './trust.ts'
 
 export function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
@@ -111,7 +111,7 @@ async function lookAtKeys(
   path: string,
   { keyFile }: SelfSigned,
   admin: VaultAdmin,
-): Promise<Finding> {
+): Promise<StepFinding> {
   const found = await admin.read(path, keyList)
   if (found === undefined || (await placeOf(keyFile)) !== 'taken') return await step.look(admin)
   const { key } = await readAssertionKey(keyFile)

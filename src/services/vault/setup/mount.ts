@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import type { Setup } from './input.ts'
 import { unlessThere } from './shell.ts'
-import type { Finding, SetupStep } from './step.ts'
+import type { SetupStep, StepFinding } from './step.ts'
 
 export interface Mount {
   readonly kind: 'secrets' | 'auth'
@@ -52,7 +52,7 @@ export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupSte
 }
 
 /** No mount may lie below another one. */
-function free(path: string, kind: Mount['kind'], mounted: readonly string[]): Finding {
+function free(path: string, kind: Mount['kind'], mounted: readonly string[]): StepFinding {
   const wanted = `${path}/`
   const taken = [...mounted, ...(kind === 'secrets' ? LOGINS : [])]
   const other = taken.find((each) => each.startsWith(wanted) || wanted.startsWith(each))

@@ -10,7 +10,7 @@ import type { Body, VaultAdmin } from './admin.ts'
 import type { Setup } from './input.ts'
 import type { Need } from './rights.ts'
 import { guardRole, writeCommand } from './shell.ts'
-import type { Finding, SetupStep } from './step.ts'
+import type { SetupStep, StepFinding } from './step.ts'
 
 export interface Role {
   readonly path: string
@@ -63,7 +63,7 @@ export function roleStep({ cli, policyName }: Setup, role: Role): SetupStep {
   }
   if (fillIn) return { ...step, fillIn }
   // The life of tokens stays as it is in a role that exists: it is the operator's to choose.
-  const apply = async (admin: VaultAdmin, { state }: Finding) => {
+  const apply = async (admin: VaultAdmin, { state }: StepFinding) => {
     const fields = state === 'make' ? body : { ...bounds, ...mendedFields(policyName) }
     await admin.write(path, fields, v.unknown())
   }
@@ -85,7 +85,7 @@ export function mendedFields(policyName: string): Body {
 }
 
 /** The service tells roles that are made from those that are changed. */
-export function roleNeed(path: string, { state }: Finding): Need {
+export function roleNeed(path: string, { state }: StepFinding): Need {
   return { path, capability: state === 'make' ? 'create' : 'update' }
 }
 
@@ -98,7 +98,7 @@ export function judge(
   found: FoundRole,
   { bounds, fillIn, shutOutBy }: Pick<Role, 'bounds' | 'fillIn' | 'shutOutBy'>,
   policyName: string,
-): Finding {
+): StepFinding {
   const policies = found.token_policies ?? []
   if (policies.length !== 1 || policies[0] !== policyName) {
     const names = policies.length === 0 ? 'no policy' : `policies ${policies.join(', ')}`

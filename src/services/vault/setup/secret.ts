@@ -11,7 +11,7 @@ import type { Setup, TokenAuth, UserpassAuth } from './input.ts'
 import { mountStep } from './mount.ts'
 import { judge, mendedFields, readRole, roleNeed, tokenFields } from './role.ts'
 import { guardFile, guardRole, intoFile, onNodes, PREFIX, writeCommand } from './shell.ts'
-import type { Finding, SetupStep } from './step.ts'
+import type { SetupStep, StepFinding } from './step.ts'
 
 const PASSWORD_BYTES = 32
 /** A node that is off for longer needs a new token. */
@@ -65,7 +65,7 @@ function userStep(setup: Setup, { passwordFile }: UserpassAuth, path: string): S
       `if there ${commandLine([cli, 'read', path])} && [ ! -e ${word(file)} ]; then\n  stop ${word(lost)}\nfi`,
     ],
     commands: [`printf %s "$(cat ${word(file)})" |\n  ${make}`],
-    async look(admin): Promise<Finding> {
+    async look(admin): Promise<StepFinding> {
       const found = await readRole(path, admin)
       if (found !== undefined) return judge(found, { bounds: {} }, policyName)
       if ((await placeOf(passwordFile)) === 'no folder') {

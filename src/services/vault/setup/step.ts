@@ -24,18 +24,18 @@ export interface SetupStep {
   /** The commands have `<...>` in them that somebody has to fill in. */
   readonly fillIn?: true
   /** How things stand; nothing is changed. */
-  look(admin: VaultAdmin): Promise<Finding>
+  look(admin: VaultAdmin): Promise<StepFinding>
   /** Does what {@link look} found missing. Without it the step is by hand alone. */
-  apply?(admin: VaultAdmin, finding: Finding): Promise<void>
+  apply?(admin: VaultAdmin, finding: StepFinding): Promise<void>
   /** The requests of {@link apply}, so that the plan can tell whether the token may make them. */
-  needs?(finding: Finding): readonly Need[]
+  needs?(finding: StepFinding): readonly Need[]
 }
 
 export const SETUP_STATES = ['ok', 'make', 'change', 'by hand', 'refused'] as const
 /** `refused`: something else stands there, and nobody but the operator may change it. */
 export type SetupState = (typeof SETUP_STATES)[number]
 
-export interface Finding {
+export interface StepFinding {
   readonly state: SetupState
   readonly detail: string
   /** Shows what is there, which only the operator can tell to be right. */
@@ -44,7 +44,7 @@ export interface Finding {
 
 export interface Planned {
   readonly step: SetupStep
-  readonly finding: Finding
+  readonly finding: StepFinding
 }
 
 export async function planSetup(
@@ -64,7 +64,7 @@ export async function planSetup(
 }
 
 /** A file here that cannot be used stands in the way of its step; a service that refuses ends the plan. */
-async function look(step: SetupStep, admin: VaultAdmin): Promise<Finding> {
+async function look(step: SetupStep, admin: VaultAdmin): Promise<StepFinding> {
   try {
     return await step.look(admin)
   } catch (error) {

@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { withinLimit } from '../../../../src/base/call.ts'
-import { systemClock } from '../../../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../../../src/base/clock.ts'
 import type { Call, Provider } from '../../../../src/base/provider.ts'
 import { azureKmsConfig } from '../../../../src/services/azure/config.ts'
 import { createAzureKmsProvider } from '../../../../src/services/azure/provider.ts'
@@ -23,11 +23,12 @@ export async function azureSetup(
   options: FakeAzureOptions & {
     readonly change?: Readonly<Record<string, unknown>>
     readonly limitMs?: number
+    readonly clock?: Clock
     /** Where its keys are asked for; at the fake itself where absent. */
     readonly keysAt?: string
   } = {},
 ): Promise<AzureSetup> {
-  const { change = {}, limitMs = 2_500, keysAt } = options
+  const { change = {}, limitMs = 2_500, clock = systemClock, keysAt } = options
   const folder = await tempFolder()
   const azure = await startFakeAzure(options)
   const { tenantId, clientId, secret } = azure.tokens
@@ -42,14 +43,14 @@ export async function azureSetup(
   }
   const config = v.parse(azureKmsConfig, { ...azure.config, endpoints, login, ...change })
   const events = new RecordedEvents()
-  const deps = { clock: systemClock, events, requestTimeoutMs: limitMs }
+  const deps = { clock, events, requestTimeoutMs: limitMs }
   const provider = createAzureKmsProvider(config, deps)
   return {
     azure,
     provider,
     events,
     folder,
-    limited: (work) => withinLimit(systemClock, limitMs, work),
+    limited: (work) => withinLimit(clock, limitMs, work),
     async [Symbol.asyncDispose]() {
       await provider.close()
       await azure[Symbol.asyncDispose]()

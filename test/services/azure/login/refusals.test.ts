@@ -86,7 +86,7 @@ test('a clock that is wrong is told, and the assertion signed with the time of t
   await one.use()
 
   assert.is(one.azure.entra.received.length, 2)
-  const notices = one.events.of('notice').filter(({ what }) => what === 'clock_skew')
+  const notices = one.events.noticesOf('clock_skew')
   assert.is(notices.length, 1)
   assert.match(notices[0]?.message ?? '', /1200 s ahead of that of Microsoft Entra/)
   assert.ok(notices[0]?.message.includes(new Date(served).toISOString()))

@@ -71,7 +71,7 @@ for (const [aheadMs, said] of [
     const { versions } = await one.limited((call) => one.provider.keyState(call))
 
     assert.is(versions.length, 1)
-    const notices = one.events.of('notice').filter(({ what }) => what === 'clock_skew')
+    const notices = one.events.noticesOf('clock_skew')
     assert.is(notices.length, 1)
     assert.match(notices[0]?.message ?? '', new RegExp(`Clock of this node is ${said}`))
   })

@@ -43,7 +43,7 @@ for (const [aheadMs, said] of [
     assert.is((await one.wrap())[0]?.ok, true)
 
     assert.is(one.logins(), 3, 'one refused, and one for each token')
-    const notices = one.events.of('notice').filter(({ what }) => what === 'clock_skew')
+    const notices = one.events.noticesOf('clock_skew')
     assert.is(notices.length, 1)
     // The service tells whole seconds.
     const words = new RegExp(`Clock of this node is ${SECONDS} s ${said} that of the key service`)

@@ -60,9 +60,8 @@ async function setup({ tls = false, own = tls }: { tls?: boolean; own?: boolean 
       logins: () => events.of('token').filter(({ action }) => action === 'login'),
       restrictions: () =>
         events
-          .of('notice')
-          .filter(({ what }) => what === 'token_restricted')
-          .map(({ level, fields }) => `${level} ${fields?.['restriction']}`),
+          .noticesOf('token_restricted')
+          .map(({ level, fields }) => `${level} ${fields?.restriction}`),
     }
   }
   return {
@@ -313,7 +312,7 @@ test('restrictions of a login: a secret id of few uses and with an end is told o
     const provider = one.provider()
     await provider.wrap()
     await provider.close()
-    const told = provider.events.of('notice').filter(({ what }) => what === 'token_restricted')
+    const told = provider.events.noticesOf('token_restricted')
     seen.push(told.map(({ message }) => /good for \w+ more|ends at/.exec(message)?.[0]).join())
   }
 

@@ -6,9 +6,9 @@
  * @module
  */
 
-import { unlessAborted } from './call.ts'
+import { unlessAborted } from '../call.ts'
 
-export class Lanes {
+export class ConcurrencyLimit {
   readonly #most: number
   #limit: number
   #busy = 0

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Clock } from './clock.ts'
-import { KmsError } from './errors.ts'
+import type { Clock } from '../clock.ts'
+import { KmsError } from '../errors.ts'
 
 export class FirstGood<T> {
   readonly #clock: Clock

@@ -22,21 +22,21 @@ interface WrapQueue {
   readonly items: Coalescer<Plain, Uint8Array>
 }
 
-export interface RingMemberDeps {
+export interface BatchedProviderDeps {
   readonly clock: Clock
   readonly events: EventSink
 }
 
-export class RingMember {
+export class BatchedProvider {
   readonly name: string
   readonly provider: Provider
   /** Of unwraps as their callers see them. */
   readonly latency = new Latency()
-  readonly #deps: RingMemberDeps
+  readonly #deps: BatchedProviderDeps
   readonly #unwraps: Coalescer<Wrapped, Uint8Array>
   #wraps: WrapQueue | undefined
 
-  constructor(name: string, provider: Provider, deps: RingMemberDeps) {
+  constructor(name: string, provider: Provider, deps: BatchedProviderDeps) {
     this.name = name
     this.provider = provider
     this.#deps = deps

@@ -1,28 +1,28 @@
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/base/errors.ts'
-import { persistently } from '../../src/base/persistently.ts'
-import { FakeClock } from '../_lib/fake_clock.ts'
-import { rejection, suite } from '../_lib/uvu.ts'
+import { retry } from '../../../src/base/attempts/retry.ts'
+import { KmsError } from '../../../src/base/errors.ts'
+import { FakeClock } from '../../_lib/fake_clock.ts'
+import { rejection, suite } from '../../_lib/uvu.ts'
 
 const passing = new KmsError('Later', { code: 'throttled' })
 const lasting = new KmsError('Never', { code: 'denied' })
 
-const test = suite('base/persistently', () => {
+const test = suite('base/attempts/retry', () => {
   const clock = new FakeClock()
   const controller = new AbortController()
-  const persistence = { clock, random: () => 0.5, mayPass: (error: unknown) => error === passing }
+  const retrying = { clock, random: () => 0.5, mayPass: (error: unknown) => error === passing }
   let turns = 0
   return {
     clock,
     controller,
     turns: () => turns,
     run: (failures: number, deadline: number, error: KmsError = passing) =>
-      persistently(
+      retry(
         () => {
           turns += 1
           return turns <= failures ? Promise.reject(error) : Promise.resolve('done')
         },
-        persistence,
+        retrying,
         { signal: controller.signal, deadline },
       ),
   }

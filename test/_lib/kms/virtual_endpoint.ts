@@ -1,5 +1,5 @@
 /**
- * One endpoint of a plugin without socket and config: watches, health and keyring
+ * One endpoint of a plugin without socket and config: monitors, health and keyring
  * over given providers, on a virtual clock.
  *
  * @module
@@ -9,12 +9,13 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../../src/base/clock.ts'
 import type { EventSink } from '../../../src/base/events.ts'
 import type { Provider } from '../../../src/base/provider.ts'
+import { BatchedProvider } from '../../../src/kms/batched_provider.ts'
 import { ANY } from '../../../src/kms/envelope.ts'
-import { Health, type HealthOptions, type Protection } from '../../../src/kms/health.ts'
+import { EndpointHealth, type EndpointHealthOptions } from '../../../src/kms/health.ts'
+import type { Protection } from '../../../src/kms/health_view.ts'
 import { Keyring, type KeyringOptions } from '../../../src/kms/keyring.ts'
-import { RingMember } from '../../../src/kms/ring_member.ts'
+import { type MonitorOptions, ProviderMonitor } from '../../../src/kms/provider_monitor.ts'
 import { noStateStore, StateBook, type StateStore } from '../../../src/kms/state.ts'
-import { Watch, type WatchOptions } from '../../../src/kms/watch.ts'
 
 export const ANY_PROTECTION: Protection = {
   ...ANY,
@@ -23,43 +24,48 @@ export const ANY_PROTECTION: Protection = {
   returnMs: 600_000,
 }
 
-export interface VirtualRingOptions {
+export interface VirtualEndpointOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly providers: readonly Provider[]
-  readonly watch?: Partial<WatchOptions>
+  readonly monitor?: Partial<MonitorOptions>
   /** By provider id. */
-  readonly watchOf?: Readonly<Record<string, Partial<WatchOptions>>>
-  readonly health?: Partial<HealthOptions>
+  readonly monitorOf?: Readonly<Record<string, Partial<MonitorOptions>>>
+  readonly health?: Partial<EndpointHealthOptions>
   readonly keyring?: Partial<KeyringOptions>
   readonly store?: StateStore
   readonly random?: (bytes: number) => Uint8Array
 }
 
-export class VirtualRing {
-  readonly health: Health
+export class VirtualEndpoint {
+  readonly health: EndpointHealth
   readonly keyring: Keyring
-  readonly watches: readonly Watch[]
+  readonly monitors: readonly ProviderMonitor[]
   readonly book: StateBook
 
-  constructor(options: VirtualRingOptions) {
+  constructor(options: VirtualEndpointOptions) {
     const { clock, events, random = randomBytes } = options
     this.book = new StateBook(options.store ?? noStateStore, events)
-    this.watches = options.providers.map((provider) => {
-      const ring = new RingMember(provider.id, provider, { clock, events })
-      const watchOptions = {
+    this.monitors = options.providers.map((provider) => {
+      const batched = new BatchedProvider(provider.id, provider, { clock, events })
+      const monitorOptions = {
         activationDelayMs: 0,
         intervalMs: 30_000,
         requestTimeoutMs: 2_500,
-        ...options.watch,
-        ...options.watchOf?.[provider.id],
+        ...options.monitor,
+        ...options.monitorOf?.[provider.id],
       }
-      return new Watch(ring, watchOptions, { clock, events, random, book: this.book })
+      return new ProviderMonitor(batched, monitorOptions, {
+        clock,
+        events,
+        random,
+        book: this.book,
+      })
     })
-    this.health = new Health(
+    this.health = new EndpointHealth(
       {
         name: 'default',
-        watches: this.watches,
+        monitors: this.monitors,
         protection: ANY_PROTECTION,
         recipients: options.keyring?.recovery?.thumbprints ?? [],
         staleAfterMs: 90_000,
@@ -69,7 +75,7 @@ export class VirtualRing {
       { clock, events, book: this.book },
     )
     this.keyring = new Keyring({
-      watches: this.watches,
+      monitors: this.monitors,
       health: this.health,
       decryptPreference: 'fastest',
       recovery: undefined,
@@ -80,24 +86,24 @@ export class VirtualRing {
     })
   }
 
-  /** Settles after the first look at each provider. */
+  /** Settles after the first probe of each provider. */
   async start(): Promise<void> {
     await this.book.load()
     this.health.start()
-    await this.look()
+    await this.probe()
     await this.book.saved()
   }
 
-  async look(): Promise<void> {
-    await Promise.all(this.watches.map((watch) => watch.look()))
+  async probe(): Promise<void> {
+    await Promise.all(this.monitors.map((monitor) => monitor.probe()))
   }
 
   nudge(): void {
-    for (const watch of this.watches) watch.nudge()
+    for (const monitor of this.monitors) monitor.nudge()
   }
 
   stop(): void {
     this.health.stop()
-    for (const watch of this.watches) watch.stop()
+    for (const monitor of this.monitors) monitor.stop()
   }
 }

@@ -43,7 +43,7 @@ interface Failure {
  *
  * @throws KmsError as soon as fewer than `need` can answer
  */
-export async function gather(
+export async function hedge(
   candidates: readonly Candidate[],
   need: number,
   clock: Clock,
@@ -52,10 +52,10 @@ export async function gather(
   const [only, ...others] = candidates
   if (only !== undefined && others.length === 0 && need === 1) return [await only.run(call)]
   if (candidates.length < need) throw tooFew(need, candidates.length, [])
-  return await new Race(candidates, need, clock, call).run()
+  return await new Hedge(candidates, need, clock, call).run()
 }
 
-class Race {
+class Hedge {
   readonly #waiting: Candidate[]
   readonly #candidates: number
   readonly #need: number

@@ -1,10 +1,10 @@
 /** Trying again, for failures that pass by themselves. @module */
 
-import type { Clock } from './clock.ts'
+import type { Clock } from '../clock.ts'
+import type { Call } from '../provider.ts'
 import { pause } from './pause.ts'
-import type { Call } from './provider.ts'
 
-export interface Persistence {
+export interface RetryOptions {
   readonly clock: Clock
   /** From 0 to 1; for jitter alone. */
   readonly random: () => number
@@ -20,9 +20,9 @@ const FIRST_PAUSE_MS = 100
 const ROOM_MS = 100
 
 /** Does `work` again, after pauses that grow, while its failure may pass and there is time for it. */
-export async function persistently<T>(
+export async function retry<T>(
   work: () => Promise<T>,
-  { clock, random, mayPass, waitMs, firstPauseMs = FIRST_PAUSE_MS }: Persistence,
+  { clock, random, mayPass, waitMs, firstPauseMs = FIRST_PAUSE_MS }: RetryOptions,
   { signal, deadline }: Call,
 ): Promise<T> {
   for (let turn = 1; ; turn += 1) {

@@ -1,17 +1,17 @@
 import * as assert from 'uvu/assert'
-import { Lanes } from '../../src/base/lanes.ts'
-import { rejection, suite } from '../_lib/uvu.ts'
+import { ConcurrencyLimit } from '../../../src/base/attempts/concurrency_limit.ts'
+import { rejection, suite } from '../../_lib/uvu.ts'
 
 const { signal } = new AbortController()
 
-const test = suite('base/lanes', () => {
-  const lanes = new Lanes(4)
+const test = suite('base/attempts/concurrency_limit', () => {
+  const limit = new ConcurrencyLimit(4)
   const started: number[] = []
   const releases: (() => void)[] = []
   /** Starts work that ends when its release is called. */
   const add = (count: number, under = signal) =>
     Array.from({ length: count }, (_, at) =>
-      lanes.run(() => {
+      limit.run(() => {
         started.push(at)
         const { promise, resolve } = Promise.withResolvers<void>()
         releases.push(resolve)
@@ -29,7 +29,7 @@ const test = suite('base/lanes', () => {
       await tick()
     }
   }
-  return { lanes, started, add, releaseAll }
+  return { limit, started, add, releaseAll }
 })
 
 test('run() lets so many in, and the others in their order', async ({
@@ -48,19 +48,19 @@ test('run() lets so many in, and the others in their order', async ({
 })
 
 test('tooMany() halves the limit down to one, wentWell() raises it again', async (context) => {
-  const { lanes, started, add, releaseAll } = context
-  lanes.tooMany()
+  const { limit, started, add, releaseAll } = context
+  limit.tooMany()
   const half = add(6)
   await tick()
   const afterOne = started.length
   await releaseAll(half)
-  for (let times = 0; times < 5; times += 1) lanes.tooMany()
+  for (let times = 0; times < 5; times += 1) limit.tooMany()
   started.length = 0
   const few = add(6)
   await tick()
   const afterMany = started.length
   await releaseAll(few)
-  for (let times = 0; times < 20; times += 1) lanes.wentWell()
+  for (let times = 0; times < 20; times += 1) limit.wentWell()
   started.length = 0
   const again = add(6)
   await tick()

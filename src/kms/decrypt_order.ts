@@ -5,15 +5,15 @@
  */
 
 import type { Wrapped } from '../base/provider.ts'
-import type { Candidate } from './gather.ts'
-import type { Watch } from './watch.ts'
+import type { Candidate } from './hedge.ts'
+import type { ProviderMonitor } from './provider_monitor.ts'
 
 /** Names of providers in the order to ask them, or how that order is found. */
 export type DecryptPreference = 'fastest' | 'roundrobin' | readonly string[]
 
 /** A wrap and whoever may open it. */
 export interface Opener {
-  readonly watch: Watch
+  readonly monitor: ProviderMonitor
   readonly item: Wrapped
 }
 
@@ -23,7 +23,7 @@ const UNKNOWN_HEDGE_MS = 100
 const MIN_HEDGE_MS = 2
 const MAX_HEDGE_MS = 1_000
 
-export class Openers {
+export class DecryptOrder {
   readonly #preference: DecryptPreference
   #turn = 0
 
@@ -32,10 +32,10 @@ export class Openers {
   }
 
   /** In the order to ask them. */
-  order(openers: readonly Opener[]): readonly Opener[] {
+  sort(openers: readonly Opener[]): readonly Opener[] {
     if (openers.length < 2) return openers
-    const well = openers.filter(({ watch }) => watch.sight.ok)
-    const unwell = openers.filter(({ watch }) => !watch.sight.ok)
+    const well = openers.filter(({ monitor }) => monitor.observation.ok)
+    const unwell = openers.filter(({ monitor }) => !monitor.observation.ok)
     return [...this.#sorted(well), ...this.#sorted(unwell)]
   }
 
@@ -47,8 +47,8 @@ export class Openers {
       return [...openers.slice(this.#turn), ...openers.slice(0, this.#turn)]
     }
     if (preference === 'fastest') return openers.toSorted((a, b) => typical(a) - typical(b))
-    const place = ({ watch }: Opener) => {
-      const at = preference.indexOf(watch.ring.name)
+    const place = ({ monitor }: Opener) => {
+      const at = preference.indexOf(monitor.batched.name)
       return at < 0 ? preference.length : at
     }
     return openers.toSorted((a, b) => place(a) - place(b))
@@ -56,24 +56,24 @@ export class Openers {
 }
 
 /** One that never answered comes last. */
-function typical({ watch }: Opener): number {
-  return watch.ring.latency.typical ?? Number.MAX_VALUE
+function typical({ monitor }: Opener): number {
+  return monitor.batched.latency.typical ?? Number.MAX_VALUE
 }
 
-/** @param failed told of every failure, so that the provider is looked at soon */
+/** @param failed told of every failure, so that the provider is probed soon */
 export function candidateOf(
-  { watch, item }: Opener,
-  failed: (watch: Watch, error: unknown) => void,
+  { monitor, item }: Opener,
+  failed: (monitor: ProviderMonitor, error: unknown) => void,
 ): Candidate {
-  const { name, latency } = watch.ring
+  const { name, latency } = monitor.batched
   return {
     name,
     hedgeAfterMs: Math.min(Math.max(latency.p95 ?? UNKNOWN_HEDGE_MS, MIN_HEDGE_MS), MAX_HEDGE_MS),
     async run(call) {
       try {
-        return await watch.ring.unwrap(item, call)
+        return await monitor.batched.unwrap(item, call)
       } catch (error) {
-        failed(watch, error)
+        failed(monitor, error)
         throw error
       }
     },

@@ -11,12 +11,12 @@ import { type AdminOptions, type AdminServer, startAdmin } from './admin.ts'
 import { createMetrics, type MetricsOptions } from './metrics.ts'
 import { createStatusz } from './statusz.ts'
 
-export interface Watch {
+export interface AdminMetrics {
   readonly sinks: readonly EventSink[]
   start(options: Omit<AdminOptions, 'metrics' | 'statusz'>): Promise<AdminServer>
 }
 
-export function createWatch(options: MetricsOptions): Watch {
+export function createAdminMetrics(options: MetricsOptions): AdminMetrics {
   const metrics = createMetrics(options)
   const statusz = createStatusz(options)
   return {

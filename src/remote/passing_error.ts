@@ -1,8 +1,9 @@
 /** Waiting out what passes, such as a rate limit, as long as the request's time allows. @module */
 
+import { retry } from '../base/attempts/retry.ts'
+import { retryAfterMs } from '../base/attempts/retry_after.ts'
 import type { Clock } from '../base/clock.ts'
 import { KmsError, type KmsErrorOptions } from '../base/errors.ts'
-import { persistently } from '../base/persistently.ts'
 import type { Call } from '../base/provider.ts'
 import type { HttpAnswer } from './http/client.ts'
 
@@ -24,14 +25,14 @@ export interface RetryDeps {
 }
 
 /** Repeats `attempt` after every {@link PassingError}, while the answer could still come in time. */
-export function withRetries<T>(
+export function retryPassing<T>(
   attempt: () => Promise<T>,
   call: Call,
   { clock, random, firstMs = 100 }: RetryDeps & { readonly firstMs?: number },
 ): Promise<T> {
   const mayPass = (error: unknown) => error instanceof PassingError
   const waitMs = (error: unknown) => (error instanceof PassingError ? error.waitMs : 0)
-  return persistently(attempt, { clock, random, mayPass, waitMs, firstPauseMs: firstMs }, call)
+  return retry(attempt, { clock, random, mayPass, waitMs, firstPauseMs: firstMs }, call)
 }
 
 /**
@@ -49,11 +50,6 @@ export function passingFailure(
   const why = limited ? 'it limits the rate of requests' : 'it does not serve now'
   return new PassingError(`${action} answered ${status}: ${why}`, {
     code: limited ? 'throttled' : 'unavailable',
-    waitMs: retryAfterMs(header('retry-after')),
+    waitMs: retryAfterMs(header('retry-after')) ?? 0,
   })
-}
-
-/** Of a header in seconds; a date in it counts as nothing. */
-function retryAfterMs(header = ''): number {
-  return /^\d{1,6}$/.test(header) ? Number(header) * 1000 : 0
 }

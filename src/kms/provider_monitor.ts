@@ -1,21 +1,22 @@
 /**
  * Asks one provider again and again in the background, and keeps what it said
- * (docs/architecture.md, "A rotation"). Several endpoints may share one watch; each
- * decides by itself what the answers mean for its key id.
+ * (docs/architecture.md, "A rotation"). Several endpoints may share one monitor; each decides by itself what
+ * the answers mean for its key id.
  *
  * @module
  */
 
 import { withinLimit } from '../base/call.ts'
 import type { Clock } from '../base/clock.ts'
-import { type KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
+import { type KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
+import type { BatchedProvider } from './batched_provider.ts'
+import type { Observation } from './observation.ts'
 import { type ProbeResult, probe } from './probe.ts'
-import type { RingMember } from './ring_member.ts'
 import type { SeenVersion } from './rotation.ts'
 import { ServiceClock } from './service_clock.ts'
 
-export interface WatchOptions {
+export interface MonitorOptions {
   readonly activationDelayMs: number
   readonly intervalMs: number
   readonly requestTimeoutMs: number
@@ -27,7 +28,7 @@ export interface WatchOptions {
   readonly formerIds?: readonly string[]
 }
 
-export interface WatchDeps {
+export interface MonitorDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** Cryptographic randomness. */
@@ -41,57 +42,32 @@ export interface VersionBook {
   putSeen(providerId: string, versions: readonly SeenVersion[]): void
 }
 
-/** What is known of the provider; replaced as a whole, never changed. */
-export interface Sight {
-  readonly ok: boolean
-  /** The last good answer. */
-  readonly known: ProbeResult | undefined
-  /** Why it is not ok; undefined before the first answer too. */
-  readonly error: KmsError | undefined
-  /** Since when it has been ok, or has not been, in monotonic milliseconds. */
-  readonly since: number
-  /** When it last was ok, in monotonic milliseconds. */
-  readonly lastSuccess: number | undefined
-  /** Round trips that failed since it last was ok. */
-  readonly failures: number
-}
-
-/** Failures of the way to the key, which pass; every other one is about the key itself. */
-const OUTAGE: ReadonlySet<KmsErrorCode> = new Set([
-  'unavailable',
-  'timeout',
-  'throttled',
-  'cancelled',
-  'protocol',
-  'internal',
-])
-
 const JITTER = 0.2
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 3_500
 /** However many requests fail, probes keep this distance (rule F7). */
 const NUDGE_GAP_MS = 500
 
-export class Watch {
-  readonly ring: RingMember
-  readonly options: WatchOptions
-  readonly #deps: WatchDeps
+export class ProviderMonitor {
+  readonly batched: BatchedProvider
+  readonly options: MonitorOptions
+  readonly #deps: MonitorDeps
   readonly #listeners = new Set<() => void>()
   readonly #serviceClock = new ServiceClock()
   #activationDelayMs: number
-  #sight: Sight
+  #observation: Observation
   #probing: Promise<void> | undefined
   #lastProbeEnd = Number.NEGATIVE_INFINITY
   #cancelTimer: () => void = () => undefined
   #nextProbeAt = Number.POSITIVE_INFINITY
   #stopped = false
 
-  constructor(ring: RingMember, options: WatchOptions, deps: WatchDeps) {
-    this.ring = ring
+  constructor(batched: BatchedProvider, options: MonitorOptions, deps: MonitorDeps) {
+    this.batched = batched
     this.options = options
     this.#deps = deps
     this.#activationDelayMs = options.activationDelayMs
-    this.#sight = {
+    this.#observation = {
       ok: false,
       known: undefined,
       error: undefined,
@@ -102,27 +78,21 @@ export class Watch {
   }
 
   get id(): string {
-    return this.ring.provider.id
+    return this.batched.provider.id
   }
 
-  get sight(): Sight {
-    return this.#sight
+  get observation(): Observation {
+    return this.#observation
   }
 
-  /** True once it was told to look. */
+  /** True once it was told to probe. */
   get started(): boolean {
     return this.#probing !== undefined || this.#lastProbeEnd !== Number.NEGATIVE_INFINITY
   }
 
   /** True from the start until the first answer. */
-  get lookingFirst(): boolean {
+  get probingFirst(): boolean {
     return this.#probing !== undefined && this.#lastProbeEnd === Number.NEGATIVE_INFINITY
-  }
-
-  /** True where its key itself is the trouble: denied, disabled, gone. */
-  get lost(): boolean {
-    const { error } = this.#sight
-    return error !== undefined && !OUTAGE.has(error.code)
   }
 
   /** False while, or since, the config lets it be read only. */
@@ -135,12 +105,12 @@ export class Watch {
     const { decryptOnly, activeFrom } = this.options
     if (decryptOnly === true) return undefined
     if (activeFrom === undefined) return 0
-    const ahead = this.#sight.known?.clockAheadMs ?? 0
+    const ahead = this.#observation.known?.clockAheadMs ?? 0
     return Math.max(activeFrom - (this.#deps.clock.now() + ahead), 0)
   }
 
-  /** Calls `listener` after each look; the returned function ends that. */
-  onLook(listener: () => void): () => void {
+  /** Calls `listener` after each probe; the returned function ends that. */
+  onProbe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
@@ -155,15 +125,15 @@ export class Watch {
     this.#cancelTimer()
   }
 
-  /** Asks for a look soon: a request failed, or one came while the provider is not well. */
+  /** Asks for a probe soon: a request failed, or one came while the provider is not well. */
   nudge(): void {
     if (this.#probing !== undefined || this.#stopped) return
     const gap = this.#lastProbeEnd + NUDGE_GAP_MS - this.#deps.clock.monotonic()
     this.#scheduleAtMost(Math.max(gap, 0))
   }
 
-  /** Looks at once; one look serves all who ask meanwhile. */
-  look(): Promise<void> {
+  /** Probes at once; one probe serves all who ask meanwhile. */
+  probe(): Promise<void> {
     this.#probing ??= this.#round().finally(() => {
       this.#probing = undefined
       this.#lastProbeEnd = this.#deps.clock.monotonic()
@@ -174,14 +144,14 @@ export class Watch {
   async #round(): Promise<void> {
     this.#cancelTimer()
     this.#nextProbeAt = Number.POSITIVE_INFINITY
-    const outcome = await this.#probe()
+    const outcome = await this.#tryProbe()
     if (this.#stopped) return
     this.#take(outcome)
     this.#scheduleAtMost(this.#delay())
     for (const listener of [...this.#listeners]) listener()
   }
 
-  async #probe(): Promise<ProbeResult | KmsError> {
+  async #tryProbe(): Promise<ProbeResult | KmsError> {
     const { clock, events, random, book } = this.#deps
     const { requestTimeoutMs, decryptOnly: readOnly = false } = this.options
     const activationDelayMs = this.#activationDelayMs
@@ -190,7 +160,7 @@ export class Watch {
     const seen = book.seenOf(this.id)
     try {
       return await withinLimit(clock, requestTimeoutMs, (call) =>
-        probe(this.ring, seen, deps, call),
+        probe(this.batched, seen, deps, call),
       )
     } catch (error) {
       return toKmsError(error)
@@ -199,9 +169,9 @@ export class Watch {
 
   #take(outcome: ProbeResult | Error): void {
     const now = this.#deps.clock.monotonic()
-    const { ok, known, since, failures, lastSuccess } = this.#sight
+    const { ok, known, since, failures, lastSuccess } = this.#observation
     if (outcome instanceof Error) {
-      this.#sight = {
+      this.#observation = {
         ok: false,
         known,
         error: toKmsError(outcome),
@@ -213,7 +183,7 @@ export class Watch {
       return
     }
     this.#deps.book.putSeen(this.id, outcome.seen)
-    this.#sight = {
+    this.#observation = {
       ok: true,
       known: outcome,
       error: undefined,
@@ -223,10 +193,10 @@ export class Watch {
     }
   }
 
-  /** Until the next look: sooner when a version becomes active, and after failures. */
+  /** Until the next probe: sooner when a version becomes active, and after failures. */
   #delay(): number {
     const jitter = 1 - (JITTER * (this.#deps.random(1)[0] ?? 0)) / 255
-    const { failures, known } = this.#sight
+    const { failures, known } = this.#observation
     if (failures > 0) return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MAX_RETRY_MS) * jitter
     return Math.min(this.options.intervalMs * jitter, known?.switchInMs ?? Number.POSITIVE_INFINITY)
   }
@@ -236,6 +206,6 @@ export class Watch {
     if (this.#stopped || at >= this.#nextProbeAt) return
     this.#cancelTimer()
     this.#nextProbeAt = at
-    this.#cancelTimer = this.#deps.clock.after(ms, () => void this.look())
+    this.#cancelTimer = this.#deps.clock.after(ms, () => void this.probe())
   }
 }

@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'
 import { KMS_ERROR_CODES, KmsError, type KmsErrorCode } from '../../src/base/errors.ts'
-import { type Candidate, gather } from '../../src/kms/gather.ts'
+import { type Candidate, hedge } from '../../src/kms/hedge.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
-const test = suite('kms/gather', () => {
+const test = suite('kms/hedge', () => {
   const clock = new FakeClock()
   const controller = new AbortController()
   const call = { signal: controller.signal, deadline: 10_000 }
@@ -27,7 +27,7 @@ const test = suite('kms/gather', () => {
     },
   })
   const ask = async (need: number, ...candidates: Candidate[]) => {
-    const answers = await gather(candidates, need, clock, call)
+    const answers = await hedge(candidates, need, clock, call)
     return answers.map((answer) => Buffer.from(answer).toString()).join('')
   }
   return { clock, controller, asked, cancelled, candidate, ask }

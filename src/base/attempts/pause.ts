@@ -1,7 +1,7 @@
 /** Waiting that ends with the request it belongs to. @module */
 
-import { unlessAborted } from './call.ts'
-import type { Clock } from './clock.ts'
+import { unlessAborted } from '../call.ts'
+import type { Clock } from '../clock.ts'
 
 /** Rejects with the signal's reason when it fires first. */
 export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
