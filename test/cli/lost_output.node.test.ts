@@ -14,7 +14,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { storedByPlugin } from '../_lib/tools/stored_by_plugin.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const test = suite('cli/lost output', () => ({}), 60_000)
+const test = suite('cli/lost output', () => ({}))
 
 interface Ran {
   readonly code: number

@@ -12,7 +12,7 @@ import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 import { atTerminal } from './pseudo_terminal.ts'
 
-const test = suite('console/terminal', () => ({}), 60_000)
+const test = suite('console/terminal', () => ({}))
 
 /** In pipes, with this on standard input. */
 function piped(args: readonly string[], input: string) {
