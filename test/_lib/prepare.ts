@@ -1,6 +1,7 @@
 /**
  * Brings and builds what the tests run, once and ahead of them: a test waits for what it
- * started, and no test for a download or a compiler beside others.
+ * started, and no test for a download or a compiler beside others. What cannot be had
+ * fails the tests that need it, and no others.
  *
  * @module
  */
@@ -21,7 +22,11 @@ for (const [name, prepare] of [
   ['client of SPIFFE in Go', () => buildGoProgram('spiffe_client')],
 ] as const) {
   const start = performance.now()
-  await prepare()
-  const seconds = Math.round((performance.now() - start) / 1000)
-  if (seconds >= WORTH_TELLING_S) process.stdout.write(`${name}: there after ${seconds} s\n`)
+  try {
+    await prepare()
+    const seconds = Math.round((performance.now() - start) / 1000)
+    if (seconds >= WORTH_TELLING_S) process.stdout.write(`${name}: there after ${seconds} s\n`)
+  } catch (error) {
+    process.stdout.write(`${name}: not to be had: ${String(error)}\n`)
+  }
 }

@@ -19,7 +19,6 @@ import { until } from '../_lib/wait.ts'
 const FLOOR = fileURLToPath(new URL('../bench/floor_server.ts', import.meta.url))
 const runtimeArgs = 'deno' in process.versions ? ['run', '--allow-all'] : []
 
-// The first run downloads modules and compiles.
 const test = suite('e2e/go_client', () => ({}))
 
 const AUTHORITIES: readonly Authority[] = ['localhost', 'default']

@@ -25,7 +25,6 @@ const report = v.object({
   ),
 })
 
-// The first run downloads modules and compiles.
 const test = suite('e2e/spiffe_client', () => ({}))
 
 async function asked(

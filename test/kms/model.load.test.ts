@@ -18,7 +18,7 @@ import type { Mistakes } from './model_world.ts'
 
 const HISTORIES = Number(process.env['MODEL_HISTORIES'] ?? 300)
 const PROCESSES = 2
-const LIMIT_MS = HISTORIES * 1_500
+const LIMIT_MS = HISTORIES * 2_500
 const WORKER = fileURLToPath(new URL('./model_history.ts', import.meta.url))
 
 const test = suite('kms/model', () => ({}), LIMIT_MS)
