@@ -1,7 +1,18 @@
-/** Time that moves only when a test says so. @module */
+/**
+ * Time that moves only when a test says so, and not while this process waits for a
+ * request, a file or a key: time limits are on this clock, and would pass over them.
+ *
+ * @module
+ */
 
+import process from 'node:process'
 import { setImmediate } from 'node:timers'
 import type { Clock } from '../../src/base/clock.ts'
+import { isUnderWay, watchUnderWay } from './under_way.ts'
+import { until } from './wait.ts'
+
+/** The sources alone run on Deno, with fakes that ask nobody. */
+const CAN_WATCH = !('deno' in process.versions)
 
 interface Timer {
   readonly at: number
@@ -13,13 +24,12 @@ export class FakeClock implements Clock {
   wallOffset = 1_800_000_000_000
   #monotonic = 0
   #timers = new Set<Timer>()
-  readonly #settle: () => Promise<void>
   readonly #quick: boolean
 
   /** @param quick for what waits for nothing but this clock and promises: a third of the turns */
   constructor({ quick = false } = {}) {
     this.#quick = quick
-    this.#settle = quick ? turn : settle
+    if (!quick && CAN_WATCH) watchUnderWay()
   }
 
   now(): number {
@@ -41,21 +51,35 @@ export class FakeClock implements Clock {
     else setImmediate(run)
   }
 
-  /** Moves on by `ms`, running timers in their order and letting promises settle between them. */
+  /**
+   * Moves on by `ms`, running timers in their order and letting promises settle between
+   * them, and what is under way end.
+   */
   async advance(ms: number): Promise<void> {
+    const rest = this.#quick ? turn : quiet
     const end = this.#monotonic + ms
-    await this.#settle()
+    await rest()
     for (;;) {
       const next = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
       if (next === undefined) break
       this.#timers.delete(next)
       this.#monotonic = Math.max(this.#monotonic, next.at)
       next.run()
-      await this.#settle()
+      await rest()
     }
     this.#monotonic = end
-    await this.#settle()
+    await rest()
   }
+}
+
+async function quiet(): Promise<void> {
+  await settle()
+  if (!isUnderWay()) return
+  const isQuiet = async () => {
+    await settle()
+    return !isUnderWay()
+  }
+  await until('what is under way ends', isQuiet, { everyMs: 1 })
 }
 
 /** Lets every promise that can settle without time or I/O settle. */

@@ -1,25 +1,35 @@
 /**
  * Ports for servers that are told theirs, and bind it a while later. They lie below those
  * that the system gives to whoever asks for any, or a fake of a test that runs beside
- * could get one meanwhile.
+ * could get one meanwhile. A UDP socket of the same number keeps it from other tests,
+ * also while its server is stopped, for as long as the process lives.
  *
  * @module
  */
 
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 const LOWEST = 12_000
 /** Where Linux begins with what it gives. */
 const ABOVE = 32_768
-/** Servers that start side by side must not get the same one. */
-const given = new Set<number>()
 
 export async function freePort(): Promise<number> {
   const port = LOWEST + Math.floor(Math.random() * (ABOVE - LOWEST))
-  if (given.has(port) || !(await isFree(port))) return await freePort()
-  given.add(port)
-  return port
+  return (await keep(port)) && (await isFree(port)) ? port : await freePort()
+}
+
+async function keep(port: number): Promise<boolean> {
+  const socket = createSocket('udp4')
+  socket.bind(port, '127.0.0.1')
+  try {
+    await once(socket, 'listening')
+  } catch {
+    return false
+  }
+  socket.unref()
+  return true
 }
 
 async function isFree(port: number): Promise<boolean> {

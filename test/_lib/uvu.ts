@@ -10,13 +10,13 @@ import { suite as uvuSuite } from 'uvu'
 import * as assert from 'uvu/assert'
 
 /** Catches what hangs, on a machine that is ten times as busy as it should be. */
-const LIMIT_MS = 200_000
+const LIMIT_MS = 280_000
 
 type Body<T> = (context: T) => void | Promise<void>
 
 /**
- * A suite whose tests each get a fresh context from `setup`. Tests against real
- * servers may name a longer `limitMs`.
+ * A suite whose tests each get a fresh context from `setup`. Only a test whose work
+ * a variable makes longer names a `limitMs`.
  */
 export function suite<T extends object>(
   name: string,

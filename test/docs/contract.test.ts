@@ -57,7 +57,7 @@ async function sourceOf(name: string): Promise<string> {
     )
     return (await Promise.all(texts)).join('\n')
   }
-  for (const ending of ['.test.ts', '.node.test.ts', '.solo.test.ts', '.ts']) {
+  for (const ending of ['.test.ts', '.node.test.ts', '.load.test.ts', '.solo.test.ts', '.ts']) {
     const text = await readFile(`${ROOT}test/${name}${ending}`, 'utf8').catch(() => undefined)
     if (text !== undefined) return text
   }

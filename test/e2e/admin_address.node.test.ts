@@ -10,7 +10,7 @@ import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/admin_address', () => ({}), 60_000)
+const test = suite('e2e/admin_address', () => ({}))
 
 function start(folder: TempFolder, listen: string, runtime: Runtime = 'node') {
   const hosts = [listen.replace('unix://', 'unix:')]
@@ -45,9 +45,6 @@ for (const runtime of RUNTIMES) {
       await until(
         'the admin server has its port',
         () => plugin.events('admin_listening').length === 1,
-        {
-          limitMs: 15_000,
-        },
       )
       assert.match(await (await fetch(`http://${listen}/livez`)).text(), /^ok/)
       await serves(plugin)
@@ -68,14 +65,10 @@ for (const [what, listen, why] of [
     await using plugin = await start(folder, listen)
 
     await serves(plugin)
-    const [waits] = await until(
-      'it is told',
-      () => {
-        const lines = plugin.events('admin_waits')
-        return lines.length > 0 && lines
-      },
-      { limitMs: 30_000 },
-    )
+    const [waits] = await until('it is told', () => {
+      const lines = plugin.events('admin_waits')
+      return lines.length > 0 && lines
+    })
     assert.match(String(waits?.['message']), why)
     assert.is(await plugin.stop(), 0)
     assert.is(plugin.events('admin_waits').length, 1)
@@ -93,9 +86,6 @@ test('an admin socket whose folder is not there leaves the KMS socket served, an
   await until(
     'the admin server has its socket',
     () => plugin.events('admin_listening').length === 1,
-    {
-      limitMs: 15_000,
-    },
   )
   assert.is(await plugin.stop(), 0)
 })

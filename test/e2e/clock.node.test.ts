@@ -11,7 +11,7 @@ import { startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
-const test = suite('e2e/clock', () => ({}), 120_000)
+const test = suite('e2e/clock', () => ({}))
 
 for (const [skewMs, said] of [
   [86_400_000, 'ahead of'],

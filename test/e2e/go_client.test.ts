@@ -19,8 +19,7 @@ import { until } from '../_lib/wait.ts'
 const FLOOR = fileURLToPath(new URL('../bench/floor_server.ts', import.meta.url))
 const runtimeArgs = 'deno' in process.versions ? ['run', '--allow-all'] : []
 
-// The first run downloads modules and compiles.
-const test = suite('e2e/go_client', () => ({}), 280_000)
+const test = suite('e2e/go_client', () => ({}))
 
 const AUTHORITIES: readonly Authority[] = ['localhost', 'default']
 for (const authority of AUTHORITIES) {

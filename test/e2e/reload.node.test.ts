@@ -20,7 +20,7 @@ type Config = Readonly<Record<string, unknown>>
 const KINDS = ['status', 'encrypt_v2', 'encrypt_v1', 'decrypt_v2', 'decrypt_v1'] as const
 const TRIED = 20
 
-const test = suite('e2e/reload', () => ({}), 80_000)
+const test = suite('e2e/reload', () => ({}))
 
 interface Bed extends AsyncDisposable {
   readonly services: KeyServices

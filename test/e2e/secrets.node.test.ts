@@ -20,7 +20,7 @@ import { until } from '../_lib/wait.ts'
 const PLANTED = 'planted-words-of-the-service'
 const SEED = Buffer.from('planted-seed-of-32-bytes-exactly')
 const STATUSES = [301, 307, 400, 401, 403, 404, 405, 412, 413, 429, 472, 473, 500, 501, 502, 503]
-const test = suite('e2e/secrets', () => ({}), 280_000)
+const test = suite('e2e/secrets', () => ({}))
 
 function faults(): Fault[] {
   return [

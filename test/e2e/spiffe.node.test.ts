@@ -19,7 +19,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/spiffe', () => ({}), 90_000)
+const test = suite('e2e/spiffe', () => ({}))
 
 /** A plugin whose agent is not there yet, and a key service that takes its SVIDs after `trust`. */
 async function setup(runtime: Runtime) {

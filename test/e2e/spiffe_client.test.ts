@@ -25,8 +25,7 @@ const report = v.object({
   ),
 })
 
-// The first run downloads modules and compiles.
-const test = suite('e2e/spiffe_client', () => ({}), 280_000)
+const test = suite('e2e/spiffe_client', () => ({}))
 
 async function asked(
   { address, agent }: FakeSpiffe,

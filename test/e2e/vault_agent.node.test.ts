@@ -41,7 +41,7 @@ async function worksAgain(plugin: PluginProcess, why: string): Promise<void> {
       () => true,
       () => false,
     )
-  await until(why, works, { limitMs: 30_000 })
+  await until(why, works)
 }
 
 function thereIs(path: string): Promise<void> {

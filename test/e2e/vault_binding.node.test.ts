@@ -26,7 +26,7 @@ import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const NEWEST = '1.21.0'
-const test = suite('e2e/vault_binding', () => ({}), 90_000)
+const test = suite('e2e/vault_binding', () => ({}))
 
 async function setup() {
   const folder = await tempFolder()

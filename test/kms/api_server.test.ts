@@ -59,7 +59,7 @@ const test = suite('kms/api_server', () => {
     return read
   }
   return { clock, etcd, provider, node, live, readAll }
-}, 30_000)
+})
 
 function fail(provider: FakeProvider, code: KmsErrorCode): void {
   provider.failure = new KmsError(`Seeded ${code}`, { code })

@@ -39,7 +39,7 @@ class CountedClock implements Clock {
 
 /** A socket that was closed gives its last answers a moment; whatever else waits does so for longer than this. */
 async function idle(clock: CountedClock): Promise<void> {
-  await until('nothing waits', () => clock.waiting.size === 0, { limitMs: 10_000 })
+  await until('nothing waits', () => clock.waiting.size === 0)
 }
 
 async function configsOf(folder: TempFolder) {

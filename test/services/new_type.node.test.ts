@@ -53,7 +53,7 @@ export const novelDescriptor = {
 } as const satisfies ProviderDescriptor<NovelConfig>
 `
 
-const test = suite('services/new_type', () => ({}), 240_000)
+const test = suite('services/new_type', () => ({}))
 
 async function copied(folder: TempFolder): Promise<void> {
   await cp(join(ROOT, 'src'), folder.at('src'), { recursive: true })

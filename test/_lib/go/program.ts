@@ -11,6 +11,8 @@ import { promisify } from 'node:util'
 
 const PROGRAMS = fileURLToPath(new URL('../../e2e/', import.meta.url))
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'trousseau')
+/** Modules are downloaded and compiled, on a fresh machine beside other work. */
+const BUILD_LIMIT_MS = 600_000
 const run = promisify(execFile)
 
 /** @param name of its folder in `test/e2e`; resolves to the path of the program */
@@ -31,7 +33,11 @@ export async function buildGoProgram(name: string): Promise<string> {
   try {
     const env = { ...process.env, GOFLAGS: '-mod=readonly -buildvcs=false', GOTOOLCHAIN: 'local' }
     const output = join(draft, 'program')
-    await run('go', ['build', '-trimpath', '-o', output, '.'], { cwd: sources, env })
+    await run('go', ['build', '-trimpath', '-o', output, '.'], {
+      cwd: sources,
+      env,
+      timeout: BUILD_LIMIT_MS,
+    })
     await rename(output, path)
   } finally {
     await rm(draft, { recursive: true, force: true })

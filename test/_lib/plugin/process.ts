@@ -85,14 +85,10 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
   const client = connectKms(socketPath, { timeoutMs: 10_000 })
   const plugin = handle(child, client, { socketPath, configPath }, () => output)
   try {
-    await until(
-      `the plugin listens; it printed ${output}`,
-      () => {
-        if (child.exitCode !== null) throw new Error(`Plugin exited ${child.exitCode}: ${output}`)
-        return output.includes('socket_listening')
-      },
-      { limitMs: 20_000 },
-    )
+    await until(`the plugin listens; it printed ${output}`, () => {
+      if (child.exitCode !== null) throw new Error(`Plugin exited ${child.exitCode}: ${output}`)
+      return output.includes('socket_listening')
+    })
   } catch (error) {
     await plugin[Symbol.asyncDispose]()
     throw error
@@ -105,7 +101,7 @@ export async function startWellPlugin(options: PluginProcessOptions): Promise<Pl
   const plugin = await startPluginProcess(options)
   const well = () => plugin.client.v2.status().catch(() => undefined)
   try {
-    await until('the plugin is well', well, { limitMs: 60_000 })
+    await until('the plugin is well', well)
   } catch (error) {
     await plugin[Symbol.asyncDispose]()
     throw error

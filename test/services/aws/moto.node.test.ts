@@ -7,7 +7,7 @@ import type { KmsError } from '../../../src/base/errors.ts'
 import { awsKmsConfig } from '../../../src/services/aws/config.ts'
 import { createAwsKmsProvider } from '../../../src/services/aws/provider.ts'
 import { RecordedEvents } from '../../_lib/events.ts'
-import { MOTO_REGION, type Moto, type MotoUser, startMoto } from '../../_lib/services/aws/moto.ts'
+import { emptyMoto, MOTO_REGION, type Moto, type MotoUser } from '../../_lib/services/aws/moto.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
 import { rejection, suite } from '../../_lib/uvu.ts'
 import { providerContract } from '../contract/provider.ts'
@@ -44,7 +44,7 @@ function providerOn(
 providerContract(
   'awskms on moto',
   async () => {
-    const moto = await startMoto()
+    const moto = await emptyMoto()
     const key = await moto.makeKey()
     const user = await moto.makeUser('trousseau', ACTIONS)
     await moto.enforce()
@@ -85,7 +85,7 @@ async function roundTrip(provider: ReturnType<typeof providerOn>): Promise<strin
 }
 
 test('credentials that took on a role at STS are taken, an alias too', async () => {
-  await using moto = await startMoto()
+  await using moto = await emptyMoto()
   const key = await moto.makeKey()
   await moto.kms('CreateAlias', { AliasName: 'alias/k8s', TargetKeyId: key })
   const user = await moto.makeUser('node', ['sts:AssumeRole'])
@@ -101,7 +101,7 @@ test('credentials that took on a role at STS are taken, an alias too', async () 
 })
 
 test('a web identity token is exchanged at STS', async () => {
-  await using moto = await startMoto()
+  await using moto = await emptyMoto()
   await using folder = await tempFolder()
   await writeFile(folder.at('jwt'), 'aaaa.bbbb.cccc')
   const key = await moto.makeKey()
@@ -119,7 +119,7 @@ test('a web identity token is exchanged at STS', async () => {
 })
 
 test('a wrong secret and a missing permission are denied', async () => {
-  await using moto = await startMoto()
+  await using moto = await emptyMoto()
   const key = await moto.makeKey()
   const user = await moto.makeUser('trousseau', ['kms:DescribeKey'])
   await moto.enforce()

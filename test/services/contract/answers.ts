@@ -31,7 +31,7 @@ export function answerContract(
   setup: () => Promise<ProviderBehindLiar>,
   { actOf, lies }: Dialect,
 ): void {
-  const test = suite(`answers to ${name}`, () => ({}), 60_000)
+  const test = suite(`answers to ${name}`, () => ({}))
   const only = (act: Act, lie: Lie): Lie => {
     return (told, asked) => (actOf(asked) === act ? lie(told, asked) : told)
   }

@@ -40,7 +40,7 @@ export function providerContract(
   setup: () => Promise<ProviderUnderTest>,
   { selectable: selects = true, deafens = false } = {},
 ): void {
-  const test = suite(`contract of ${name}`, () => ({}), 60_000)
+  const test = suite(`contract of ${name}`, () => ({}))
   const testVersions: typeof test = selects ? test : Object.assign(() => undefined, test)
 
   test('wrap() and unwrap() give back every size up to the limit [D1 E1]', async () => {

@@ -44,7 +44,7 @@ export function takeoverContract<TService extends ServiceUnderTest>(
   vectors: readonly Golden<TService>[],
   setup: () => Promise<TService>,
 ): void {
-  const test = suite(`takeover with ${name}`, () => ({}), 60_000)
+  const test = suite(`takeover with ${name}`, () => ({}))
 
   test('what every plugin stored opens, before a rotation and after it [D4]', async () => {
     await using service = await setup()

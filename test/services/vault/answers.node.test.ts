@@ -16,7 +16,7 @@ import { startOpenBao } from '../../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
 import { suite } from '../../_lib/uvu.ts'
 
-const test = suite('services/vault/answers on OpenBao', () => ({}), 120_000)
+const test = suite('services/vault/answers on OpenBao', () => ({}))
 const SIZE = 128
 const ITEMS = Array.from({ length: SIZE }, (_, at) => ({
   plaintext: Buffer.from(`item ${at}`),

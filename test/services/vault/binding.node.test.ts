@@ -17,7 +17,8 @@ import { createVaultProvider } from '../../../src/services/vault/provider.ts'
 import { RecordedEvents } from '../../_lib/events.ts'
 import { FakeClock } from '../../_lib/fake_clock.ts'
 import { startDeafProxy } from '../../_lib/services/vault/deaf_proxy.ts'
-import { type OpenBao, startOpenBao, type Transit } from '../../_lib/services/vault/openbao.ts'
+import type { OpenBao, Transit } from '../../_lib/services/vault/openbao.ts'
+import { endSharedOpenBao, sharedOpenBao } from '../../_lib/services/vault/shared_openbao.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
 import { rejection, suite } from '../../_lib/uvu.ts'
 import { providerContract } from '../contract/provider.ts'
@@ -29,8 +30,7 @@ const call: Call = { signal: new AbortController().signal, deadline: Number.POSI
 
 async function setup() {
   const folder = await tempFolder()
-  const bao = await startOpenBao()
-  const transit = await bao.setupTransit({ folder: folder.path })
+  const { bao, transit } = await sharedOpenBao(folder.path)
   const proxy = await startDeafProxy(bao.address)
   const providers: Provider[] = []
   const clock = new FakeClock()
@@ -59,13 +59,12 @@ async function setup() {
     async [Symbol.asyncDispose]() {
       for (const provider of providers) await provider.close()
       await proxy[Symbol.asyncDispose]()
-      await bao[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
   }
 }
 
-const test = suite('services/vault/binding', () => ({}), 60_000)
+const test = suite('services/vault/binding', () => ({}))
 
 test('wrap() makes nothing that the service did not bind, and keyState() then has versions that are bound inside', async () => {
   await using one = await setup()
@@ -172,6 +171,12 @@ providerContract('vault on a service that ignores associated data', async () => 
     [Symbol.asyncDispose]: () => one[Symbol.asyncDispose](),
   }
 })
+
+const last = suite('services/vault/binding, at its end', () => ({}))
+
+last('what the tests shared ends', endSharedOpenBao)
+
+last.run()
 
 /** As a first look does. */
 async function notice(provider: Provider): Promise<void> {

@@ -6,14 +6,14 @@ import { createVaultProvider } from '../../../src/services/vault/provider.ts'
 import { RecordedEvents } from '../../_lib/events.ts'
 import { firstLook } from '../../_lib/services/vault/first_look.ts'
 import { KEY_SERVER } from '../../_lib/services/vault/key_server.ts'
-import { startOpenBao } from '../../_lib/services/vault/openbao.ts'
+import { endSharedOpenBao, sharedOpenBao } from '../../_lib/services/vault/shared_openbao.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
+import { suite } from '../../_lib/uvu.ts'
 import { providerContract } from '../contract/provider.ts'
 
 providerContract(`vault on ${KEY_SERVER.title}`, async () => {
   const folder = await tempFolder()
-  const bao = await startOpenBao()
-  const transit = await bao.setupTransit({ folder: folder.path })
+  const { bao, transit } = await sharedOpenBao(folder.path)
   const config = v.parse(vaultConfig, {
     name: 'vault-prod',
     type: 'vault',
@@ -30,8 +30,13 @@ providerContract(`vault on ${KEY_SERVER.title}`, async () => {
     rotate: () => bao.rotate(transit),
     async [Symbol.asyncDispose]() {
       await provider.close()
-      await bao[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
     },
   }
 })
+
+const last = suite('services/vault/contract, at its end', () => ({}))
+
+last('what the tests shared ends', endSharedOpenBao)
+
+last.run()

@@ -28,7 +28,7 @@ const FOREIGN: readonly Told[] = [
   { status: 303, body: PAGE, headers: LOGIN_PAGE },
 ]
 
-const test = suite('services/vault/foreign on OpenBao', () => ({}), 120_000)
+const test = suite('services/vault/foreign on OpenBao', () => ({}))
 
 test('a login that somebody in between answers is unavailable, and the next one goes through at once', async () => {
   await using one = await setup()

@@ -51,7 +51,7 @@ process.env['TMPDIR'] = '/var/tmp'
 
 const HOUR_MS = 3_600_000
 
-const test = suite('tools/doctor/run', () => ({}), 90_000)
+const test = suite('tools/doctor/run', () => ({}))
 
 function manifestOf(folder: string) {
   const container = {

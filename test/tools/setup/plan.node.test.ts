@@ -19,7 +19,7 @@ const ROLE = `auth/approle/role/${POLICY}`
 const OURS = { token_policies: POLICY, token_no_default_policy: true }
 const tokenReply = v.object({ auth: v.object({ client_token: v.string() }) })
 const secretIdReply = v.object({ data: v.object({ secret_id: v.string() }) })
-const test = suite('tools/setup/plan', () => ({}), 180_000)
+const test = suite('tools/setup/plan', () => ({}))
 
 /** One namespace, and a folder for the files of its node. */
 interface Place {

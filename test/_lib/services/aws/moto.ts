@@ -6,10 +6,11 @@
  * @module
  */
 
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { request } from 'node:http'
+import type { Socket } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -46,8 +47,22 @@ export interface Moto extends AsyncDisposable {
   enforce(on?: boolean): Promise<void>
 }
 
+/**
+ * A server for the tests of a file, which is emptied for each: Python takes longer to start
+ * than most of them take. It ends with the process.
+ */
+export async function emptyMoto(): Promise<Moto> {
+  shared ??= startMoto()
+  const moto = await shared
+  await moto.enforce(false)
+  await empty(moto.address)
+  return { ...moto, [Symbol.asyncDispose]: () => Promise.resolve() }
+}
+
+let shared: Promise<Moto> | undefined
+
 export async function startMoto(): Promise<Moto> {
-  await install()
+  await installMoto()
   const port = await freePort()
   const args = ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)]
   const child = spawn('python3', args, {
@@ -60,27 +75,42 @@ export async function startMoto(): Promise<Moto> {
       output = (output + chunk).slice(-10_000)
     })
   }
+  endWithProcess(child)
   const address = `http://127.0.0.1:${port}`
   await until(
     'moto answers',
     async () => {
       if (child.exitCode !== null) throw new Error(`moto exited: ${output}`)
-      return await post(address, '/moto-api/reset', {}, '').then(
+      return await empty(address).then(
         () => true,
         () => false,
       )
     },
-    { limitMs: 30_000, everyMs: 100 },
+    { everyMs: 100 },
   )
   return {
     ...administration(address),
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null || child.signalCode !== null) return
+      child.ref()
       const closed = once(child, 'close')
       child.kill('SIGKILL')
       await closed
     },
   }
+}
+
+/** Without holding the process up. */
+function endWithProcess(child: ChildProcess): void {
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
+  child.unref()
+  for (const stream of [child.stdout, child.stderr]) (stream as Socket | null)?.unref()
+}
+
+async function empty(address: string): Promise<void> {
+  await post(address, '/moto-api/reset', {}, '')
 }
 
 const madeKey = v.object({ KeyMetadata: v.object({ Arn: v.string() }) })
@@ -181,7 +211,7 @@ function post(
 }
 
 /** Brings the package, once, however many test files start at the same time. */
-async function install(): Promise<void> {
+export async function installMoto(): Promise<void> {
   const there = () =>
     access(join(CACHE, 'moto')).then(
       () => true,

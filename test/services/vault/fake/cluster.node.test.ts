@@ -19,7 +19,7 @@ import { tempFolder } from '../../../_lib/temp_folder.ts'
 import { suite } from '../../../_lib/uvu.ts'
 import { until } from '../../../_lib/wait.ts'
 
-const test = suite('openbao_cluster', () => ({}), 280_000)
+const test = suite('openbao_cluster', () => ({}))
 
 const KEY = 'transit/keys/k8s-etcd'
 const ENCRYPT = 'transit/encrypt/k8s-etcd'

@@ -25,7 +25,7 @@ import {
   type Subject,
 } from './same_requests.ts'
 
-const test = suite('fake_vault against OpenBao', () => ({}), 90_000)
+const test = suite('fake_vault against OpenBao', () => ({}))
 
 const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 const encryptReply = v.object({ data: v.object({ ciphertext: v.string() }) })

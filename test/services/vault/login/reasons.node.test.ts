@@ -14,7 +14,7 @@ import { vaultProvider } from '../../../_lib/services/vault/provider.ts'
 import { tempFolder } from '../../../_lib/temp_folder.ts'
 import { rejection, suite } from '../../../_lib/uvu.ts'
 
-const test = suite(`auth/login_reasons on ${KEY_SERVER.title}`, () => ({}), 120_000)
+const test = suite(`auth/login_reasons on ${KEY_SERVER.title}`, () => ({}))
 const NODE_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const OTHER_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 

@@ -24,7 +24,7 @@ const SECRET_BYTES = 40_000
 /** Of what the objects more hold. What is there without them grows a little too. */
 const MOST_GROWTH = 0.4
 
-const test = suite('tools/recover/memory', () => ({}), 280_000)
+const test = suite('tools/recover/memory', () => ({}))
 
 /** The same object under any key of etcd, as one API server with one seed stores it. */
 async function valueFor(folder: TempFolder): Promise<(etcdKey: string) => Promise<Uint8Array>> {

@@ -120,7 +120,7 @@ async function rotate({ bao, transit, nodes }: Bed, made: Made[]): Promise<numbe
           made.push(one)
           return one.keyId === before ? undefined : { at: performance.now(), keyId: one.keyId }
         },
-        { limitMs: ACTIVATION_DELAY_MS * 3, everyMs: 10 },
+        { everyMs: 50 },
       ),
     ),
   )

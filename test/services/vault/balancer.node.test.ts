@@ -31,7 +31,7 @@ const REQUESTS = 12
 const KEPT = 8
 const ITEM = { plaintext: Buffer.from('plaintext'), associatedData: Buffer.alloc(32) }
 
-const test = suite('services/vault/balancer', () => ({}), 280_000)
+const test = suite('services/vault/balancer', () => ({}))
 
 function providerAt(addresses: readonly string[], fields: object) {
   const config = v.parse(vaultConfig, {
@@ -75,7 +75,7 @@ function providerAt(addresses: readonly string[], fields: object) {
 /** A standby learns of a new leader later than that one leads: until then nobody could be served there. */
 async function servesAlone(address: string, fields: object): Promise<void> {
   await using provider = providerAt([address], fields)
-  await until(`${address} serves`, provider.wrap, { limitMs: 60_000 })
+  await until(`${address} serves`, provider.wrap)
 }
 
 /** What befalls the active node, to which all kept connections lead; and what is done after it. */

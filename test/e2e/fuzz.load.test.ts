@@ -28,7 +28,7 @@ const PLANTED = Buffer.from('planted-seed-planted-seed-32byte')
 /** OK is not among them for Decrypt: nothing random opens. */
 const REFUSALS = new Set([3, 5, 9])
 
-const test = suite('e2e/fuzz', () => ({}), 280_000)
+const test = suite('e2e/fuzz', () => ({}))
 
 test(`${MESSAGES} bad messages and ${RAW_CONNECTIONS} connections of garbage [E10 D3 D10 T18 F8]`, async () => {
   const random = SeededRandom.announced('e2e/fuzz')

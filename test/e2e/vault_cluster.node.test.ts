@@ -13,7 +13,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const test = suite('e2e/vault_cluster', () => ({}), 280_000)
+const test = suite('e2e/vault_cluster', () => ({}))
 
 async function roundTrip({ client }: PluginProcess): Promise<void> {
   const plaintext = randomBytes(32)

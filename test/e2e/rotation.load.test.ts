@@ -14,7 +14,7 @@ const ENCRYPTS = 3_000
 const SIDE_BY_SIDE = 32
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
 
-const test = suite('e2e/rotation', () => ({}), 280_000)
+const test = suite('e2e/rotation', () => ({}))
 
 test(`${ROTATIONS} rotations under ${ENCRYPTS} Encrypts: every key id names the version inside its ciphertext [R2 E3 S8]`, async () => {
   await using folder = await tempFolder()

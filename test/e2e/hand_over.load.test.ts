@@ -27,6 +27,8 @@ async function optionsFor(bao: OpenBao, folder: string): Promise<PluginProcessOp
       providers: [provider],
       admin: { listen: `unix://${folder}/admin.sock` },
       log: { level: 'debug', format: 'json' },
+      // A process that starts on a loaded machine takes long over its first write.
+      requestTimeout: '10s',
     },
   }
 }

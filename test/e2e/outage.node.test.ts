@@ -11,13 +11,18 @@ import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
-/** How long after the cure the loop may still fail with nobody asking, and requests from the first one on. */
-const WITHOUT_REQUEST_MS = 5_000
-const NEXT_REQUEST_MS = 1_000
+/** How long after the cure the loop may still fail with nobody asking: less than its interval. */
+const WITHOUT_REQUEST_MS = 15_000
+/** So many requests after the cure the last one has to succeed, so far apart. */
+const REQUESTS = 20
+const REQUEST_EVERY_MS = 50
+/** The plugin's own limit, and what a loaded machine adds; the client would wait longer. */
+const REQUEST_LIMIT_MS = 2_500
+const SLACK_MS = 5_000
 const UNAVAILABLE = 14
 const PERMISSION_DENIED = 7
 
-const test = suite('e2e/outage', () => ({}), 90_000)
+const test = suite('e2e/outage', () => ({}))
 
 interface Setup extends AsyncDisposable {
   readonly bao: OpenBao
@@ -107,7 +112,13 @@ async function recovers(
       () => true,
       () => false,
     )
-  await until('a request succeeds', works, { limitMs: NEXT_REQUEST_MS, everyMs: 50 })
+  let requests = 0
+  const nextWorks = () => {
+    requests += 1
+    return works()
+  }
+  await until('a request succeeds', nextWorks, { everyMs: REQUEST_EVERY_MS })
+  assert.ok(requests <= REQUESTS, `${requests} requests`)
 }
 
 test('a key service that is away at the start: the socket answers at once with the reason, and is healthy later without a restart [F1 F2 F4 T14]', async () => {
@@ -158,7 +169,7 @@ for (const way of WAYS) {
     const took = performance.now() - start
 
     assert.equal([...new Set(codes)], [4])
-    assert.ok(took < 3_500, `took ${took} ms`)
+    assert.ok(took < REQUEST_LIMIT_MS + SLACK_MS, `took ${took} ms`)
     assert.is((await plugin.client.v2.status()).healthz, 'ok')
     await recovers(plugin, way, () => bao.thaw())
   })
@@ -221,13 +232,7 @@ test('an outage longer than health.outageHold turns Status into an error, a shor
   assert.is(await healthy(plugin), keyId)
 
   await bao.stop()
-  await until(
-    'Status fails',
-    async () => (await codeOf(plugin.client.v2.status())) === UNAVAILABLE,
-    {
-      limitMs: 8_000,
-    },
-  )
+  await until('Status fails', async () => (await codeOf(plugin.client.v2.status())) === UNAVAILABLE)
   await bao.start()
   assert.is(await healthy(plugin), keyId)
 })
@@ -248,9 +253,6 @@ test('a restart during an outage keeps key id and hold with stateDir, and does n
   await until(
     'the hold is over',
     async () => (await codeOf(all.plugin.client.v2.status())) === UNAVAILABLE,
-    {
-      limitMs: 12_000,
-    },
   )
   await all.plugin.stop()
 
