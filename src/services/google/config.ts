@@ -51,7 +51,7 @@ export const gcpKmsConfig = v.pipe(
 )
 export type GcpKmsConfig = v.InferOutput<typeof gcpKmsConfig>
 
-export interface KeyParts {
+interface KeyParts {
   readonly project: string
   readonly location: string
   readonly ring: string

@@ -12,7 +12,7 @@ import type { Remark } from '../../base/provider.ts'
 import type { VaultReply, VaultRequest } from './api.ts'
 import type { TransitPlace } from './settings.ts'
 
-export interface Asking {
+interface Asking {
   read<T extends v.GenericSchema>(request: VaultRequest<T>): Promise<VaultReply<v.InferOutput<T>>>
   /** The status of a GET; what else it answers is not read. */
   statusOf(path: string): Promise<number>

@@ -34,7 +34,7 @@ export interface EtcdTls {
   readonly serverName: string | undefined
 }
 
-export interface EtcdClientOptions {
+interface EtcdClientOptions {
   /** `https://HOST:PORT`, or `http://HOST:PORT`, which is not encrypted. */
   readonly endpoints: readonly string[]
   readonly tls: EtcdTls
@@ -44,14 +44,14 @@ export interface EtcdClientOptions {
 }
 
 /** An answer with another status than OK. */
-export interface Refusal {
+interface Refusal {
   /** Such as `PERMISSION_DENIED`. */
   readonly status: string
   /** The server's own words, or why it has none. */
   readonly details: string
 }
 
-export interface EtcdClient extends AsyncDisposable {
+interface EtcdClient extends AsyncDisposable {
   /** @throws KmsError `unavailable` where no member answers */
   call(path: string, request: Uint8Array): Promise<Uint8Array | Refusal>
 }

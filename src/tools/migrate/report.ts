@@ -14,7 +14,7 @@ export interface Outcome extends Rewritten {
   readonly why?: string
 }
 
-export interface Report {
+interface Report {
   readonly outcomes: readonly Outcome[]
   readonly proof: Proof | undefined
   /** ISO 8601. */

@@ -14,7 +14,7 @@ import type { Lie, LyingProxy } from '../../_lib/remote/lying_proxy.ts'
 import { type Act, type Dialect, HOLLOW } from '../../_lib/services/lie.ts'
 import { suite } from '../../_lib/uvu.ts'
 
-export interface ProviderBehindLiar extends AsyncDisposable {
+interface ProviderBehindLiar extends AsyncDisposable {
   readonly provider: Provider
   /** On the way to its key service. */
   readonly liar: LyingProxy

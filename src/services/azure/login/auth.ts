@@ -23,7 +23,7 @@ export const azureLogin = v.variant('method', [
 ])
 export type AzureLogin = v.InferOutput<typeof azureLogin>
 
-export interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 'signing'> {
+interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 'signing'> {
   readonly events: EventSink
   /** The provider's name, for events. */
   readonly provider: string

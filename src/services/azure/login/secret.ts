@@ -24,7 +24,7 @@ export const clientSecretConfig = v.strictObject({
   ...applicationFields,
   secretFile: v.pipe(absolutePath, v.description('File with the client secret')),
 })
-export type ClientSecretConfig = v.InferOutput<typeof clientSecretConfig>
+type ClientSecretConfig = v.InferOutput<typeof clientSecretConfig>
 
 export const workloadIdentityConfig = v.strictObject({
   method: v.literal('workloadIdentity'),
@@ -34,7 +34,7 @@ export const workloadIdentityConfig = v.strictObject({
     '/var/run/secrets/azure/tokens/azure-identity-token',
   ),
 })
-export type WorkloadIdentityConfig = v.InferOutput<typeof workloadIdentityConfig>
+type WorkloadIdentityConfig = v.InferOutput<typeof workloadIdentityConfig>
 
 /** @param given the secret itself, where it does not stand in a file of its own */
 export function createClientSecretLogin(

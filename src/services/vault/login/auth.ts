@@ -26,7 +26,7 @@ export const vaultAuth = v.variant('method', [
 ])
 export type VaultAuth = v.InferOutput<typeof vaultAuth>
 
-export interface VaultLoginDeps extends CertLoginDeps {
+interface VaultLoginDeps extends CertLoginDeps {
   /** In the namespace of the login. */
   readonly api: VaultApi
   readonly events: EventSink

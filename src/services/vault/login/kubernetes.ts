@@ -24,7 +24,7 @@ export const kubernetesConfig = v.strictObject({
   ),
   ...loginFields,
 })
-export type KubernetesConfig = v.InferOutput<typeof kubernetesConfig>
+type KubernetesConfig = v.InferOutput<typeof kubernetesConfig>
 
 export function createKubernetesLogin(config: KubernetesConfig, api: VaultApi): LoginMethod {
   const { mount, role, tokenFile } = config

@@ -32,7 +32,7 @@ const renewAnswer = v.object({
   auth: v.object({ lease_duration: seconds, renewable: v.boolean() }),
 })
 
-export interface LoginRequest {
+interface LoginRequest {
   readonly path: string
   readonly body: Readonly<Record<string, string>>
 }

@@ -17,7 +17,7 @@ export const userpassConfig = v.strictObject({
   passwordFile: absolutePath,
   ...loginFields,
 })
-export type UserpassConfig = v.InferOutput<typeof userpassConfig>
+type UserpassConfig = v.InferOutput<typeof userpassConfig>
 
 export function createUserpassLogin(config: UserpassConfig, api: VaultApi): LoginMethod {
   const { mount, username, passwordFile } = config

@@ -5,7 +5,7 @@ import type { Setup } from './input.ts'
 import { unlessThere } from './shell.ts'
 import type { Finding, SetupStep } from './step.ts'
 
-export interface Mount {
+interface Mount {
   readonly kind: 'secrets' | 'auth'
   readonly path: string
   readonly type: string

@@ -29,7 +29,7 @@ export interface LoginScene {
   close?(): Promise<void>
 }
 
-export interface LoginSceneOptions {
+interface LoginSceneOptions {
   readonly bao: OpenBao
   readonly transit: Transit
   readonly folder: TempFolder
