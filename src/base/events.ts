@@ -99,6 +99,9 @@ export type KmsEvent =
       readonly error?: unknown
     }
 
+/** Something that an operator may want to know, in words. */
+export type Notice = Extract<KmsEvent, { readonly type: 'notice' }>
+
 export interface ProviderHealth {
   readonly name: string
   readonly id: string

@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import type { EventSink, Notice } from '../base/events.ts'
 import {
   draftFor,
   inodeAt,
@@ -191,12 +191,7 @@ class KmsSocket implements GrpcServer {
     )
   }
 
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
+  #say(level: Notice['level'], what: string, message: string, error?: unknown): void {
     const events: EventSink = this.#options.events
     events.emit({ type: 'notice', level, what, message, ...(error === undefined ? {} : { error }) })
   }

@@ -10,6 +10,7 @@ import {
   type CertificateKind,
   type EventSink,
   type KmsEvent,
+  type Notice,
   ONLY_ENDPOINT,
   type ProviderHealth,
 } from '../base/events.ts'
@@ -166,10 +167,7 @@ function takeToken(
   token.expiresAt = ttlSeconds ? timeOf(now + ttlSeconds * 1000) : null
 }
 
-function takeNode(
-  reportOf: (name: string) => ProviderReport,
-  { fields }: Extract<KmsEvent, { type: 'notice' }>,
-): void {
+function takeNode(reportOf: (name: string) => ProviderReport, { fields }: Notice): void {
   const { provider, address, role } = fields ?? {}
   reportOf(String(provider)).nodes[String(address)] = String(role)
 }

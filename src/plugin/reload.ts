@@ -8,7 +8,7 @@
 import { stat } from 'node:fs/promises'
 import type { Clock } from '../base/clock.ts'
 import { toKmsError } from '../base/errors.ts'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import type { EventSink, Notice } from '../base/events.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Plugin } from './plugin.ts'
@@ -116,12 +116,7 @@ export class ConfigFollower {
     this.#say('error', 'config_refused', message, error)
   }
 
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
+  #say(level: Notice['level'], what: string, message: string, error?: unknown): void {
     const fields = { file: this.#path }
     this.#deps.events.emit({ type: 'notice', level, what, message, fields, error })
   }

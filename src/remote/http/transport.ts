@@ -11,11 +11,18 @@ import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
-import type { EventSink, KmsEvent } from '../../base/events.ts'
+import type { EventSink, Notice } from '../../base/events.ts'
 import { sayLeftOut } from './authorities.ts'
 import { poolFor } from './connect.ts'
 import { type Connections, ConnectionTable } from './connections.ts'
-import { authoritiesIn, clientExpiry, type Expiry, endedAmong, expiriesOf } from './expiry.ts'
+import {
+  authoritiesIn,
+  clientExpiry,
+  type Expiry,
+  endedAmong,
+  expiriesOf,
+  isNearEnd,
+} from './expiry.ts'
 import { type ProxyOptions, proxyToken } from './proxy.ts'
 import { readTlsMaterial, type TlsMaterial, type TlsOptions } from './tls_files.ts'
 
@@ -31,9 +38,6 @@ export interface TransportOptions {
 /** How often files are looked at, while there are requests. */
 const LOOK_MS = 1_000
 const DAY_MS = 86_400_000
-/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
-const NEAR_MS = 14 * DAY_MS
-const NEAR_PART = 0.1
 
 /** Connections under one state of the files. */
 interface Generation {
@@ -183,18 +187,12 @@ export class Transport {
       const before = this.#told.get(name)
       if (before !== undefined && clock.monotonic() - before < DAY_MS) continue
       this.#told.set(name, clock.monotonic())
-      const left = notAfter - clock.now()
-      const near = left < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
+      const near = isNearEnd({ notBefore, notAfter }, clock.now())
       events.emit({ type: 'certificate', provider, kind, notAfter, near })
     }
   }
 
-  #say(
-    level: Extract<KmsEvent, { type: 'notice' }>['level'],
-    what: string,
-    message: string,
-    error?: unknown,
-  ): void {
+  #say(level: Notice['level'], what: string, message: string, error?: unknown): void {
     const { events, provider } = this.#options
     const fields = { provider }
     const cause = error === undefined ? {} : { error }

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { withinLimit } from '../../base/call.ts'
 import { systemClock } from '../../base/clock.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
-import type { EventSink, KmsEvent } from '../../base/events.ts'
+import type { EventSink, KmsEvent, Notice } from '../../base/events.ts'
 import type { Call, Provider } from '../../base/provider.ts'
 import type { Config } from '../../config/schema.ts'
 import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
@@ -178,10 +178,7 @@ const OF_NOTICES: Readonly<Record<string, Omit<Finding, 'what'>>> = {
 }
 
 /** What will end the login, or shut it out, though it works now. */
-function restricted(
-  name: string,
-  { level, message, fields }: Extract<KmsEvent, { type: 'notice' }>,
-): Finding {
+function restricted(name: string, { level, message, fields }: Notice): Finding {
   return {
     id: `login-${fields?.['restriction']}`,
     level: level === 'info' ? 'notice' : 'warning',
