@@ -65,6 +65,27 @@ async function loginReply(api: VaultApi, { path, body }: LoginRequest, call: Cal
   }
 }
 
+/** What a login path is told, and what the credentials in it are known by. */
+export interface PreparedRequest extends LoginRequest {
+  readonly fingerprint: string
+}
+
+/** A login whose credentials are read anew each time, and posted as they are. */
+export function postedLogin(
+  name: string,
+  api: VaultApi,
+  read: () => Promise<PreparedRequest>,
+): LoginMethod {
+  return {
+    name,
+    async prepare() {
+      const { fingerprint, ...request } = await read()
+      return { fingerprint, login: (call) => logIn(api, request, call) }
+    },
+    ...careFor(api),
+  }
+}
+
 /** What every method does with the tokens that its logins give. */
 export function careFor(api: VaultApi) {
   return {
