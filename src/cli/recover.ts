@@ -8,7 +8,7 @@ import { type RecoverExportOptions, recoverExport } from '../tools/recover/expor
 import { type RecoverListOptions, recoverList } from '../tools/recover/list.ts'
 import { type RecoverVerifyOptions, recoverVerify } from '../tools/recover/verify.ts'
 import type { Ending } from './command.ts'
-import { resourceNames } from './flags.ts'
+import { resourceNames } from './lists.ts'
 import { addStorageOptions, checkStorageFlags } from './storage_options.ts'
 
 export function addRecover(program: Command, io: Io, { short }: Ending): void {

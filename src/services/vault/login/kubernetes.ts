@@ -26,8 +26,10 @@ export const kubernetesConfig = v.strictObject({
 })
 type KubernetesConfig = v.InferOutput<typeof kubernetesConfig>
 
-export function createKubernetesLogin(config: KubernetesConfig, api: VaultApi): LoginMethod {
-  const { mount, role, tokenFile } = config
+export function createKubernetesLogin(
+  { mount, role, tokenFile }: KubernetesConfig,
+  api: VaultApi,
+): LoginMethod {
   return postedLogin('kubernetes', api, async () => {
     const jwt = await readSecretFile(tokenFile, 'auth.tokenFile')
     const fingerprint = fingerprintOf(role, jwt)

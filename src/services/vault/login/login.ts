@@ -66,7 +66,7 @@ async function loginReply(api: VaultApi, { path, body }: LoginRequest, call: Cal
 }
 
 /** What a login path is told, and what the credentials in it are known by. */
-export interface PreparedRequest extends LoginRequest {
+interface PreparedRequest extends LoginRequest {
   readonly fingerprint: string
 }
 

@@ -19,8 +19,10 @@ export const userpassConfig = v.strictObject({
 })
 type UserpassConfig = v.InferOutput<typeof userpassConfig>
 
-export function createUserpassLogin(config: UserpassConfig, api: VaultApi): LoginMethod {
-  const { mount, username, passwordFile } = config
+export function createUserpassLogin(
+  { mount, username, passwordFile }: UserpassConfig,
+  api: VaultApi,
+): LoginMethod {
   return postedLogin('userpass', api, async () => {
     const password = await readSecretLine(passwordFile, 'auth.passwordFile')
     const fingerprint = fingerprintOf(username, password)
