@@ -26,6 +26,22 @@ const ITEMS = ['the first plaintext', 'the second one, which is longer'].map((te
   associatedData: Buffer.alloc(32, at),
 }))
 
+/** @param scene what the provider is a part of, and ends with it */
+export function behindLiar(
+  provider: Provider,
+  liar: LyingProxy,
+  scene: AsyncDisposable,
+): ProviderBehindLiar {
+  return {
+    provider,
+    liar,
+    async [Symbol.asyncDispose]() {
+      await scene[Symbol.asyncDispose]()
+      await liar[Symbol.asyncDispose]()
+    },
+  }
+}
+
 export function answerContract(
   name: string,
   setup: () => Promise<ProviderBehindLiar>,

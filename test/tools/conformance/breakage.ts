@@ -150,6 +150,18 @@ export function plaintextInAnnotation(): FakeOptions {
   }
 }
 
+/** Each Encrypt moves the key id of Status on. @param own under which it encrypts itself */
+export function movedByEncrypt(own: (made: number) => string): FakeOptions {
+  let made = 0
+  return {
+    status: (good) => ({ ...good, keyId: `fake-key-${made}` }),
+    encrypt(_plaintext, good) {
+      made += 1
+      return good(own(made))
+    },
+  }
+}
+
 export function sameAnswerForAll(): FakeOptions {
   let first: FakeEncrypted | undefined
   return {
