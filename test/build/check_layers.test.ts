@@ -61,7 +61,7 @@ const FAULTS: readonly [file: string, text: string, target: string][] = [
   ['src/tools/scan/a.ts', "import { x } from '../../cli/b.ts'", '../../cli/b.ts'],
   ['src/cli/a.ts', "import { x } from '../main.ts'", '../main.ts'],
   ['src/cli/a.ts', "import { Agent } from 'undici'", 'undici'],
-  ['src/cli/a.ts', "import { x } from '../b.ts'", '../../test/b.ts'],
+  ['src/cli/a.ts', "import { x } from '../b.ts'", '../b.ts'],
   ['src/tools/scan/a.ts', "import { Client } from '@grpc/grpc-js'", '@grpc/grpc-js'],
   ['src/tools/scan/a.ts', "import { Command } from 'commander'", 'commander'],
   ['src/remote/a.ts', "import { Agent } from 'undici'", 'undici'],

@@ -10,10 +10,10 @@ import type { EncryptReply } from '../../src/base/service.ts'
 import { decodeEnvelope, encodeEnvelope } from '../../src/kms/envelope.ts'
 import type { Protection } from '../../src/kms/health.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from '../../src/kms/recovery.ts'
-import type { SavedState, StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
+import { MemoryStore } from '../_lib/kms/virtual_node.ts'
 import { ANY_PROTECTION, VirtualRing, type VirtualRingOptions } from '../_lib/kms/virtual_ring.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
@@ -63,15 +63,6 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   const error = await rejection(promise)
   assert.instance(error, KmsError)
   return (error as KmsError).code
-}
-
-class MemoryStore implements StateStore {
-  saved: SavedState | undefined
-  load = () => Promise.resolve(this.saved)
-  save = (state: SavedState) => {
-    this.saved = structuredClone(state)
-    return Promise.resolve()
-  }
 }
 
 test('under any each provider alone opens what all wrapped', async ({
