@@ -17,7 +17,7 @@ const PREDICATES = {
   provenance: 'https://slsa.dev/provenance/v1',
 } as const
 
-export interface AttestedParts extends SbomParts {
+interface AttestedParts extends SbomParts {
   readonly name: string
   readonly image: Descriptor
   readonly architecture: string

@@ -8,7 +8,7 @@ import { NODE_FLAGS, V8_FLAGS } from './binary_options.ts'
 import { ROOT, run } from './cache.ts'
 import { type Architecture, runtime } from './runtime.ts'
 
-export interface BinaryOptions {
+interface BinaryOptions {
   readonly architecture: Architecture
   /** A bundle, as a path from the project's root: it is named inside the binary. */
   readonly main: string

@@ -18,6 +18,7 @@ const CHECKS: Readonly<Record<string, readonly [command: string, ...args: string
   types: [join(BIN, 'tsc'), '-p', '.'],
   style: [join(BIN, 'biome'), 'ci', '.'],
   layers: [process.execPath, join('build', 'check_layers.ts')],
+  exports: [process.execPath, join('build', 'check_exports.ts')],
   generated: [process.execPath, join('build', 'generate.ts'), '--check'],
   'deno types': [join(BIN, 'deno'), 'check', 'src', 'test', 'build'],
   'deno lint': [join(BIN, 'deno'), 'lint'],

@@ -90,7 +90,7 @@ export async function fillRootfs(root: string, architecture: Architecture): Prom
   if (link.startsWith('usr/lib64/')) await symlink('usr/lib64', join(root, 'lib64'))
 }
 
-export async function put(root: string, path: string, content: string): Promise<void> {
+async function put(root: string, path: string, content: string): Promise<void> {
   await mkdir(dirname(join(root, path)), { recursive: true })
   await writeFile(join(root, path), content)
 }

@@ -23,7 +23,7 @@ const lockSchema = v.object({
   ),
 })
 
-export interface Runtime {
+interface Runtime {
   readonly version: string
   readonly node: string
   readonly licence: string

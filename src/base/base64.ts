@@ -6,7 +6,7 @@
  * @module
  */
 
-export type Alphabet = 'standard' | 'url'
+type Alphabet = 'standard' | 'url'
 
 const COMMON = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const BITS = 6

@@ -81,7 +81,7 @@ interface NoticeOf<Name extends NoticeName> {
   readonly error?: unknown
 }
 
-export type NoticeLevel = 'debug' | 'info' | 'warn' | 'error'
+type NoticeLevel = 'debug' | 'info' | 'warn' | 'error'
 /** A `what` tells which fields there are. */
 export type Notice = { [Name in NoticeName]: NoticeOf<Name> }[NoticeName]
 

@@ -46,7 +46,7 @@ export interface WrapLimits {
   readonly batchItems: number
 }
 
-export interface ProviderDescription {
+interface ProviderDescription {
   readonly type: string
   /** Where the key is, for people: `transit/k8s-etcd at https://vault.example.org:8200`. */
   readonly key: string

@@ -6,7 +6,6 @@ import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import { parseSocketPath } from '../base/socket_path.ts'
-import { isBuiltIn, meantBy } from '../tools/kube/resource_names.ts'
 
 export function claimOf(
   text: string,
@@ -69,21 +68,6 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 
 /** How long a command may wait for something to become so. */
 export const waiting = durationFlag(0, 3_600_000)
-
-/** Names of resources, with commas between, as an EncryptionConfiguration or keys in etcd have them. */
-export function resourceNames(text: string): readonly string[] {
-  const names = text.split(',').map((name) => name.trim())
-  if (!names.every((name) => /^(?:\*|\*\.|(?:\*\.)?[a-z0-9.-]+|\*\.\*)$/i.test(name))) {
-    throw new InvalidArgumentError('Wanted names with commas between: secrets,widgets.example.org')
-  }
-  for (const name of names) {
-    const meant = isBuiltIn(name) ? undefined : meantBy(name)
-    if (meant !== undefined) {
-      throw new InvalidArgumentError(`${name}: the resource is called ${meant}`)
-    }
-  }
-  return names
-}
 
 export function clientOption(): Option {
   return new Option(

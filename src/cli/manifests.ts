@@ -9,6 +9,7 @@ import { isBuiltIn, meantBy } from '../tools/kube/resource_names.ts'
 import { KIND_NAMES, KINDS, type Kind, type KindName } from '../tools/manifests/kinds.ts'
 import { type ManifestFlags, manifests } from '../tools/manifests/run.ts'
 import type { Ending } from './command.ts'
+import { resourceList } from './lists.ts'
 
 const MAX_UID = 2 ** 32 - 2
 const SELINUX_TYPE = /^[A-Za-z][\w.-]{0,127}$/
@@ -61,25 +62,21 @@ function uid(text: string): number {
   throw new InvalidArgumentError('Wanted a numeric user id')
 }
 
-/** The API server takes every name, and encrypts nothing under a wrong one. */
-function resources(text: string): string[] {
-  const names = text.split(',').map((name) => name.trim())
-  if (!names.every((name) => /^[a-z*][a-z0-9.*-]*$/i.test(name))) {
+const namesToEncrypt = resourceList({
+  shape: /^[a-z*][a-z0-9.*-]*$/i,
+  wanted: 'Wanted names as in an EncryptionConfiguration: secrets,configmaps',
+  meant: meantBy,
+  check(name) {
+    if (name.includes('*') || name.includes('.') || isBuiltIn(name)) return
     throw new InvalidArgumentError(
-      'Wanted names as in an EncryptionConfiguration: secrets,configmaps',
+      `${name}: the core group has no such resource: wanted plural and group, such as secrets,deployments.apps,widgets.example.org`,
     )
-  }
-  for (const name of names) {
-    const meant = meantBy(name)
-    if (meant !== undefined) {
-      throw new InvalidArgumentError(`${name}: the resource is called ${meant}`)
-    }
-    if (!name.includes('*') && !name.includes('.') && !isBuiltIn(name)) {
-      throw new InvalidArgumentError(
-        `${name}: the core group has no such resource: wanted plural and group, such as secrets,deployments.apps,widgets.example.org`,
-      )
-    }
-  }
+  },
+})
+
+/** The API server takes every name, and encrypts nothing under a wrong one. */
+function resources(text: string): readonly string[] {
+  const names = namesToEncrypt(text)
   const [problem] = resourceProblems([names])
   if (problem === undefined) return names
   throw new InvalidArgumentError(`${text}: ${problem.what}. ${problem.todo}`)

@@ -5,6 +5,7 @@ import type { Io } from '../console/io.ts'
 import { type MigrateFlags, migrate } from '../tools/migrate/run.ts'
 import type { Ending } from './command.ts'
 import { socketPath, waiting } from './flags.ts'
+import { commaList } from './lists.ts'
 import { addEtcdOptions, checkEtcdFlags } from './storage_options.ts'
 
 const MAX_RATE = 10_000
@@ -20,7 +21,7 @@ export function addMigrate(program: Command, io: Io, { done }: Ending): void {
       'of a user who may list and patch (default: as kubectl finds it)',
     )
     .option('--context <name>', 'of the kubeconfig')
-    .option('--resources <list>', 'what to rewrite: secrets,widgets.example.org,*.apps', list)
+    .option('--resources <list>', 'what to rewrite: secrets,widgets.example.org,*.apps', commaList)
     .option('--encryption-config <file>', 'or what this EncryptionConfiguration encrypts')
     .addOption(
       new Option('--method <how>', "by the cluster's StorageVersionMigration, or object by object")
@@ -50,10 +51,6 @@ export function addMigrate(program: Command, io: Io, { done }: Ending): void {
     }
     done(await migrate(flags, io))
   })
-}
-
-function list(text: string): string[] {
-  return text.split(',').map((each) => each.trim())
 }
 
 function rate(text: string): number {

@@ -8,7 +8,7 @@ import { type RecoverDrillOptions, recoverDrill } from '../tools/recover/drill.t
 import { type RecoverExportOptions, recoverExport } from '../tools/recover/export.ts'
 import { type RecoverListOptions, recoverList } from '../tools/recover/list.ts'
 import { type Ending, renamed } from './command.ts'
-import { resourceNames } from './flags.ts'
+import { resourceNames } from './lists.ts'
 import { addStorageOptions, checkStorageFlags } from './storage_options.ts'
 
 export function addRecover(program: Command, io: Io, { short }: Ending): void {

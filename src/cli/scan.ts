@@ -4,7 +4,8 @@ import type { Command } from 'commander'
 import type { Io } from '../console/io.ts'
 import { type ScanFlags, scan } from '../tools/scan/run.ts'
 import type { Ending } from './command.ts'
-import { resourceNames, socketPath } from './flags.ts'
+import { socketPath } from './flags.ts'
+import { resourceNames } from './lists.ts'
 import { addStorageOptions, checkStorage } from './storage_options.ts'
 
 export function addScan(program: Command, io: Io, { short }: Ending): void {

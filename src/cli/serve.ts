@@ -27,14 +27,14 @@ export function addServe(program: Command, io: Io, { done }: Ending): void {
     )
 }
 
-export interface ServeOptions {
+interface ServeOptions {
   readonly configPath: string
   /** Takes the socket of a plugin that runs, once this one could answer. */
   readonly takeOver: boolean
 }
 
 /** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
-export async function serve(options: ServeOptions, io: Io): Promise<number> {
+async function serve(options: ServeOptions, io: Io): Promise<number> {
   const config = await loadConfig(options.configPath)
   const output = standardError()
   const log = createLogger({

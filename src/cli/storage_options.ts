@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isUnnamed, PREFIX, type StorageFlags } from '../tools/etcd/storage.ts'
+import { commaList } from './lists.ts'
 
 const STORAGE = 'Where the objects are:'
 
@@ -60,7 +61,7 @@ export function checkEtcdFlags(flags: StorageFlags, command: Command): void {
 }
 
 function endpoints(text: string): string[] {
-  return text.split(',').map((each) => {
+  return commaList(text).map((each) => {
     const url = URL.parse(each)
     const known = url?.protocol === 'https:' || url?.protocol === 'http:'
     const bare = known && url.href === `${url.protocol}//${url.host}/` && url.host !== ''

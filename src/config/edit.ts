@@ -5,7 +5,7 @@ import { parseConfig } from './load.ts'
 import type { Config } from './schema.ts'
 
 /** What a provider's keys become; those that become undefined go. */
-export type Changes = Readonly<Record<string, unknown>>
+type Changes = Readonly<Record<string, unknown>>
 
 /**
  * @param text of a config that is valid

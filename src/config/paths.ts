@@ -6,7 +6,7 @@ import { descriptorOf } from '../services/registry.ts'
 import { endpointsOf } from './endpoints.ts'
 import type { Config } from './schema.ts'
 
-export interface ConfigPaths extends Paths {
+interface ConfigPaths extends Paths {
   /** Sockets that the plugin listens on, those of the API servers first. */
   readonly listens: readonly string[]
   /** Folders that the plugin writes to: of its sockets, and its own. */

@@ -78,7 +78,7 @@ export const protectionConfig = v.union(
   '"any", or an object with mode',
 )
 
-export type ProtectionConfig = v.InferOutput<typeof protectionConfig>
+type ProtectionConfig = v.InferOutput<typeof protectionConfig>
 
 export interface ProtectionInForce {
   readonly protection: Protection

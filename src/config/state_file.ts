@@ -39,12 +39,12 @@ const stateSchema = v.object({
   ),
 })
 
-export interface StateFile extends StateStore {
+interface StateFile extends StateStore {
   /** Whether the file system still holds what was asked of it. */
   stuck(): boolean
 }
 
-export interface StateFileOptions {
+interface StateFileOptions {
   /** How long the file system may take for one answer. */
   readonly limitMs?: number
 }

@@ -8,7 +8,7 @@ const END = '\u0004'
 const ERASE = new Set(['\u007f', '\b'])
 const ENTER = new Set(['\r', '\n'])
 
-export interface Terminal {
+interface Terminal {
   readonly input: NodeJS.ReadStream
   /** Where the question goes; not standard output, which may be a pipe. */
   write(text: string): void

@@ -18,7 +18,7 @@ import { plainDetails } from './plain_details.ts'
 import * as v1 from './v1beta1_pb.ts'
 import * as v2 from './v2_pb.ts'
 
-export interface ClientOptions {
+interface ClientOptions {
   readonly timeoutMs: number
   /** `:authority` of the requests: `localhost` since Kubernetes 1.32, the escaped path before. */
   readonly authority?: string

@@ -8,12 +8,11 @@
  * @module
  */
 
-import { once } from 'node:events'
 import { chmod, chown, lstat, rm, rmdir, unlink } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { KmsError, systemCodeOf, systemReasonOf } from '../base/errors.ts'
 import { makeFolder } from '../base/make_folder.ts'
+import { socketAnswers } from '../base/socket_answers.ts'
 import { DRAFT_SUFFIX } from '../base/socket_path.ts'
 
 export interface SocketOptions {
@@ -71,7 +70,7 @@ export async function leaveDraft(draft: string): Promise<void> {
 async function lives(path: string): Promise<boolean> {
   const found = await lstat(path).catch(absent)
   if (found === undefined) return false
-  if (found.isSocket()) return await answers(path)
+  if (found.isSocket()) return await socketAnswers(path)
   throw unusable(
     path,
     `something that is not a socket stands at ${path}: remove it or name another path`,
@@ -100,20 +99,6 @@ export async function removeOwn(path: string, ours: number | undefined): Promise
 
 export function unusable(path: string, why: string, cause?: unknown): KmsError {
   return new KmsError(`Cannot listen on "${path}": ${why}`, { code: 'unavailable', cause })
-}
-
-async function answers(path: string): Promise<boolean> {
-  const socket = connect(path)
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch (error) {
-    const errno = systemCodeOf(error)
-    if (errno === 'ECONNREFUSED' || errno === 'ENOENT') return false
-    throw error
-  } finally {
-    socket.destroy()
-  }
 }
 
 function absent(error: unknown): undefined {

@@ -26,12 +26,12 @@ export interface UnaryDeps {
 }
 
 /** What a request's event tells beside its outcome; filled in as it becomes known. */
-export interface RequestFacts {
+interface RequestFacts {
   uid?: string
   keyId?: string
 }
 
-export interface UnaryMethod {
+interface UnaryMethod {
   readonly api: KmsApi
   readonly name: Extract<KmsEvent, { type: 'request' }>['method']
   run(request: Bytes, call: Call, facts: RequestFacts): Promise<Bytes> | Bytes

@@ -22,7 +22,7 @@ interface WrapQueue {
   readonly items: Coalescer<Plain, Uint8Array>
 }
 
-export interface BatchedProviderDeps {
+interface BatchedProviderDeps {
   readonly clock: Clock
   readonly events: EventSink
 }

@@ -11,7 +11,7 @@ import type { Clock } from '../base/clock.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import type { Call, Outcome } from '../base/provider.ts'
 
-export interface CoalescerOptions<TItem, TValue> {
+interface CoalescerOptions<TItem, TValue> {
   readonly clock: Clock
   /** As many results as items, in their order; a rejection fails them all. */
   readonly run: (items: readonly TItem[], call: Call) => Promise<readonly Outcome<TValue>[]>

@@ -32,7 +32,7 @@ const SLAB_BYTES = 16_384
 const slab = new Slab(SLAB_BYTES)
 const utf8 = new TextEncoder()
 
-export interface HeaderParts {
+interface HeaderParts {
   readonly scheme: number
   readonly k: number
   readonly envelopeId: Uint8Array
@@ -86,7 +86,7 @@ export function partiesBytes(
   return writer.target
 }
 
-export interface EnvelopeParts {
+interface EnvelopeParts {
   readonly header: Uint8Array
   readonly wraps: readonly { readonly member: number; readonly data: Uint8Array }[]
   readonly sealed: Uint8Array

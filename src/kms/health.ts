@@ -32,7 +32,7 @@ export interface EndpointHealthOptions extends KeyIdRules, HoldLimits {
   readonly monitors: readonly ProviderMonitor[]
 }
 
-export interface EndpointHealthDeps {
+interface EndpointHealthDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly book: StateBook

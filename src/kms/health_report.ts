@@ -12,7 +12,7 @@ import type { KeyIdInputs } from './key_id.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 import type { WriterRules } from './writers.ts'
 
-export interface ReportedEndpoint {
+interface ReportedEndpoint {
   readonly name: string
   readonly monitors: readonly ProviderMonitor[]
   readonly protection: WriterRules

@@ -48,7 +48,7 @@ export interface KeyringOptions {
   readonly random: (bytes: number) => Uint8Array
 }
 
-export interface MonitoredReader extends ForeignReader {
+interface MonitoredReader extends ForeignReader {
   readonly monitor: ProviderMonitor
 }
 

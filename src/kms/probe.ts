@@ -17,7 +17,7 @@ import { activation, fromTheFuture, type SeenVersion, succession } from './rotat
 import { onceMoreIfUnbound, roundTrip } from './round_trip.ts'
 import type { ServiceClock } from './service_clock.ts'
 
-export interface ProbeDeps {
+interface ProbeDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** Cryptographic randomness. */

@@ -28,7 +28,7 @@ export interface MonitorOptions {
   readonly formerIds?: readonly string[]
 }
 
-export interface MonitorDeps {
+interface MonitorDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** Cryptographic randomness. */
@@ -37,7 +37,7 @@ export interface MonitorDeps {
   readonly book: VersionBook
 }
 
-export interface VersionBook {
+interface VersionBook {
   seenOf(providerId: string): readonly SeenVersion[]
   putSeen(providerId: string, versions: readonly SeenVersion[]): void
 }

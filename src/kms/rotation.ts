@@ -8,7 +8,7 @@
 
 import type { KeyState, KeyVersion } from '../base/provider.ts'
 
-export interface Activation {
+interface Activation {
   /** Undefined where no version may encrypt. */
   readonly active: KeyVersion | undefined
   /** A newer usable version that is still too young. */
@@ -49,7 +49,7 @@ export function fromTheFuture(
 /** The part of a key version that outlives a restart. */
 export type SeenVersion = Pick<KeyVersion, 'label' | 'createdAt'>
 
-export type Succession = 'same' | 'newer' | 'lagging' | 'recreated'
+type Succession = 'same' | 'newer' | 'lagging' | 'recreated'
 
 /**
  * How `next` follows what was `seen` before, both oldest first. The newest version

@@ -12,7 +12,7 @@ import { SEED_BYTES } from '../base/limits.ts'
 import type { Call, Outcome, Plain, Provider, Wrapped } from '../base/provider.ts'
 
 /** Whoever wraps and unwraps for the trial. */
-export interface Tried {
+interface Tried {
   readonly name: string
   wrap(version: string, item: Plain, call: Call): Promise<Uint8Array>
   /** Each item with its own outcome, in their order. */

@@ -20,14 +20,14 @@ const NONCE = new Uint8Array(12)
 /** The last byte of a share says which one it is. */
 export const SHARE_BYTES = KEY_BYTES + 1
 
-export interface Split {
+interface Split {
   /** As long as the plaintext and 16 bytes. */
   readonly sealed: Uint8Array
   /** As many as asked for. */
   readonly shares: readonly Uint8Array[]
 }
 
-export interface SplitOptions extends Pick<Scheme, 'k'> {
+interface SplitOptions extends Pick<Scheme, 'k'> {
   /** How many shares, at least `k`. */
   readonly count: number
   /** Digest of the envelope's header. */
@@ -50,7 +50,7 @@ export async function splitPlaintext(
   return { sealed, shares }
 }
 
-export interface JoinOptions {
+interface JoinOptions {
   readonly sealed: Uint8Array
   /** Exactly as many as are needed. */
   readonly shares: readonly Uint8Array[]

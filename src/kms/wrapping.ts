@@ -26,7 +26,7 @@ const RANDOM_BYTES = 4_096
 /** Of the time that is left, for wrapping with all; the rest is for wrapping with those that answered. */
 const FIRST_TRY = 0.5
 
-export interface WrappingOptions {
+interface WrappingOptions {
   readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
@@ -35,7 +35,7 @@ export interface WrappingOptions {
 }
 
 /** What the providers are to wrap. */
-export interface Prepared {
+interface Prepared {
   readonly active: ActiveKeys
   readonly header: SealedHeader
   /** Under `threshold` the encrypted plaintext. */

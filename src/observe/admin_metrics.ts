@@ -11,7 +11,7 @@ import { type AdminOptions, type AdminServer, startAdmin } from './admin.ts'
 import { createMetrics, type MetricsOptions } from './metrics.ts'
 import { createStatusz } from './statusz.ts'
 
-export interface AdminMetrics {
+interface AdminMetrics {
   readonly sinks: readonly EventSink[]
   start(options: Omit<AdminOptions, 'metrics' | 'statusz'>): Promise<AdminServer>
 }

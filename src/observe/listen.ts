@@ -8,9 +8,9 @@
 import { once } from 'node:events'
 import { lstat, unlink } from 'node:fs/promises'
 import type { Server } from 'node:http'
-import { connect } from 'node:net'
 import process from 'node:process'
 import { KmsError, systemCodeOf, systemReasonOf } from '../base/errors.ts'
+import { socketAnswers } from '../base/socket_answers.ts'
 
 export type AdminAddress =
   | { readonly path: string }
@@ -53,7 +53,7 @@ export async function listen(server: Server, at: AdminAddress): Promise<string> 
 async function bindSocket(server: Server, path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined)
   if (found?.isSocket() === true) {
-    if (await answers(path)) throw unusable({ path }, 'another process answers there')
+    if (await socketAnswers(path)) throw unusable({ path }, 'another process answers there')
     await unlink(path)
   } else if (found !== undefined)
     throw unusable({ path }, 'something that is no socket stands there')
@@ -66,20 +66,6 @@ async function bindSocket(server: Server, path: string): Promise<void> {
     process.umask(umask)
   }
   await listening
-}
-
-async function answers(path: string): Promise<boolean> {
-  const socket = connect(path)
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch (error) {
-    const code = systemCodeOf(error)
-    if (code === 'ECONNREFUSED' || code === 'ENOENT') return false
-    throw error
-  } finally {
-    socket.destroy()
-  }
 }
 
 function unusable(at: AdminAddress, why: string, cause?: unknown): KmsError {

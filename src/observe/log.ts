@@ -12,14 +12,14 @@ import { type KmsError, toKmsError } from '../base/errors.ts'
 import { type EventSink, type HealthState, type KmsEvent, ONLY_ENDPOINT } from '../base/events.ts'
 import { FloodGate } from './flood_gate.ts'
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-export interface LogOutput {
+interface LogOutput {
   write(line: string): void
 }
 
-export interface LogFile extends LogOutput {
+interface LogFile extends LogOutput {
   /** Writes what is still waiting, unless nobody takes it within a second. The last call. */
   close(): Promise<void>
 }
@@ -83,7 +83,7 @@ class LineGatherer {
   }
 }
 
-export interface LoggerOptions {
+interface LoggerOptions {
   readonly level: LogLevel
   readonly format: 'json' | 'text'
   /** Takes one whole line with its line feed. */

@@ -17,7 +17,7 @@ import {
 } from '../base/events.ts'
 import { keyIdHash } from '../base/key_id_hash.ts'
 
-export interface Metrics {
+interface Metrics {
   readonly sink: EventSink
   /** The exposition text. */
   text(): Promise<string>

@@ -17,7 +17,7 @@ import type { Notice } from '../base/notices.ts'
 
 type HealthEvent = Extract<KmsEvent, { type: 'health' }>
 
-export interface StatuszOptions {
+interface StatuszOptions {
   readonly version: string
   /** Such as `node 26.10.0`. */
   readonly runtime: string
@@ -27,7 +27,7 @@ export interface StatuszOptions {
   readonly endpoints?: readonly string[]
 }
 
-export interface Statusz {
+interface Statusz {
   readonly sink: EventSink
   /** The document. */
   json(): string

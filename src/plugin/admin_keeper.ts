@@ -20,7 +20,7 @@ interface Closable {
   close(): Promise<void>
 }
 
-export interface AdminKeeperOptions {
+interface AdminKeeperOptions {
   readonly clock: Clock
   readonly events: EventSink
   /** Whether a plugin that runs is about to give its address up. */

@@ -43,9 +43,9 @@ export interface Plugin {
 }
 
 /** A log whose level a key service's settings may change. */
-export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
+type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
 
-export interface StartOptions {
+interface StartOptions {
   readonly environment?: ProviderDeps['environment']
   /**
    * Takes the sockets of a plugin that runs: only once this one could answer, so that

@@ -20,7 +20,7 @@ const CHECK_MS = 1_000
 /** A config that providers were not ready for is tried again. */
 const RETRY_MS = 30_000
 
-export interface ConfigFollowerDeps {
+interface ConfigFollowerDeps {
   readonly clock: Clock
   readonly events: EventSink
 }

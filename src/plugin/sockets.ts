@@ -19,7 +19,7 @@ export const DRAIN_MS = 5_000
 /** How often a socket that one of several endpoints cannot have is tried again. */
 const RETRY_MS = 5_000
 
-export interface SocketsDeps {
+interface SocketsDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** Takes the sockets of a plugin that runs. */

@@ -54,9 +54,9 @@ export const assertionConfig = v.strictObject({
     {},
   ),
 })
-export type AssertionConfig = v.InferOutput<typeof assertionConfig>
+type AssertionConfig = v.InferOutput<typeof assertionConfig>
 
-export interface AssertionKey {
+interface AssertionKey {
   readonly key: KeyObject
   readonly algorithm: string
   readonly fingerprint: string
@@ -119,10 +119,7 @@ function parseKey(text: string, path: string): KeyObject {
 const jwk = v.looseObject({ kty: v.string() })
 
 /** The JWS algorithm that goes with a key. */
-export function algorithmOf({
-  asymmetricKeyType,
-  asymmetricKeyDetails,
-}: KeyObject): string | undefined {
+function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | undefined {
   const { namedCurve, modulusLength = 0 } = asymmetricKeyDetails ?? {}
   switch (asymmetricKeyType) {
     case 'ed25519':

@@ -47,7 +47,7 @@ export const svidConfig = v.strictObject({
 })
 export type SvidConfig = v.InferOutput<typeof svidConfig>
 
-export interface SvidRequest {
+interface SvidRequest {
   readonly socketPath: string
   readonly audience: string
   /** Undefined for all identities. */
@@ -70,12 +70,12 @@ export type FetchSvids = (
   limits: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ) => Promise<readonly IssuedSvid[]>
 
-export interface SvidDeps {
+interface SvidDeps {
   readonly clock: Clock
   readonly fetchSvids: FetchSvids
 }
 
-export interface Svid {
+interface Svid {
   readonly jwt: string
   /** Of what it says, and not of when it was issued. */
   readonly fingerprint: string

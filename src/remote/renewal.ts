@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import { KmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 
-export interface RenewalDeps {
+interface RenewalDeps {
   readonly clock: Clock
   /** From 0 to 1; for jitter alone. */
   readonly random: () => number
@@ -74,7 +74,7 @@ export class Renewal {
   }
 }
 
-export interface TokenHolder {
+interface TokenHolder {
   readonly events: EventSink
   /** Its name. */
   readonly provider: string

@@ -11,7 +11,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Call } from '../base/provider.ts'
 import type { LoginMethod, Token } from './token_source.ts'
 
-export interface SpentTokensDeps {
+interface SpentTokensDeps {
   readonly clock: Clock
   readonly requestTimeoutMs: number
 }

@@ -49,7 +49,7 @@ export interface PreparedLogin {
   login(call: Call): Promise<Token>
 }
 
-export interface TokenSourceDeps {
+interface TokenSourceDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** From 0 to 1; for jitter alone. */

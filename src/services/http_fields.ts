@@ -32,6 +32,22 @@ export const tlsConfig = v.pipe(
   ),
 )
 
+/** `https://host`, or `http://`, which a config allows apart. */
+export const httpOrigin = v.pipe(
+  v.string(),
+  v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'https://host without a path'),
+  v.check((text) => URL.canParse(text), 'https://host'),
+  v.transform((text) => new URL(text).origin),
+)
+
+export const allowInsecureHttp = v.optional(
+  v.pipe(
+    v.boolean(),
+    v.description('Lets endpoints be http://, where anybody on the way can read keys'),
+  ),
+  false,
+)
+
 export const proxyConfig = v.strictObject({
   url: v.pipe(
     v.string(),

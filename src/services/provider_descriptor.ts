@@ -56,7 +56,7 @@ export interface PolicyText {
   readonly warnings: readonly string[]
 }
 
-export interface Starting {
+interface Starting {
   /** The provider's own keys, as lines of YAML that say what each is for. */
   readonly keys: string
   /** What is done once they are right, as a sentence. */

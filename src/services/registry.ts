@@ -14,7 +14,7 @@ import { localDescriptor } from './local/descriptor.ts'
 import type { ProviderDescriptor } from './provider_descriptor.ts'
 import { vaultDescriptor } from './vault/descriptor.ts'
 
-export const PROVIDERS = {
+const PROVIDERS = {
   vault: vaultDescriptor,
   awskms: awsKmsDescriptor,
   azurekms: azureKmsDescriptor,

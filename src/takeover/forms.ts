@@ -31,7 +31,7 @@ export const FOREIGN_FORMS = [
 ] as const
 export type ForeignFormName = (typeof FOREIGN_FORMS)[number]
 
-export interface ForeignForm {
+interface ForeignForm {
   /** The APIs under which the plugin stored it. */
   readonly apis: readonly KmsApi[]
   /** The wraps inside; undefined where the plugin cannot have made these bytes. */

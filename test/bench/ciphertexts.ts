@@ -18,7 +18,7 @@ import {
 } from '../../src/kms/envelope.ts'
 import type { OpenBao, Transit } from '../_lib/services/vault/openbao.ts'
 
-export interface Item {
+interface Item {
   readonly plaintext: Uint8Array
   readonly associatedData?: Uint8Array
 }

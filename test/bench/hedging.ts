@@ -19,7 +19,7 @@ export interface Hedging {
   readonly ratio: number
 }
 
-export interface HedgingPlan {
+interface HedgingPlan {
   readonly rounds: number
   readonly durationMs: number
 }

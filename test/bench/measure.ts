@@ -21,7 +21,7 @@ export interface Plan {
   readonly coldItems: number
 }
 
-export interface Memory {
+interface Memory {
   /** When it was ready, before any load. */
   readonly idleMb: number
   readonly loadedMb: number
@@ -35,7 +35,7 @@ export interface Measured {
 }
 
 /** Empty requests a second that one and two generators bring about. */
-export interface Calibration {
+interface Calibration {
   readonly one: number
   readonly two: number
   readonly used: number

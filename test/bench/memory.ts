@@ -15,13 +15,13 @@ import { type Point, type Slope, slopeOf } from './statistics.ts'
 import { type Row, table, whole } from './tables.ts'
 import { peakMb, rssMb } from './usage.ts'
 
-export interface MemoryOptions {
+interface MemoryOptions {
   /** Under full load, for each server. */
   readonly requests: number
   readonly soakMinutes: number
 }
 
-export interface MemoryOfServer {
+interface MemoryOfServer {
   readonly server: 'floor' | 'vault'
   readonly idleMb: number
   readonly requests: number
@@ -30,7 +30,7 @@ export interface MemoryOfServer {
   readonly peakMb: number
 }
 
-export interface Soak extends Slope {
+interface Soak extends Slope {
   readonly requests: number
   readonly endMb: number
   /** The lowest of either half: what is left when garbage has been collected, where a leak shows first. */
@@ -39,7 +39,7 @@ export interface Soak extends Slope {
   readonly samples: readonly Point[]
 }
 
-export interface MemoryReport {
+interface MemoryReport {
   readonly machine: string
   readonly options: MemoryOptions
   readonly servers: readonly MemoryOfServer[]

@@ -17,10 +17,10 @@ export const OPERATIONS = ['Status', 'Encrypt', 'Decrypt', 'Repeat', 'Cold v1'] 
 export type Operation = (typeof OPERATIONS)[number]
 
 /** A load but for who makes it, and how much of it. */
-export type Requests = Pick<Load, 'path' | 'bodies' | 'shared'>
+type Requests = Pick<Load, 'path' | 'bodies' | 'shared'>
 
 /** How to come by an operation's requests; `count` is heeded by `Cold v1`, whose requests are new each time. */
-export type Prepare = (count: number) => Promise<Requests>
+type Prepare = (count: number) => Promise<Requests>
 export type Prepares = ReadonlyMap<Operation, Prepare>
 
 export async function prepared(

@@ -27,7 +27,7 @@ export interface ServerOptions {
   readonly binary?: string
 }
 
-export interface PluginOptions extends ServerOptions {
+interface PluginOptions extends ServerOptions {
   /** The provider's config but for its name. */
   readonly provider: Readonly<Record<string, unknown>>
   /** The rest of the config, where it is not the default. */

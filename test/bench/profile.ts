@@ -24,7 +24,7 @@ import { machine } from './report.ts'
 import { vaultProvider, withSetup } from './setup.ts'
 import { table } from './tables.ts'
 
-export interface ProfileReport {
+interface ProfileReport {
   readonly machine: string
   readonly method: string
   /** Packages and source files. */

@@ -36,7 +36,7 @@ export const SETTINGS: readonly string[] = [
 const SERVERS = ['floor', 'vault'] as const
 type ServerName = (typeof SERVERS)[number]
 
-export interface SettingNumbers {
+interface SettingNumbers {
   readonly perSecond: number
   readonly cpuUs: number
   readonly idleMb: number
@@ -44,7 +44,7 @@ export interface SettingNumbers {
   readonly peakMb: number
 }
 
-export interface SettingsReport {
+interface SettingsReport {
   readonly machine: string
   readonly method: string
   /** A server that a setting brings down has no numbers. */

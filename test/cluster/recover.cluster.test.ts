@@ -21,12 +21,12 @@ import {
 import { kubernetesBinaries } from '../_lib/cluster/binaries.ts'
 import { type Etcd, startEtcd } from '../_lib/cluster/etcd.ts'
 import type { KubeApi } from '../_lib/cluster/kube_api.ts'
+import { defineWidgets } from '../_lib/cluster/widgets.ts'
 import { figure } from '../_lib/figure.ts'
 import { bundleCommand, startPluginProcess } from '../_lib/plugin/process.ts'
 import { startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
-import { until } from '../_lib/wait.ts'
 
 const PLANTED = 'planted-9c3e77aa-plaintext'
 const PASSPHRASE = 'correct horse battery staple'
@@ -65,15 +65,9 @@ async function makeRecoveryKeys(folder: TempFolder) {
 
 const WIDGETS = '/apis/example.org/v1/namespaces/shop/widgets'
 
-async function defineWidgets(api: KubeApi): Promise<void> {
-  const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
-  await api.must('POST', definitions, WIDGET_DEFINITION)
-  await until('widgets are served', async () => (await api.send('GET', WIDGETS)).status === 200)
-}
-
 async function fill(api: KubeApi): Promise<void> {
   await api.must('POST', '/api/v1/namespaces', namespace('shop'))
-  await defineWidgets(api)
+  await defineWidgets(api, WIDGETS)
   for (let at = 0; at < MANY; at += 1) {
     await api.createSecret(`secret-${at}`, { password: `${PLANTED}-${at}` }, 'shop')
   }
@@ -456,30 +450,6 @@ const WIDGET = {
     text: PLANTED,
     nested: { list: [1, true, null, 'yes', { a: [] }], no: 'off' },
     at: '2026-01-01',
-  },
-}
-
-const WIDGET_DEFINITION = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: 'widgets.example.org' },
-  spec: {
-    group: 'example.org',
-    scope: 'Namespaced',
-    names: { plural: 'widgets', singular: 'widget', kind: 'Widget' },
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        storage: true,
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-          },
-        },
-      },
-    ],
   },
 }
 

@@ -22,7 +22,7 @@ except OSError:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `
 
-export interface AtTerminal extends AsyncDisposable {
+interface AtTerminal extends AsyncDisposable {
   /** What stands there so far, with the codes that move and colour it. */
   shown(): string
   signal(name: 'SIGTERM' | 'SIGHUP'): void

@@ -6,12 +6,8 @@ import { access } from 'node:fs/promises'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
-import { parseConfig } from '../../src/config/load.ts'
-import { connectKms } from '../../src/grpc/client.ts'
-import { startPlugin } from '../../src/plugin/plugin.ts'
-import { createKeyFile } from '../../src/services/local/key_file.ts'
-import { RecordedEvents } from '../_lib/events.ts'
 import { type Authority, runGoClient } from '../_lib/go/client.ts'
+import { startPluginHere } from '../_lib/plugin/in_process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -24,35 +20,18 @@ const test = suite('e2e/go_client', () => ({}))
 const AUTHORITIES: readonly Authority[] = ['localhost', 'default']
 for (const authority of AUTHORITIES) {
   test(`grpc-go with authority ${authority} runs v2 and v1beta1 round trips with a local key [T1 T3 V1 V2]`, async () => {
-    await using folder = await tempFolder()
-    const keyFile = folder.at('keys')
-    await createKeyFile(keyFile, () => Date.now())
-    const config = parseConfig(
-      {
-        apiVersion: 'trousseau.io/v1',
-        kind: 'TrousseauConfig',
-        socket: { path: folder.at('kms.sock') },
-        providers: [{ name: 'here', type: 'local', keyFile }],
-      },
-      'test',
-    )
-    const plugin = await startPlugin(config, new RecordedEvents())
-    try {
-      await healthy(plugin.socketPaths[0] ?? '')
+    await using plugin = await startPluginHere()
 
-      const report = await runGoClient(plugin.socketPaths[0] ?? '', authority)
+    const report = await runGoClient(plugin.socketPath, authority)
 
-      assert.is(report.error, undefined)
-      assert.is(report.ok, true)
-      assert.is(report.version, 'v2')
-      assert.is(report.healthz, 'ok')
-      assert.is(report.v1Version, 'v1beta1')
-      assert.match(report.v1Runtime, /^trousseau \d/)
-      assert.is(report.foreignKeyIdCode, 'NotFound')
-      assert.is(report.v1TamperedCode, 'InvalidArgument')
-    } finally {
-      await plugin.close()
-    }
+    assert.is(report.error, undefined)
+    assert.is(report.ok, true)
+    assert.is(report.version, 'v2')
+    assert.is(report.healthz, 'ok')
+    assert.is(report.v1Version, 'v1beta1')
+    assert.match(report.v1Runtime, /^trousseau \d/)
+    assert.is(report.foreignKeyIdCode, 'NotFound')
+    assert.is(report.v1TamperedCode, 'InvalidArgument')
   })
 }
 
@@ -81,17 +60,3 @@ test('the client in Go fails at a server without v1beta1', async () => {
 })
 
 test.run()
-
-async function healthy(socketPath: string): Promise<void> {
-  const client = connectKms(socketPath, { timeoutMs: 1_000 })
-  try {
-    await until('the plugin is healthy', () =>
-      client.v2.status().then(
-        () => true,
-        () => false,
-      ),
-    )
-  } finally {
-    client.close()
-  }
-}

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { keyServerBinary } from '../_lib/services/vault/key_server.ts'
 import type { OpenBao, Transit } from '../_lib/services/vault/openbao.ts'
 
-export interface AgentOptions {
+interface AgentOptions {
   readonly folder: string
   readonly bao: OpenBao
   readonly transit: Transit

@@ -10,7 +10,12 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises'
-import { connect as connectHttp2, constants } from 'node:http2'
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  constants,
+} from 'node:http2'
 import { connect, createServer, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import process from 'node:process'
@@ -81,6 +86,18 @@ async function failureOf(promise: Promise<unknown>): Promise<RpcError> {
 }
 
 const test = suite('grpc/server', () => ({}))
+
+/** An Encrypt whose bytes the test sends itself. */
+function encryptOn(session: ClientHttp2Session): ClientHttp2Stream {
+  const request = session.request({
+    ':method': 'POST',
+    ':path': '/v2.KeyManagementService/Encrypt',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  })
+  request.on('error', () => undefined)
+  return request
+}
 
 test('Status answers v2, ok and the key id of the service [S1 S2 S4 S8]', async () => {
   await using folder = await tempFolder()
@@ -353,13 +370,7 @@ test("the client's deadline and its going away reach the service's signal [T15]"
   const leaving = connectHttp2('http://localhost', {
     createConnection: () => connect(one.server.path),
   })
-  const request = leaving.request({
-    ':method': 'POST',
-    ':path': '/v2.KeyManagementService/Encrypt',
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  })
-  request.on('error', () => undefined)
+  const request = encryptOn(leaving)
   request.end(Uint8Array.of(0, 0, 0, 0, 3, 0x0a, 1, 7))
   await until('the request arrived', () => begun === 2)
   request.close(constants.NGHTTP2_CANCEL)
@@ -469,13 +480,7 @@ test('after a burst of 1,500 resets other connections are served [T19]', async (
   })
   session.on('error', () => undefined)
   for (let turn = 0; turn < 1_500 && !session.destroyed && !session.closed; turn += 1) {
-    const request = session.request({
-      ':method': 'POST',
-      ':path': '/v2.KeyManagementService/Encrypt',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    })
-    request.on('error', () => undefined)
+    const request = encryptOn(session)
     request.write(Uint8Array.of(0, 0, 0, 0, 3, 0x0a, 1, 7))
     request.close(constants.NGHTTP2_CANCEL)
     if (turn % 100 === 0) await new Promise((resolve) => setImmediate(resolve))

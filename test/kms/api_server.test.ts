@@ -29,6 +29,11 @@ const test = suite('kms/api_server', () => {
     await made.server.start()
     return made
   }
+  /** Its key has had a second version for an hour. */
+  const rotated = async () => {
+    provider.addVersion('2', clock.now() / SECOND - 3_600)
+    return await node()
+  }
   const turnOf = async ({ server }: VirtualNode, name: string, value: string) => {
     const failed: string[] = []
     try {
@@ -58,7 +63,7 @@ const test = suite('kms/api_server', () => {
     }
     return read
   }
-  return { clock, etcd, provider, node, live, readAll }
+  return { clock, etcd, provider, node, rotated, live, readAll }
 })
 
 function fail(provider: FakeProvider, code: KmsErrorCode): void {
@@ -198,12 +203,11 @@ test('a clock that is ten minutes wrong changes nothing where the service tells 
 test('a disabled version is left at the next look, and what it encrypted stays readable', async ({
   clock,
   provider,
-  node,
+  rotated,
   live,
   readAll,
 }) => {
-  provider.addVersion('2', clock.now() / SECOND - 3_600)
-  const one = await node()
+  const one = await rotated()
   await live([one], MINUTE)
   provider.change('2', { mayEncrypt: false })
   await clock.advance(2 * MINUTE)
@@ -238,14 +242,12 @@ test('a plugin that restarts in an outage keeps the cluster ready with a store, 
 })
 
 test('a replica that lags keeps the key id, and nothing is lost', async ({
-  clock,
   provider,
-  node,
+  rotated,
   live,
   readAll,
 }) => {
-  provider.addVersion('2', clock.now() / SECOND - 3_600)
-  const one = await node()
+  const one = await rotated()
   const { keyId } = one.server
   const all = provider.versions
   provider.versions = all.slice(0, 1)

@@ -33,7 +33,7 @@ export async function history(seed: number, mistakes: Mistakes = {}): Promise<st
 }
 
 /** The first of `count` histories that broke something. */
-export async function histories(seed: number, count: number): Promise<string | undefined> {
+async function histories(seed: number, count: number): Promise<string | undefined> {
   const random = new SeededRandom(seed)
   for (let turn = 0; turn < count; turn += 1) {
     const broken = await history(random.below(2 ** 32))

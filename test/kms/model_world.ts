@@ -22,7 +22,7 @@ import { ServiceView, SharedService } from './shared_service.ts'
 
 const SECOND = 1_000
 const MINUTE = 60_000
-export const DELAY_MS = 120_000
+const DELAY_MS = 120_000
 const RETURN_MS = 300_000
 const HOLD_MS = 30_000
 const OUTAGE_HOLD_MS = 600_000
@@ -31,7 +31,7 @@ const NODES = 3
 const SERVICES = ['fake:a', 'fake:b', 'fake:c'] as const
 
 /** What one node is configured with; replaced as a whole by a roll-out. */
-export interface NodeConfig {
+interface NodeConfig {
   readonly protection: Protection
   readonly monitorOf: Readonly<Record<string, Partial<MonitorOptions>>>
 }
@@ -70,7 +70,7 @@ export interface Mistakes {
   readonly hidesServiceTime?: boolean
 }
 
-export interface WorldOptions {
+interface WorldOptions {
   readonly random: SeededRandom
   /** Without outages, lags, denials and lost keys: nodes must then agree all the time. */
   readonly calm: boolean

@@ -10,7 +10,6 @@ import type { EncryptReply } from '../../src/base/service.ts'
 import { decodeEnvelope, encodeEnvelope } from '../../src/kms/envelope.ts'
 import type { Protection } from '../../src/kms/health_view.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from '../../src/kms/recovery.ts'
-import type { SavedState, StateStore } from '../../src/kms/state.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { FakeProvider } from '../_lib/kms/fake_provider.ts'
@@ -19,6 +18,7 @@ import {
   VirtualEndpoint,
   type VirtualEndpointOptions,
 } from '../_lib/kms/virtual_endpoint.ts'
+import { MemoryStore } from '../_lib/kms/virtual_node.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const SEED = Buffer.from('0123456789abcdef0123456789abcdef')
@@ -67,15 +67,6 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   const error = await rejection(promise)
   assert.instance(error, KmsError)
   return (error as KmsError).code
-}
-
-class MemoryStore implements StateStore {
-  saved: SavedState | undefined
-  load = () => Promise.resolve(this.saved)
-  save = (state: SavedState) => {
-    this.saved = structuredClone(state)
-    return Promise.resolve()
-  }
 }
 
 test('under any each provider alone opens what all wrapped', async ({

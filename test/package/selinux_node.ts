@@ -44,7 +44,7 @@ exit $code
 `
 const run = promisify(execFile)
 
-export interface SelinuxNode extends TempFolder {
+interface SelinuxNode extends TempFolder {
   /** The installer's output; it runs as the real root of its own mounts. */
   install(...flags: string[]): Promise<string>
   /** Standard output of a command of the installed program there, whatever its exit code. */
@@ -54,7 +54,7 @@ export interface SelinuxNode extends TempFolder {
   pod(): Promise<string>
 }
 
-export interface SelinuxNodeOptions {
+interface SelinuxNodeOptions {
   /** Without it the node's kernel knows no SELinux. */
   readonly enforce?: string
   /** Bodies of scripts by the name of the tool. */

@@ -23,7 +23,7 @@ const podSchema = v.object({
 })
 type Spec = v.InferOutput<typeof podSchema>['spec']
 
-export interface Pod extends AsyncDisposable {
+interface Pod extends AsyncDisposable {
   readonly ended: boolean
   readonly output: string
   stop(): Promise<void>

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { KmsError } from '../../src/base/errors.ts'
 import { parseConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
 import { noStateStore, StateBook } from '../../src/kms/state.ts'
 import { RunningPlugin } from '../../src/plugin/plugin.ts'
 import { createKeyFile } from '../../src/services/local/key_file.ts'
@@ -68,13 +69,19 @@ function made(clock: Clock): RunningPlugin {
   )
 }
 
+/** Once its providers have been asked. */
+async function running(config: Config) {
+  const clock = new CountedClock()
+  const plugin = made(clock)
+  await plugin.start(config)
+  await plugin.asked
+  return { clock, plugin }
+}
+
 test('close() waits for no timer, also of providers that a config before had', async () => {
   await using folder = await tempFolder()
   const { one, both } = await configsOf(folder)
-  const clock = new CountedClock()
-  const plugin = made(clock)
-  await plugin.start(both)
-  await plugin.asked
+  const { clock, plugin } = await running(both)
   await plugin.apply(one)
 
   await plugin.close()
@@ -97,10 +104,7 @@ test('apply() before start() is refused, and puts nothing in force', async () =>
 test('apply() after close() is refused, and begins nothing', async () => {
   await using folder = await tempFolder()
   const { one, both } = await configsOf(folder)
-  const clock = new CountedClock()
-  const plugin = made(clock)
-  await plugin.start(one)
-  await plugin.asked
+  const { clock, plugin } = await running(one)
   await plugin.close()
 
   const error = (await rejection(plugin.apply(both))) as KmsError
@@ -112,10 +116,7 @@ test('apply() after close() is refused, and begins nothing', async () => {
 test('apply() that is under way when the plugin closes is refused, and leaves nothing behind', async () => {
   await using folder = await tempFolder()
   const { one, both } = await configsOf(folder)
-  const clock = new CountedClock()
-  const plugin = made(clock)
-  await plugin.start(one)
-  await plugin.asked
+  const { clock, plugin } = await running(one)
   const applied = rejection(plugin.apply(both))
 
   await plugin.close()

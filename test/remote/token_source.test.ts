@@ -201,32 +201,72 @@ test('renewal comes at 70 % of the life, again and again, with no login', async 
   assert.is(service.logins, 1)
 })
 
-test('a renewal that meets the maximum life makes a login ahead of time', async ({
-  clock,
-  service,
-  run,
-}) => {
-  await run()
-  service.renewedTtl = HOUR_S / 3
+interface Ahead {
+  readonly title: string
+  /** Done before the first request and after it. */
+  readonly before?: (context: Parts) => void
+  readonly after?: (context: Parts) => void
+  /** Of a token, until somebody looks. */
+  readonly lifetimes: number
+  readonly wanted: readonly [renewals: number, logins: number]
+  /** What the next request gets. */
+  readonly used?: string
+}
 
-  await clock.advance(0.71 * HOUR_S * 1_000)
+interface Parts {
+  readonly service: FakeService
+  readonly tokens: TokenSource
+}
 
-  assert.equal([service.renewals, service.logins], [1, 2])
-  assert.is(await run(), 'token-2')
-})
+const AHEAD: readonly Ahead[] = [
+  {
+    title: 'a renewal that meets the maximum life makes a login ahead of time',
+    after: ({ service }) => {
+      service.renewedTtl = HOUR_S / 3
+    },
+    lifetimes: 0.71,
+    wanted: [1, 2],
+    used: 'token-2',
+  },
+  {
+    title: 'a token that cannot be renewed is replaced ahead of time',
+    before: ({ service }) => {
+      service.renewable = false
+    },
+    lifetimes: 0.71,
+    wanted: [0, 2],
+    used: 'token-2',
+  },
+  {
+    title: 'a token without an end is not renewed',
+    before: ({ service }) => {
+      service.ttlSeconds = 0
+    },
+    lifetimes: 1_000,
+    wanted: [0, 1],
+    used: 'token-1',
+  },
+  {
+    title: 'close() ends renewals',
+    after: ({ tokens }) => tokens.close(),
+    lifetimes: 10,
+    wanted: [0, 1],
+  },
+]
 
-test('a token that cannot be renewed is replaced ahead of time', async ({
-  clock,
-  service,
-  run,
-}) => {
-  service.renewable = false
-  await run()
+for (const { title, before, after, lifetimes, wanted, used } of AHEAD) {
+  test(title, async (context) => {
+    const { clock, service, run } = context
+    before?.(context)
+    await run()
+    after?.(context)
 
-  await clock.advance(0.71 * HOUR_S * 1_000)
+    await clock.advance(lifetimes * HOUR_S * 1_000)
 
-  assert.equal([service.renewals, service.logins], [0, 2])
-})
+    assert.equal([service.renewals, service.logins], wanted)
+    if (used !== undefined) assert.is(await run(), used)
+  })
+}
 
 test('while neither renewal nor login works the old token stays in use, with growing pauses', async ({
   clock,
@@ -244,15 +284,6 @@ test('while neither renewal nor login works the old token stays in use, with gro
   service.renewFailure = undefined
   await clock.advance(40_000)
   assert.is(await run(), 'token-1')
-})
-
-test('a token without an end is not renewed', async ({ clock, service, run }) => {
-  service.ttlSeconds = 0
-  await run()
-
-  await clock.advance(1_000 * HOUR_S * 1_000)
-
-  assert.equal([service.renewals, service.logins], [0, 1])
 })
 
 test('refused credentials are not tried again at once, and never five times in 15 minutes', async ({
@@ -373,15 +404,6 @@ test('events tell of logins and renewals with the life, and a refusal once', asy
     ],
   )
   assert.not.match(JSON.stringify(events.all), /token-\d/)
-})
-
-test('close() ends renewals', async ({ clock, service, tokens, run }) => {
-  await run()
-  tokens.close()
-
-  await clock.advance(10 * HOUR_S * 1_000)
-
-  assert.equal([service.renewals, service.logins], [0, 1])
 })
 
 test('end() revokes the token, and no login follows it', async ({ service, tokens, run }) => {

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { Call } from '../provider.ts'
 import { pause } from './pause.ts'
 
-export interface RetryOptions {
+interface RetryOptions {
   readonly clock: Clock
   /** From 0 to 1; for jitter alone. */
   readonly random: () => number

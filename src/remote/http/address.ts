@@ -27,7 +27,7 @@ export function normalAddress(text: string): string {
   return `${origin}${pathname.replace(/\/$/, '')}`
 }
 
-export interface AddressParts {
+interface AddressParts {
   /** Where requests are sent; of a socket, the host that they name. */
   readonly origin: string
   /** What the path of each request begins with; empty, or begins with `/`. */

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { readSmallBytes } from '../../base/small_file.ts'
 
-export interface AuthorityFiles {
+interface AuthorityFiles {
   readonly caFile?: string | undefined
   readonly caDir?: string | undefined
   /** PEM from whoever has no file of it. */

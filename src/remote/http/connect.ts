@@ -17,7 +17,7 @@ type Undici = typeof import('undici')
 type Connector = buildConnector.connector
 
 /** What holds for all connections under one state of the files. */
-export interface Way {
+interface Way {
   readonly undici: Undici
   readonly tls: TlsOptions
   readonly material: TlsMaterial

@@ -20,7 +20,7 @@ export interface Exchange {
   readonly signal: AbortSignal
 }
 
-export interface RawAnswer {
+interface RawAnswer {
   readonly status: number
   /** One header by its name in lower case; the first where it comes more than once. */
   readonly header: (name: string) => string | undefined

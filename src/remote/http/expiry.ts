@@ -14,6 +14,17 @@ export interface Expiry {
   readonly notAfter: number
 }
 
+const NEAR_MS = 14 * 86_400_000
+const NEAR_PART = 0.1
+
+/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
+export function isNearEnd(
+  { notBefore, notAfter }: Pick<Expiry, 'notBefore' | 'notAfter'>,
+  now: number,
+): boolean {
+  return notAfter - now < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
+}
+
 /** Of this node's own certificate; what comes after it in the file is its chain. */
 export function clientExpiry({ cert = '' }: TlsMaterial): Expiry[] {
   return certificatesIn(cert)

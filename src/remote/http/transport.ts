@@ -16,7 +16,14 @@ import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import { sayLeftOut } from './authorities.ts'
 import { poolFor } from './connect.ts'
 import { type Connections, ConnectionTable } from './connections.ts'
-import { authoritiesIn, clientExpiry, type Expiry, endedAmong, expiriesOf } from './expiry.ts'
+import {
+  authoritiesIn,
+  clientExpiry,
+  type Expiry,
+  endedAmong,
+  expiriesOf,
+  isNearEnd,
+} from './expiry.ts'
 import { type ProxyOptions, proxyToken } from './proxy.ts'
 import { readTlsMaterial, type TlsMaterial, type TlsOptions } from './tls_files.ts'
 
@@ -32,9 +39,6 @@ export interface TransportOptions {
 /** How often files are read, while there are requests. */
 const REREAD_MS = 1_000
 const DAY_MS = 86_400_000
-/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
-const NEAR_MS = 14 * DAY_MS
-const NEAR_PART = 0.1
 
 /** Connections under one state of the files. */
 interface ConnectionSet {
@@ -193,8 +197,7 @@ export class Transport {
       const before = this.#told.get(name)
       if (before !== undefined && clock.monotonic() - before < DAY_MS) continue
       this.#told.set(name, clock.monotonic())
-      const left = notAfter - clock.now()
-      const near = left < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
+      const near = isNearEnd({ notBefore, notAfter }, clock.now())
       events.emit({ type: 'certificate', provider, kind, notAfter, near })
     }
   }

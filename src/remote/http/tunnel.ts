@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import type { buildConnector } from 'undici'
 import { NoConnectionError, reasonOf } from './reasons.ts'
 
-export interface TunnelOptions {
+interface TunnelOptions {
   readonly undici: typeof import('undici')
   /** Of the proxy. */
   readonly url: string

@@ -21,12 +21,12 @@ export interface AwsCredentials {
   readonly expiresAt: number | undefined
 }
 
-export interface AwsRequest {
+interface AwsRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
-export interface AwsApiOptions {
+interface AwsApiOptions {
   /** Its name in signatures. */
   readonly service: string
   readonly region: string

@@ -21,7 +21,7 @@ import { type Asked, type KmsAction, kmsError } from './errors.ts'
 import { AwsError, faultOf } from './fault.ts'
 import type { CredentialStore } from './login/credential_store.ts'
 
-export interface KmsClientDeps {
+interface KmsClientDeps {
   readonly api: AwsApi
   readonly store: CredentialStore
   readonly clock: Clock
@@ -59,7 +59,7 @@ const describeAnswer = v.object({
 })
 export type KeyMetadata = v.InferOutput<typeof describeAnswer>['KeyMetadata']
 
-export interface CipherRequest {
+interface CipherRequest {
   /** ARN. */
   readonly key: string
   readonly context: Readonly<Record<string, string>>

@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer'
 import * as v from 'valibot'
 import { absolutePath } from '../../remote/login_fields.ts'
-import { proxyConfig } from '../http_fields.ts'
+import { allowInsecureHttp, proxyConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
 import { partitionOf } from './endpoints.ts'
 import { awsCredentialsConfig } from './login/credentials.ts'
@@ -123,7 +123,7 @@ export const awsKmsConfig = v.pipe(
     stsEndpoint: endpoint('STS'),
     fips: flag('Asks the FIPS endpoints'),
     dualStack: flag('Asks the endpoints that have IPv6 too'),
-    allowInsecureHttp: flag('Lets endpoints be http://, where anybody on the way can read keys'),
+    allowInsecureHttp,
     tls: v.optional(
       v.strictObject({
         caFile: v.optional(
@@ -160,8 +160,8 @@ export const awsKmsConfig = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ endpoint: kms, stsEndpoint: sts, allowInsecureHttp }) =>
-        allowInsecureHttp || ![kms, sts].some((text) => text?.startsWith('http://')),
+      ({ endpoint: kms, stsEndpoint: sts, allowInsecureHttp: mayBeOpen }) =>
+        mayBeOpen || ![kms, sts].some((text) => text?.startsWith('http://')),
       'https:// (http:// only with allowInsecureHttp: true)',
     ),
     ['endpoint'],

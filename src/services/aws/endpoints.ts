@@ -21,7 +21,7 @@ const PARTITIONS: readonly Partition[] = [
   ['aws-iso-f', /^us-isof-/, 'csp.hci.ic.gov', 'api.aws.hci.ic.gov'],
 ]
 
-export interface AwsPlace {
+interface AwsPlace {
   readonly region: string
   readonly fips: boolean
   readonly dualStack: boolean

@@ -33,7 +33,7 @@ import { CredentialStore } from './login/credential_store.ts'
 import { createCredentialSource, type Environment } from './login/credentials.ts'
 import { type Context, FRAME_BYTES, packWrap, unpackWrap } from './wrap.ts'
 
-export interface AwsKmsDeps {
+interface AwsKmsDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly requestTimeoutMs: number

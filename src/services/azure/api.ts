@@ -18,9 +18,9 @@ import type { TokenSource } from '../../remote/token_source.ts'
 const API_VERSION = 'api-version=7.4'
 
 /** What a request is for; permissions are named after it. */
-export type Operation = 'list' | 'get' | 'encrypt' | 'decrypt'
+type Operation = 'list' | 'get' | 'encrypt' | 'decrypt'
 
-export interface KeyRequest<TSchema extends v.GenericSchema> {
+interface KeyRequest<TSchema extends v.GenericSchema> {
   readonly operation: Operation
   /** With its query for a page after the first. */
   readonly path: string
@@ -33,7 +33,7 @@ export interface KeyReply<T> {
   readonly serviceTime: number | undefined
 }
 
-export interface KeyApiDeps extends RetryDeps {
+interface KeyApiDeps extends RetryDeps {
   readonly http: HttpClient
   readonly tokens: TokenSource
   /** Who gives the permissions that the operations need, for messages. */

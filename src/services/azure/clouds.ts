@@ -7,7 +7,7 @@
  * @module
  */
 
-export interface AzureCloud {
+interface AzureCloud {
   /** Where Microsoft Entra gives tokens. */
   readonly authority: string
   /** Domain of the vaults, and audience of their tokens. */

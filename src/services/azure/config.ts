@@ -1,7 +1,7 @@
 /** What a provider of type `azurekms` is configured with. @module */
 
 import * as v from 'valibot'
-import { proxyConfig, tlsConfig } from '../http_fields.ts'
+import { allowInsecureHttp, httpOrigin as origin, proxyConfig, tlsConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
 import { AZURE_CLOUD_NAMES, AZURE_CLOUDS } from './clouds.ts'
 import { azureLogin } from './login/auth.ts'
@@ -12,13 +12,6 @@ const placeName = v.pipe(
   v.string(),
   v.regex(/^[a-z][a-z0-9-]{1,22}[a-z0-9]$/i, '3 to 24 letters, digits and "-"'),
   v.toLowerCase(),
-)
-
-const origin = v.pipe(
-  v.string(),
-  v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'https://host without a path'),
-  v.check((text) => URL.canParse(text), 'https://host'),
-  v.transform((text) => new URL(text).origin),
 )
 
 const endpoints = v.strictObject({
@@ -77,13 +70,7 @@ export const azureKmsConfig = v.pipe(
         v.description('Whose tokens to ask for where not https://vault.azure.net or its like'),
       ),
     ),
-    allowInsecureHttp: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description('Lets endpoints be http://, where anybody on the way can read keys'),
-      ),
-      false,
-    ),
+    allowInsecureHttp,
     tls: v.optional(tlsConfig, {}),
     proxy: v.optional(
       v.pipe(
@@ -116,8 +103,8 @@ export const azureKmsConfig = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ allowInsecureHttp, endpoints: { vault = 'https:', authority = 'https:' } }) =>
-        allowInsecureHttp || [vault, authority].every((one) => one.startsWith('https:')),
+      ({ allowInsecureHttp: mayBeOpen, endpoints: { vault = 'https:', authority = 'https:' } }) =>
+        mayBeOpen || [vault, authority].every((one) => one.startsWith('https:')),
       'https:// (http:// only with allowInsecureHttp: true)',
     ),
     ['endpoints'],

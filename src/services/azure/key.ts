@@ -59,7 +59,7 @@ export const operationAnswer = v.object({
 export type OperationAnswer = v.InferOutput<typeof operationAnswer>
 
 /** Why a version does not encrypt now, by the service's clock; undefined for one that does. */
-export type UnusableReason = 'disabled' | 'expired' | 'not valid yet'
+type UnusableReason = 'disabled' | 'expired' | 'not valid yet'
 
 export interface ListedKey extends Omit<KeyVersion, 'mayEncrypt'> {
   readonly refusal: UnusableReason | undefined
@@ -178,7 +178,7 @@ function gcmWrapOf(
   return Buffer.concat(parts)
 }
 
-export interface Unwrapping {
+interface Unwrapping {
   readonly version: string
   readonly body: object
 }

@@ -49,7 +49,7 @@ import {
 import { createAzureLogin } from './login/auth.ts'
 import { permissionsText } from './policy.ts'
 
-export interface AzureKmsDeps {
+interface AzureKmsDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly requestTimeoutMs: number

@@ -1,9 +1,9 @@
 /** What a provider of type `gcpkms` is configured with. @module */
 
 import * as v from 'valibot'
-import { proxyConfig, tlsConfig } from '../http_fields.ts'
+import { allowInsecureHttp, httpOrigin, proxyConfig, tlsConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
-import { googleAuth, googleEndpoint } from './login/auth.ts'
+import { googleAuth } from './login/auth.ts'
 
 const KEY =
   /^projects\/(?<project>[\w.:-]+)\/locations\/(?<location>[\w-]+)\/keyRings\/(?<ring>[\w-]{1,63})\/cryptoKeys\/(?<name>[\w-]{1,63})$/
@@ -20,7 +20,7 @@ export const gcpKmsConfig = v.pipe(
     endpoint: v.optional(
       v.pipe(
         v.union(
-          [v.picklist(['global', 'locational', 'regional']), googleEndpoint],
+          [v.picklist(['global', 'locational', 'regional']), httpOrigin],
           'global, locational, regional, or https://host without a path',
         ),
         v.description(
@@ -29,20 +29,14 @@ export const gcpKmsConfig = v.pipe(
       ),
       'global',
     ),
-    allowInsecureHttp: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description('Lets endpoints be http://, where anybody on the way can read keys'),
-      ),
-      false,
-    ),
+    allowInsecureHttp,
     tls: v.optional(tlsConfig, {}),
     proxy: v.optional(v.pipe(proxyConfig, v.description('HTTP proxy on the way to Google'))),
     auth: googleAuth,
   }),
   v.check(
-    ({ allowInsecureHttp, endpoint, auth }) =>
-      allowInsecureHttp ||
+    ({ allowInsecureHttp: mayBeOpen, endpoint, auth }) =>
+      mayBeOpen ||
       [endpoint, auth.iamEndpoint, 'stsEndpoint' in auth ? auth.stsEndpoint : undefined].every(
         (one) => one?.startsWith('http://') !== true,
       ),
@@ -51,7 +45,7 @@ export const gcpKmsConfig = v.pipe(
 )
 export type GcpKmsConfig = v.InferOutput<typeof gcpKmsConfig>
 
-export interface KeyParts {
+interface KeyParts {
   readonly project: string
   readonly location: string
   readonly ring: string

@@ -39,7 +39,7 @@ import {
   versionsOf,
 } from './messages.ts'
 
-export interface GcpKmsDeps {
+interface GcpKmsDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly requestTimeoutMs: number

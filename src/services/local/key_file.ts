@@ -16,7 +16,7 @@ import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { nameOnDisk, writeNewFile } from '../../base/file_on_disk.ts'
 import { readSmallFile } from '../../base/small_file.ts'
 
-export const KEY_BYTES = 32
+const KEY_BYTES = 32
 const ID_BYTES = 16
 const FILE_MODE = 0o600
 const GROUP_AND_OTHERS = 0o077

@@ -11,7 +11,7 @@ import { wrong } from '../wrap_check.ts'
 import type { BatchResult } from './transit.ts'
 
 /** An item of a batch, of which the service is to repeat the reference beside its result. */
-export interface ReferencedItem {
+interface ReferencedItem {
   readonly reference: string
   /** Of what is to be encrypted, in base64. */
   readonly plaintext?: string

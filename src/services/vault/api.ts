@@ -27,7 +27,7 @@ export interface VaultRequest<TSchema extends v.GenericSchema> {
 }
 
 /** Whoever gets requests to the service; a {@link VaultCluster}, but for tests. */
-export interface VaultSender {
+interface VaultSender {
   send(request: ClusterRequest, call: Call): Promise<HttpAnswer>
 }
 

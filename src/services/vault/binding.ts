@@ -28,7 +28,7 @@ export const OTHER_DATA = Uint8Array.of(0)
 /** Longer than the nodes of a cluster are of two versions while it is upgraded, or key ids would go to and fro. */
 const STAY_INSIDE_MS = 600_000
 
-export interface Label {
+interface Label {
   readonly version: number
   /** True where the digest stands before the plaintext, and the service binds nothing. */
   readonly inside: boolean
@@ -75,7 +75,7 @@ export function withoutDigest(
   return { ok: false, error: new KmsError(message, { code: 'ciphertext_invalid' }) }
 }
 
-export interface BindingOptions {
+interface BindingOptions {
   /** The provider's name. */
   readonly name: string
   readonly clock: Clock

@@ -27,7 +27,7 @@ import {
 } from './node.ts'
 import { isRedirect, redirectedAway, redirectTarget } from './redirect.ts'
 
-export interface VaultClusterDeps {
+interface VaultClusterDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** From 0 to 1; for jitter alone. */
@@ -37,9 +37,6 @@ export interface VaultClusterDeps {
 }
 
 export type ClusterRequest = Omit<HttpRequest, 'signal'>
-
-/** Node roles by address, as last seen. */
-export type NodeStates = Readonly<Record<string, NodeRole>>
 
 interface Node {
   readonly client: HttpClient
@@ -105,11 +102,6 @@ export class VaultCluster {
     await withinLimit(this.#deps.clock, HEALTH_LIMIT_MS, async ({ signal }) => {
       await Promise.all(this.#nodes.map((node) => this.#checkNode(node, signal)))
     }).catch(() => undefined)
-  }
-
-  /** What each node was when it was last checked. */
-  states(): NodeStates {
-    return Object.fromEntries(this.#nodes.map(({ client, role }) => [client.address, role]))
   }
 
   async #checkNode(node: Node, signal: AbortSignal): Promise<void> {

@@ -12,7 +12,7 @@ import type { Remark } from '../../base/provider.ts'
 import type { VaultReply, VaultRequest } from './api.ts'
 import type { TransitPlace } from './settings.ts'
 
-export interface Asking {
+interface Asking {
   read<T extends v.GenericSchema>(request: VaultRequest<T>): Promise<VaultReply<v.InferOutput<T>>>
   /** The status of a GET; what else it answers is not read. */
   statusOf(path: string): Promise<number>
@@ -39,11 +39,12 @@ export async function examineTransit(place: TransitPlace, asking: Asking): Promi
   const { body } = await asking.read({ method: 'GET', path, schema: settings })
   const allowed = async (tried: string) => (await asking.statusOf(tried)) !== REFUSED
   const other = `${mount}/keys/trousseau-doctor-${randomBytes(6).toString('hex')}`
+  const policy = policyRemarks(mount)
   return [
     ...keyRemarks(body.data, path),
-    ...((await allowed('sys/mounts')) ? [administrator()] : []),
-    ...((await allowed(other)) ? [otherKeys(mount)] : []),
-    ...((await allowed(`${mount}/keys?list=true`)) ? [listedKeys(mount)] : []),
+    ...((await allowed('sys/mounts')) ? [policy.administrator] : []),
+    ...((await allowed(other)) ? [policy.otherKeys] : []),
+    ...((await allowed(`${mount}/keys?list=true`)) ? [policy.listedKeys] : []),
   ]
 }
 
@@ -81,32 +82,30 @@ function keyRemarks(key: Settings, path: string): Remark[] {
   ]
 }
 
-function administrator(): Remark {
+/** What the token may do beside its own. */
+function policyRemarks(mount: string) {
+  const todo = 'Give the role the policy that "trousseau vault policy" prints, and no other.'
   return {
-    id: 'policy-administrator',
-    level: 'error',
-    what: 'The login may read sys/mounts, as an administrator may',
-    why: 'Whoever gets the credentials of one node owns the key service.',
-    todo: 'Give the role the policy that "trousseau vault policy" prints, and no other.',
-  }
-}
-
-function otherKeys(mount: string): Remark {
-  return {
-    id: 'policy-other-keys',
-    level: 'warning',
-    what: `The login may read other keys of ${mount}`,
-    why: "A policy with a wildcard lets one cluster use another one's key.",
-    todo: 'Give the role the policy that "trousseau vault policy" prints, and no other.',
-  }
-}
-
-function listedKeys(mount: string): Remark {
-  return {
-    id: 'policy-lists-keys',
-    level: 'notice',
-    what: `The login may list the keys of ${mount}`,
-    why: 'The plugin never does.',
-    todo: 'Give the role the policy that "trousseau vault policy" prints, and no other.',
-  }
+    administrator: {
+      id: 'policy-administrator',
+      level: 'error',
+      what: 'The login may read sys/mounts, as an administrator may',
+      why: 'Whoever gets the credentials of one node owns the key service.',
+      todo,
+    },
+    otherKeys: {
+      id: 'policy-other-keys',
+      level: 'warning',
+      what: `The login may read other keys of ${mount}`,
+      why: "A policy with a wildcard lets one cluster use another one's key.",
+      todo,
+    },
+    listedKeys: {
+      id: 'policy-lists-keys',
+      level: 'notice',
+      what: `The login may list the keys of ${mount}`,
+      why: 'The plugin never does.',
+      todo,
+    },
+  } as const satisfies Readonly<Record<string, Remark>>
 }

@@ -45,7 +45,7 @@ import {
 } from './transit.ts'
 import { unwrapAll } from './unwrapping.ts'
 
-export interface VaultDeps {
+interface VaultDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly requestTimeoutMs: number

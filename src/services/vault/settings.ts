@@ -56,7 +56,7 @@ export interface TransitPlace {
   readonly key: string
 }
 
-export interface VaultSettingsDeps {
+interface VaultSettingsDeps {
   readonly events: EventSink
   /** The key-value entry as it is now. */
   readonly read: (call: Call) => Promise<Readonly<Record<string, unknown>>>

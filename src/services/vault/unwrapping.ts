@@ -18,7 +18,7 @@ import {
 } from './binding.ts'
 import { type BatchResult, decryptItem, plaintextOf } from './transit.ts'
 
-export interface UnwrappingOptions {
+interface UnwrappingOptions {
   /** The provider's name. */
   readonly name: string
   readonly binding: VaultBinding

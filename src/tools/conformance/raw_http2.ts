@@ -10,7 +10,7 @@ import { connect, type Socket } from 'node:net'
 
 export const FRAME = { headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7 } as const
 
-export interface Frame {
+interface Frame {
   readonly type: number
   readonly flags: number
   readonly stream: number

@@ -16,7 +16,7 @@ export interface RuleFinding {
 export interface Rule {
   readonly id: string
   readonly title: string
-  /** What breaking it is: kube-apiserver or the data suffers (`fail`), or it is bad practice (`warn`). */
+  /** What breaking it is. */
   readonly broken: 'fail' | 'warn'
   /** Why nothing after it can be probed when it is broken. */
   readonly gate?: string
@@ -26,6 +26,18 @@ export interface Rule {
    * @throws Broken, NotSeen, or any other error, which is a broken rule too
    */
   run(probe: Probe): Promise<string> | string
+}
+
+type Run = Rule['run']
+
+/** A rule without which kube-apiserver or the data suffers. */
+export function must(id: string, title: string, run: Run, gate?: string): Rule {
+  return { id, title, broken: 'fail', run, ...(gate === undefined ? {} : { gate }) }
+}
+
+/** A rule of good practice. */
+export function should(id: string, title: string, run: Run): Rule {
+  return { id, title, broken: 'warn', run }
 }
 
 /** The rule is broken. */

@@ -8,7 +8,7 @@ import { reach } from '../../grpc/reach.ts'
 import type { Result, RuleFinding } from './rule.ts'
 import { checkConformance } from './rules.ts'
 
-export interface CheckOptions {
+interface CheckOptions {
   readonly socketPath: string
   readonly json: boolean
 }

@@ -6,7 +6,7 @@ import { connectKms, METHODS, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
 import { codeOf, isUnknown, type Probe, same } from './probe.ts'
 import { FRAME, headerBlock, isAck, RawConnection } from './raw_http2.ts'
-import { Broken, expect, NotSeen, type Rule } from './rule.ts'
+import { Broken, expect, must, NotSeen, type Rule, should } from './rule.ts'
 
 const UNIMPLEMENTED = 12
 const UNAUTHENTICATED = 16
@@ -18,183 +18,131 @@ const RESETS = 1_100
 
 /** Asked before the plugin has said anything. */
 export const SOCKET_RULES: readonly Rule[] = [
-  {
-    id: 'T1',
-    title: 'HTTP/2 in the clear on a unix socket',
-    broken: 'fail',
-    gate: 'nothing speaks HTTP/2 on the socket (T1)',
-    async run({ path, options: { timeoutMs } }) {
+  must(
+    'T1',
+    'HTTP/2 in the clear on a unix socket',
+    async ({ path, options: { timeoutMs } }) => {
       await reach(path, timeoutMs)
       using connection = new RawConnection(path)
       const settings = await connection.frame(({ type }) => type === FRAME.settings, timeoutMs)
       expect(settings !== undefined, 'the server sends no HTTP/2 settings')
       return ''
     },
-  },
-  {
-    id: 'T2',
-    title: 'SETTINGS is the first frame of the server',
-    broken: 'fail',
-    async run({ path, options: { timeoutMs } }) {
+    'nothing speaks HTTP/2 on the socket (T1)',
+  ),
+  must(
+    'T2',
+    'SETTINGS is the first frame of the server',
+    async ({ path, options: { timeoutMs } }) => {
       using connection = new RawConnection(path)
       const first = await connection.frame(() => true, timeoutMs)
       expect(first?.type === FRAME.settings, `the first frame has type ${first?.type}`)
       return ''
     },
-  },
-  {
-    id: 'T6',
-    title: 'Not everybody on the node can connect',
-    broken: 'warn',
-    async run({ path }) {
-      const { mode } = await lstat(path)
-      const shown = (mode & 0o777).toString(8).padStart(4, '0')
-      expect((mode & OTHERS_WRITE) === 0, `the socket has mode ${shown}`)
-      return `mode ${shown}`
-    },
-  },
-  {
-    id: 'T11',
-    title: 'A ping is answered',
-    broken: 'fail',
-    async run({ path, options: { timeoutMs } }) {
-      using connection = new RawConnection(path)
-      const payload = randomBytes(8)
-      connection.send({ type: FRAME.ping, flags: 0, stream: 0, payload })
-      const pong = await connection.frame(
-        (frame) => frame.type === FRAME.ping && isAck(frame) && same(frame.payload, payload),
-        timeoutMs,
-      )
-      expect(pong !== undefined, 'no answer to a ping')
-      return ''
-    },
-  },
-  {
-    id: 'T20',
-    title: 'No credentials, compression or other services are asked for',
-    broken: 'fail',
-    async run(probe) {
-      const code = await probe.status().then(
-        () => undefined,
-        (error: unknown) => (error instanceof RpcError ? error.code : undefined),
-      )
-      expect(code !== UNAUTHENTICATED, 'Status asks for credentials, and kube-apiserver has none')
-      return ''
-    },
-  },
+  ),
+  should('T6', 'Not everybody on the node can connect', async ({ path }) => {
+    const { mode } = await lstat(path)
+    const shown = (mode & 0o777).toString(8).padStart(4, '0')
+    expect((mode & OTHERS_WRITE) === 0, `the socket has mode ${shown}`)
+    return `mode ${shown}`
+  }),
+  must('T11', 'A ping is answered', async ({ path, options: { timeoutMs } }) => {
+    using connection = new RawConnection(path)
+    const payload = randomBytes(8)
+    connection.send({ type: FRAME.ping, flags: 0, stream: 0, payload })
+    const pong = await connection.frame(
+      (frame) => frame.type === FRAME.ping && isAck(frame) && same(frame.payload, payload),
+      timeoutMs,
+    )
+    expect(pong !== undefined, 'no answer to a ping')
+    return ''
+  }),
+  must('T20', 'No credentials, compression or other services are asked for', async (probe) => {
+    const code = await probe.status().then(
+      () => undefined,
+      (error: unknown) => (error instanceof RpcError ? error.code : undefined),
+    )
+    expect(code !== UNAUTHENTICATED, 'Status asks for credentials, and kube-apiserver has none')
+    return ''
+  }),
 ]
 
 /** Asked once Status answers. */
 export const CALL_RULES: readonly Rule[] = [
-  {
-    id: 'T3',
-    title: 'Both forms of :authority are accepted',
-    broken: 'fail',
-    async run(probe) {
-      const authority = encodeURIComponent(probe.path)
-      await withClient(probe, authority, (client) =>
-        probe.status(client).catch((cause: unknown) => {
-          const problem = `Status with the escaped path (Kubernetes 1.29 to 1.31, and v1) answered ${codeOf(cause)}`
-          throw new Broken(problem, { cause })
-        }),
+  must('T3', 'Both forms of :authority are accepted', async (probe) => {
+    const authority = encodeURIComponent(probe.path)
+    await withClient(probe, authority, (client) =>
+      probe.status(client).catch((cause: unknown) => {
+        const problem = `Status with the escaped path (Kubernetes 1.29 to 1.31, and v1) answered ${codeOf(cause)}`
+        throw new Broken(problem, { cause })
+      }),
+    )
+    return ''
+  }),
+  must('T10', 'Many connections and calls at once', async (probe) => {
+    const answers = Array.from({ length: CONNECTIONS }, () =>
+      withClient(probe, 'localhost', (client) =>
+        Promise.all(Array.from({ length: CALLS_EACH }, () => probe.status(client))),
+      ),
+    )
+    const results = await Promise.allSettled(answers)
+    const lost = results.filter(({ status }) => status === 'rejected').length
+    expect(lost === 0, `${lost} of ${CONNECTIONS} connections had a failed Status`)
+    return `${CONNECTIONS} connections, ${CALLS_EACH} calls each`
+  }),
+  must('T16', 'Unknown methods answer UNIMPLEMENTED', async ({ client }) => {
+    for (const path of ['/v2.KeyManagementService/Other', '/other.Service/Other']) {
+      const error = await client.raw(path, new Uint8Array()).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
       )
-      return ''
-    },
-  },
-  {
-    id: 'T10',
-    title: 'Many connections and calls at once',
-    broken: 'fail',
-    async run(probe) {
-      const answers = Array.from({ length: CONNECTIONS }, () =>
-        withClient(probe, 'localhost', (client) =>
-          Promise.all(Array.from({ length: CALLS_EACH }, () => probe.status(client))),
-        ),
-      )
-      const results = await Promise.allSettled(answers)
-      const lost = results.filter(({ status }) => status === 'rejected').length
-      expect(lost === 0, `${lost} of ${CONNECTIONS} connections had a failed Status`)
-      return `${CONNECTIONS} connections, ${CALLS_EACH} calls each`
-    },
-  },
-  {
-    id: 'T16',
-    title: 'Unknown methods answer UNIMPLEMENTED',
-    broken: 'fail',
-    async run({ client }) {
-      for (const path of ['/v2.KeyManagementService/Other', '/other.Service/Other']) {
-        const error = await client.raw(path, new Uint8Array()).then(
-          () => undefined,
-          (thrown: unknown) => thrown,
-        )
-        expect(error instanceof RpcError, `${path} was answered`)
-        expect(error.code === UNIMPLEMENTED, `${path} answered ${codeOf(error)}`)
-      }
-      return ''
-    },
-  },
+      expect(error instanceof RpcError, `${path} was answered`)
+      expect(error.code === UNIMPLEMENTED, `${path} answered ${codeOf(error)}`)
+    }
+    return ''
+  }),
 ]
 
 /** Asked of everything that was answered, so last. */
 export const AFTERTHOUGHTS: readonly Rule[] = [
-  {
-    id: 'T17',
-    title: 'Errors have a code and a message',
-    broken: 'fail',
-    run({ errors }) {
-      if (errors.length === 0) throw new NotSeen('no call failed')
-      expect(
-        errors.every(({ message }) => message !== ''),
-        'an error came without a message',
-      )
-      return `${errors.length} errors`
-    },
-  },
-  {
-    id: 'T18',
-    title: 'Wrong bytes are answered with an error of their own',
-    broken: 'warn',
-    async run({ client }) {
-      const garbage = new Uint8Array([0xff, 0xff, 0xff, 0xff])
-      const error = await client.raw(METHODS.v2.decrypt.path, garbage).then(
-        () => undefined,
-        (thrown: unknown) => thrown,
-      )
-      expect(error instanceof RpcError, 'Decrypt answered something that is not a request')
-      expect(!isUnknown(error), 'the handler seems to throw: UNKNOWN for what is not a request')
-      return codeOf(error)
-    },
-  },
-  {
-    id: 'T19',
-    title: 'A burst of resets on one connection leaves the others served',
-    broken: 'warn',
-    async run(probe) {
-      await resetBurst(probe)
-      await withClient(probe, 'localhost', (client) => probe.status(client)).catch(
-        (cause: unknown) => {
-          throw new Broken(`Status answered ${codeOf(cause)} after ${RESETS} resets`, { cause })
-        },
-      )
-      return `${RESETS} resets`
-    },
-  },
+  must('T17', 'Errors have a code and a message', ({ errors }) => {
+    if (errors.length === 0) throw new NotSeen('no call failed')
+    expect(
+      errors.every(({ message }) => message !== ''),
+      'an error came without a message',
+    )
+    return `${errors.length} errors`
+  }),
+  should('T18', 'Wrong bytes are answered with an error of their own', async ({ client }) => {
+    const garbage = new Uint8Array([0xff, 0xff, 0xff, 0xff])
+    const error = await client.raw(METHODS.v2.decrypt.path, garbage).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    )
+    expect(error instanceof RpcError, 'Decrypt answered something that is not a request')
+    expect(!isUnknown(error), 'the handler seems to throw: UNKNOWN for what is not a request')
+    return codeOf(error)
+  }),
+  should('T19', 'A burst of resets on one connection leaves the others served', async (probe) => {
+    await resetBurst(probe)
+    await withClient(probe, 'localhost', (client) => probe.status(client)).catch(
+      (cause: unknown) => {
+        throw new Broken(`Status answered ${codeOf(cause)} after ${RESETS} resets`, { cause })
+      },
+    )
+    return `${RESETS} resets`
+  }),
 ]
 
 /** Opened first and looked at last. */
 export function idleRule(connection: RawConnection, openedAt: number): Rule {
-  return {
-    id: 'T12',
-    title: 'An idle connection stays open',
-    broken: 'warn',
-    async run({ options: { idleMs } }) {
-      const left = idleMs - (performance.now() - openedAt)
-      const goaway = await connection.frame(({ type }) => type === FRAME.goaway, left)
-      const seconds = ((performance.now() - openedAt) / 1000).toFixed(1)
-      expect(goaway === undefined && !connection.closed, `closed within ${seconds} s`)
-      return `open for ${seconds} s`
-    },
-  }
+  return should('T12', 'An idle connection stays open', async ({ options: { idleMs } }) => {
+    const left = idleMs - (performance.now() - openedAt)
+    const goaway = await connection.frame(({ type }) => type === FRAME.goaway, left)
+    const seconds = ((performance.now() - openedAt) / 1000).toFixed(1)
+    expect(goaway === undefined && !connection.closed, `closed within ${seconds} s`)
+    return `open for ${seconds} s`
+  })
 }
 
 /** Status calls that are taken back at once. */

@@ -17,14 +17,14 @@ const PATIENCE_SECONDS = 75
 const OLDEST_MINOR = 29
 const SKEW_MS = 5_000
 
-export interface SocketRights {
+interface SocketRights {
   readonly path: string
   readonly mode: number
   readonly owner: number | undefined
   readonly group: number | undefined
 }
 
-export interface Looked {
+interface Looked {
   /** The EncryptionConfiguration that was looked at. */
   readonly encryptionFile: string | undefined
   /** What the API server connects to for the socket. */

@@ -10,7 +10,7 @@ import { type Finding, found, ok } from './finding.ts'
 
 const DEFAULT_TIMEOUT = '3s'
 
-export interface Served {
+interface Served {
   readonly sockets: readonly string[]
   readonly requestTimeoutMs: number
   /** The endpoints of the file that lead to one of the sockets. */

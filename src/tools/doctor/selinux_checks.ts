@@ -36,7 +36,7 @@ const identity = v.looseObject({
   seLinuxOptions: v.optional(v.looseObject({ type: v.optional(v.string()) })),
 })
 
-export interface SelinuxOptions {
+interface SelinuxOptions {
   readonly roots?: Roots
   /** Where programs are looked for, as in PATH. */
   readonly searchPath: string

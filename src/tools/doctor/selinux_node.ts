@@ -25,7 +25,7 @@ export interface Roots {
 }
 export const KERNEL: Roots = { sys: '/sys', proc: '/proc' }
 
-export interface Processes {
+interface Processes {
   /** Of the process that listens on the socket; undefined where none is seen. */
   readonly plugin: Label | undefined
   readonly apiServer: Label | undefined

@@ -14,7 +14,7 @@ import { type Finding, found, ok } from './finding.ts'
 const LIMIT_MS = 3_000
 const OTHERS_MAY_CONNECT = 0o002
 
-export interface SocketSight {
+interface SocketSight {
   readonly findings: readonly Finding[]
   /** What Status answered. */
   readonly keyId: string | undefined

@@ -20,7 +20,7 @@ const BRANCH = 0x01
 const LEAF = 0x02
 const HOLDS_BUCKET = 0x01
 
-export interface PageHeader {
+interface PageHeader {
   readonly id: bigint
   readonly flags: number
   readonly count: number
@@ -35,7 +35,7 @@ export interface Leaf {
   readonly bucket: boolean
 }
 
-export type Page =
+type Page =
   | { readonly kind: 'branch'; readonly children: readonly bigint[] }
   | { readonly kind: 'leaf'; readonly entries: readonly Leaf[] }
 

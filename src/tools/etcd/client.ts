@@ -35,7 +35,7 @@ export interface EtcdTls {
   readonly serverName: string | undefined
 }
 
-export interface EtcdClientOptions {
+interface EtcdClientOptions {
   /** `https://HOST:PORT`, or `http://HOST:PORT`, which is not encrypted. */
   readonly endpoints: readonly string[]
   readonly tls: EtcdTls
@@ -44,7 +44,7 @@ export interface EtcdClientOptions {
   readonly maxMessageBytes: number
 }
 
-export interface EtcdClient extends AsyncDisposable {
+interface EtcdClient extends AsyncDisposable {
   /** @throws KmsError `unavailable` where no member answers */
   call(path: string, request: Uint8Array): Promise<Uint8Array | EtcdRefusal>
 }

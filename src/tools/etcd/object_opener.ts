@@ -15,7 +15,7 @@ import { type OpenedSource, openWith, type SourceOpener } from './source_opener.
 /** Far more than an API server makes in a year; under KMS v1 every object has its own. */
 const KEPT = 1_024
 
-export interface OpenedObject {
+interface OpenedObject {
   /** As the API server would have stored it in the clear. */
   readonly plaintext: Uint8Array
   /** Who opened it. */

@@ -20,7 +20,7 @@ import {
 } from './encrypted_object_pb.ts'
 
 /** How an object was encrypted with what its plugin unwraps. */
-export type SourceType = 'key' | 'seed'
+type SourceType = 'key' | 'seed'
 
 export interface V2Record {
   readonly form: 'kms-v2'

@@ -17,7 +17,7 @@ export interface Protection extends Scheme {
   readonly members: readonly Member[]
 }
 
-export interface Seed {
+interface Seed {
   /** Stands for type, ciphertext, key id and annotations: 128 bits of SHA-256. */
   readonly digest: string
   /** Undefined where another plugin made it. */

@@ -19,7 +19,7 @@ import { type KeyValue, KeyValueSchema } from './range_pb.ts'
 import { openRaw, type RawFile, type Refuse } from './raw_file.ts'
 import type { ObjectSource, StoredObject } from './source.ts'
 
-export interface Snapshot extends ObjectSource {
+interface Snapshot extends ObjectSource {
   /** False for a member's own database, which has no checksum. */
   readonly verified: boolean
 }

@@ -22,7 +22,7 @@ export interface StorageFlags {
   readonly prefix: string
 }
 
-export interface Storage {
+interface Storage {
   readonly source: ObjectSource
   /** What is read, for people. */
   readonly name: string

@@ -43,7 +43,7 @@ export const FINDINGS = [
   'stale',
 ] as const satisfies readonly Verdict[]
 
-export interface Judged {
+interface Judged {
   readonly form: StoredRecord['form']
   readonly keyId: string | undefined
   readonly protection: Protection | undefined

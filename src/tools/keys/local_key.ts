@@ -5,7 +5,7 @@ import type { Io } from '../../console/io.ts'
 import { EXIT, json } from '../../console/output.ts'
 import { addKeyVersion, createKeyFile } from '../../services/local/key_file.ts'
 
-export interface KeygenOptions {
+interface KeygenOptions {
   readonly file: string
   readonly addVersion: boolean
   readonly json: boolean

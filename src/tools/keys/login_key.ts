@@ -16,7 +16,7 @@ import { readAssertionKey } from '../../remote/assertion.ts'
 import { PREFIX, unlessThere } from '../../services/vault/setup/shell.ts'
 
 export const LOGIN_KEY_TYPES = ['ES256', 'EdDSA'] as const
-export type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
+type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
 
 export interface LoginKeygenOptions {
   readonly file: string

@@ -23,7 +23,7 @@ export interface KubeAccess {
   readonly tokenFile?: string | undefined
 }
 
-export interface KubeChoice {
+interface KubeChoice {
   /** The file; where absent `KUBECONFIG`, `~/.kube/config`, or a pod's own ServiceAccount. */
   readonly kubeconfig?: string | undefined
   readonly context?: string | undefined

@@ -18,7 +18,7 @@ import {
   type YAMLMap,
 } from 'yaml'
 
-export interface ConfigTree {
+interface ConfigTree {
   /** In JSON's data model. */
   readonly value: unknown
   /** Keys that stand twice in one mapping: `resources[0].providers`. */

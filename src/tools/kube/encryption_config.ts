@@ -100,7 +100,7 @@ export async function readEncryptionFile(path: string): Promise<EncryptionFile> 
   return decodeEncryptionConfig(bytes)
 }
 
-export function decodeEncryptionConfig(bytes: Uint8Array): EncryptionFile {
+function decodeEncryptionConfig(bytes: Uint8Array): EncryptionFile {
   try {
     const { value, duplicates, more } = readTree(bytes)
     const read = v.safeParse(schema, value)

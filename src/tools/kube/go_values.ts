@@ -36,7 +36,7 @@ export function base64Bytes(text: string): number | undefined {
   return (digits.length / 4) * 3 - (/=*$/.exec(digits)?.[0].length ?? 0)
 }
 
-export interface GoUrl {
+interface GoUrl {
   /** In lower case. */
   readonly scheme: string
   /** Decoded; empty where what follows the scheme does not begin with a slash. */

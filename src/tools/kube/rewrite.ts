@@ -22,7 +22,7 @@ export interface ObjectName {
   readonly name: string
 }
 
-export interface RewriteOptions {
+interface RewriteOptions {
   /** Objects a second, at most. */
   readonly rate: number
   /** Objects up to this one, in the order of their names, are done already. */

@@ -28,7 +28,7 @@ export interface Phase {
 }
 
 /** A starting API server asks about this often for each seed, all at once, and merges nothing. */
-export const RESTART_COPIES = 7
+const RESTART_COPIES = 7
 /** More than are ever under way, so that no two callers decrypt the same by chance. */
 const KEPT = 4_096
 

@@ -8,7 +8,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { RpcError } from '../../grpc/client.ts'
 
-export interface Pace {
+interface Pace {
   readonly callers: number
   /** Calls a second of all callers together; without it each calls as soon as it is answered. */
   readonly perSecond?: number | undefined

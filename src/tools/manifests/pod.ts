@@ -6,7 +6,7 @@ import { labelCommands, relabelLines, selinuxOptions } from './selinux.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 /** docs/footprint.md has the measurements: idle, and under the load of a restarting API server. */
-export const RESOURCES = {
+const RESOURCES = {
   cpuRequest: '20m',
   memoryRequest: '128Mi',
   memoryLimit: '512Mi',
@@ -14,7 +14,7 @@ export const RESOURCES = {
 /** Requests under way may take 5 s. */
 const GRACE_SECONDS = 10
 
-export interface PodParts {
+interface PodParts {
   /** More containers, as list items. */
   readonly containers?: string
   readonly initContainers?: string

@@ -31,7 +31,7 @@ const OF_PODS: readonly string[] = [
   'talos',
 ]
 
-export interface FolderLabel {
+interface FolderLabel {
   readonly folder: string
   readonly type: string
 }
@@ -59,7 +59,7 @@ export function selinuxOptions({ selinuxType: type }: Plan): string {
  *
  * @throws ConfigError where a folder is not the plugin's own
  */
-export function folderLabels(plan: Plan): FolderLabel[] {
+function folderLabels(plan: Plan): FolderLabel[] {
   const { selinuxType: type, config, written, configPath } = plan
   if (type === undefined) return []
   const sockets = endpointsOf(config).map(({ socket }) => dirname(socket.path))

@@ -14,7 +14,7 @@ export interface MigrationOutcome extends Rewritten {
   readonly why?: string
 }
 
-export interface Report {
+interface Report {
   readonly outcomes: readonly MigrationOutcome[]
   readonly proof: Proof | undefined
   /** ISO 8601. */

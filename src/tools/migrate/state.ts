@@ -22,7 +22,7 @@ const stateSchema = v.strictObject({
 type State = v.InferOutput<typeof stateSchema>
 
 /** What a state is of: one of something else is no use. */
-export interface Migration {
+interface Migration {
   readonly server: string
   readonly keyIds: ReadonlySet<string>
 }

@@ -21,7 +21,7 @@ export interface KeyOptions extends PassphraseSource {
 /** A person waits, and no API server gives up: what passes by itself is waited out. */
 const LIMIT_MS = 30_000
 
-export interface Keys extends AsyncDisposable {
+interface Keys extends AsyncDisposable {
   readonly opener: ObjectOpener
 }
 

@@ -21,7 +21,7 @@ import { connectKms, type KmsClient, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
 import { fetchStatusz, readableStatusz, type StatuszDocument } from './statusz.ts'
 
-export interface StatusOptions {
+interface StatusOptions {
   readonly socketPath: string
   readonly timeoutMs: number
   readonly json: boolean
@@ -37,7 +37,7 @@ interface V2Status {
   readonly keyId: string
 }
 
-export interface Report {
+interface Report {
   readonly socket: string
   readonly healthy: boolean
   /** The first thing that is wrong. */
@@ -49,7 +49,7 @@ export interface Report {
 const UNIMPLEMENTED = 'UNIMPLEMENTED'
 const NO_ANSWER = 'DEADLINE_EXCEEDED'
 
-export interface ConfigStatusOptions extends Omit<StatusOptions, 'socketPath'> {
+interface ConfigStatusOptions extends Omit<StatusOptions, 'socketPath'> {
   readonly configPath: string
 }
 

@@ -9,7 +9,7 @@ import { EXIT, printable, reportError } from '../../console/output.ts'
 import { reportOf, status, statusOfConfig } from './run.ts'
 
 /** Either a socket or a config. */
-export interface WatchOptions {
+interface WatchOptions {
   readonly socketPath?: string | undefined
   readonly configPath?: string | undefined
   readonly timeoutMs: number

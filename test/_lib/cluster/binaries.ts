@@ -17,13 +17,13 @@ const RELEASES = { '1.31': '1.31.14', '1.34': '1.34.4', '1.37': '1.37.2' } as co
 export type KubernetesVersion = keyof typeof RELEASES
 export const NEWEST: KubernetesVersion = '1.37'
 
-export interface KubernetesBinaries {
+interface KubernetesBinaries {
   readonly apiServer: string
   readonly controllerManager: string
   readonly kubectl: string
 }
 
-export interface EtcdBinaries {
+interface EtcdBinaries {
   readonly etcd: string
   readonly etcdctl: string
   readonly etcdutl: string

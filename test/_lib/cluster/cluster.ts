@@ -33,8 +33,7 @@ export interface Cluster extends AsyncDisposable {
   addNode(options?: NodeOptions): Promise<ClusterNode>
 }
 
-export interface NodeOptions
-  extends Partial<Pick<ApiServerOptions, 'flags' | 'reloads' | 'version'>> {
+interface NodeOptions extends Partial<Pick<ApiServerOptions, 'flags' | 'reloads' | 'version'>> {
   readonly name?: string
   /** The EncryptionConfiguration, where it is not the usual one. */
   readonly encryption?: (socketPath: string) => object

@@ -41,7 +41,7 @@ const range = v.object({
   kvs: v.optional(v.array(v.object({ key: v.string(), value: v.optional(v.string(), '') })), []),
 })
 
-export interface EtcdFiles {
+interface EtcdFiles {
   readonly authority: CertificateFiles
   readonly server: CertificateFiles
   /** Of etcdctl. */

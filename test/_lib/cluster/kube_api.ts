@@ -4,7 +4,7 @@
 import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'undici'
 
-export interface KubeReply {
+interface KubeReply {
   readonly status: number
   // biome-ignore lint/suspicious/noExplicitAny: tests look into whatever the API server answers
   readonly body: any

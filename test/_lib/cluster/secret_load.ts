@@ -22,9 +22,9 @@ const GOES_ON = 20
 /** Stands in every value: nothing that is stored may hold it. */
 export const PLANTED = 'planted-9b37ce11-plaintext'
 
-export type LoadKind = 'write' | 'read'
+type LoadKind = 'write' | 'read'
 
-export interface LoadAttempt {
+interface LoadAttempt {
   readonly kind: LoadKind
   /** In `performance.now` milliseconds, as is `end`. */
   readonly start: number
@@ -33,7 +33,7 @@ export interface LoadAttempt {
   readonly failed: string | undefined
 }
 
-export interface SecretLoadOptions {
+interface SecretLoadOptions {
   /** Asked in turn; they share one etcd. */
   readonly apis: readonly KubeApi[]
   /** The names' beginning. */

@@ -7,7 +7,7 @@ import { until } from '../wait.ts'
 const KEPT_CHARACTERS = 2_000_000
 const START_MS = 120_000
 
-export interface ServerCommand {
+interface ServerCommand {
   readonly name: string
   readonly program: string
   readonly args: () => readonly string[]

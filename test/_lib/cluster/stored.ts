@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 
-export interface StoredV2 {
+interface StoredV2 {
   readonly provider: string
   readonly keyId: string
   readonly wrappedSeed: Buffer
@@ -41,7 +41,7 @@ export function readStoredV2(value: Buffer): StoredV2 {
   }
 }
 
-export interface StoredV1 {
+interface StoredV1 {
   readonly provider: string
   readonly wrappedKey: Buffer
 }

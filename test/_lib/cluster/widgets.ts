@@ -5,11 +5,11 @@ import type { KubeApi } from './kube_api.ts'
 
 export const WIDGETS = '/apis/example.org/v1/namespaces/default/widgets'
 
-/** Resolves when the API server serves it. */
-export async function defineWidgets(api: KubeApi): Promise<void> {
+/** Resolves when the API server serves it in the namespace of `widgets`. */
+export async function defineWidgets(api: KubeApi, widgets = WIDGETS): Promise<void> {
   const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
   await api.must('POST', path, WIDGET_DEFINITION)
-  await until('widgets are served', async () => (await api.send('GET', WIDGETS)).status === 200)
+  await until('widgets are served', async () => (await api.send('GET', widgets)).status === 200)
 }
 
 export function widget(name: string, text: string): object {

@@ -3,7 +3,7 @@
 import { KmsError } from '../../../src/base/errors.ts'
 import type { Io } from '../../../src/console/io.ts'
 
-export interface MemoryIo extends Io {
+interface MemoryIo extends Io {
   readonly printed: () => string
   readonly complained: () => string
   /** As SIGTERM does. */

@@ -21,7 +21,7 @@ const report = v.object({
   /** What v1beta1 Decrypt says to a changed ciphertext. */
   v1TamperedCode: v.string(),
 })
-export type GoReport = v.InferOutput<typeof report>
+type GoReport = v.InferOutput<typeof report>
 
 /** `localhost` as API servers since 1.32 say, `default` as grpc-go says by itself. */
 export type Authority = 'localhost' | 'default'

@@ -21,7 +21,7 @@ const LOCK_S = 3_600
 const UNLESS_THERE =
   'folder=$1 draft=$2; shift 2; test -d "$folder" || { "$@" && mv -T "$draft/bin" "$folder"; }'
 
-export interface GoPrograms {
+interface GoPrograms {
   /** Of the folder in the cache. */
   readonly name: string
   /** The folder with `go.mod`. */

@@ -31,7 +31,7 @@ export class Refusal extends Error {
   }
 }
 
-export interface FakeStatus {
+interface FakeStatus {
   readonly version: string
   readonly healthz: string
   readonly keyId: string
@@ -46,7 +46,7 @@ export interface FakeEncrypted {
 type MaybePromise<T> = T | Promise<T>
 
 /** Each is told what a good plugin does, and does otherwise. */
-export interface FakeHooks {
+interface FakeHooks {
   /** Before every call; may throw. */
   readonly before?: (path: string, authority: string) => MaybePromise<void>
   readonly status?: (good: FakeStatus) => MaybePromise<FakeStatus>
@@ -83,7 +83,7 @@ export interface FakeOptions extends FakeHooks {
   readonly front?: (client: Socket, forward: () => Socket) => void
 }
 
-export interface FakePlugin extends AsyncDisposable {
+interface FakePlugin extends AsyncDisposable {
   readonly path: string
 }
 

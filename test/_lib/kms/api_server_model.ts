@@ -25,7 +25,7 @@ const FQDN =
   /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+\.?$/
 
 /** What v2 stores beside each object's own bytes. */
-export interface StoredObject {
+interface StoredObject {
   readonly data: Buffer
   readonly keyId: string
   readonly seed: Uint8Array
@@ -42,7 +42,7 @@ interface WriteState {
   readonly expires: number
 }
 
-export interface ApiServerOptions {
+interface ApiServerOptions {
   readonly clock: Clock
   /** The plugin behind the socket now; undefined while nobody listens. */
   readonly plugin: () => KmsService | undefined

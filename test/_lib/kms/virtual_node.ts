@@ -14,7 +14,7 @@ import type { FakeClock } from '../fake_clock.ts'
 import { ApiServer, type Etcd } from './api_server_model.ts'
 import { VirtualEndpoint, type VirtualEndpointOptions } from './virtual_endpoint.ts'
 
-export interface VirtualNodeOptions extends Partial<VirtualEndpointOptions> {
+interface VirtualNodeOptions extends Partial<VirtualEndpointOptions> {
   /** How much later it is by the node's calendar than in the world. */
   readonly skewMs?: number
   /** What stands between the API server and the keyring; nothing where absent. */
@@ -71,7 +71,7 @@ export class VirtualNode {
 }
 
 /** The world's time, and a calendar that may be wrong. */
-export class NodeClock implements Clock {
+class NodeClock implements Clock {
   readonly #world: FakeClock
   skewMs: number
 

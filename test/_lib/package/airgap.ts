@@ -22,7 +22,7 @@ stateDir: /var/lib/trousseau/state
 /** The start of a command line with a network of its own that has nothing but loopback. */
 export const OFFLINE = ['unshare', '--net', 'sh', '-ec', 'ip link set lo up; exec "$@"', 'sh']
 
-export interface Bundle {
+interface Bundle {
   /** Public half of the key. */
   readonly key: string
   readonly packed: string
@@ -43,7 +43,7 @@ export async function makeBundle(): Promise<Bundle> {
   return { key: publicKeyFile, packed, unpacked: folder.at(`trousseau-${manifest.version}`) }
 }
 
-export interface Node extends TempFolder {
+interface Node extends TempFolder {
   /** The folder that is installed below. */
   readonly root: string
   /** A file in it. */

@@ -27,7 +27,7 @@ const PAUSE_MS: Readonly<Record<Kind, number>> = {
 const OLDEST = 4
 const LATEST = 32
 
-export interface Attempt {
+interface Attempt {
   readonly kind: Kind
   /** In `performance.now` milliseconds, as is `end`. */
   readonly start: number
@@ -37,7 +37,7 @@ export interface Attempt {
   readonly failed: RpcError | undefined
 }
 
-export interface Made {
+interface Made {
   readonly api: 'v2' | 'v1'
   readonly plaintext: Uint8Array
   readonly ciphertext: Uint8Array
@@ -47,7 +47,7 @@ export interface Made {
   readonly envelope: OpenedEnvelope
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   /** Asked before and after each Decrypt: false where it may fail, and so is not asked for. */
   readonly opens?: (envelope: OpenedEnvelope) => boolean
 }

@@ -6,7 +6,7 @@ import type { TempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
 import { type PluginProcess, type Runtime, startPluginProcess } from './process.ts'
 
-export interface LocalPluginOptions {
+interface LocalPluginOptions {
   readonly runtime?: Runtime
   readonly hosts?: readonly string[]
   /** Of the config beside its provider. */

@@ -20,7 +20,7 @@ const statusz = v.object({
   providers: v.array(v.object({ name: v.string(), ok: v.boolean() })),
 })
 
-export type EndpointPage = v.InferOutput<typeof statusz>['endpoints'][number]
+type EndpointPage = v.InferOutput<typeof statusz>['endpoints'][number]
 
 /** @param name of the endpoint */
 export async function statuszOf(adminSocket: string, name = 'default'): Promise<EndpointPage> {

@@ -51,7 +51,7 @@ interface Svid {
   readonly renewAt: number
 }
 
-export interface Claims {
+interface Claims {
   readonly sub?: unknown
   readonly aud?: unknown
   readonly exp?: unknown

@@ -7,7 +7,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { CertificateFiles } from './certificates.ts'
 
-export interface TlsServer extends AsyncDisposable {
+interface TlsServer extends AsyncDisposable {
   /** `127.0.0.1:port`. */
   readonly host: string
   /** Of every request. */

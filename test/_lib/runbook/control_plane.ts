@@ -60,7 +60,7 @@ export interface ControlPlane extends AsyncDisposable {
   output(): string
 }
 
-export interface ControlPlaneOptions {
+interface ControlPlaneOptions {
   /** Sets the key service up, and makes Trousseau's config but for what all configs have; without it neither is there. */
   readonly trousseau?: (bao: OpenBao) => Promise<Readonly<Record<string, unknown>>>
   /** The same for a plugin that is to be replaced: the unit `old-plugin`. */

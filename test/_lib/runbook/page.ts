@@ -10,7 +10,7 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
-export const RUNBOOKS = fileURLToPath(new URL('../../../docs/runbooks/', import.meta.url))
+const RUNBOOKS = fileURLToPath(new URL('../../../docs/runbooks/', import.meta.url))
 
 export interface Step {
   readonly kind: 'run' | 'see' | 'meanwhile'

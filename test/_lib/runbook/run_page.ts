@@ -6,7 +6,7 @@ import { looksLike, readPage, type Step } from './page.ts'
 import { OperatorShell } from './shell.ts'
 
 /** What the test does at the places that a page names, which all must be named. */
-export type Meanwhile = Readonly<Record<string, (shell: OperatorShell) => Promise<unknown>>>
+type Meanwhile = Readonly<Record<string, (shell: OperatorShell) => Promise<unknown>>>
 
 export async function runPage(
   node: Pick<ControlPlane, 'environment' | 'home' | 'output'>,

@@ -14,7 +14,7 @@ import { type OpenBao, startOpenBao, type Transit } from './vault/openbao.ts'
 export type Outage = 'killed' | 'stopped' | 'frozen'
 export type ServiceName = 'a' | 'b' | 'local'
 
-export interface KeyService {
+interface KeyService {
   /** In a config's `providers`. */
   readonly provider: Readonly<Record<string, unknown>> & { readonly id: string }
   stop(how: Outage): Promise<void>

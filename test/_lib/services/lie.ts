@@ -12,7 +12,7 @@ export interface Dialect {
   readonly lies: readonly SpecificLie[]
 }
 
-export interface SpecificLie {
+interface SpecificLie {
   /** What the service does, for titles. */
   readonly does: string
   readonly act: Act

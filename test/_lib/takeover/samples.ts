@@ -15,7 +15,7 @@ import { SeededRandom } from '../seeded_random.ts'
 /** The same in each run, so that a seed of the fuzzing repeats it. */
 const random = new SeededRandom(20_231_123)
 
-export interface ForeignSample {
+interface ForeignSample {
   readonly title: string
   readonly form: ForeignFormName
   readonly request: DecryptRequest

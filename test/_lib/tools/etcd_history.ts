@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer'
 import { SeededRandom } from '../seeded_random.ts'
 import type { EtcdWriter } from './etcd_writer.ts'
 
-export interface History {
+interface History {
   /** What is left below `/registry/`. */
   readonly live: ReadonlyMap<string, Buffer>
   readonly revision: bigint

@@ -9,7 +9,7 @@ import {
   RangeResponseSchema,
 } from '../../../src/tools/etcd/range_pb.ts'
 
-export interface FakeEtcd extends AsyncDisposable {
+interface FakeEtcd extends AsyncDisposable {
   readonly endpoint: string
   readonly requests: RangeRequest[]
 }

@@ -23,7 +23,7 @@ export const REVIEWER_TOKEN = ['{"alg":"ES256"}', '{"sub":"reviewer-of-tokens"}'
   .map((part) => Buffer.from(part).toString('base64url'))
   .join('.')
 
-export interface FakeKubeApi extends AsyncDisposable {
+interface FakeKubeApi extends AsyncDisposable {
   readonly address: string
   readonly reviewerToken: string
   /** Tokens of ServiceAccounts that exist, with `namespace:name`. */

@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { createCipheriv, randomBytes } from 'node:crypto'
 
-export type Bytes = Uint8Array<ArrayBuffer>
+type Bytes = Uint8Array<ArrayBuffer>
 
 const text = new TextEncoder()
 
@@ -43,7 +43,7 @@ export function unknown(apiVersion: string, kind: string, raw: Uint8Array): Byte
   return concat('k8s\0', field(1, typeMeta), field(2, raw), field(3, ''), field(4, ''))
 }
 
-export interface NamedObject {
+interface NamedObject {
   readonly name: string
   readonly namespace?: string
   readonly labels?: Readonly<Record<string, string>>
@@ -90,7 +90,7 @@ async function gcm(key: Bytes, plaintext: Bytes, aad: Bytes): Promise<Bytes> {
 }
 
 /** What stands for the object in etcd, given what the plugin answered to Encrypt of `seed`. */
-export interface V2Parts {
+interface V2Parts {
   readonly etcdKey: string
   readonly plaintext: Uint8Array
   readonly seed: Uint8Array
@@ -125,7 +125,7 @@ async function firstBlock(seed: Bytes, info: Bytes): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.sign('HMAC', key, concat(info, Uint8Array.of(1))))
 }
 
-export interface V1Parts {
+interface V1Parts {
   readonly etcdKey: string
   readonly plaintext: Uint8Array
   readonly key: Uint8Array

@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { CertificateFiles } from '../../_lib/remote/certificates.ts'
 
-export interface TunnelProxy extends AsyncDisposable {
+interface TunnelProxy extends AsyncDisposable {
   readonly url: string
   /** The target and the credentials of each tunnel that was asked for. */
   readonly asked: readonly { readonly target: string; readonly token: string | undefined }[]

@@ -1,7 +1,7 @@
 import { startLyingProxy } from '../../_lib/remote/lying_proxy.ts'
 import { azureDialect } from '../../_lib/services/azure/lies.ts'
 import { azureSetup } from '../../_lib/services/azure/setup.ts'
-import { answerContract } from '../contract/answers.ts'
+import { answerContract, behindLiar } from '../contract/answers.ts'
 
 for (const hsm of [false, true]) {
   answerContract(
@@ -9,14 +9,7 @@ for (const hsm of [false, true]) {
     async () => {
       const liar = await startLyingProxy(() => one.azure.keys.address)
       const one = await azureSetup({ hsm, keysAt: liar.address })
-      return {
-        provider: one.provider,
-        liar,
-        async [Symbol.asyncDispose]() {
-          await one[Symbol.asyncDispose]()
-          await liar[Symbol.asyncDispose]()
-        },
-      }
+      return behindLiar(one.provider, liar, one)
     },
     azureDialect(hsm),
   )

@@ -14,7 +14,7 @@ import type { Lie, LyingProxy } from '../../_lib/remote/lying_proxy.ts'
 import { type Act, type Dialect, HOLLOW } from '../../_lib/services/lie.ts'
 import { suite } from '../../_lib/uvu.ts'
 
-export interface ProviderBehindLiar extends AsyncDisposable {
+interface ProviderBehindLiar extends AsyncDisposable {
   readonly provider: Provider
   /** On the way to its key service. */
   readonly liar: LyingProxy
@@ -25,6 +25,22 @@ const ITEMS = ['the first plaintext', 'the second one, which is longer'].map((te
   plaintext: Buffer.from(text),
   associatedData: Buffer.alloc(32, at),
 }))
+
+/** @param scene what the provider is a part of, and ends with it */
+export function behindLiar(
+  provider: Provider,
+  liar: LyingProxy,
+  scene: AsyncDisposable,
+): ProviderBehindLiar {
+  return {
+    provider,
+    liar,
+    async [Symbol.asyncDispose]() {
+      await scene[Symbol.asyncDispose]()
+      await liar[Symbol.asyncDispose]()
+    },
+  }
+}
 
 export function answerContract(
   name: string,

@@ -12,7 +12,7 @@ import type { Call, Outcome, Provider } from '../../../src/base/provider.ts'
 import { alone, roundTrip } from '../../../src/kms/round_trip.ts'
 import { rejection, suite } from '../../_lib/uvu.ts'
 
-export interface ProviderUnderTest extends AsyncDisposable {
+interface ProviderUnderTest extends AsyncDisposable {
   readonly provider: Provider
   /** Makes a new version of the key. */
   rotate(): Promise<void>

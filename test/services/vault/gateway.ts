@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-export interface GatewayOptions {
+interface GatewayOptions {
   /** Begins with `/`. Whatever is not below it gets a page. */
   readonly path: string
   /** `http://host:port` of the service. */

@@ -12,7 +12,7 @@ import {
 
 export const UNKNOWN = 2
 export const INVALID = 3
-export const EXHAUSTED = 8
+const EXHAUSTED = 8
 export const UNAVAILABLE = 14
 export const UNAUTHENTICATED = 16
 
@@ -150,6 +150,18 @@ export function plaintextInAnnotation(): FakeOptions {
   }
 }
 
+/** Each Encrypt moves the key id of Status on. @param own under which it encrypts itself */
+export function movedByEncrypt(own: (made: number) => string): FakeOptions {
+  let made = 0
+  return {
+    status: (good) => ({ ...good, keyId: `fake-key-${made}` }),
+    encrypt(_plaintext, good) {
+      made += 1
+      return good(own(made))
+    },
+  }
+}
+
 export function sameAnswerForAll(): FakeOptions {
   let first: FakeEncrypted | undefined
   return {
@@ -236,7 +248,7 @@ export function atMost<A extends unknown[], T>(
 export const WINDOW_UPDATE = Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1])
 const PING = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
 
-export type Front = NonNullable<FakeOptions['front']>
+type Front = NonNullable<FakeOptions['front']>
 
 /** Only before the first Encrypt, so that connections for other rules are taken. */
 export function fewConnections(limit: number): FakeOptions {

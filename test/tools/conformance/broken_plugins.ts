@@ -22,6 +22,7 @@ import {
   INVALID,
   later,
   longAnnotation,
+  movedByEncrypt,
   one,
   orElse,
   padded,
@@ -75,30 +76,12 @@ export const BROKEN: readonly (readonly [
   [
     'Status that learns the key id from Encrypt',
     ['S8', 'S9?'],
-    (() => {
-      let made = 0
-      return {
-        status: (good) => ({ ...good, keyId: `fake-key-${made}` }),
-        encrypt(_plaintext, good) {
-          made += 1
-          return good(`fake-key-${made}`)
-        },
-      }
-    })(),
+    movedByEncrypt((made) => `fake-key-${made}`),
   ],
   [
     'Encrypt that moves the key id on',
     ['S9?', 'E3'],
-    (() => {
-      let made = 0
-      return {
-        status: (good) => ({ ...good, keyId: `fake-key-${made}` }),
-        encrypt(_plaintext, good) {
-          made += 1
-          return good(`fake-key-${made - 1}`)
-        },
-      }
-    })(),
+    movedByEncrypt((made) => `fake-key-${made - 1}`),
   ],
   [
     'Encrypt under a key id of its own',

@@ -1,13 +1,8 @@
 import * as assert from 'uvu/assert'
-import { parseConfig } from '../../../src/config/load.ts'
-import { connectKms } from '../../../src/grpc/client.ts'
-import { startPlugin } from '../../../src/plugin/plugin.ts'
-import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import type { RuleFinding } from '../../../src/tools/conformance/rule.ts'
 import { checkConformance } from '../../../src/tools/conformance/rules.ts'
-import { tempFolder } from '../../_lib/temp_folder.ts'
+import { startPluginHere } from '../../_lib/plugin/in_process.ts'
 import { suite } from '../../_lib/uvu.ts'
-import { until } from '../../_lib/wait.ts'
 
 const test = suite('tools/conformance/run', () => ({}))
 
@@ -36,36 +31,8 @@ test('check skips in Trousseau only what its lack of annotations hides', () => {
 })
 
 async function ownFindings(): Promise<RuleFinding[]> {
-  await using folder = await tempFolder()
-  const keyFile = folder.at('keys')
-  await createKeyFile(keyFile, () => Date.now())
-  const config = parseConfig(
-    {
-      apiVersion: 'trousseau.io/v1',
-      kind: 'TrousseauConfig',
-      socket: { path: folder.at('kms.sock') },
-      providers: [{ name: 'here', type: 'local', keyFile }],
-    },
-    'test',
-  )
-  const plugin = await startPlugin(config, { emit: () => undefined })
-  try {
-    await until('the plugin is healthy', () => isHealthy(plugin.socketPaths[0] ?? ''))
-    return await checkConformance(plugin.socketPaths[0] ?? '', { timeoutMs: 3_000, idleMs: 1_000 })
-  } finally {
-    await plugin.close()
-  }
-}
-
-async function isHealthy(path: string): Promise<boolean> {
-  const client = connectKms(path, { timeoutMs: 1_000 })
-  try {
-    return (await client.v2.status()).healthz === 'ok'
-  } catch {
-    return false
-  } finally {
-    client.close()
-  }
+  await using plugin = await startPluginHere()
+  return await checkConformance(plugin.socketPath, { timeoutMs: 3_000, idleMs: 1_000 })
 }
 
 test.run()

@@ -1,10 +1,8 @@
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../../src/cli/program.ts'
-import { parseConfig } from '../../../src/config/load.ts'
-import { startPlugin } from '../../../src/plugin/plugin.ts'
-import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import { memoryIo } from '../../_lib/console/memory_io.ts'
 import { Refusal, startFakePlugin } from '../../_lib/grpc/fake_plugin.ts'
+import { startPluginHere } from '../../_lib/plugin/in_process.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
 import { suite } from '../../_lib/uvu.ts'
 import { until } from '../../_lib/wait.ts'
@@ -20,9 +18,12 @@ for (const api of ['v2', 'v1beta1']) {
   test(`bench measures Trousseau itself by ${api}, and says before what it does`, async ({
     io,
   }) => {
-    await using plugin = await ownPlugin()
+    await using plugin = await startPluginHere()
 
-    const code = await runProgram(['bench', '--socket', plugin.path, ...SHORT, '--api', api], io)
+    const code = await runProgram(
+      ['bench', '--socket', plugin.socketPath, ...SHORT, '--api', api],
+      io,
+    )
 
     assert.is(code, 0, io.printed())
     assert.match(io.complained(), /up to 250,000 requests\. They appear in its audit log/)
@@ -178,33 +179,5 @@ test('bench says who is not there, and refuses what it cannot bound', async ({ i
     assert.match(refused.complained(), wanted)
   }
 })
-
-async function ownPlugin() {
-  const folder = await tempFolder()
-  const keyFile = folder.at('keys')
-  await createKeyFile(keyFile, () => Date.now())
-  const config = parseConfig(
-    {
-      apiVersion: 'trousseau.io/v1',
-      kind: 'TrousseauConfig',
-      socket: { path: folder.at('kms.sock') },
-      providers: [{ name: 'here', type: 'local', keyFile }],
-    },
-    'test',
-  )
-  const plugin = await startPlugin(config, { emit: () => undefined })
-  const path = plugin.socketPaths[0] ?? ''
-  await until(
-    'the plugin is healthy',
-    async () => (await runProgram(['status', '--socket', path], memoryIo())) === 0,
-  )
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      await plugin.close()
-      await folder[Symbol.asyncDispose]()
-    },
-  }
-}
 
 test.run()

@@ -23,7 +23,7 @@ export interface CredentialSource {
   fetch(call: Call): Promise<AwsCredentials>
 }
 
-export interface CredentialStoreDeps {
+interface CredentialStoreDeps {
   readonly clock: Clock
   readonly events: EventSink
   /** From 0 to 1; for jitter alone. */

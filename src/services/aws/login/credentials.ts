@@ -81,7 +81,7 @@ type Of<T extends AwsCredentialsConfig['source']> = Extract<AwsCredentialsConfig
 /** The process's own, which main.ts reads. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-export interface AwsCredentialsDeps extends MetadataDeps {
+interface AwsCredentialsDeps extends MetadataDeps {
   readonly sts: AwsApi
   /** AWS's time, for ends that come without a `Date`. */
   readonly signing: SigningClock

@@ -95,7 +95,7 @@ export async function instanceCredentials(
   return temporaryOf(parseAnswer(answer, imdsAnswer, 'Instance metadata'), answer)
 }
 
-export interface ContainerPlace {
+interface ContainerPlace {
   readonly uri: string
   /** File with what to send as `Authorization`, read each time. */
   readonly tokenFile?: string | undefined

@@ -30,7 +30,7 @@ export type ProfileKind =
       readonly from: ProfileKind | 'Environment' | 'Ec2InstanceMetadata' | 'EcsContainer'
     }
 
-export interface ProfileRole {
+interface ProfileRole {
   readonly roleArn: string
   readonly externalId: string | undefined
   readonly sessionName: string | undefined

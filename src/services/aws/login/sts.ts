@@ -15,11 +15,11 @@ import { absolutePath } from '../../../remote/login_fields.ts'
 import type { AwsApi, AwsCredentials } from '../api.ts'
 import { AwsError, faultOf, NOT_OF_AWS } from '../fault.ts'
 
-export const roleArn = v.pipe(
+const roleArn = v.pipe(
   v.string(),
   v.regex(/^arn:aws[\w-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/, 'arn:aws:iam::ACCOUNT:role/NAME'),
 )
-export const sessionName = v.pipe(
+const sessionName = v.pipe(
   v.string(),
   v.regex(/^[\w+=,.@-]{2,64}$/, '2 to 64 letters, digits and "+=,.@-_"'),
   v.description('Name of the session in CloudTrail; trousseau- and the host name where absent'),

@@ -1,7 +1,9 @@
 /** All logins to Azure by their method, in one literal table that the compiler checks. @module */
 
 import * as v from 'valibot'
+import { type ByMethod, byMethod } from '../../../base/by_method.ts'
 import type { EventSink } from '../../../base/events.ts'
+import { isNearEnd } from '../../../remote/http/expiry.ts'
 import { SigningClock } from '../../../remote/signing_clock.ts'
 import type { LoginMethod } from '../../../remote/token_source.ts'
 import { clientCertificateConfig, createClientCertificateLogin } from './certificate.ts'
@@ -23,7 +25,7 @@ export const azureLogin = v.variant('method', [
 ])
 export type AzureLogin = v.InferOutput<typeof azureLogin>
 
-export interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 'signing'> {
+interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 'signing'> {
   readonly events: EventSink
   /** The provider's name, for events. */
   readonly provider: string
@@ -31,10 +33,14 @@ export interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 's
 
 /** Microsoft Entra allows five minutes. */
 const TOLERANCE_MS = 240_000
-const DAY_MS = 86_400_000
-/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
-const NEAR_MS = 14 * DAY_MS
-const NEAR_PART = 0.1
+
+const LOGINS: ByMethod<AzureLogin, AzureJsonDeps, LoginMethod> = {
+  managedIdentity: createManagedIdentityLogin,
+  workloadIdentity: createWorkloadIdentityLogin,
+  clientCertificate: createClientCertificateLogin,
+  clientSecret: createClientSecretLogin,
+  azureJson: createAzureJsonLogin,
+}
 
 export function createAzureLogin(config: AzureLogin, given: AzureLoginDeps): LoginMethod {
   const { events, provider, clock } = given
@@ -42,21 +48,10 @@ export function createAzureLogin(config: AzureLogin, given: AzureLoginDeps): Log
   const deps: AzureJsonDeps = {
     ...given,
     signing: new SigningClock({ clock, events, provider, service, toleranceMs: TOLERANCE_MS }),
-    onCertificate({ notBefore, notAfter }) {
-      const near = notAfter - clock.now() < Math.min(NEAR_MS, (notAfter - notBefore) * NEAR_PART)
-      events.emit({ type: 'certificate', provider, kind: 'client', notAfter, near })
+    onCertificate(life) {
+      const near = isNearEnd(life, clock.now())
+      events.emit({ type: 'certificate', provider, kind: 'client', notAfter: life.notAfter, near })
     },
   }
-  switch (config.method) {
-    case 'managedIdentity':
-      return createManagedIdentityLogin(config, deps)
-    case 'workloadIdentity':
-      return createWorkloadIdentityLogin(config, deps)
-    case 'clientCertificate':
-      return createClientCertificateLogin(config, deps)
-    case 'clientSecret':
-      return createClientSecretLogin(config, deps)
-    case 'azureJson':
-      return createAzureJsonLogin(config, deps)
-  }
+  return byMethod(LOGINS, config, deps)
 }

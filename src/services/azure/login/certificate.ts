@@ -33,7 +33,7 @@ export const clientCertificateConfig = v.strictObject({
     v.pipe(absolutePath, v.description('PEM of its RSA key, where certFile does not hold it')),
   ),
 })
-export type ClientCertificateConfig = v.InferOutput<typeof clientCertificateConfig>
+type ClientCertificateConfig = v.InferOutput<typeof clientCertificateConfig>
 
 export interface CertificateDeps extends EntraDeps {
   /** The time for assertions. */

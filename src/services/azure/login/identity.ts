@@ -48,7 +48,7 @@ export const managedIdentityConfig = v.pipe(
     'at most one of clientId and resourceId',
   ),
 )
-export type ManagedIdentityConfig = v.InferOutput<typeof managedIdentityConfig>
+type ManagedIdentityConfig = v.InferOutput<typeof managedIdentityConfig>
 
 export interface IdentityDeps extends RetryDeps {
   readonly metadata: HttpClient

@@ -23,7 +23,7 @@ export const azureJsonConfig = v.strictObject({
     '/etc/kubernetes/azure.json',
   ),
 })
-export type AzureJsonConfig = v.InferOutput<typeof azureJsonConfig>
+type AzureJsonConfig = v.InferOutput<typeof azureJsonConfig>
 
 export interface AzureJsonDeps extends CertificateDeps, IdentityDeps {
   readonly cloud: AzureCloudName

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { absolutePath } from '../../../remote/login_fields.ts'
 import { fingerprintOf, readSecretFile, readSecretLine } from '../../../remote/secret_file.ts'
 import type { LoginMethod } from '../../../remote/token_source.ts'
-import { assertionForm, type EntraDeps, requestToken } from './entra.ts'
+import { type Application, assertionForm, type EntraDeps, requestToken } from './entra.ts'
 
 export const applicationFields = {
   tenantId: v.pipe(
@@ -24,7 +24,7 @@ export const clientSecretConfig = v.strictObject({
   ...applicationFields,
   secretFile: v.pipe(absolutePath, v.description('File with the client secret')),
 })
-export type ClientSecretConfig = v.InferOutput<typeof clientSecretConfig>
+type ClientSecretConfig = v.InferOutput<typeof clientSecretConfig>
 
 export const workloadIdentityConfig = v.strictObject({
   method: v.literal('workloadIdentity'),
@@ -34,7 +34,7 @@ export const workloadIdentityConfig = v.strictObject({
     '/var/run/secrets/azure/tokens/azure-identity-token',
   ),
 })
-export type WorkloadIdentityConfig = v.InferOutput<typeof workloadIdentityConfig>
+type WorkloadIdentityConfig = v.InferOutput<typeof workloadIdentityConfig>
 
 /** @param given the secret itself, where it does not stand in a file of its own */
 export function createClientSecretLogin(
@@ -42,31 +42,36 @@ export function createClientSecretLogin(
   deps: EntraDeps,
   given?: string,
 ): LoginMethod {
-  const { tenantId, clientId, secretFile } = config
-  return {
-    name: 'clientSecret',
-    async prepare() {
-      const secret = given ?? (await readSecretLine(secretFile, 'login.secretFile'))
-      return {
-        fingerprint: fingerprintOf(tenantId, clientId, secret),
-        login: (call) => requestToken(deps, config, { client_secret: secret }, call),
-      }
-    },
-  }
+  return readLogin('clientSecret', config, deps, async () => {
+    const secret = given ?? (await readSecretLine(config.secretFile, 'login.secretFile'))
+    return { secret, form: { client_secret: secret } }
+  })
 }
 
 export function createWorkloadIdentityLogin(
   config: WorkloadIdentityConfig,
   deps: EntraDeps,
 ): LoginMethod {
-  const { tenantId, clientId, tokenFile } = config
+  return readLogin('workloadIdentity', config, deps, async () => {
+    const secret = await readSecretFile(config.tokenFile, 'login.tokenFile')
+    return { secret, form: assertionForm(secret) }
+  })
+}
+
+/** A login with what is read anew each time. */
+function readLogin(
+  name: string,
+  application: Application,
+  deps: EntraDeps,
+  read: () => Promise<{ readonly secret: string; readonly form: Readonly<Record<string, string>> }>,
+): LoginMethod {
   return {
-    name: 'workloadIdentity',
+    name,
     async prepare() {
-      const jwt = await readSecretFile(tokenFile, 'login.tokenFile')
+      const { secret, form } = await read()
       return {
-        fingerprint: fingerprintOf(tenantId, clientId, jwt),
-        login: (call) => requestToken(deps, config, assertionForm(jwt), call),
+        fingerprint: fingerprintOf(application.tenantId, application.clientId, secret),
+        login: (call) => requestToken(deps, application, form, call),
       }
     },
   }

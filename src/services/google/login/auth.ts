@@ -1,19 +1,14 @@
 /** All logins to Google Cloud by their name, and what they may act as. @module */
 
 import * as v from 'valibot'
+import { type ByMethod, byMethod } from '../../../base/by_method.ts'
 import type { LoginMethod } from '../../../remote/token_source.ts'
+import { httpOrigin } from '../../http_fields.ts'
 import { federationConfig, federationSource } from './federation.ts'
 import { IAM_ENDPOINT, impersonated, impersonationConfig } from './impersonation.ts'
 import { keyConfig, keySource } from './key.ts'
 import { metadataConfig, metadataSource } from './metadata.ts'
 import { type GoogleDeps, type GoogleSource, USES } from './source.ts'
-
-export const googleEndpoint = v.pipe(
-  v.string(),
-  v.regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'https://host without a path'),
-  v.check((text) => URL.canParse(text), 'https://host'),
-  v.transform((text) => new URL(text).origin),
-)
 
 const common = {
   impersonate: v.optional(
@@ -21,7 +16,7 @@ const common = {
   ),
   iamEndpoint: v.optional(
     v.pipe(
-      googleEndpoint,
+      httpOrigin,
       v.description('Where impersonation is asked for, instead of iamcredentials.googleapis.com'),
     ),
   ),
@@ -35,7 +30,7 @@ export const googleAuth = v.variant('method', [
     ...common,
     stsEndpoint: v.optional(
       v.pipe(
-        googleEndpoint,
+        httpOrigin,
         v.description('Where tokens are exchanged, instead of what credentialsFile says'),
       ),
     ),
@@ -43,9 +38,15 @@ export const googleAuth = v.variant('method', [
 ])
 export type GoogleAuth = v.InferOutput<typeof googleAuth>
 
+const SOURCES: ByMethod<GoogleAuth, GoogleDeps, GoogleSource> = {
+  metadata: metadataSource,
+  key: keySource,
+  federation: federationSource,
+}
+
 /** Logs in for Cloud KMS. */
 export function createGoogleLogin(auth: GoogleAuth, deps: GoogleDeps): LoginMethod {
-  const source = sourceOf(auth, deps)
+  const source = byMethod(SOURCES, auth, deps)
   const { impersonate, iamEndpoint: endpoint = IAM_ENDPOINT } = auth
   return {
     name: auth.method,
@@ -60,16 +61,5 @@ export function createGoogleLogin(auth: GoogleAuth, deps: GoogleDeps): LoginMeth
       }
     },
     renew: (token) => Promise.resolve(token),
-  }
-}
-
-function sourceOf(auth: GoogleAuth, deps: GoogleDeps): GoogleSource {
-  switch (auth.method) {
-    case 'metadata':
-      return metadataSource(auth, deps)
-    case 'key':
-      return keySource(auth, deps)
-    case 'federation':
-      return federationSource(auth, deps)
   }
 }

@@ -38,7 +38,7 @@ export const federationConfig = {
   ),
 }
 
-export interface FederationConfig {
+interface FederationConfig {
   readonly credentialsFile: string
   readonly stsEndpoint?: string | undefined
   readonly iamEndpoint?: string | undefined

@@ -26,7 +26,7 @@ import {
 } from './source.ts'
 
 /** Address or unique id of a service account. */
-export const accountName = v.pipe(
+const accountName = v.pipe(
   v.string(),
   v.regex(/^(?:[\w.-]+@[\w.:-]+|\d+)$/, 'name@project.iam.gserviceaccount.com'),
 )
@@ -50,9 +50,9 @@ export const impersonationConfig = v.strictObject({
     '1h',
   ),
 })
-export type ImpersonationConfig = v.InferOutput<typeof impersonationConfig>
+type ImpersonationConfig = v.InferOutput<typeof impersonationConfig>
 
-export interface Impersonation extends ImpersonationConfig {
+interface Impersonation extends ImpersonationConfig {
   readonly endpoint: string
 }
 

@@ -44,7 +44,7 @@ export const metadataConfig = {
   ),
 }
 
-export interface MetadataConfig {
+interface MetadataConfig {
   readonly serviceAccount: string
   readonly address: string
 }

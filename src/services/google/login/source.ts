@@ -101,7 +101,7 @@ export function tokenOf(value: string, seconds: number): Token {
   return { value, ttlSeconds: Math.max(Math.floor(seconds), 1), renewable: false }
 }
 
-export interface SecretJson<T> {
+interface SecretJson<T> {
   readonly text: string
   readonly value: T
 }

@@ -42,7 +42,7 @@ export const approleConfig = v.pipe(
     'secretIdFile, which holds the wrapping token of wrappedRole',
   ),
 )
-export type ApproleConfig = v.InferOutput<typeof approleConfig>
+type ApproleConfig = v.InferOutput<typeof approleConfig>
 
 export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginMethod {
   const secretIds = new SecretIds(config, api)

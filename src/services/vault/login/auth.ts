@@ -1,6 +1,7 @@
 /** All logins to Vault and OpenBao by their method, in one literal table that the compiler checks. @module */
 
 import * as v from 'valibot'
+import { type ByMethod, byMethod } from '../../../base/by_method.ts'
 import type { Clock } from '../../../base/clock.ts'
 import type { EventSink } from '../../../base/events.ts'
 import type { FetchSvids } from '../../../remote/jwt_svid.ts'
@@ -25,8 +26,9 @@ export const vaultAuth = v.variant('method', [
   agentConfig,
 ])
 export type VaultAuth = v.InferOutput<typeof vaultAuth>
+export type VaultAuthBy<M extends VaultAuth['method']> = Extract<VaultAuth, { readonly method: M }>
 
-export interface VaultLoginDeps extends CertLoginDeps {
+interface VaultLoginDeps extends CertLoginDeps {
   /** In the namespace of the login. */
   readonly api: VaultApi
   readonly events: EventSink
@@ -36,23 +38,18 @@ export interface VaultLoginDeps extends CertLoginDeps {
   readonly provider: string
 }
 
+const LOGINS: ByMethod<VaultAuth, VaultLoginDeps, LoginMethod> = {
+  approle: (config, { api }) => createApproleLogin(config, api),
+  jwt: (config, deps) => createJwtLogin(config, { ...deps, signingClock: signingClock(deps) }),
+  cert: createCertLogin,
+  kubernetes: (config, { api }) => createKubernetesLogin(config, api),
+  userpass: (config, { api }) => createUserpassLogin(config, api),
+  token: (config, { api, events }) => createTokenFileLogin(config, api, events),
+  agent: createAgentLogin,
+}
+
 export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): LoginMethod {
-  switch (config.method) {
-    case 'approle':
-      return createApproleLogin(config, deps.api)
-    case 'jwt':
-      return createJwtLogin(config, { ...deps, signingClock: signingClock(deps) })
-    case 'cert':
-      return createCertLogin(config, deps)
-    case 'kubernetes':
-      return createKubernetesLogin(config, deps.api)
-    case 'userpass':
-      return createUserpassLogin(config, deps.api)
-    case 'token':
-      return createTokenFileLogin(config, deps.api, deps.events)
-    case 'agent':
-      return createAgentLogin()
-  }
+  return byMethod(LOGINS, config, deps)
 }
 
 /** Within the 60 s that the service allows, less what a JWT says that it was made before now. */

@@ -20,7 +20,7 @@ export const certConfig = v.strictObject({
   role: v.optional(v.pipe(roleName, v.description('Any role that fits where absent'))),
   ...loginFields,
 })
-export type CertConfig = v.InferOutput<typeof certConfig>
+type CertConfig = v.InferOutput<typeof certConfig>
 
 export interface CertLoginDeps {
   readonly api: VaultApi

@@ -39,9 +39,9 @@ export const jwtConfig = v.pipe(
     'exactly one of tokenFile, selfSigned and spiffe',
   ),
 )
-export type JwtConfig = v.InferOutput<typeof jwtConfig>
+type JwtConfig = v.InferOutput<typeof jwtConfig>
 
-export interface JwtLoginDeps {
+interface JwtLoginDeps {
   readonly api: VaultApi
   readonly clock: Clock
   /** For JWTs that this node signs. */

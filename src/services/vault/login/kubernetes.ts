@@ -10,7 +10,7 @@ import { absolutePath, loginFields, roleName, vaultPath } from '../../../remote/
 import { fingerprintOf, readSecretFile } from '../../../remote/secret_file.ts'
 import type { LoginMethod } from '../../../remote/token_source.ts'
 import type { VaultApi } from '../api.ts'
-import { careFor, logIn } from './login.ts'
+import { postedLogin } from './login.ts'
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
@@ -24,19 +24,15 @@ export const kubernetesConfig = v.strictObject({
   ),
   ...loginFields,
 })
-export type KubernetesConfig = v.InferOutput<typeof kubernetesConfig>
+type KubernetesConfig = v.InferOutput<typeof kubernetesConfig>
 
-export function createKubernetesLogin(config: KubernetesConfig, api: VaultApi): LoginMethod {
-  const { mount, role, tokenFile } = config
-  return {
-    name: 'kubernetes',
-    async prepare() {
-      const jwt = await readSecretFile(tokenFile, 'auth.tokenFile')
-      return {
-        fingerprint: fingerprintOf(role, jwt),
-        login: (call) => logIn(api, { path: `auth/${mount}/login`, body: { role, jwt } }, call),
-      }
-    },
-    ...careFor(api),
-  }
+export function createKubernetesLogin(
+  { mount, role, tokenFile }: KubernetesConfig,
+  api: VaultApi,
+): LoginMethod {
+  return postedLogin('kubernetes', api, async () => {
+    const jwt = await readSecretFile(tokenFile, 'auth.tokenFile')
+    const fingerprint = fingerprintOf(role, jwt)
+    return { fingerprint, path: `auth/${mount}/login`, body: { role, jwt } }
+  })
 }

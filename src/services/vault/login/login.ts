@@ -32,7 +32,7 @@ const renewAnswer = v.object({
   auth: v.object({ lease_duration: seconds, renewable: v.boolean() }),
 })
 
-export interface LoginRequest {
+interface LoginRequest {
   readonly path: string
   readonly body: Readonly<Record<string, string>>
 }
@@ -62,6 +62,27 @@ async function loginReply(api: VaultApi, { path, body }: LoginRequest, call: Cal
     return { auth: reply.body.auth, cached: reply.cached }
   } catch (error) {
     throw refusedLogin(error, path)
+  }
+}
+
+/** What a login path is told, and what the credentials in it are known by. */
+interface PreparedRequest extends LoginRequest {
+  readonly fingerprint: string
+}
+
+/** A login whose credentials are read anew each time, and posted as they are. */
+export function postedLogin(
+  name: string,
+  api: VaultApi,
+  read: () => Promise<PreparedRequest>,
+): LoginMethod {
+  return {
+    name,
+    async prepare() {
+      const { fingerprint, ...request } = await read()
+      return { fingerprint, login: (call) => logIn(api, request, call) }
+    },
+    ...careFor(api),
   }
 }
 

@@ -23,9 +23,9 @@ export const secretIdAnswer = v.object({
     }),
   ),
 })
-export type SecretIdFacts = v.InferOutput<typeof secretIdAnswer>['data']
+type SecretIdFacts = v.InferOutput<typeof secretIdAnswer>['data']
 
-export interface SecretIdUse {
+interface SecretIdUse {
   readonly token: Token
   /** Of the login method. */
   readonly mount: string

@@ -18,7 +18,7 @@ export const tokenFileConfig = v.strictObject({
   tokenFile: absolutePath,
   ...loginFields,
 })
-export type TokenFileConfig = v.InferOutput<typeof tokenFileConfig>
+type TokenFileConfig = v.InferOutput<typeof tokenFileConfig>
 
 export function createTokenFileLogin(
   config: TokenFileConfig,

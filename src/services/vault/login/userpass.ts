@@ -5,7 +5,7 @@ import { absolutePath, loginFields, vaultPath } from '../../../remote/login_fiel
 import { fingerprintOf, readSecretLine } from '../../../remote/secret_file.ts'
 import type { LoginMethod } from '../../../remote/token_source.ts'
 import type { VaultApi } from '../api.ts'
-import { careFor, logIn } from './login.ts'
+import { postedLogin } from './login.ts'
 
 export const userpassConfig = v.strictObject({
   method: v.literal('userpass'),
@@ -17,20 +17,15 @@ export const userpassConfig = v.strictObject({
   passwordFile: absolutePath,
   ...loginFields,
 })
-export type UserpassConfig = v.InferOutput<typeof userpassConfig>
+type UserpassConfig = v.InferOutput<typeof userpassConfig>
 
-export function createUserpassLogin(config: UserpassConfig, api: VaultApi): LoginMethod {
-  const { mount, username, passwordFile } = config
-  return {
-    name: 'userpass',
-    async prepare() {
-      const password = await readSecretLine(passwordFile, 'auth.passwordFile')
-      const path = `auth/${mount}/login/${username}`
-      return {
-        fingerprint: fingerprintOf(username, password),
-        login: (call) => logIn(api, { path, body: { password } }, call),
-      }
-    },
-    ...careFor(api),
-  }
+export function createUserpassLogin(
+  { mount, username, passwordFile }: UserpassConfig,
+  api: VaultApi,
+): LoginMethod {
+  return postedLogin('userpass', api, async () => {
+    const password = await readSecretLine(passwordFile, 'auth.passwordFile')
+    const fingerprint = fingerprintOf(username, password)
+    return { fingerprint, path: `auth/${mount}/login/${username}`, body: { password } }
+  })
 }

@@ -22,7 +22,7 @@ export interface VaultAdmin {
   close(): Promise<void>
 }
 
-export interface VaultAdminOptions
+interface VaultAdminOptions
   extends Pick<SetupInput, 'name' | 'address' | 'namespace' | 'tls' | 'proxy'> {
   readonly token: string
   readonly clock: Clock

@@ -3,21 +3,24 @@
 import * as v from 'valibot'
 import { commandLine, word } from '../../../base/shell.ts'
 import { readSecretFile } from '../../../remote/secret_file.ts'
+import type { VaultAuthBy } from '../login/auth.ts'
 import type { VaultAdmin } from './admin.ts'
 import { judgeSecretId, judgeWrapped } from './credentials.ts'
 import { fileFinding, placeOf, writeNewSecret } from './files.ts'
-import type { ApproleAuth, Setup } from './input.ts'
+import type { Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { readRole, roleStep } from './role.ts'
 import { guardFile, intoFile, onNodes } from './shell.ts'
 import type { SetupStep, StepFinding } from './step.ts'
+
+type ApproleAuth = VaultAuthBy<'approle'>
 
 const roleIdAnswer = v.object({ role_id: v.pipe(v.string(), v.nonEmpty()) })
 const madeAnswer = v.object({
   data: v.object({ secret_id: v.pipe(v.string(), v.nonEmpty()) }),
 })
 
-export function approleSteps(setup: Setup, auth: ApproleAuth): SetupStep[] {
+export function approleSteps(auth: ApproleAuth, setup: Setup): SetupStep[] {
   const path = `auth/${auth.mount}/role/${setup.role}`
   return [
     mountStep(setup, { kind: 'auth', path: auth.mount, type: 'approle' }),

@@ -1,7 +1,9 @@
 /** What each login method needs at the key service and on the nodes. @module */
 
+import { type ByMethod, byMethod } from '../../../base/by_method.ts'
+import type { VaultAuth, VaultAuthBy } from '../login/auth.ts'
 import { approleSteps } from './approle.ts'
-import type { CertAuth, KubernetesAuth, Setup } from './input.ts'
+import type { Setup } from './input.ts'
 import { jwtSteps } from './jwt.ts'
 import { mountStep } from './mount.ts'
 import { roleStep } from './role.ts'
@@ -10,27 +12,24 @@ import { writeCommand } from './shell.ts'
 import type { SetupStep } from './step.ts'
 import { configStep } from './trust.ts'
 
-export function authSteps(setup: Setup): readonly SetupStep[] {
-  const { auth } = setup.input
-  switch (auth.method) {
-    case 'approle':
-      return approleSteps(setup, auth)
-    case 'kubernetes':
-      return kubernetesSteps(setup, auth)
-    case 'jwt':
-      return jwtSteps(setup, auth)
-    case 'cert':
-      return certSteps(setup, auth)
-    case 'userpass':
-      return userpassSteps(setup, auth)
-    case 'token':
-      return tokenSteps(setup, auth)
-    case 'agent':
-      return [agentStep(setup)]
-  }
+const STEPS: ByMethod<VaultAuth, Setup, readonly SetupStep[]> = {
+  approle: approleSteps,
+  kubernetes: kubernetesSteps,
+  jwt: jwtSteps,
+  cert: certSteps,
+  userpass: userpassSteps,
+  token: tokenSteps,
+  agent: (_, setup) => [agentStep(setup)],
 }
 
-function kubernetesSteps(setup: Setup, { mount, tokenFile }: KubernetesAuth): SetupStep[] {
+export function authSteps(setup: Setup): readonly SetupStep[] {
+  return byMethod(STEPS, setup.input.auth, setup)
+}
+
+function kubernetesSteps(
+  { mount, tokenFile }: VaultAuthBy<'kubernetes'>,
+  setup: Setup,
+): SetupStep[] {
   const { cli, role } = setup
   const config = writeCommand(cli, `auth/${mount}/config`, {
     kubernetes_host: '<https://host:6443 of the kube-apiserver that checks the tokens>',
@@ -61,7 +60,7 @@ function kubernetesSteps(setup: Setup, { mount, tokenFile }: KubernetesAuth): Se
   ]
 }
 
-function certSteps(setup: Setup, { mount }: CertAuth): SetupStep[] {
+function certSteps({ mount }: VaultAuthBy<'cert'>, setup: Setup): SetupStep[] {
   return [
     mountStep(setup, { kind: 'auth', path: mount, type: 'cert' }),
     roleStep(setup, {

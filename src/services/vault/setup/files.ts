@@ -11,7 +11,7 @@ const FILE_MODE = 0o600
 const ABSENT = new Set(['ENOENT', 'ENOTDIR'])
 
 /** Whether a file is there, or could be, or not since its folder takes none or this machine has no such folder. */
-export type Place = 'taken' | 'free' | 'shut' | 'no folder'
+type Place = 'taken' | 'free' | 'shut' | 'no folder'
 
 export async function placeOf(path: string): Promise<Place> {
   const folder = dirname(path)

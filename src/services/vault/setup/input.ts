@@ -3,9 +3,8 @@
 import { KmsError } from '../../../base/errors.ts'
 import type { ProxyOptions } from '../../../remote/http/proxy.ts'
 import type { TlsOptions } from '../../../remote/http/tls_files.ts'
-import type { SvidConfig } from '../../../remote/jwt_svid.ts'
 import { addressesOf, type VaultConfig } from '../config.ts'
-import { loginNamespace } from '../login/auth.ts'
+import { loginNamespace, type VaultAuth } from '../login/auth.ts'
 import type { PolicyInput } from './policy.ts'
 
 export interface SetupInput extends PolicyInput {
@@ -14,71 +13,7 @@ export interface SetupInput extends PolicyInput {
   readonly address: string
   readonly tls: TlsOptions
   readonly proxy?: ProxyOptions | undefined
-  readonly auth: SetupAuth
-}
-
-export type SetupAuth =
-  | ApproleAuth
-  | KubernetesAuth
-  | JwtAuth
-  | CertAuth
-  | UserpassAuth
-  | TokenAuth
-  | AgentAuth
-
-export interface ApproleAuth {
-  readonly method: 'approle'
-  readonly mount: string
-  readonly roleId?: string | undefined
-  readonly roleIdFile?: string | undefined
-  readonly secretIdFile?: string | undefined
-  /** The role, where the secret id comes wrapped. */
-  readonly wrappedRole?: string | undefined
-}
-
-export interface KubernetesAuth {
-  readonly method: 'kubernetes'
-  readonly mount: string
-  readonly role: string
-  readonly tokenFile: string
-}
-
-export interface JwtAuth {
-  readonly method: 'jwt'
-  readonly mount: string
-  readonly role?: string | undefined
-  readonly tokenFile?: string | undefined
-  readonly selfSigned?: SelfSigned | undefined
-  readonly spiffe?: SvidConfig | undefined
-}
-
-export interface SelfSigned {
-  readonly keyFile: string
-  readonly audience: string
-  readonly subject: string
-  readonly claims?: Readonly<Record<string, unknown>> | undefined
-}
-
-export interface CertAuth {
-  readonly method: 'cert'
-  readonly mount: string
-  readonly role?: string | undefined
-}
-
-export interface UserpassAuth {
-  readonly method: 'userpass'
-  readonly mount: string
-  readonly username: string
-  readonly passwordFile: string
-}
-
-export interface TokenAuth {
-  readonly method: 'token'
-  readonly tokenFile: string
-}
-
-interface AgentAuth {
-  readonly method: 'agent'
+  readonly auth: VaultAuth
 }
 
 export interface SetupChoices {
@@ -156,7 +91,7 @@ function checkName(name: string): void {
   )
 }
 
-function roleInConfig(auth: SetupAuth): string | undefined {
+function roleInConfig(auth: VaultAuth): string | undefined {
   switch (auth.method) {
     case 'kubernetes':
     case 'jwt':

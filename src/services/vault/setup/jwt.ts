@@ -6,16 +6,20 @@ import * as v from 'valibot'
 import { commandLine, word } from '../../../base/shell.ts'
 import { readAssertionKey } from '../../../remote/assertion.ts'
 import type { SvidConfig } from '../../../remote/jwt_svid.ts'
+import type { VaultAuthBy } from '../login/auth.ts'
 import type { VaultAdmin } from './admin.ts'
 import { placeOf } from './files.ts'
-import type { JwtAuth, SelfSigned, Setup } from './input.ts'
+import type { Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { type FoundRole, roleStep } from './role.ts'
 import { writeCommand } from './shell.ts'
 import type { SetupStep, StepFinding } from './step.ts'
 import { configStep } from './trust.ts'
 
-export function jwtSteps(setup: Setup, auth: JwtAuth): SetupStep[] {
+type JwtAuth = VaultAuthBy<'jwt'>
+type SelfSigned = NonNullable<JwtAuth['selfSigned']>
+
+export function jwtSteps(auth: JwtAuth, setup: Setup): SetupStep[] {
   const { cli, role, input } = setup
   const { mount, selfSigned, spiffe, tokenFile = '' } = auth
   const path = `auth/${mount}/config`
@@ -94,7 +98,7 @@ const jwtBounds = v.object({
 })
 
 /** A role for this node alone is as good for it; several nodes need one without. */
-function shutOutBy(role: FoundRole, { subject, claims = {} }: SelfSigned): string | undefined {
+function shutOutBy(role: FoundRole, { subject, claims }: SelfSigned): string | undefined {
   const { bound_subject, bound_claims, bound_claims_type } = v.parse(jwtBounds, role)
   if (!['', subject].includes(bound_subject)) return 'bound_subject'
   const own: Readonly<Record<string, unknown>> = { ...claims, sub: subject }

@@ -5,7 +5,7 @@ import type { Setup } from './input.ts'
 import { unlessThere } from './shell.ts'
 import type { SetupStep, StepFinding } from './step.ts'
 
-export interface Mount {
+interface Mount {
   readonly kind: 'secrets' | 'auth'
   readonly path: string
   readonly type: string

@@ -12,7 +12,7 @@ import type { Need } from './rights.ts'
 import { guardRole, writeCommand } from './shell.ts'
 import type { SetupStep, StepFinding } from './step.ts'
 
-export interface Role {
+interface Role {
   readonly path: string
   readonly why: readonly string[]
   /** Who gets in; a role with others is somebody else's. */

@@ -4,14 +4,17 @@ import { randomBytes } from 'node:crypto'
 import * as v from 'valibot'
 import { commandLine, word } from '../../../base/shell.ts'
 import { readSecretLine } from '../../../remote/secret_file.ts'
+import type { VaultAuthBy } from '../login/auth.ts'
 import type { VaultAdmin } from './admin.ts'
 import { judgePassword, judgeToken } from './credentials.ts'
 import { fileFinding, placeOf, writeNewSecret } from './files.ts'
-import type { Setup, TokenAuth, UserpassAuth } from './input.ts'
+import type { Setup } from './input.ts'
 import { mountStep } from './mount.ts'
 import { judge, mendedFields, readRole, roleNeed, tokenFields } from './role.ts'
 import { guardFile, guardRole, intoFile, onNodes, PREFIX, writeCommand } from './shell.ts'
 import type { SetupStep, StepFinding } from './step.ts'
+
+type UserpassAuth = VaultAuthBy<'userpass'>
 
 const PASSWORD_BYTES = 32
 /** A node that is off for longer needs a new token. */
@@ -21,7 +24,7 @@ const tokenAnswer = v.object({
   auth: v.object({ client_token: v.pipe(v.string(), v.nonEmpty()) }),
 })
 
-export function userpassSteps(setup: Setup, auth: UserpassAuth): SetupStep[] {
+export function userpassSteps(auth: UserpassAuth, setup: Setup): SetupStep[] {
   const path = `auth/${auth.mount}/users/${setup.role}`
   return [
     mountStep(setup, { kind: 'auth', path: auth.mount, type: 'userpass' }),
@@ -87,7 +90,7 @@ function userStep(setup: Setup, { passwordFile }: UserpassAuth, path: string): S
   }
 }
 
-export function tokenSteps(setup: Setup, { tokenFile }: TokenAuth): SetupStep[] {
+export function tokenSteps({ tokenFile }: VaultAuthBy<'token'>, setup: Setup): SetupStep[] {
   const { cli, policyName, input } = setup
   const file = `${input.name}-token`
   const command = commandLine([

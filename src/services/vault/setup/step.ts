@@ -31,7 +31,7 @@ export interface SetupStep {
   needs?(finding: StepFinding): readonly Need[]
 }
 
-export const SETUP_STATES = ['ok', 'make', 'change', 'by hand', 'refused'] as const
+const SETUP_STATES = ['ok', 'make', 'change', 'by hand', 'refused'] as const
 /** `refused`: something else stands there, and nobody but the operator may change it. */
 export type SetupState = (typeof SETUP_STATES)[number]
 

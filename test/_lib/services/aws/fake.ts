@@ -31,7 +31,7 @@ import { type Principal, Principals } from './fake/principals.ts'
 import { parseAuthorization, type SignedRequest } from './fake/signature.ts'
 import { type FakeRole, sts } from './fake/sts.ts'
 
-export interface Seen {
+interface Seen {
   readonly service: Service
   readonly action: string
   readonly accessKeyId: string | undefined
@@ -39,7 +39,7 @@ export interface Seen {
   readonly body: string
 }
 
-export const ACCOUNT = '111122223333'
+const ACCOUNT = '111122223333'
 export const REGION = 'eu-central-1'
 
 const kmsBody = v.strictObject({

@@ -26,7 +26,6 @@ const CACHE = join(
   `moto-${VERSION}`,
 )
 export const MOTO_REGION = 'eu-central-1'
-export const MOTO_ACCOUNT = '123456789012'
 
 export interface MotoUser {
   readonly accessKeyId: string

@@ -13,7 +13,7 @@ import { FakeAws, REGION } from './fake.ts'
 
 export const DIGEST = Buffer.alloc(32, 0xd1)
 
-export interface AwsSetup extends AsyncDisposable {
+interface AwsSetup extends AsyncDisposable {
   readonly fake: FakeAws
   readonly key: FakeKey
   /** Whose keys are in the environment. */

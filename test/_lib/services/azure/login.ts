@@ -20,7 +20,7 @@ import { type FakeAzure, startFakeAzure } from './fake.ts'
 const HOUR_MS = 3_600_000
 const openssl = promisify(execFile)
 
-export interface AzureLoginUnderTest extends AsyncDisposable {
+interface AzureLoginUnderTest extends AsyncDisposable {
   readonly azure: FakeAzure
   readonly clock: FakeClock
   readonly events: RecordedEvents

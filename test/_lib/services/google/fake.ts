@@ -97,10 +97,6 @@ export class FakeGoogle implements AsyncDisposable {
     this.#faults.push({ path, left: Number.POSITIVE_INFINITY, answer: undefined })
   }
 
-  heal(): void {
-    this.#faults.length = 0
-  }
-
   /** How many requests came to a path. */
   count(path: RegExp): number {
     return this.requests.filter((request) => path.test(request.path)).length

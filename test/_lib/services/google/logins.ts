@@ -18,7 +18,7 @@ const TARGET = 'kms@acme-prod.iam.gserviceaccount.com'
 const HOP = 'hop@acme-prod.iam.gserviceaccount.com'
 const ITEM = { plaintext: Buffer.from('seed'), associatedData: Buffer.alloc(32, 9) }
 
-export interface Login {
+interface Login {
   readonly name: string
   /** Writes its files, and returns `auth`. */
   readonly set: (google: FakeGoogle, folder: TempFolder) => Promise<Record<string, unknown>>

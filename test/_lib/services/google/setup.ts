@@ -18,7 +18,7 @@ export interface GoogleSetup extends AsyncDisposable {
   readonly limited: <T>(work: (call: Call) => Promise<T>) => Promise<T>
 }
 
-export interface GoogleSetupOptions {
+interface GoogleSetupOptions {
   readonly clock?: Clock
   readonly limitMs?: number
   /** How far the clock of this node is ahead of Google's. */

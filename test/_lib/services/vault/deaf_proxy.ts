@@ -11,7 +11,7 @@ import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import * as v from 'valibot'
 
-export interface DeafProxy extends AsyncDisposable {
+interface DeafProxy extends AsyncDisposable {
   readonly address: string
   /** While false it passes on everything as it is: the service was upgraded. */
   deaf: boolean

@@ -29,7 +29,7 @@ export interface FakeVaultOptions {
   readonly now?: () => number
 }
 
-export interface KeyChange {
+interface KeyChange {
   readonly mount?: string
   readonly key?: string
 }

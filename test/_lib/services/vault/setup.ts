@@ -40,7 +40,7 @@ export interface VaultSetup extends AsyncDisposable {
   roundTrip(): Promise<void>
 }
 
-export interface VaultSetupOptions {
+interface VaultSetupOptions {
   readonly tls?: boolean
   /** A server that runs already, and goes on; one of its own where absent. */
   readonly on?: OpenBao

@@ -20,7 +20,7 @@ const answer = v.object({
 })
 export type Said = v.InferOutput<typeof answer>['findings']
 
-export interface Asked extends Pick<Sample, 'text' | 'flags'> {
+interface Asked extends Pick<Sample, 'text' | 'flags'> {
   /** Of Kubernetes; no manifest is shown to doctor where absent. */
   readonly version?: string | undefined
 }

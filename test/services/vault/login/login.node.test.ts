@@ -1,7 +1,7 @@
 /** Logins, renewal and TLS against the real OpenBao server. @module */
 
 import { Buffer } from 'node:buffer'
-import { rename, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { withinLimit } from '../../../../src/base/call.ts'
@@ -10,6 +10,7 @@ import type { KmsError } from '../../../../src/base/errors.ts'
 import { vaultConfig } from '../../../../src/services/vault/config.ts'
 import { createVaultProvider } from '../../../../src/services/vault/provider.ts'
 import { RecordedEvents } from '../../../_lib/events.ts'
+import { replaceFile } from '../../../_lib/replace_file.ts'
 import { firstVersion } from '../../../_lib/services/vault/key_server.ts'
 import { startOpenBao, type TransitOptions } from '../../../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../../../_lib/temp_folder.ts'
@@ -155,8 +156,7 @@ test('token: a file is used, its token looked up and renewed, and a new file fol
   await one.transit.revokeTokens()
   const error = await rejection(one.limited((call) => provider.keyState(call)))
   assert.is((error as KmsError).code, 'denied')
-  await writeFile(`${file}.new`, await one.transit.login())
-  await rename(`${file}.new`, file)
+  await replaceFile(file, await one.transit.login())
 
   await until('the new token is used', () =>
     one

@@ -11,12 +11,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { systemClock } from '../../../../src/base/clock.ts'
+import type { VaultAuth } from '../../../../src/services/vault/login/auth.ts'
 import { createVaultAdmin } from '../../../../src/services/vault/setup/admin.ts'
-import {
-  decideNames,
-  type Setup,
-  type SetupAuth,
-} from '../../../../src/services/vault/setup/input.ts'
+import { decideNames, type Setup } from '../../../../src/services/vault/setup/input.ts'
 import { setupScript } from '../../../../src/services/vault/setup/script.ts'
 import {
   applySetup,
@@ -34,6 +31,8 @@ import { tempFolder } from '../../../_lib/temp_folder.ts'
 import { REVIEWER_TOKEN } from '../../../_lib/tools/fake_kube_api.ts'
 import { suite } from '../../../_lib/uvu.ts'
 
+/** What a config that says nothing of it has. */
+const SIGNED = { lifetime: 300_000, claims: {} }
 const POLICY = 'trousseau-k8s-etcd'
 const loginAnswer = v.object({
   auth: v.object({ policies: v.array(v.string()), lease_duration: v.number() }),
@@ -41,7 +40,7 @@ const loginAnswer = v.object({
 const answer = v.object({ data: v.record(v.string(), v.unknown()) })
 const test = suite('services/vault/setup/logins', () => ({}))
 
-async function server(authIn: (at: (name: string) => string) => SetupAuth) {
+async function server(authIn: (at: (name: string) => string) => VaultAuth) {
   const folder = await tempFolder()
   const bao = await startOpenBao({ tls: true })
   for (const name of ['node', 'admin']) await mkdir(folder.at(name))
@@ -130,7 +129,7 @@ test('jwt, signed by the node itself: the role is made, the public key is by han
     method: 'jwt',
     mount: 'jwt',
     role: 'nodes',
-    selfSigned: { keyFile: at('key.pem'), audience: 'kms', subject: 'node-1' },
+    selfSigned: { ...SIGNED, keyFile: at('key.pem'), audience: 'kms', subject: 'node-1' },
   }))
   await writeFile(one.folder.at('node/key.pem'), keys.pem)
 
@@ -152,7 +151,7 @@ test('jwt, signed by the node itself: the plan knows whether the key of this nod
     method: 'jwt',
     mount: 'jwt',
     role: 'nodes',
-    selfSigned: { keyFile: at('key.pem'), audience: 'kms', subject: 'node-1' },
+    selfSigned: { ...SIGNED, keyFile: at('key.pem'), audience: 'kms', subject: 'node-1' },
   }))
   await writeFile(one.folder.at('node/key.pem'), own.pem)
   await one.apply()
@@ -180,6 +179,7 @@ test('jwt: a role for this node alone is as good for it, by subject or by a clai
     mount: 'jwt',
     role: 'nodes',
     selfSigned: {
+      ...SIGNED,
       keyFile: '/none/key.pem',
       audience: 'kms',
       subject: 'node-1',
@@ -207,7 +207,7 @@ test('jwt: a role for another subject is refused', async () => {
     method: 'jwt',
     mount: 'jwt',
     role: 'nodes',
-    selfSigned: { keyFile: '/none/key.pem', audience: 'kms', subject: 'node-1' },
+    selfSigned: { ...SIGNED, keyFile: '/none/key.pem', audience: 'kms', subject: 'node-1' },
   }))
   await one.apply()
   const other = { role_type: 'jwt', user_claim: 'sub', bound_subject: 'node-2' }

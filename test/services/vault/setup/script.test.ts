@@ -3,9 +3,9 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
 import type { KmsError } from '../../../../src/base/errors.ts'
+import type { VaultAuth } from '../../../../src/services/vault/login/auth.ts'
 import {
   decideNames,
-  type SetupAuth,
   type SetupChoices,
   type SetupInput,
 } from '../../../../src/services/vault/setup/input.ts'
@@ -15,6 +15,8 @@ import { setupSteps } from '../../../../src/services/vault/setup/steps.ts'
 import { tempFolder } from '../../../_lib/temp_folder.ts'
 import { suite } from '../../../_lib/uvu.ts'
 
+/** What a config that says nothing of it has. */
+const SIGNED = { lifetime: 300_000, claims: {} }
 const APPROLE = {
   method: 'approle',
   mount: 'approle',
@@ -29,7 +31,7 @@ const INPUT: SetupInput = {
   tls: {},
   auth: APPROLE,
 }
-const AUTHS: readonly SetupAuth[] = [
+const AUTHS: readonly VaultAuth[] = [
   APPROLE,
   { ...APPROLE, roleIdFile: undefined, roleId: 'id', wrappedRole: 'nodes' },
   { method: 'kubernetes', mount: 'kubernetes', role: 'kms', tokenFile: '/t' },
@@ -38,7 +40,7 @@ const AUTHS: readonly SetupAuth[] = [
     method: 'jwt',
     mount: 'jwt',
     role: 'kms',
-    selfSigned: { keyFile: '/k', audience: 'https://vault', subject: 'node 1' },
+    selfSigned: { ...SIGNED, keyFile: '/k', audience: 'https://vault', subject: 'node 1' },
   },
   {
     method: 'jwt',
@@ -192,7 +194,7 @@ test('nothing in a config is ever run, wherever in the script it stands', async 
       method: 'jwt',
       mount: 'j',
       role: 'r',
-      selfSigned: { keyFile: evil, audience: evil, subject: evil },
+      selfSigned: { ...SIGNED, keyFile: evil, audience: evil, subject: evil },
     },
     {
       method: 'jwt',
@@ -210,7 +212,7 @@ test('nothing in a config is ever run, wherever in the script it stands', async 
 
 test('a role or user of another cluster stops the script of every login before it writes', async () => {
   const evil = `/etc/'$(touch pwned)'\ntouch pwned\n"\`touch pwned\``
-  const selfSigned = { keyFile: evil, audience: evil, subject: evil }
+  const selfSigned = { ...SIGNED, keyFile: evil, audience: evil, subject: evil }
   const hostile = { method: 'jwt', mount: 'j', role: 'r', selfSigned } as const
   await using folder = await tempFolder()
   for (const [auth, policies, why] of [

@@ -11,7 +11,7 @@ import { constants, createHash, randomBytes, verify, X509Certificate } from 'nod
 import * as v from 'valibot'
 import type { Received, Reply } from './http.ts'
 
-export interface Issued {
+interface Issued {
   readonly audience: string
   readonly tenantId: string
   /** Milliseconds since the epoch. */

@@ -9,7 +9,7 @@ export const SCOPES = {
   platform: 'https://www.googleapis.com/auth/cloud-platform',
 } as const
 
-export type Service = 'cloudkms' | 'iamcredentials'
+type Service = 'cloudkms' | 'iamcredentials'
 
 interface Issued {
   readonly account: string

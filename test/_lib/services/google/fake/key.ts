@@ -4,7 +4,7 @@ import { Buffer } from 'node:buffer'
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { failure, invalid, ok, preconditionFailure, type Reply } from './reply.ts'
 
-export interface FakeVersion {
+interface FakeVersion {
   readonly number: number
   state: string
   /** As the API gives it. */

@@ -1,8 +1,9 @@
 /** An AppRole of a fake cluster with its credential files, as `OpenBao.setupTransit` makes one. @module */
 
 import { randomUUID } from 'node:crypto'
-import { rename, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { replaceFile } from '../../../replace_file.ts'
 import { issueToken, type Role, type Rules, rotateKey, type State } from './state.ts'
 
 export interface ApproleOptions {
@@ -53,8 +54,7 @@ export async function setupApprole(
     const secretId = randomUUID()
     state.index += 1
     role.secretIds.set(secretId, state.index)
-    await writeFile(`${secretIdFile}.new`, `${secretId}\n`, { mode: 0o600 })
-    await rename(`${secretIdFile}.new`, secretIdFile)
+    await replaceFile(secretIdFile, `${secretId}\n`)
   }
   await replaceSecretId()
   return {

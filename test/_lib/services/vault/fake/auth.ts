@@ -11,7 +11,7 @@ const SYSTEM_MAX_TTL = 2_764_800
 
 const LOGIN_FIELDS = ['role_id', 'secret_id'] as const
 
-export interface LoginAttempt {
+interface LoginAttempt {
   /** `auth/approle` */
   readonly mount: string
   readonly body: JsonObject

@@ -57,14 +57,14 @@ export interface FaultHandle {
   release(): void
 }
 
-export interface FaultList {
+interface FaultList {
   add(fault: Fault, scope: FaultScope): FaultHandle
   /** Those that apply to a request, each counted as a hit. */
   take(request: VaultRequest): readonly ActiveFault[]
   clear(): void
 }
 
-export interface ActiveFault {
+interface ActiveFault {
   readonly fault: Fault
   readonly released: Promise<void>
 }

@@ -16,7 +16,7 @@ import type { NodeRole } from './health.ts'
 import { failure, type Reply } from './reply.ts'
 import { itemCount, type Limits, USUAL_LIMITS, type VaultRequest } from './request.ts'
 
-export interface Received {
+interface Received {
   readonly method: string
   /** Below `/v1/`, without the query. */
   readonly path: string
@@ -56,7 +56,7 @@ export interface FakeNode {
   start(): Promise<void>
 }
 
-export interface NodeDeps {
+interface NodeDeps {
   /** The truth, by role and limits. */
   readonly serve: (node: FakeNode, request: VaultRequest, limits: Limits) => Reply
   /** The number of the last write in the cluster. */

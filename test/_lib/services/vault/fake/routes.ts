@@ -15,7 +15,7 @@ import {
 } from './state.ts'
 import { type KeyView, readKey, transform } from './transit.ts'
 
-export interface Served {
+interface Served {
   readonly request: VaultRequest
   /** Below the namespace. */
   readonly path: string

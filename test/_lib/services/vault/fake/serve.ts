@@ -8,7 +8,7 @@ import { NEEDS_ACTIVE, route } from './routes.ts'
 import type { State } from './state.ts'
 
 /** A node as far as it decides about an answer. */
-export interface Stand {
+interface Stand {
   readonly role: NodeRole
   /** The base URL that a standby sends clients to, dead or alive; undefined where it knows none. */
   readonly redirectTo: string | undefined
