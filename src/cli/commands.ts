@@ -1,4 +1,8 @@
-/** Every command, in the order of a newcomer's day, which help follows. @module */
+/**
+ * Every command, in the order in which a newcomer needs them; help lists them in this order.
+ *
+ * @module
+ */
 
 import type { Command } from 'commander'
 import { stopped } from '../base/call.ts'
@@ -32,7 +36,7 @@ const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'About this program:': [addVerifyBundle, addAbout],
 }
 
-/** @param done is told the exit code */
+/** @param done is called with the exit code */
 export function addCommands(program: Command, io: Io, done: (code: number) => void): void {
   const end: Ending = {
     done,

@@ -43,7 +43,7 @@ export function addManifests(program: Command, io: Io, { short }: Ending): void 
     )
 }
 
-/** Owner and mode of the folder are set: it must be none of the system's. */
+/** Owner and mode of the folder will be set, so it must not be a folder of the system. */
 function inOwnFolder(text: string): string {
   if (/^(?:\/[^/"\n]+){3,}$/.test(text) && resolve(text) === text) return text
   throw new InvalidArgumentError(
@@ -61,7 +61,10 @@ function uid(text: string): number {
   throw new InvalidArgumentError('Wanted a numeric user id')
 }
 
-/** The API server takes every name, and encrypts nothing under a wrong one. */
+/**
+ * An API server accepts any name, and encrypts nothing under a wrong one; so names are checked
+ * here.
+ */
 function resources(text: string): string[] {
   const names = text.split(',').map((name) => name.trim())
   if (!names.every((name) => /^[a-z*][a-z0-9.*-]*$/i.test(name))) {

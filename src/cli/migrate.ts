@@ -8,7 +8,9 @@ import { socketPath, waiting } from './flags.ts'
 import { addEtcdOptions, checkEtcdFlags } from './storage_options.ts'
 
 const MAX_RATE = 10_000
-/** An API server asks its plugins every minute, and each 20 s where somebody asks it whether it is ready. */
+/**
+ * An API server asks its plugins every minute, and every 20 s while something checks its readiness.
+ */
 const WAIT_MS = 120_000
 
 export function addMigrate(program: Command, io: Io, { done }: Ending): void {

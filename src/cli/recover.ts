@@ -41,7 +41,7 @@ interface Former {
   readonly resource?: readonly string[]
 }
 
-/** What --resources was called here, and not elsewhere; scripts may say it still. */
+/** The older name of --resources in this command, kept for scripts that use it. */
 function formerResources(): Option {
   return new Option('--resource <list>').argParser(names).conflicts('resources').hideHelp()
 }

@@ -29,7 +29,7 @@ export function addServe(program: Command, io: Io, { done }: Ending): void {
 
 export interface ServeOptions {
   readonly configPath: string
-  /** Takes the socket of a plugin that runs, once this one could answer. */
+  /** Takes over the socket of a running plugin once this one is ready to answer. */
   readonly takeOver: boolean
 }
 
