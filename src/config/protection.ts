@@ -1,8 +1,4 @@
-/**
- * How plaintexts are spread over providers, as the config says it (design §5, §11).
- *
- * @module
- */
+/** How plaintexts are spread over providers, as the config says it. @module */
 
 import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
@@ -87,7 +83,8 @@ export interface ProtectionInForce {
 
 /**
  * @param providers how many of the endpoint's providers are ever written to
- * @returns also why that cannot be: the path below the endpoint, and what was wanted
+ * @returns also why this protection is impossible: the path below the endpoint, and what was
+ * expected
  */
 export function protectionOf(
   config: ProtectionConfig,

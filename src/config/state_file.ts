@@ -1,6 +1,6 @@
 /**
- * The saved state in a file of `stateDir` (design §6). A file that cannot be used
- * is as good as none: what it would have told is asked of the key service.
+ * Keeps the saved state in a file of `stateDir`. A file that cannot be used is treated like a
+ * missing one, and the plugin asks the key service instead.
  *
  * @module
  */
@@ -40,7 +40,7 @@ const stateSchema = v.object({
 })
 
 export interface StateFile extends StateStore {
-  /** Whether the file system still holds what was asked of it. */
+  /** True while the file system owes an answer. */
   stuck(): boolean
 }
 
@@ -70,7 +70,7 @@ export function createStateFile(folder: string, { limitMs }: StateFileOptions = 
   }
 }
 
-/** Says at the start already that the folder can never be made. */
+/** Reports already at the start that the folder cannot be made. */
 async function prepare(folder: string): Promise<void> {
   try {
     await makeFolder(folder, FOLDER_MODE)
