@@ -1,6 +1,6 @@
 /**
- * The whole plugin from a config: sockets, providers, health and admin server, in
- * the order of design §6: the sockets answer before anything remote is asked.
+ * The whole plugin from a config: sockets, providers, health and admin server. The sockets answer
+ * before anything remote is asked, since an API server may be waiting for them.
  *
  * @module
  */
@@ -24,43 +24,45 @@ import { closeAll, Generation, type GenerationDeps, type Served } from './genera
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
-/** How long requests under way, and then giving tokens back, may take once the plugin is told to stop. */
+/**
+ * How long requests under way, and then revoking tokens, may take once the plugin is told to stop.
+ */
 const DRAIN_MS = 5_000
-/** Providers that are not configured any more answer what is under way for so much longer than a request may take. */
+/**
+ * Providers that are no longer configured get this much more time than a request may take, to
+ * answer what is under way.
+ */
 const RETIRE_MS = 1_000
-/** How often a socket that one of several endpoints cannot have is tried again. */
+/** With several endpoints, how often a socket that cannot be opened is tried again. */
 const SOCKET_RETRY_MS = 5_000
 
 export interface Plugin {
   /** Where the sockets are. */
   readonly socketPaths: readonly string[]
-  /** Settles when the providers have been asked for the first time, whatever they said. */
+  /** Settles when the providers have been asked for the first time, whatever they answered. */
   readonly asked: Promise<void>
   /**
    * Puts another config in force without dropping a request.
    *
-   * @throws ConfigError or KmsError, after which everything is as it was
+   * @throws ConfigError or KmsError; everything then stays as it was
    */
   apply(config: Config): Promise<void>
-  /** Ends what was started: requests under way are answered first. */
+  /** Ends what was started; requests under way are answered first. */
   close(): Promise<void>
 }
 
-/** A log whose level a key service's settings may change. */
+/** A log whose level can be changed by settings that a key service keeps. */
 export type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
 
 export interface StartOptions {
   readonly environment?: ProviderDeps['environment']
-  /**
-   * Takes the sockets of a plugin that runs: only once this one could answer, so that
-   * one that cannot never does.
-   */
+  /** Takes over the sockets of a running plugin, but only once this one is ready to answer. */
   readonly takeOver?: boolean
-  /** Is told how to see whether a file system or the resolver holds the process. */
+  /** Called with a function that tells whether a file system or the resolver blocks the process. */
   readonly mayHang?: (stuck: () => boolean) => void
 }
 
-/** @throws KmsError when no socket or a local key cannot be had */
+/** @throws KmsError when no socket can be opened or a local key cannot be read */
 export async function startPlugin(
   config: Config,
   log: FollowingLog,
@@ -83,7 +85,7 @@ export async function startPlugin(
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
       await plugin.atEnd(keeper)
       mayHang?.(() => keeper.trying)
-      // A name that nobody resolves holds up neither the start nor the end.
+      // A name that cannot be resolved holds up neither the start nor the end.
       void keeper.open()
     }
     return plugin
@@ -98,7 +100,7 @@ function aboutOf(config: Config) {
   return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints }
 }
 
-/** The plugin between its start and its end. */
+/** The plugin from its start to its end. */
 export class RunningPlugin implements Plugin {
   socketPaths: readonly string[] = []
   asked: Promise<void> = Promise.resolve()
@@ -108,12 +110,12 @@ export class RunningPlugin implements Plugin {
   readonly #services = new Map<string, SwitchedService>()
   /** What has to be ended, last started first. */
   readonly #atEnd: (() => Promise<void>)[] = []
-  /** Endpoints without their socket: why, and how to end trying. */
+  /** Endpoints whose socket is not open: the reason, and how to stop trying. */
   readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
-  /** Each ends providers that are not configured any more. */
+  /** Each function ends providers that are no longer configured. */
   readonly #retired = new Set<(limitMs: number) => Promise<void>>()
   #closed = false
-  /** When a plugin that stops should be gone, in monotonic time. */
+  /** When a plugin that is stopping should have ended, in monotonic time. */
   #leaveBy = 0
   #generation: Generation | undefined
 
@@ -123,7 +125,7 @@ export class RunningPlugin implements Plugin {
     this.#deps = { ...deps, onSettings: () => this.#follow() }
   }
 
-  /** Closes at once what was begun before the end and came to be after it. */
+  /** Closes at once what was begun before the end and became ready only after it. */
   async atEnd(started: { close(): Promise<void> }): Promise<void> {
     if (this.#closed) await started.close()
     else this.#atEnd.push(() => started.close())
@@ -182,7 +184,7 @@ export class RunningPlugin implements Plugin {
     this.#retire(left, config.requestTimeout + RETIRE_MS)
   }
 
-  /** Closes them after `ms`, or at the end of the plugin where that is sooner. */
+  /** Closes them after `ms`, or at the end of the plugin where that comes first. */
   #retire(left: Parameters<typeof closeAll>[0], ms: number): void {
     const end = async (limitMs?: number) => {
       cancel()
@@ -193,7 +195,7 @@ export class RunningPlugin implements Plugin {
     this.#retired.add(end)
   }
 
-  /** A fault in closing what nobody uses any more is no reason to end the process. */
+  /** A failure in closing something unused is no reason to end the process. */
   async #closeLeft(left: Parameters<typeof closeAll>[0], limitMs?: number): Promise<void> {
     try {
       await closeAll(left, limitMs)
@@ -204,7 +206,7 @@ export class RunningPlugin implements Plugin {
     }
   }
 
-  /** Of the time for stopping. */
+  /** What is left of the time for stopping. */
   #leftMs(): number {
     return Math.max(this.#leaveBy - this.#deps.clock.monotonic(), 0)
   }
@@ -222,7 +224,7 @@ export class RunningPlugin implements Plugin {
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }
 
-  /** Puts in force what key services keep for the whole process. */
+  /** Puts in force the settings that key services keep for the whole process. */
   #follow(): void {
     const generation = this.#generation
     if (generation === undefined) return
@@ -262,7 +264,7 @@ export class RunningPlugin implements Plugin {
     await this.atEnd(server)
   }
 
-  /** One endpoint's socket is no reason to stop the others. */
+  /** The failure of one endpoint's socket is no reason to stop the others. */
   #openLater(config: Config, served: Served, error: unknown): void {
     if (this.#closed) return
     const { name } = served.endpoint
@@ -276,7 +278,7 @@ export class RunningPlugin implements Plugin {
   }
 }
 
-/** Hands each request to the keyring that is in force when it comes. */
+/** Hands each request to the keyring that is in force when the request comes. */
 class SwitchedService implements KmsService {
   #current: KmsService
 
@@ -303,7 +305,7 @@ function notRunning(): KmsError {
   return new KmsError(message, { code: 'unavailable' })
 }
 
-/** What sockets and files were opened with stays until a restart. */
+/** What sockets and files were opened with cannot change without a restart. */
 function checkKept(before: Config, after: Config): void {
   const kept = (config: Config) => ({
     socket: config.socket,

@@ -1,6 +1,6 @@
 /**
- * Follows the config file while the plugin serves (design §11): on SIGHUP, and when
- * the file is another one than before. A config that cannot be used changes nothing.
+ * Follows the config file while the plugin serves: it is read again on SIGHUP, and when the file
+ * has changed. A config that cannot be used changes nothing.
  *
  * @module
  */
@@ -13,9 +13,12 @@ import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Plugin } from './plugin.ts'
 
-/** A ConfigMap or a package changes the file behind a link, so it is looked at and not waited for. */
+/**
+ * The file is checked regularly and not watched, because a ConfigMap or a package may change it
+ * behind a link.
+ */
 const LOOK_MS = 1_000
-/** A config that providers were not ready for is tried again. */
+/** A config for which the providers were not ready is tried again after this time. */
 const RETRY_MS = 30_000
 
 export interface ConfigFollowerDeps {
@@ -28,7 +31,7 @@ export class ConfigFollower {
   readonly #plugin: Pick<Plugin, 'apply'>
   readonly #deps: ConfigFollowerDeps
   #inForce: string
-  /** Undefined at first: the file may have changed since it was read. */
+  /** Undefined at first, since the file may have changed after it was read. */
   #mark: string | undefined
   #working: Promise<void> | undefined
   #asked = false
@@ -52,7 +55,7 @@ export class ConfigFollower {
     this.#lookLater()
   }
 
-  /** Reads the file whether it seems changed or not: somebody asked for it. */
+  /** Reads the file whether it has changed or not, because somebody asked for it. */
   reload(): void {
     this.#asked = true
     this.#work()
@@ -127,7 +130,7 @@ export class ConfigFollower {
   }
 }
 
-/** Changes when the file does, also when another one takes its place. */
+/** Changes when the file changes, also when another file takes its place. */
 async function markOf(path: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeMs } = await stat(path)
