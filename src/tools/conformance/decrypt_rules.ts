@@ -1,4 +1,4 @@
-/** Rules D, and E10 and E7, which show in Decrypt. @module */
+/** Rules D, and also E7 and E10, which can only be seen in Decrypt. @module */
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
@@ -22,7 +22,7 @@ export const DECRYPT_RULES: readonly Rule[] = [
       await probe.sample()
       for (const length of LENGTHS) {
         const made = await probe.encrypt(randomBytes(length)).catch(() => undefined)
-        // E1 tells of lengths that are refused.
+        // Rule E1 reports lengths that are refused.
         if (made === undefined) continue
         const plaintext = await probe.decrypt(made).catch((cause: unknown) => {
           throw new Broken(`Decrypt of its own ciphertext answered ${codeOf(cause)}`, { cause })
@@ -160,7 +160,7 @@ export const DECRYPT_RULES: readonly Rule[] = [
   },
 ]
 
-/** Asked of all errors that were seen, so last. */
+/** These rules look at all errors that were seen, so they come last. */
 export const ERROR_RULES: readonly Rule[] = [
   {
     id: 'F6',
@@ -198,7 +198,7 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return bytes.map((byte, index) => (index === at ? byte ^ 0x10 : byte))
 }
 
-/** One bit in many places, a byte less and a byte more. */
+/** Variants of the ciphertext: one bit changed in many places, a byte missing, and a byte added. */
 function tampered(ciphertext: Uint8Array): Uint8Array[] {
   const { length } = ciphertext
   const step = Math.max(1, (length - 1) / (PLACES - 1))

@@ -1,4 +1,4 @@
-/** What a rule of the probe is, and how it says what it saw. @module */
+/** What a rule of the probe is, and how it reports what it saw. @module */
 
 import type { Probe } from './probe.ts'
 
@@ -16,14 +16,17 @@ export interface Finding {
 export interface Rule {
   readonly id: string
   readonly title: string
-  /** What breaking it is: kube-apiserver or the data suffers (`fail`), or it is bad practice (`warn`). */
+  /**
+   * What breaking the rule means: kube-apiserver or the data suffers (`fail`), or it is bad
+   * practice (`warn`).
+   */
   readonly broken: 'fail' | 'warn'
-  /** Why nothing after it can be probed when it is broken. */
+  /** Set where nothing after this rule can be probed when it is broken: the reason. */
   readonly gate?: string
   /**
-   * What there is to say of a rule that is kept.
+   * Returns what to report when the rule is kept.
    *
-   * @throws Broken, NotSeen, or any other error, which is a broken rule too
+   * @throws Broken, NotSeen, or any other error, which counts as a broken rule too
    */
   run(probe: Probe): Promise<string> | string
 }
@@ -33,7 +36,7 @@ export class Broken extends Error {
   override readonly name = 'Broken'
 }
 
-/** This plugin gives no occasion to see whether the rule is kept. */
+/** The plugin gives no opportunity to see whether the rule is kept. */
 export class NotSeen extends Error {
   override readonly name = 'NotSeen'
 }

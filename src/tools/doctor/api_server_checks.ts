@@ -1,4 +1,4 @@
-/** The API server: its static pod, its version, and the key id that it uses. @module */
+/** Checks the API server: its static pod, its version, and the key id that it uses. @module */
 
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
@@ -12,7 +12,7 @@ import { apiServerOf, realFile } from './api_server_facts.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
 const FLAG = 'encryption-provider-config'
-/** Without the key service an API server fails its own /livez for about a minute. */
+/** Without the key service, an API server fails its own /livez for about this long. */
 const PATIENCE_SECONDS = 75
 const OLDEST_MINOR = 29
 const SKEW_MS = 5_000
@@ -25,9 +25,9 @@ export interface SocketRights {
 }
 
 export interface Looked {
-  /** The EncryptionConfiguration that was looked at. */
+  /** The EncryptionConfiguration that was checked. */
   readonly encryptionFile: string | undefined
-  /** What the API server connects to for the socket. */
+  /** The path of each of the plugin's sockets as the API server connects to it. */
   readonly dialed: readonly string[]
 }
 
@@ -179,7 +179,7 @@ function probeFindings({ livenessProbe, startupProbe }: Container): Finding[] {
 
 const version = v.object({ gitVersion: v.string(), minor: v.string() })
 
-/** @throws KmsError where the API server cannot be asked */
+/** @throws KmsError where the API server does not answer */
 export async function clusterFindings(
   kube: KubeClient,
   keyId: string | undefined,

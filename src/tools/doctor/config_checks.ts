@@ -1,4 +1,4 @@
-/** What a config alone tells: traps at boot, and settings that fit badly. @module */
+/** Checks the config alone: problems at a boot, and settings that do not fit together. @module */
 
 import { pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'

@@ -1,4 +1,4 @@
-/** Findings for people: the worst first, each with its reason and what to do. @module */
+/** Prints findings for people: the worst first, each with its reason and what to do. @module */
 
 import type { Io } from '../../console/io.ts'
 import { type Color, paint } from '../../console/output.ts'
@@ -14,7 +14,7 @@ const COLORS: Readonly<Record<Level, Color>> = {
 }
 const INDENT = ' '.repeat(9)
 
-/** Whether anything has to be mended. */
+/** Whether nothing has to be fixed. */
 export function isWell(findings: readonly Finding[]): boolean {
   return findings.every(({ level }) => level !== 'error' && level !== 'warning')
 }

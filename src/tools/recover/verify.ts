@@ -1,4 +1,8 @@
-/** `trousseau recover verify`: can everything that is encrypted be opened? The disaster drill. @module */
+/**
+ * `trousseau recover verify`, the disaster drill: can everything that is encrypted be opened?
+ *
+ * @module
+ */
 
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
