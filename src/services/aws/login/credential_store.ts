@@ -1,7 +1,6 @@
 /**
- * One set of credentials for all requests (design §7): fetched once however many
- * wait, replaced well before they end, and kept in use until they really have ended
- * while replacing them fails.
+ * One set of credentials for all requests. It is fetched once for everyone who waits, replaced well
+ * before it ends, and kept in use until it really has ended where it cannot be replaced.
  *
  * @module
  */
@@ -15,9 +14,11 @@ import type { AwsCredentials } from '../api.ts'
 
 /** One way to get credentials. */
 export interface CredentialSource {
-  /** For events and messages. */
+  /** The source's name, for events and messages. */
   readonly name: string
-  /** @throws KmsError `denied` where there is nothing to be had without an operator */
+  /**
+   * @throws KmsError `denied` where an operator has to do something before there are credentials
+   */
   fetch(call: Call): Promise<AwsCredentials>
 }
 
@@ -33,13 +34,13 @@ export interface CredentialStoreDeps {
 
 const REFRESH_AT = 0.7
 const REFRESH_JITTER = 0.1
-/** Files whose keys tell no end are read again so often. */
+/** How often files are read again whose keys have no known end. */
 const REREAD_MS = 300_000
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 30_000
-/** Who asks so soon after a failure gets the same one. */
+/** Requests that come so soon after a failure get the same failure. */
 const REMEMBER_MS = 5_000
-/** Credentials this young that are refused too: others are not to be had now. */
+/** If credentials that are younger than this are refused too, there are no others now. */
 const CONFIRMED_MS = 4_000
 
 export class CredentialStore {
@@ -58,7 +59,7 @@ export class CredentialStore {
     this.#deps = deps
   }
 
-  /** @throws KmsError where there are none that are still good */
+  /** @throws KmsError where no credentials are valid */
   async get(call: Call): Promise<AwsCredentials> {
     const current = this.#current
     if (current === undefined) return await this.#fetch(call)
@@ -72,9 +73,10 @@ export class CredentialStore {
   }
 
   /**
-   * After the service refused `dead`: others, or undefined where there are none.
+   * Called after the service refused `dead`. Returns other credentials, or undefined where there
+   * are none.
    *
-   * @throws KmsError where others may exist and cannot be had
+   * @throws KmsError where there may be others, but they cannot be fetched
    */
   async replace(dead: AwsCredentials, call: Call): Promise<AwsCredentials | undefined> {
     const young = this.#deps.clock.monotonic() - this.#fetchedAt < CONFIRMED_MS
@@ -91,7 +93,7 @@ export class CredentialStore {
     return expiresAt !== undefined && expiresAt <= this.#deps.clock.monotonic()
   }
 
-  /** Once for everyone who waits; each waits no longer than its own call allows. */
+  /** Fetches once for everyone who waits; each caller waits no longer than its own call allows. */
   #fetch({ signal }: Call): Promise<AwsCredentials> {
     this.#fetching ??= this.#load().finally(() => {
       this.#fetching = undefined
@@ -122,7 +124,7 @@ export class CredentialStore {
     this.#fetchedAt = now
     this.#failure = undefined
     this.#retryMs = FIRST_RETRY_MS
-    // The same object goes on, with what was derived from it.
+    // The same object stays in use, with the signing keys that were derived from it.
     const current = before !== undefined && isSame(before, fetched) ? before : fetched
     this.#current = current
     const lifeMs = current.expiresAt === undefined ? undefined : current.expiresAt - now
@@ -146,7 +148,7 @@ export class CredentialStore {
     this.#cancelTimer()
     if (this.#closed) return
     this.#cancelTimer = this.#deps.clock.after(ms, () => {
-      // What goes wrong is told, and tried again.
+      // A failure is reported, and the next attempt is scheduled.
       this.#fetch({ signal: new AbortController().signal, deadline: 0 }).catch(() => undefined)
     })
   }

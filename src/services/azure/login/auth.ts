@@ -29,10 +29,10 @@ export interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 's
   readonly provider: string
 }
 
-/** Microsoft Entra allows five minutes. */
+/** Microsoft Entra accepts a difference of five minutes. */
 const TOLERANCE_MS = 240_000
 const DAY_MS = 86_400_000
-/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
+/** A certificate is near its end two weeks before it, or in the last tenth of a short life. */
 const NEAR_MS = 14 * DAY_MS
 const NEAR_PART = 0.1
 

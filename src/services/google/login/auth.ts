@@ -1,4 +1,4 @@
-/** All logins to Google Cloud by their name, and what they may act as. @module */
+/** All logins to Google Cloud by their method, and the accounts that they may act as. @module */
 
 import * as v from 'valibot'
 import type { LoginMethod } from '../../../remote/token_source.ts'
@@ -43,7 +43,7 @@ export const googleAuth = v.variant('method', [
 ])
 export type GoogleAuth = v.InferOutput<typeof googleAuth>
 
-/** Logs in for Cloud KMS. */
+/** Makes the login for Cloud KMS. */
 export function createGoogleLogin(auth: GoogleAuth, deps: GoogleDeps): LoginMethod {
   const source = sourceOf(auth, deps)
   const { impersonate, iamEndpoint: endpoint = IAM_ENDPOINT } = auth
