@@ -16,7 +16,10 @@ export class FakeClock implements Clock {
   readonly #settle: () => Promise<void>
   readonly #quick: boolean
 
-  /** @param quick for what waits for nothing but this clock and promises: a third of the turns */
+  /**
+   * @param quick for code that waits only for this clock and for promises: it lets promises settle
+   * in a third of the turns
+   */
   constructor({ quick = false } = {}) {
     this.#quick = quick
     this.#settle = quick ? turn : settle
@@ -41,7 +44,9 @@ export class FakeClock implements Clock {
     else setImmediate(run)
   }
 
-  /** Moves on by `ms`, running timers in their order and letting promises settle between them. */
+  /**
+   * Moves the time on by `ms`, runs timers in their order and lets promises settle between them.
+   */
   async advance(ms: number): Promise<void> {
     const end = this.#monotonic + ms
     await this.#settle()

@@ -1,7 +1,6 @@
 /**
- * Ports for servers that are told theirs, and bind it a while later. They lie below those
- * that the system gives to whoever asks for any, or a fake of a test that runs beside
- * could get one meanwhile.
+ * Ports for servers that must be given one and bind it a while later. They lie below those that the
+ * system assigns by itself; otherwise a fake of another test could get the port meanwhile.
  *
  * @module
  */
@@ -10,7 +9,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 const LOWEST = 12_000
-/** Where Linux begins with what it gives. */
+/** Linux assigns ports from this one on. */
 const ABOVE = 32_768
 /** Servers that start side by side must not get the same one. */
 const given = new Set<number>()

@@ -1,6 +1,6 @@
 /**
- * A control-plane node without processes: plugin and API server on a clock of its
- * own, which may be wrong.
+ * A control-plane node without processes: plugin and API server on a clock of their own, which may
+ * be wrong.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { ApiServer, type Etcd } from './api_server_model.ts'
 import { VirtualRing, type VirtualRingOptions } from './virtual_ring.ts'
 
 export interface VirtualNodeOptions extends Partial<VirtualRingOptions> {
-  /** How much later it is by the node's calendar than in the world. */
+  /** How far the node's calendar is ahead of the world's. */
   readonly skewMs?: number
   /** What stands between the API server and the keyring; nothing where absent. */
   readonly between?: (keyring: KmsService) => KmsService
@@ -53,7 +53,10 @@ export class VirtualNode {
     return new ApiServer({ clock: this.clock, plugin: () => this.service, etcd: this.#etcd })
   }
 
-  /** Settles after the first look at the providers, which takes virtual time where they hang. */
+  /**
+   * Settles after each provider was asked for the first time, which takes virtual time where one
+   * hangs.
+   */
   startPlugin(): Promise<void> {
     this.ring = new VirtualRing({
       clock: this.clock,

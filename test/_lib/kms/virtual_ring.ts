@@ -1,6 +1,6 @@
 /**
- * One endpoint of a plugin without socket and config: watches, health and keyring
- * over given providers, on a virtual clock.
+ * One endpoint of a plugin without socket and config: monitors, health and keyring over given
+ * providers, on a virtual clock.
  *
  * @module
  */
@@ -80,7 +80,7 @@ export class VirtualRing {
     })
   }
 
-  /** Settles after the first look at each provider. */
+  /** Settles after each provider was asked for the first time. */
   async start(): Promise<void> {
     await this.book.load()
     this.health.start()
