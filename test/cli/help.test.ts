@@ -1,4 +1,8 @@
-/** What every command says of itself, at every width, and what is said where one is misspelt. @module */
+/**
+ * What every command says about itself, at every width, and the suggestions for misspelt words.
+ *
+ * @module
+ */
 
 import type { Command } from 'commander'
 import * as assert from 'uvu/assert'

@@ -1,8 +1,8 @@
 /**
- * Random histories of three nodes over three key services: rotations, lags, outages,
- * restarts, wrong clocks, roll-outs of other protections; and what must hold in all
- * of them. `MODEL_HISTORIES=20000 node test/kms/model.solo.test.ts` runs more, with
- * `FUZZ_SEED` the same again, and with `MODEL_HISTORY` one of them.
+ * Random histories of three nodes over three key services, with rotations, lags, outages, restarts,
+ * wrong clocks and changes of the protection, and the properties that must hold in all of them.
+ * `MODEL_HISTORIES=20000 node test/kms/model.solo.test.ts` runs more, with `FUZZ_SEED` the same
+ * ones again, and with `MODEL_HISTORY` a single one of them.
  */
 
 import { execFile } from 'node:child_process'

@@ -1,4 +1,8 @@
-/** Faults that doctor must find, one at a time, and a setup in which it finds nothing to mend. @module */
+/**
+ * Faults that doctor must find, one at a time, and a setup in which it finds nothing to fix.
+ *
+ * @module
+ */
 
 import {
   appendFile,

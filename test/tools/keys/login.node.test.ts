@@ -1,4 +1,4 @@
-/** `trousseau login keygen`, and what it prints at work in the real OpenBao. @module */
+/** `trousseau login keygen`, and its script and config used with the real OpenBao. @module */
 
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
