@@ -30,8 +30,8 @@ import { addVerifyBundle } from './verify_bundle.ts'
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
   'Set it up:': [addConfig, addKeygen, addPolicies, addLogin, addManifests],
-  'Run it, and see whether it is well:': [addServe, addStatus, addDoctor, addCheck, addBench],
-  'See what is encrypted, and have it written anew:': [addScan, addMigrate],
+  'Run it, and check its health:': [addServe, addStatus, addDoctor, addCheck, addBench],
+  'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecovery, addRecover],
   'About this program:': [addVerifyBundle, addAbout],
 }

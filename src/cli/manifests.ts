@@ -17,7 +17,7 @@ export function addManifests(program: Command, io: Io, { short }: Ending): void 
   const kinds = Object.entries<Kind>(KINDS).map(([name, { about }]) => `${name}: ${about}`)
   program
     .command('manifests')
-    .description('print what runs the plugin, and what tells the API server of it')
+    .description('print the files that run the plugin, and those that make the API server use it')
     .addArgument(new Argument('<kind>', kinds.join('\n')).choices(KIND_NAMES))
     .requiredOption('--config <file>', 'YAML or JSON config file that the plugin will run with')
     .option('--out <folder>', 'write files there instead; nothing is ever overwritten')

@@ -23,7 +23,7 @@ export function addRecovery(program: Command, io: Io, { short }: Ending): void {
     .description('keys that open Secrets after all key services are gone')
   recovery
     .command('keygen')
-    .description('make such a key, and print what its public half goes into')
+    .description('make a recovery key, and print the lines of the config for its public half')
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(
       new Option('--curve <curve>', 'of the key').choices(RECOVERY_CURVES).default('P-256'),

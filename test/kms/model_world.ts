@@ -395,8 +395,8 @@ export class ModelWorld {
 }
 
 /**
- * Everybody is configured everywhere, and read. Who is new to writing begins at one
- * time on all nodes (design §5).
+ * Every provider is configured on every node, and read. A provider that is new to writing begins at
+ * one time on all nodes, so that they switch together.
  */
 function configOf(
   { protection, writes }: Goal,

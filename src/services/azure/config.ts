@@ -56,7 +56,7 @@ export const azureKmsConfig = v.pipe(
       v.pipe(
         v.picklist(['RSA-OAEP-256', 'A256GCM']),
         v.description(
-          'A256GCM where absent on a managed HSM, which binds wraps to their envelope; RSA-OAEP-256 in a vault, where others cannot be had',
+          'A256GCM where absent on a managed HSM, which binds wraps to their envelope; RSA-OAEP-256 in a vault, which has no others',
         ),
       ),
     ),

@@ -90,7 +90,7 @@ async function configMounted(
   return found(file !== undefined && (await realFile(path)) !== (await realFile(resolve(file))), {
     id: 'manifest-other-config',
     level: 'warning',
-    what: `The API server reads ${printable(path)}, and ${file ?? ''} was looked at`,
+    what: `The API server reads ${printable(path)}, and ${file ?? ''} was checked`,
     why: 'What was found above may not hold.',
     todo: `Run doctor with --encryption-config ${printable(path)}.`,
   })
@@ -202,7 +202,7 @@ export async function clusterFindings(
       id: 'kubernetes-status-version',
       level: 'notice',
       what: 'statusVersion is v2beta1',
-      why: 'It is meant for taking over a socket whose plugin said so; API servers keep what they heard first.',
+      why: 'It is meant for taking over a socket whose plugin said so; API servers keep the version that they saw first.',
       todo: 'Take it out, and restart plugin and API server together.',
     }),
     ...found(Math.abs(skew) > SKEW_MS, {

@@ -177,7 +177,7 @@ const OF_NOTICES: Readonly<Record<string, Omit<Finding, 'what'>>> = {
     id: 'tls-authority-unusable',
     level: 'warning',
     why: 'If one of them is to vouch for the key service, it will not be trusted.',
-    todo: 'Mend the files, or take them out of the folder.',
+    todo: 'Correct the files, or remove them from the folder.',
   },
 }
 

@@ -24,8 +24,8 @@ export function readable(findings: readonly Finding[], io: Io): string {
   const lines = sorted.map((finding) => oneFinding(finding, io))
   const count = (level: Level) => findings.filter((each) => each.level === level).length
   const sum = isWell(findings)
-    ? `Nothing to mend: ${count('ok')} things are well, ${count('notice')} to know, ${count('skipped')} not looked at.`
-    : `Errors: ${count('error')}, warnings: ${count('warning')}, to know: ${count('notice')}, not looked at: ${count('skipped')}. docs/doctor.md has each id.`
+    ? `Nothing to fix: ${count('ok')} things are well, ${count('notice')} to know, ${count('skipped')} not checked.`
+    : `Errors: ${count('error')}, warnings: ${count('warning')}, to know: ${count('notice')}, not checked: ${count('skipped')}. docs/doctor.md has each id.`
   return `${lines.join('')}\n${sum}\n`
 }
 

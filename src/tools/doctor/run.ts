@@ -251,7 +251,7 @@ function unreadable(id: string, error: unknown): Finding {
     id,
     level: 'error',
     what: printable(toKmsError(error).message),
-    why: 'It was asked for, and could not be looked at.',
+    why: 'It was asked for, and could not be checked.',
     todo: 'Correct the path or the access, and run doctor again.',
   }
 }

@@ -38,7 +38,7 @@ const NAME_RULES: readonly NameRule[] = [
   {
     broken: (_name, group) => group === 'extensions',
     what: 'there is no group extensions any more',
-    todo: 'Write the group of today, such as deployments.apps or ingresses.networking.k8s.io.',
+    todo: 'Write the current group, such as deployments.apps or ingresses.networking.k8s.io.',
   },
   {
     broken: (_name, group, resource) => group === '*' && resource !== '*',

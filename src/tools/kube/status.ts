@@ -42,7 +42,7 @@ export class KubeStatusError extends KmsError {
 
 function meaningOf({ who, dead }: Blamed): Meaning {
   return dead
-    ? ['unavailable', `${who} does not answer it as it should: mend that, or take it out meanwhile`]
+    ? ['unavailable', `${who} does not answer it as it should: fix that, or remove it for now`]
     : ['denied', `${who} does not allow it: let it pass what changes nothing`]
 }
 

@@ -87,7 +87,7 @@ async function openState(
 ): Promise<MigrateState> {
   const state = await MigrateState.open(path, { server, keyIds: wanted?.keyIds ?? new Set() })
   if (state.outdated) {
-    io.err(`trousseau: ${path} is of a rewrite to another key id: all begins anew\n`)
+    io.err(`trousseau: ${path} is of a rewrite to another key id: everything begins again\n`)
   }
   return state
 }
