@@ -1,7 +1,7 @@
 /**
- * `npm run build:airgap -- --key FILE`: everything that a node without a network
- * needs, in one signed file. It takes what `npm run build:image` left in `dist/`. The
- * same content and key give the same bytes.
+ * `npm run build:airgap -- --key FILE` makes one signed file with everything that a node without a
+ * network needs. It uses what `npm run build:image` left in `dist/`. The same content and key give
+ * the same bytes.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 })
 if (values.key === undefined) throw new Error('Wanted --key FILE, which the bundle is signed with')
 const pem = await readFile(values.key, 'utf8')
-// A key that cannot sign is found before the work is done.
+// A key that cannot sign shall be found before the work is done.
 signature(new Uint8Array(), pem)
 
 const NAME = `trousseau-${manifest.version}`
@@ -78,7 +78,7 @@ async function fill(root: string): Promise<void> {
   }
 }
 
-/** In the form of sha256sum, which checks it without anything of ours. */
+/** In the format of sha256sum, which can check it without any program of ours. */
 async function sumsOf(root: string): Promise<string> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true })
   const paths = entries

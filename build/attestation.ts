@@ -1,7 +1,7 @@
 /**
- * What is said about an image: its SBOM and where it is from, as in-toto statements
- * in a manifest of their own, which names the image both as OCI's `subject` and in the
- * way of BuildKit, so that tools of either kind find it.
+ * What is attested about an image: its SBOM and its provenance, as in-toto statements in a manifest
+ * of their own. The manifest names the image both by OCI's `subject` and in the way of BuildKit, so
+ * that tools of either kind find it.
  *
  * @module
  */
@@ -86,7 +86,7 @@ async function provenance(parts: AttestedParts): Promise<object> {
   }
 }
 
-/** The commit, with `-dirty` behind it when the tree differs, or `unknown` without git. */
+/** The commit, followed by `-dirty` when the tree differs from it, or `unknown` without git. */
 export function revision(): Promise<string> {
   const args = ['describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
   return run('git', args, { cwd: ROOT }).then(

@@ -1,6 +1,6 @@
 /**
- * `npm run build:binary`: the bundle inside Node, for each architecture. The same
- * sources and lock file give the same bytes.
+ * `npm run build:binary` puts the bundle inside Node, for each architecture. The same sources and
+ * lock file give the same bytes.
  *
  * @module
  */

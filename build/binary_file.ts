@@ -1,4 +1,4 @@
-/** One single executable of Node. @module */
+/** Builds one single-executable binary of Node. @module */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,9 @@ import { type Architecture, runtime } from './runtime.ts'
 
 interface BinaryOptions {
   readonly architecture: Architecture
-  /** A bundle, as a path from the project's root: it is named inside the binary. */
+  /**
+   * The bundle, as a path from the project's root, because the path is recorded inside the binary.
+   */
   readonly main: string
   readonly output: string
   readonly v8Flags?: readonly string[]
@@ -31,13 +33,14 @@ export async function buildBinary(options: BinaryOptions): Promise<void> {
       executable: node,
       output,
       disableExperimentalSEAWarning: true,
-      // V8 makes it for the machine it runs on.
+      // V8 can make a code cache only for the machine that it runs on.
       useCodeCache: architecture === process.arch,
       execArgv: [...v8Flags, ...NODE_FLAGS],
       execArgvExtension: 'none',
     }
     await writeFile(config, JSON.stringify(content))
-    // Without a fixed seed each code cache is another one. It plays no part when the binary runs.
+    // Without a fixed seed each build would give another code cache. The seed has no effect when
+    // the binary runs.
     const flags = [...v8Flags, '--random-seed=1', '--build-sea', config]
     await run(process.execPath, flags, { cwd: ROOT })
   } finally {

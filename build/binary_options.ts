@@ -1,12 +1,17 @@
-/** What a binary of Node bakes in. The footprint's empty service is built the same way. @module */
+/**
+ * The flags that are built into a binary of Node. The empty service of the footprint is built in
+ * the same way.
+ *
+ * @module
+ */
 
-/** Of V8: a code cache made under others is refused at the start. */
+/** Flags of V8. A code cache that was made under other flags is refused at the start. */
 export const V8_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']
 
 /**
- * Node's permission model denies child processes, threads, native code, WASI and the
- * inspector. Which files may be used, system and container say: these flags cannot
- * know the paths of a config.
+ * Node's permission model denies child processes, threads, native code, WASI and the inspector.
+ * Which files may be used is up to the system or the container, since these flags cannot know the
+ * paths of a config.
  */
 export const NODE_FLAGS: readonly string[] = [
   '--permission',
@@ -14,6 +19,6 @@ export const NODE_FLAGS: readonly string[] = [
   '--allow-fs-write=*',
   '--allow-net',
   '--disable-sigusr1',
-  // Which --allow-net prints.
+  // The warning that --allow-net prints.
   '--disable-warning=ExperimentalWarning',
 ]

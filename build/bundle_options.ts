@@ -1,13 +1,13 @@
-/** How the bundle is made. The bench makes its empty service the same way. @module */
+/** How the bundle is made. The bench makes its empty service in the same way. @module */
 
 import process from 'node:process'
 import type { BuildOptions, Plugin } from 'esbuild'
 
 /**
- * An `import` of one of Node's own modules reads every export of it, and some of them
- * load much more: those of `node:util` a differ and the console's stream, those of
- * `node:http` a whole HTTP client of Node's. So each module is bundled as one that
- * reads the exports that are used, since esbuild drops the others.
+ * An `import` of one of Node's own modules reads all of its exports, and some of these load much
+ * more: those of `node:util` load a differ and the console's stream, those of `node:http` a whole
+ * HTTP client. So each module is bundled as one that reads only the exports that are used; esbuild
+ * drops the others.
  */
 const LAZY_BUILTINS: Plugin = {
   name: 'lazy-builtins',
@@ -36,7 +36,7 @@ export const BUNDLE_OPTIONS = {
   target: 'node24',
   sourcemap: 'linked',
   legalComments: 'linked',
-  // grpc-js loads it for channelz and ORCA alone, which nothing here uses.
+  // grpc-js loads it only for channelz and ORCA, which nothing here uses.
   external: ['@grpc/proto-loader'],
   plugins: [LAZY_BUILTINS],
   // grpc-js is CommonJS and calls `require` for Node's own modules.

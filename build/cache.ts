@@ -1,4 +1,4 @@
-/** Where builds keep what they fetch: outside the tree. @module */
+/** Where builds keep what they download: in a cache outside the tree. @module */
 
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
@@ -13,7 +13,7 @@ export const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cac
 
 export const run = promisify(execFile)
 
-/** The folder `name` of the cache, which `fill` makes once, whole or not at all. */
+/** The folder `name` of the cache. `fill` makes it once, completely or not at all. */
 export async function cached(
   name: string,
   fill: (folder: string) => Promise<void>,
@@ -25,7 +25,7 @@ export async function cached(
   try {
     await fill(draft)
     await rename(draft, folder).catch(async (error: unknown) => {
-      // Another build was faster.
+      // Another build made it first.
       if (!(await exists(folder))) throw error
     })
   } finally {

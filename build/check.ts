@@ -1,6 +1,6 @@
 /**
- * Everything that can be known about the sources without running them. All checks
- * run, whatever fails before, and the last line names those that failed.
+ * Checks everything that can be known about the sources without running them. All checks run, even
+ * after a failure, and the last line names those that failed.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The config's JSON Schema, for editors. It says what the file may hold; rules
- * between keys, and what a string means beyond its pattern, only the loader knows.
+ * The config's JSON Schema, for editors. It describes what the file may contain. Only the loader
+ * knows the rules between keys, and what a string means beyond its pattern.
  *
  * @module
  */
@@ -18,7 +18,10 @@ export function configJsonSchema(): unknown {
   return { $schema, title: 'Trousseau configuration', ...schema }
 }
 
-/** The converter stops before a key's first transformation and misses what is described after it. */
+/**
+ * The converter stops before a key's first transformation, and so misses descriptions that come
+ * after it.
+ */
 function withDescriptions(schema: object, json: JsonSchema): JsonSchema | null {
   if (!('entries' in schema) || json.properties === undefined) return null
   const entries = new Map(Object.entries(schema.entries as Record<string, Described>))

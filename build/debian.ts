@@ -1,7 +1,7 @@
 /**
- * Packages of Debian in the versions of `build/image.lock.json`, through apt itself,
- * which checks the archive's signature, with its state in a folder of the cache: the
- * machine's own is not touched.
+ * Packages of Debian in the versions of `build/image.lock.json`. They are fetched by apt, which
+ * checks the archive's signature. apt's state is in a folder of the cache, so that the machine's
+ * own stays untouched.
  *
  * @module
  */
@@ -17,7 +17,7 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const ARCHITECTURES = ['amd64', 'arm64'] as const
 export type DebianArchitecture = (typeof ARCHITECTURES)[number]
 
-/** What Node needs; `gcc-14-base` has the copyright of the libraries of GCC. */
+/** The libraries that Node needs; `gcc-14-base` has the copyright of GCC's libraries. */
 const PER_ARCHITECTURE = ['gcc-14-base', 'libatomic1', 'libc6', 'libgcc-s1', 'libstdc++6']
 const FOR_ALL = ['ca-certificates']
 
@@ -67,7 +67,7 @@ export async function debFile(wanted: DebianPackage): Promise<string> {
   if (await exists(path)) return path
   await updateOnce()
   await mkdir(DEBS, { recursive: true })
-  // Both architectures want what is for all, at the same time.
+  // Both architectures may fetch a package for all architectures at the same time.
   const folder = await mkdtemp(join(DEBS, `${sha256}.new-`))
   const pick = architecture === 'all' ? name : `${name}:${architecture}`
   await apt(['download', `${pick}=${version}`], folder).catch((cause: unknown) => {
@@ -86,7 +86,7 @@ export async function debFile(wanted: DebianPackage): Promise<string> {
   return path
 }
 
-/** The mirrors that this machine has its own packages from, for the release of the image. */
+/** The mirrors from which this machine has its own packages, for the release of the image. */
 async function sources(): Promise<string[]> {
   const format = ['--format', '$(REPO_URI)', 'Created-By: Packages']
   const { stdout } = await run('apt-get', ['indextargets', ...format])

@@ -1,7 +1,7 @@
 /**
- * Takes out of an ELF file what no running program reads: symbols and debug sections.
- * Linkers put them behind everything that is loaded, so that the file can end there.
- * It has to happen before a program is injected, which lands behind that end as well.
+ * Removes from an ELF file what no running program reads: symbols and debug sections. Linkers put
+ * them behind everything that is loaded, so the file can end there. This must happen before a
+ * program is injected, since that is added at the end.
  *
  * @module
  */
@@ -26,7 +26,8 @@ export function withoutSymbols(file: Buffer): Buffer {
     return Number(end)
   })
   const stripped = Buffer.from(file.subarray(0, Math.max(...ends)))
-  // The table of sections is gone: its place, the number of entries and the entry of their names.
+  // The table of sections is removed, so its position, the number of entries and the entry of their
+  // names become zero.
   stripped.writeBigUInt64LE(0n, HEADER.sections)
   stripped.writeUInt32LE(0, HEADER.sectionCount)
   return stripped

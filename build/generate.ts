@@ -1,7 +1,6 @@
 /**
- * Writes the files that are made from others: the TypeScript of `proto/`, the
- * config's JSON Schema and the man page. With `--check` it writes nothing and fails when a
- * checked-in file differs.
+ * Writes the files that are generated: the TypeScript of `proto/`, the config's JSON Schema and the
+ * man page. With `--check` it writes nothing, and fails when a checked-in file differs.
  *
  * @module
  */

@@ -1,10 +1,9 @@
 /**
- * `npm run build:image`: an OCI image for both architectures, without a container
- * engine, from the binaries and Debian's packages. `dist/image` and
- * `dist/trousseau-image.tar` hold it with gzip layers, which everything reads;
- * `dist/image-zstd` and its tar with smaller ones; what is in them stands in
- * `dist/trousseau-image-*.spdx.json`. The same sources and lock files give the same
- * bytes. `--refresh-lock` takes Debian's newest packages first.
+ * `npm run build:image` makes an OCI image for both architectures, without a container engine, from
+ * the binaries and Debian's packages. `dist/image` and `dist/trousseau-image.tar` have gzip layers,
+ * which every tool reads; `dist/image-zstd` and its tar have smaller ones.
+ * `dist/trousseau-image-*.spdx.json` list what is in them. The same sources and lock files give the
+ * same bytes. `--refresh-lock` takes Debian's newest packages first.
  *
  * @module
  */
@@ -51,7 +50,7 @@ type Compression = (typeof COMPRESSIONS)[number]
 
 interface Content {
   readonly architecture: Architecture
-  /** The libraries, which seldom change, below the binary. */
+  /** The libraries, which seldom change, are in a layer below the binary. */
   readonly tars: readonly Buffer[]
 }
 
@@ -159,7 +158,7 @@ async function addAttestation(
   return attest(layout, { name: NAME, architecture, image, ...parts })
 }
 
-/** What the image carries too, for those who have only the file. */
+/** The SBOM that the image also carries, as a file. */
 async function writeSbom(architecture: Architecture): Promise<void> {
   const content = await sbom(await partsOf(architecture))
   const path = join(OUT, `trousseau-image-${debianName(architecture)}.spdx.json`)

@@ -1,7 +1,7 @@
 /**
- * Which room of `src/` may import which: imports point one way, one place owns
- * each outside package, and a folder that is not listed is an error. Types count
- * too, so this reads the sources and not what a compiler leaves of them.
+ * Which folder of `src/` may import from which. Imports point one way, each outside package belongs
+ * to one place, and a folder that is not listed is an error. Imports of types count too, so this
+ * reads the sources and not the output of a compiler.
  *
  * @module
  */
@@ -10,9 +10,10 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 
 /**
- * Each room, the lowest first, with the rooms that it may use; its own files always. That `services`
- * and `kms` know nothing of each other is what keeps a new key service out of the domain, and that
- * `plugin` knows nothing of `tools` draws a line around what holds keys.
+ * Each folder, the lowest first, with the folders that it may import from; it may always import its
+ * own files. `services` and `kms` do not know each other, so that a new key service cannot change
+ * the domain. `plugin` does not know `tools`, so that what handles keys while the plugin runs can
+ * be reviewed by itself.
  */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
@@ -39,7 +40,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   main: ['base', 'console', 'cli'],
 }
 
-/** By the room, or by a folder in it. */
+/** By the folder that may import the package, or by a folder in it. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['kms', 'grpc', 'tools/etcd'],
   '@grpc/grpc-js': ['grpc', 'tools/etcd'],
@@ -54,19 +55,19 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   yaml: ['config', 'tools/kube'],
 }
 
-/** The domain names nothing of the platform but its cryptography. */
+/** The domain uses nothing of the platform but its cryptography. */
 const KMS_PLATFORM = ['node:crypto']
 
-/** The version is in it. */
+/** It contains the version. */
 const MANIFEST = 'package.json'
 
 const STATEMENT = /^(?:import|export)\s(?:[\w\s{},*$]+\sfrom\s+)?['"]([^'"]+)['"]/gm
 const DYNAMIC = /\bimport\(\s*(?:['"]([^'"]+)['"])?/g
 
 /**
- * One line for each import that points the wrong way.
+ * One line for each import that is not allowed.
  *
- * @param root the folder that `src` stands in
+ * @param root the folder that contains `src`
  */
 export async function layerProblems(root: string): Promise<string[]> {
   const files = (await readdir(join(root, 'src'), { recursive: true }))
@@ -93,7 +94,7 @@ export function importsOf(text: string): string[] {
   return [...statements, ...dynamic]
 }
 
-/** A path from the root for what is ours, and the package's or module's own name for the rest. */
+/** A path from the root for our own files, and otherwise the name of the package or module. */
 function targetOf(file: string, path: string): string {
   return path.startsWith('.') ? posix.join(posix.dirname(file), path) : path
 }
@@ -115,14 +116,16 @@ function mayUse(file: string, target: string): boolean {
   return service === otherService || service === undefined || otherService === undefined
 }
 
-/** `main.ts` alone stands beside the rooms; nothing may import it. */
+/** `main.ts` is in no folder, and nothing may import it. */
 function roomOf(path: string): string | undefined {
   if (path === 'src/main.ts') return 'main'
   const folder = /^src\/([^/]+)\//.exec(path)?.[1]
   return folder !== undefined && folder !== 'main' && folder in ROOMS ? folder : undefined
 }
 
-/** A key service knows no other one; what stands beside their rooms is of them all. */
+/**
+ * A key service does not know another one; files beside their folders are shared by all of them.
+ */
 function serviceOf(path: string): string | undefined {
   return /^src\/services\/([^/]+)\//.exec(path)?.[1]
 }

@@ -1,4 +1,4 @@
-/** The man page, made of the commands themselves as their help is. @module */
+/** The man page, made from the commands themselves, as their help is. @module */
 
 import type { Command } from 'commander'
 import {
@@ -12,7 +12,7 @@ import { createProgram, EXIT_CODES } from '../src/cli/program.ts'
 import type { Io } from '../src/console/io.ts'
 
 export function manPage(): string {
-  // Nothing is run, so nothing is printed.
+  // No command is run, so nothing is printed.
   const program = createProgram({} as Io, () => undefined)
   const shown = program.createHelp().visibleCommands(program)
   const groups = Map.groupBy(shown, (command) => command.helpGroup())
@@ -58,7 +58,7 @@ function section(command: Command): string[] {
 
 function optionLines(command: Command): string[] {
   const options = command.createHelp().visibleOptions(command)
-  // How help is asked for stands once on the page.
+  // The option for help is described once on the page.
   const own = options.filter(({ long }) => command.parent === null || long !== '--help')
   return own.flatMap((option) => item(`\\fB${text(option.flags)}\\fR`, optionDescription(option)))
 }
@@ -75,7 +75,10 @@ function sentence(words: string): string {
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`
 }
 
-/** Hyphens stay such, so that they can be copied; a line of text is never a request. */
+/**
+ * Escapes hyphens, so that they can be copied, and keeps a line of text from being read as a
+ * request of roff.
+ */
 function text(line: string): string {
   return line
     .replaceAll('\\', '\\e')

@@ -1,4 +1,4 @@
-/** An OCI image layout: blobs by their digest, and an index that names what is in it. @module */
+/** An OCI image layout: blobs by their digest, and an index that names the images. @module */
 
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
@@ -32,7 +32,7 @@ export class Layout {
     this.folder = folder
   }
 
-  /** In place of what stood in the folder. */
+  /** Replaces whatever the folder contained. */
   static async create(folder: string): Promise<Layout> {
     await rm(folder, { recursive: true, force: true })
     await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
@@ -50,7 +50,7 @@ export class Layout {
     return this.add(mediaType, JSON.stringify({ schemaVersion: 2, mediaType, ...content }))
   }
 
-  /** Names the image, and writes the whole as one tar beside the folder. */
+  /** Adds the image to the index, and writes the whole layout as one tar beside the folder. */
   async finish(image: Descriptor, tar: string): Promise<void> {
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests: [image] }
     await writeFile(join(this.folder, 'index.json'), JSON.stringify(index))
@@ -58,7 +58,7 @@ export class Layout {
   }
 }
 
-/** A tar with nothing of this machine: no owner, no time, one order. */
+/** A tar that says nothing about this machine: no owner, no time, and a fixed order. */
 export async function plainTar(folder: string, path: string): Promise<void> {
   await run('chmod', ['-R', 'u=rwX,go=rX', folder])
   const flags = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner']

@@ -1,7 +1,7 @@
 /**
- * Takes platform packages that the registry did not have out of the lock's optional
- * dependencies: npm leaves them out of the lock, and `npm ci` then refuses the lock
- * for lacking them. Run by `npm run lock`, after dependencies changed.
+ * Removes platform packages that the registry does not have from the optional dependencies in the
+ * lock file: npm does not lock them, and `npm ci` would then refuse the lock file because they are
+ * missing. `npm run lock` runs this after a change of dependencies.
  *
  * @module
  */

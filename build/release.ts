@@ -1,6 +1,6 @@
 /**
- * `npm run release -- --key FILE [--out DIR]`: builds HEAD twice, compares, signs, and
- * prints the commands that would publish what came out. docs/release.md says the rest.
+ * `npm run release -- --key FILE [--out DIR]` builds HEAD twice, compares, signs, and prints the
+ * commands that would publish the result; see docs/release.md.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A release: two builds of one commit, each in a clone of its own, that must be the
- * same, and the files that vouch for what came out.
+ * Makes a release: two builds of one commit, each in a clone of its own, which must be equal, and
+ * the files that prove what was built.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { signature } from './sign.ts'
 const NOTES = 'RELEASE_NOTES.md'
 const SUMS = 'SHA256SUMS'
 
-/** Names in `dist/` after a build, and in the release. */
+/** Names of the files in `dist/` after a build, and in the release. */
 export const ARTEFACTS: readonly string[] = [
   'trousseau.mjs',
   'trousseau.mjs.LEGAL.txt',
@@ -43,7 +43,7 @@ type Build = (clone: string, keyFile: string) => Promise<void>
  * Writes the release into its folder, and publishes nothing.
  *
  * @param build leaves the artefacts in `dist/` of a clone
- * @param tell hears what happens
+ * @param tell called with a message for each step
  */
 export async function makeRelease(
   options: ReleaseOptions,
@@ -77,7 +77,7 @@ async function vouch(
   { notes, key }: ReleasePlan,
 ): Promise<string[]> {
   const all = new Map([...sums, [NOTES, createHash('sha256').update(notes).digest('hex')]])
-  // As `sha256sum --check` reads it.
+  // In the format of `sha256sum --check`.
   const text = [...all].map(([name, sum]) => `${sum}  ${name}\n`).join('')
   const signed = `${signature(new TextEncoder().encode(text), key)}\n`
   const added = { [NOTES]: notes, [SUMS]: text, [`${SUMS}.sig`]: signed }
@@ -92,7 +92,7 @@ async function buildAll(clone: string, keyFile: string): Promise<void> {
   await run('npm', script, { cwd: clone })
 }
 
-/** The SHA-256 of each artefact, once both folders are known to hold the same ones. */
+/** The SHA-256 of each artefact, after checking that both folders have the same ones. */
 async function equalSums(first: string, second: string): Promise<Map<string, string>> {
   const sums = new Map<string, string>()
   const differing: string[] = []

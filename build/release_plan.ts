@@ -12,7 +12,7 @@ export interface ReleaseOptions {
   /** A git work tree with `package.json` and `CHANGELOG.md`. */
   readonly root: string
   readonly keyFile: string
-  /** Where the release goes: an empty folder, or none yet. */
+  /** Where the release is written: an empty folder, or one that does not exist. */
   readonly out: string
 }
 
@@ -24,10 +24,10 @@ export interface ReleasePlan {
   readonly key: string
 }
 
-/** @throws Error when no release can be made of what is there, saying what to do */
+/** @throws Error that says what to do, when no release can be made */
 export async function planRelease({ root, keyFile, out }: ReleaseOptions): Promise<ReleasePlan> {
   const key = await readFile(keyFile, 'utf8')
-  // It refuses now, not after two builds.
+  // A key that cannot sign is refused now, and not after two builds.
   signature(new Uint8Array(), key)
   const git = async (...args: string[]) => (await run('git', args, { cwd: root })).stdout.trim()
   const changes = await git('status', '--porcelain')
@@ -39,7 +39,7 @@ export async function planRelease({ root, keyFile, out }: ReleaseOptions): Promi
   return { version, commit: await git('rev-parse', 'HEAD'), notes, key }
 }
 
-/** The changelog's section for the version, which its heading may say more about, such as a date. */
+/** The changelog's section for the version. Its heading may contain more, such as a date. */
 export function releaseNotes(changelog: string, version: string): string {
   const sections = changelog.split(/^## /m).slice(1)
   const found = sections.find((section) => section.split(/\s/, 1)[0] === version)

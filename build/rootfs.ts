@@ -1,6 +1,6 @@
 /**
- * What stands in the image below the binary: the libraries that Node needs, the
- * authorities of ca-certificates, the user, and what tells a scanner where they are from.
+ * The files of the image below the binary: the libraries that Node needs, the authorities of
+ * ca-certificates, the user, and what tells a scanner where the files come from.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import type { Architecture } from './runtime.ts'
 
 export const USER = 65_532
 
-/** Where each architecture has its libraries, and the link that the binary names as its loader. */
+/** Where each architecture has its libraries, and the path by which the binary names its loader. */
 const PLACES = {
   x64: {
     debian: 'amd64',
@@ -58,7 +58,7 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/os-release': `PRETTY_NAME="${DEBIAN.name}"\nNAME="Debian GNU/Linux"\nVERSION_ID="${DEBIAN.version}"\nVERSION_CODENAME=${DEBIAN.release}\nID=debian\n`,
 }
 
-/** Mounted by whoever runs it. */
+/** Folders that whoever runs the image mounts. */
 const FOLDERS = ['etc/trousseau', 'run/trousseau', 'var/lib/trousseau']
 
 export function debianName(architecture: Architecture): DebianArchitecture {
@@ -95,7 +95,7 @@ async function put(root: string, path: string, content: string): Promise<void> {
   await writeFile(join(root, path), content)
 }
 
-/** Follows links, so that a library stands under the name by which it is asked for. */
+/** Follows links, so that a library has the name by which it is loaded. */
 async function copy(from: string, root: string, path: string): Promise<void> {
   await mkdir(dirname(join(root, path)), { recursive: true })
   await copyFile(join(from, path), join(root, path))

@@ -1,7 +1,6 @@
 /**
- * Node for an architecture, without symbols: from `node_modules`, or for an
- * architecture that is not the machine's from the same package through `npm pack`,
- * as the lock file has it.
+ * Node for an architecture, without symbols: from `node_modules`, or for another architecture than
+ * the machine's from the same package through `npm pack`, as the lock file has it.
  *
  * @module
  */

@@ -1,11 +1,15 @@
-/** What is in an image, as SPDX: npm's own list of the packages, Node, and Debian's packages. @module */
+/**
+ * The content of an image as SPDX: npm's own list of packages, Node, and Debian's packages.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
 import { ROOT, run } from './cache.ts'
 import type { DebianPackage } from './debian.ts'
 import { digestOf } from './oci.ts'
 
-/** Bytes that are the same every time carry no time of their own. */
+/** A fixed time, so that equal builds give equal bytes. */
 const CREATED = '1970-01-01T00:00:00Z'
 
 const spdxSchema = v.looseObject({

@@ -5,14 +5,14 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { p256 } from '@noble/curves/nist.js'
 
 /**
- * ECDSA with SHA-256 by a nonce that key and bytes determine (RFC 6979), which Node's
- * own cannot do: the same release and key give the same signature.
+ * ECDSA with SHA-256 and a nonce that key and bytes determine (RFC 6979), so that the same release
+ * and key give the same signature. Node's own ECDSA cannot do that.
  *
  * @param pem an EC P-256 private key
  * @returns base64 of the signature's DER
  */
 export function signature(bytes: Uint8Array, pem: string): string {
-  // Signatures of the half that some chains insist on are no others to openssl and cosign.
+  // Some blockchains accept only signatures with a low s; openssl and cosign accept both.
   const der = p256.sign(bytes, secretOf(pem), { format: 'der', lowS: false })
   return Buffer.from(der).toString('base64')
 }
@@ -27,7 +27,7 @@ function parsed(pem: string): KeyObject | undefined {
   try {
     return createPrivateKey(pem)
   } catch {
-    // What the parser says of a key is nothing to print.
+    // The parser's error may quote the key, so it is not passed on.
     return undefined
   }
 }

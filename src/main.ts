@@ -1,6 +1,6 @@
 /**
- * Where the process meets the program: the only file that reads the arguments and
- * the environment, listens to signals and exits.
+ * Connects the process with the program: the only file that reads the arguments and the
+ * environment, listens to signals and exits.
  *
  * @module
  */
@@ -29,7 +29,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
-// What nobody caught leaves the program in a state nobody knows: the supervisor starts it anew.
+// An error that nobody caught leaves the program in an unknown state: it exits, and the supervisor
+// starts it again.
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   process.on(event, (error: unknown) => {
     process.stderr.write(`trousseau: Internal fault, please report it: ${inspect(error)}\n`)
@@ -38,19 +39,25 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // Whoever reads the output may have seen enough, such as head.
+  // A reader such as head may close the pipe once it has seen enough; that is no error.
   if (error.code === 'EPIPE') process.exit(EXIT.ok)
   process.stderr.write(`trousseau: ${lostOutput(error)}\n`)
   process.exit(EXIT.failure)
 })
 
-/** Settles after the error, if there was one: it comes before the turn is over. */
+/**
+ * Settles after the error event, if there is one, since that comes before the turn of the event
+ * loop is over.
+ */
 const outTaken = () =>
   new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)))
 
 const holders: (() => boolean)[] = []
 
-/** The runtime waits for its threads before it exits, and a file system may hold one for ever, the resolver for long. */
+/**
+ * The runtime waits for its threads before it exits, and a file system may block one for ever, the
+ * resolver for a long time.
+ */
 function end(code: number): void {
   if (!holders.some((stuck) => stuck())) process.exit(code)
   process.removeAllListeners('SIGTERM')
@@ -58,7 +65,7 @@ function end(code: number): void {
 }
 
 const { env } = process
-/** It shows what is written and can do nothing else. */
+/** A dumb terminal shows what is written and can do nothing else. */
 const isDumb = env['TERM'] === 'dumb'
 const redraws = process.stdout.isTTY === true && !isDumb
 
@@ -67,7 +74,7 @@ const io: Io = {
   outTaken,
   err: (text) => process.stderr.write(text),
   color: redraws && (env['NO_COLOR'] ?? '') === '',
-  // A terminal may not know its size, and say 0.
+  // A terminal that does not know its size says 0.
   columns: process.stdout.isTTY
     ? Number(env['COLUMNS']) || process.stdout.columns || undefined
     : undefined,

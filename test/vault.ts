@@ -1,8 +1,8 @@
 /**
- * Runs the tests of the vault provider against HashiCorp's Vault in OpenBao's place,
- * one version after the other: `--version 1.21.0` only that one, and parts of paths
- * only those files. Each version is built first, once, which takes some minutes.
- * Without Go there is nothing to run: that is a failure where CI=true.
+ * Runs the tests of the vault provider with HashiCorp's Vault in OpenBao's place, one version after
+ * the other. `--version 1.21.0` runs only that version, and parts of paths only those files. Each
+ * version is first built once, which takes some minutes. Without Go nothing can run, which is a
+ * failure where CI=true.
  *
  * @module
  */

@@ -7,7 +7,7 @@ import { APIS } from '../tools/load/phases.ts'
 import type { Ending } from './command.ts'
 import { durationFlag, socketPath, wholeNumber } from './flags.ts'
 
-/** Takes `done` itself: stopped early, it still says what it measured. */
+/** Calls `done` itself, since a bench that is stopped early still reports what it measured. */
 export function addBench(program: Command, io: Io, { done }: Ending): void {
   program
     .command('bench')

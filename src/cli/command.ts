@@ -3,15 +3,15 @@
 import type { Command } from 'commander'
 import type { Io } from '../console/io.ts'
 
-/** Keeps the exit code of what a command does. */
+/** Keeps the exit code of a command. */
 export interface Ending {
-  /** Of a command that ends by itself: when it is done, or stopped. */
+  /** For a command that does not watch for a stop: waits until it has ended or is stopped. */
   short(work: number | Promise<number>): Promise<void>
-  /** Of a command that watches for the stop itself. */
+  /** For a command that watches for a stop itself. */
   done(code: number): void
 }
 
-/** Adds one command with its options; what it does stands in `tools` or `plugin`. */
+/** Adds one command with its options. What the command does is in `tools` or `plugin`. */
 export type AddCommand = (program: Command, io: Io, end: Ending) => void
 
 /** A command that was called otherwise before: scripts may say that still, and help does not show it. */

@@ -1,4 +1,8 @@
-/** Every command, in the order of a newcomer's day, which help follows. @module */
+/**
+ * Every command, in the order in which a newcomer needs them; help lists them in this order.
+ *
+ * @module
+ */
 
 import type { Command } from 'commander'
 import { stopped } from '../base/call.ts'
@@ -26,13 +30,13 @@ import { addVerifyBundle } from './verify_bundle.ts'
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
   'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addManifests],
-  'Run it, and see whether it is well:': [addServe, addStatus, addDoctor, addCheck, addBench],
-  'See what is encrypted, and have it written anew:': [addScan, addMigrate],
+  'Run it, and check its health:': [addServe, addStatus, addDoctor, addCheck, addBench],
+  'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecoveryKey, addRecover],
   'About this program:': [addVerifyBundle, addAbout],
 }
 
-/** @param done is told the exit code */
+/** @param done is called with the exit code */
 export function addCommands(program: Command, io: Io, done: (code: number) => void): void {
   const end: Ending = {
     done,

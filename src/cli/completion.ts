@@ -1,6 +1,6 @@
 /**
- * Completion scripts for bash, zsh and fish, made from the commands themselves, so
- * that they cannot fall behind.
+ * Completion scripts for bash, zsh and fish, made from the commands themselves, so that they never
+ * lack an option.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import type { Argument, Command, Option } from 'commander'
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof SHELLS)[number]
 
-/** What may stand for a value: these words, names of files, or what nobody can know. */
+/** What is offered as a value: these words, names of files, or nothing where it cannot be known. */
 type Offer = readonly string[] | 'files' | 'configs' | 'folders' | 'sockets' | 'none'
 
 interface Place {
-  /** Names of the commands from the program to here. */
+  /** Names of the commands that lead from the program to this place. */
   readonly path: readonly string[]
   readonly words: readonly Word[]
-  /** What may stand here beside the words. */
+  /** What is offered here besides the words. */
   readonly argument: Offer
   /** Options that take a value. */
   readonly values: readonly { readonly option: string; readonly offer: Offer }[]
@@ -39,7 +39,7 @@ export function completionScript(program: Command, shell: Shell): string {
   return MAKE[shell](program.name(), [...helpPlaces(places), ...places])
 }
 
-/** Inner commands first, since a shell takes the first pattern that fits. */
+/** Inner commands come first, since a shell takes the first pattern that matches. */
 function placesOf(command: Command, path: readonly string[]): Place[] {
   const help = command.createHelp()
   const inner = help.visibleCommands(command)
@@ -62,7 +62,7 @@ function placesOf(command: Command, path: readonly string[]): Place[] {
   ]
 }
 
-/** After `help` stand the commands as they are, without options. */
+/** After `help`, the commands are offered without their options. */
 function helpPlaces(places: readonly Place[]): Place[] {
   return places
     .filter(({ path, words }) => path[0] !== 'help' && words.some(isCommand))
@@ -78,7 +78,7 @@ function isCommand({ text }: Word): boolean {
   return !text.startsWith('-') && text !== 'help'
 }
 
-/** By what help calls the value. */
+/** Decides by the word with which help describes the value. */
 function offerOf({ argChoices, description }: Option | Argument, text: string): Offer {
   if (argChoices !== undefined) return argChoices
   if (text.startsWith('--socket ')) return 'sockets'
@@ -147,7 +147,10 @@ interface Dialect {
   value(offer: Offer): string
 }
 
-/** What bash and zsh share: first the command's place, then the word before. */
+/**
+ * The part that bash and zsh share: it finds the place of the command, then looks at the previous
+ * word.
+ */
 function script(places: readonly Place[], dialect: Dialect): string {
   const cases = places.map(({ path, words, argument, values }) => {
     const texts = words.map(({ text }) => text)
@@ -194,7 +197,7 @@ function fishOffer(offer: Offer): string {
   return typeof offer === 'string' ? FISH_OFFERS[offer] : `-x -a '${offer.join(' ')}'`
 }
 
-/** Fits every command line that goes through this command. */
+/** Matches every command line that goes through this command. */
 function pattern(path: readonly string[]): string {
   return path.length === 0 ? '*' : `" ${path.join(' ')} "*`
 }

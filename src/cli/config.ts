@@ -12,7 +12,7 @@ export function addConfig(program: Command, io: Io, { short }: Ending): void {
   config
     .command('init')
     .description('write a config to begin with, with comments; nothing is ever overwritten')
-    .argument('<file>', 'where to; - for standard output')
+    .argument('<file>', 'the file to write; - for standard output')
     .addOption(
       new Option('--type <type>', 'of the key service').choices(PROVIDER_TYPES).default('vault'),
     )

@@ -11,7 +11,7 @@ export function addDemo(program: Command, io: Io, { done }: Ending): void {
     .description('show the plugin at work with a local key, and keep serving')
     .option(
       '--dir <folder>',
-      'keep key and socket here (default: a folder that goes with the demo)',
+      'keep key and socket here (default: a folder that is removed with the demo)',
     )
     .action(async (options: { dir?: string }) => done(await demo(options, io)))
 }

@@ -8,7 +8,7 @@ import type { Ending } from './command.ts'
 export function addDoctor(program: Command, io: Io, { short }: Ending): void {
   program
     .command('doctor')
-    .description('look at everything that an API server depends on; nothing is changed')
+    .description('check everything that an API server depends on; nothing is changed')
     .requiredOption('--config <file>', "the plugin's config")
     .option('--encryption-config <file>', "the API server's EncryptionConfiguration")
     .option(
@@ -18,7 +18,7 @@ export function addDoctor(program: Command, io: Io, { short }: Ending): void {
     .option('--plugin-manifest <file>', "the plugin's own static pod")
     .option('--kubeconfig <file>', 'to ask the API server too')
     .option('--context <name>', 'of the kubeconfig')
-    .option('--offline', 'ask nobody: neither socket, key services nor API server', false)
+    .option('--offline', 'connect to nothing: neither socket, key services nor API server', false)
     .option('--json', 'print JSON', false)
     .action((flags: DoctorFlags) => short(doctor(flags, io)))
 }

@@ -1,6 +1,7 @@
 /**
- * Variables with which the runtime would write secrets down before a line of this program runs. Those
- * that would only add to whom a connection trusts are without effect: `remote/http/tls_files`.
+ * Environment variables that would make the runtime write secrets down before a line of this
+ * program runs. Variables that would only add trusted authorities have no effect: see
+ * `remote/http/tls_files`.
  *
  * @module
  */

@@ -1,11 +1,11 @@
-/** One or two calls of each command, as help and the man page show them. @module */
+/** One or two example calls of each command, which help and the man page show. @module */
 
 const CONFIG = '--config /etc/trousseau/trousseau.yaml'
 const SOCKET = '--socket /run/trousseau/kms.sock'
 const ENDPOINTS =
   '--endpoints https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key'
 
-/** By the command's path, without what stands in it already. */
+/** By the path of the command; an example omits that path. */
 export const EXAMPLES = {
   demo: ['', '--dir ~/trousseau-demo'],
   'config init': ['/etc/trousseau/trousseau.yaml', '- --type local'],

@@ -1,4 +1,4 @@
-/** What commands take as the value of an option; each reader says what it wanted. @module */
+/** Readers of option values; each says what it expected when a value is wrong. @module */
 
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -31,7 +31,7 @@ export function roleName(text: string): string {
   throw new InvalidArgumentError('Wanted letters, digits, "_", "-" and "."')
 }
 
-/** A path may be relative here: it is this shell's, and no API server's. */
+/** A relative path is allowed here, since it is resolved in this shell and not by an API server. */
 export function socketPath(text: string): string {
   const isRelative = /^[^/@:]/.test(text) && !/^[a-z][a-z0-9+.-]*:/i.test(text)
   const path = pathOrProblem(isRelative ? resolve(text) : text)
@@ -47,7 +47,7 @@ function pathOrProblem(text: string): string | KmsError {
   }
 }
 
-/** A time limit of one call. */
+/** Reads a time limit of one call. */
 export const milliseconds = durationFlag(1, 60_000)
 
 export function durationFlag(minMs: number, maxMs: number): (text: string) => number {
@@ -66,7 +66,7 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   }
 }
 
-/** How long a command may wait for something to become so. */
+/** Reads how long a command may wait for something to happen. */
 export const waiting = durationFlag(0, 3_600_000)
 
 export function clientOption(): Option {
@@ -76,7 +76,7 @@ export function clientOption(): Option {
   ).choices(['vault', 'bao'])
 }
 
-/** A command below another that is about one provider of a config. */
+/** Adds a subcommand that is about one provider of a config. */
 export function ofProvider(parent: Command, name: string): Command {
   return parent
     .command(name)

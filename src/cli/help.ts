@@ -1,6 +1,6 @@
 /**
- * How commands explain themselves: what must be given stands in the first line,
- * defaults have units, examples follow; and what is misspelt is guessed at.
+ * The texts of help: the first line has what must be given, defaults have units, examples follow,
+ * and a misspelt word gets a suggestion.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { type Argument, Command, CommanderError, type Help, type Option } from '
 import { durationText } from '../base/duration.ts'
 import { EXAMPLES } from './examples.ts'
 
-/** Where less is left beside the terms, descriptions stand below them. */
+/** With fewer columns than this beside the terms, descriptions go below them. */
 const LEAST_WIDTH = 36
 const BELOW = 6
 const USAGE = 'Usage: '
 
-/** Lists, first lines and descriptions as they are here; the rest is commander's. */
+/** Our own form of lists, first lines and descriptions; everything else is commander's. */
 const STYLE: Partial<Help> = {
   minWidthToWrap: 1,
   commandUsage: usageOf,
@@ -37,16 +37,16 @@ const STYLE: Partial<Help> = {
   },
 }
 
-/** Its further lines begin where its first one does. */
+/** Indents the further lines to where the first one begins. */
 export function hung(text: string, indent: number): string {
   return text.replaceAll('\n', `\n${' '.repeat(indent)}`)
 }
 
-/** Told of a wrong command line, with what helps. */
+/** Called for a wrong command line, with the message and a hint. */
 export type OnUsage = (message: string, hint: string) => void
 
 /**
- * For the whole tree of commands, once it is there.
+ * Sets up help for the whole tree of commands, once all are added.
  *
  * @param width of the terminal
  */
@@ -57,7 +57,7 @@ export function explainCommands(root: Command, width: number, onUsage: OnUsage):
   explain(root, width, onUsage)
 }
 
-/** Is run at every start, so it only says how. */
+/** Runs at every start, so it only registers how help is made. */
 function explain(command: Command, width: number, onUsage: OnUsage): void {
   command
     .configureHelp(STYLE)
@@ -76,12 +76,12 @@ function explain(command: Command, width: number, onUsage: OnUsage): void {
   for (const inner of command.commands) explain(inner, width, onUsage)
 }
 
-/** With all that are below it. */
+/** The command and all commands below it. */
 export function allCommands(command: Command): Command[] {
   return [command, ...command.createHelp().visibleCommands(command).flatMap(allCommands)]
 }
 
-/** Whole command lines. */
+/** Complete command lines. */
 export function examplesOf(command: Command): readonly string[] {
   const path = pathOf(command)
   const known: Readonly<Record<string, readonly string[]>> = EXAMPLES
@@ -94,7 +94,7 @@ export function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`
 }
 
-/** With all that must be given. */
+/** The command with all arguments and options that are required. */
 export function usageOf(command: Command): string {
   const must = command.options.filter(({ mandatory }) => mandatory).map(({ flags }) => flags)
   return [
@@ -118,7 +118,7 @@ export function optionDescription(option: Option): string {
   ])
 }
 
-/** A description of several lines explains the choices by itself. */
+/** A description of several lines explains the choices itself. */
 export function argumentDescription(argument: Argument): string {
   const { description } = argument
   return withNotes(description, description.includes('\n') ? [] : choicesOf(argument))
@@ -132,7 +132,7 @@ function choicesOf({ argChoices }: Option | Argument): string[] {
   return argChoices === undefined ? [] : [`one of ${argChoices.join(', ')}`]
 }
 
-/** Undefined where there is nothing to say, as of a switch that is off. */
+/** Undefined where there is no default worth saying, such as that of a switch that is off. */
 function defaultOf(option: Option): string | undefined {
   const value: unknown = option.defaultValue
   if (option.defaultValueDescription !== undefined) return option.defaultValueDescription
@@ -142,7 +142,7 @@ function defaultOf(option: Option): string | undefined {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
 }
 
-/** A long example goes on in the next line, as a shell takes it. */
+/** A long example continues on the next line, in a form that a shell accepts. */
 function brokenAt(width: number, line: string): string {
   const [start = '', ...options] = line.split(/ (?=--|> )/)
   let text = start
@@ -155,7 +155,10 @@ function brokenAt(width: number, line: string): string {
   return text
 }
 
-/** Commander's own shows one level alone, and the wrong page for what it does not know. */
+/**
+ * Commander's own help command knows only one level, and shows the wrong page for an unknown
+ * command.
+ */
 function addHelpCommand(parent: Command, hidden: boolean): void {
   parent.helpCommand(false)
   parent
@@ -165,7 +168,7 @@ function addHelpCommand(parent: Command, hidden: boolean): void {
     .action((words: readonly string[]) => showHelp(parent, words))
 }
 
-/** Ends the command, as help does. */
+/** Shows help and ends the command. */
 function showHelp(at: Command, [word, ...rest]: readonly string[]): void {
   if (word === undefined) at.help()
   const inner = at.commands.find((command) => command.name() === word)
@@ -181,7 +184,7 @@ function hintOf(command: Command): string {
   return `"${page}" ${what}`
 }
 
-/** What commander says, made better where the mistake is known to be another one. */
+/** Replaces commander's message where the real mistake is known to be another one. */
 function guessed(command: Command, text: string): string {
   const stray = command.args.find((word) => word.length > 2 && word.startsWith('--'))
   if (stray !== undefined && text.includes('required option')) return unknownOption(command, stray)
@@ -190,7 +193,10 @@ function guessed(command: Command, text: string): string {
   return inner === undefined ? text : `unknown command '${word}' (Did you mean "${pathOf(inner)}"?)`
 }
 
-/** Commander asks for what is missing first, which hides that it is there and misspelt. */
+/**
+ * Commander first complains about a missing option, which hides that the option is there but
+ * misspelt.
+ */
 function unknownOption(command: Command, word: string): string {
   const probe = new Command().exitOverride().configureOutput({ outputError: () => undefined })
   for (const { flags } of command.options) probe.option(flags)
@@ -203,7 +209,7 @@ function unknownOption(command: Command, word: string): string {
   return `unknown option '${word}'`
 }
 
-/** Commander's errors in the form of ours. */
+/** Puts commander's errors into the form of our own. */
 function sentence(text: string): string {
   const plain = text
     .trim()

@@ -23,11 +23,11 @@ export function addLoginKey(program: Command, io: Io, end: Ending): void {
 function create(command: Command, io: Io, { short }: Ending): void {
   command
     .description(
-      'make the key with which this node signs its JWTs (auth.selfSigned), and print the script that lets it in',
+      'make the key with which this node signs its JWTs (auth.selfSigned), and print the script that registers it at the key service',
     )
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(new Option('--type <type>', 'of the key').choices(LOGIN_KEY_TYPES).default('ES256'))
-    .option('--existing', 'print it for a key that is there, and make none', false)
+    .option('--existing', 'print the script for a key that exists, and make none', false)
     .option('--audience <text>', 'claim aud', 'vault')
     .addOption(
       new Option('--subject <text>', 'claim sub, which tells nodes apart').default(

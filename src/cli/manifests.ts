@@ -18,7 +18,7 @@ export function addManifests(program: Command, io: Io, { short }: Ending): void 
   const kinds = Object.entries<Kind>(KINDS).map(([name, { about }]) => `${name}: ${about}`)
   program
     .command('manifests')
-    .description('print what runs the plugin, and what tells the API server of it')
+    .description('print the files that run the plugin, and those that make the API server use it')
     .addArgument(new Argument('<kind>', kinds.join('\n')).choices(KIND_NAMES))
     .requiredOption('--config <file>', 'YAML or JSON config file that the plugin will run with')
     .option('--out <folder>', 'write files there instead; nothing is ever overwritten')
@@ -44,7 +44,7 @@ export function addManifests(program: Command, io: Io, { short }: Ending): void 
     )
 }
 
-/** Owner and mode of the folder are set: it must be none of the system's. */
+/** Owner and mode of the folder will be set, so it must not be a folder of the system. */
 function inOwnFolder(text: string): string {
   if (/^(?:\/[^/"\n]+){3,}$/.test(text) && resolve(text) === text) return text
   throw new InvalidArgumentError(
@@ -74,7 +74,10 @@ const namesToEncrypt = resourceList({
   },
 })
 
-/** The API server takes every name, and encrypts nothing under a wrong one. */
+/**
+ * An API server accepts any name, and encrypts nothing under a wrong one; so names are checked
+ * here.
+ */
 function resources(text: string): readonly string[] {
   const names = namesToEncrypt(text)
   const [problem] = resourceProblems([names])

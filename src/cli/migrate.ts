@@ -9,13 +9,15 @@ import { commaList } from './lists.ts'
 import { addEtcdOptions, checkEtcdFlags } from './storage_options.ts'
 
 const MAX_RATE = 10_000
-/** An API server asks its plugins every minute, and each 20 s where somebody asks it whether it is ready. */
+/**
+ * An API server asks its plugins every minute, and every 20 s while something checks its readiness.
+ */
 const WAIT_MS = 120_000
 
 export function addMigrate(program: Command, io: Io, { done }: Ending): void {
   const command = program
     .command('migrate')
-    .description('have objects written anew, so that they are encrypted with the key of today')
+    .description('have objects rewritten, so that they are encrypted with the current key')
     .option(
       '--kubeconfig <file>',
       'of a user who may list and patch (default: as kubectl finds it)',
@@ -29,7 +31,7 @@ export function addMigrate(program: Command, io: Io, { done }: Ending): void {
         .default('auto'),
     )
     .option('--rate <number>', 'objects a second, at most', rate, 100)
-    .option('--state <file>', 'where it notes how far it is; with it a stopped run goes on')
+    .option('--state <file>', 'file that keeps the progress, so that a stopped run can go on')
     .option(
       '--socket <path>',
       "the plugin's: waits until the API server uses its key id",

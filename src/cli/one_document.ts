@@ -1,6 +1,6 @@
 /**
- * `--json` prints exactly one document, whatever becomes of the command: what fails before
- * it has begun one says why in it.
+ * `--json` prints exactly one document in every case: a command that fails before it has begun one
+ * prints the failure as that document.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Io } from '../console/io.ts'
 import { type Failure, json } from '../console/output.ts'
 
 export interface OneDocument {
-  /** For the command. */
+  /** What the command prints with. */
   readonly io: Io
   /** Prints `{"error": …}`, unless the command has begun a document of its own. */
   fail(failure: Failure): void

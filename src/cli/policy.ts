@@ -1,6 +1,6 @@
 /**
- * `trousseau TYPE policy`, for every type of provider that has one: what the key
- * service must be told before the plugin may use its key.
+ * `trousseau TYPE policy`, for every type of provider that has one: the rights that the key service
+ * must grant before the plugin may use its key.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import type { AddCommand, Ending } from './command.ts'
 import { ofProvider } from './flags.ts'
 import { addSetup } from './setup.ts'
 
-/** What there is for a type beside its policy. */
+/** Further commands of a type, besides its policy. */
 const MORE: Readonly<Partial<Record<ProviderType, AddCommand>>> = { vault: addSetup }
 
 export function addPolicies(program: Command, io: Io, end: Ending): void {
@@ -35,7 +35,7 @@ export function addPolicies(program: Command, io: Io, end: Ending): void {
   }
 }
 
-/** @throws ConfigError, or KmsError where the policy would not be what it seems */
+/** @throws ConfigError, or KmsError where the policy would allow something else than it seems to */
 async function printPolicy(
   type: ProviderType,
   policy: Policy<ProviderConfig>,

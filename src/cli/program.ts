@@ -1,6 +1,6 @@
 /**
- * The program: one command line in, one exit code out. Nothing here ends the process
- * or reads its environment.
+ * The program takes one command line and returns one exit code. Nothing here ends the process or
+ * reads its environment.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { addCommands } from './commands.ts'
 import { explainCommands, hung, type OnUsage } from './help.ts'
 import { type OneDocument, oneDocument } from './one_document.ts'
 
-/** Longer lines are hard to read; where there is no terminal it is what one has. */
+/** Longer lines are hard to read; this is also the width where there is no terminal. */
 const MAX_HELP_WIDTH = 100
 const PLAIN_WIDTH = 80
 const CODE_WIDTH = 7
@@ -58,9 +58,9 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
 }
 
 /**
- * All commands.
+ * Creates the program with all commands.
  *
- * @param done is told the exit code
+ * @param done is called with the exit code
  */
 export function createProgram(
   io: Io,

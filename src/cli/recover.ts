@@ -16,8 +16,12 @@ export function addRecover(program: Command, io: Io, { short }: Ending): void {
     .command('recover')
     .description('open the objects of a snapshot of etcd, without an API server')
   addStorage(addSelection(recover.command('list')))
-    .description('show what is there and whose keys open it; nothing is opened')
-    .option('--resources <list>', 'only these, by commas; also where in the clear', names)
+    .description('list the encrypted objects and whose keys open them; nothing is opened')
+    .option(
+      '--resources <list>',
+      'only these resources, also those in the clear; comma between',
+      names,
+    )
     .addOption(formerResources())
     .action(({ resource, ...options }: RecoverListOptions & Former) =>
       short(recoverList({ ...options, resources: resource ?? options.resources }, io)),
@@ -43,7 +47,7 @@ interface Former {
   readonly resource?: readonly string[]
 }
 
-/** What --resources was called here, and not elsewhere; scripts may say it still. */
+/** The older name of --resources in this command, kept for scripts that use it. */
 function formerResources(): Option {
   return new Option('--resource <list>').argParser(names).conflicts('resources').hideHelp()
 }

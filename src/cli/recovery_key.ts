@@ -27,7 +27,7 @@ export function addRecoveryKey(program: Command, io: Io, end: Ending): void {
 
 function create(command: Command, io: Io, { short }: Ending): void {
   command
-    .description('make such a key, and print what its public half goes into')
+    .description('make a recovery key, and print the lines of the config for its public half')
     .argument('<file>', 'the private key; nothing is ever overwritten')
     .addOption(
       new Option('--curve <curve>', 'of the key').choices(RECOVERY_CURVES).default('P-256'),

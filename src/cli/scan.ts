@@ -12,7 +12,7 @@ export function addScan(program: Command, io: Io, { short }: Ending): void {
   const command = program
     .command('scan')
     .description(
-      'say whether the cluster is encrypted, and with what: counts the objects in etcd, which is found by itself on a control-plane node, or in a snapshot; nothing is decrypted or written',
+      'say whether the cluster is encrypted, and with what: counts the objects in etcd, which is found automatically on a control-plane node, or in a snapshot; nothing is decrypted or written',
     )
   addStorageOptions(command)
     .option(
@@ -23,7 +23,7 @@ export function addScan(program: Command, io: Io, { short }: Ending): void {
     .option('--key-id <id>', 'or the key id itself')
     .option(
       '--resources <list>',
-      'must be encrypted too, beside secrets; comma between, or *',
+      'resources that must be encrypted too, besides secrets; comma between, or *',
       resourceNames,
     )
     .option('--json', 'print JSON', false)

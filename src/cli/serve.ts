@@ -19,7 +19,7 @@ export function addServe(program: Command, io: Io, { done }: Ending): void {
     .requiredOption('--config <file>', CONFIG_FILE)
     .option(
       '--take-over',
-      'take the socket of a plugin that runs as soon as this one can answer; stop that one then',
+      'take over the socket of a running plugin as soon as this one can answer; then stop the other',
       false,
     )
     .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
@@ -29,7 +29,7 @@ export function addServe(program: Command, io: Io, { done }: Ending): void {
 
 interface ServeOptions {
   readonly configPath: string
-  /** Takes the socket of a plugin that runs, once this one could answer. */
+  /** Takes over the socket of a running plugin once this one is ready to answer. */
   readonly takeOver: boolean
 }
 

@@ -25,7 +25,7 @@ export function addStatus(program: Command, io: Io, { short, done }: Ending): vo
     .option('--config <file>', 'config file: all its sockets, and its admin server')
     .option('--timeout <duration>', 'time limit of each call', milliseconds, 3_000)
     .addOption(
-      new Option('--watch [duration]', 'ask again and again, each 2s or as said, until stopped')
+      new Option('--watch [duration]', 'ask every 2s, or as often as given, until stopped')
         .argParser(durationFlag(100, 3_600_000))
         .preset('2s')
         .conflicts('json'),

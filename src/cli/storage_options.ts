@@ -1,4 +1,4 @@
-/** The options with which a command is told where an API server's objects are. @module */
+/** The options that say where an API server's objects are stored. @module */
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isUnnamed, PREFIX, type StorageFlags } from '../tools/etcd/storage.ts'
@@ -14,7 +14,7 @@ export function addStorageOptions(command: Command): Command {
   )
 }
 
-/** Where only a running etcd will do. */
+/** For commands that need a running etcd. */
 export function addEtcdOptions(command: Command): Command {
   return command
     .optionsGroup(STORAGE)
@@ -31,13 +31,13 @@ export function addEtcdOptions(command: Command): Command {
     .optionsGroup('Options:')
 }
 
-/** Ends the command where the options contradict each other. */
+/** Ends the command where options contradict each other. */
 export function checkStorageFlags(flags: StorageFlags, command: Command): void {
   if (isUnnamed(flags)) command.error('Option --endpoints or --snapshot is needed, and not both')
   checkStorage(flags, command)
 }
 
-/** The same where neither etcd nor a file need be named. */
+/** Like {@link checkStorageFlags}, for commands that need neither etcd nor a file. */
 export function checkStorage(flags: StorageFlags, command: Command): void {
   if (flags.endpoints !== undefined && flags.snapshot !== undefined) {
     command.error('Option --endpoints or --snapshot is needed, and not both')
@@ -45,7 +45,7 @@ export function checkStorage(flags: StorageFlags, command: Command): void {
   checkEtcdFlags(flags, command)
 }
 
-/** The same where etcd may be left out. */
+/** Checks the options of etcd alone, for commands that may do without it. */
 export function checkEtcdFlags(flags: StorageFlags, command: Command): void {
   const { endpoints: listed, cacert, cert, key, serverName } = flags
   if ((cert === undefined) !== (key === undefined)) {

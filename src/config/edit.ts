@@ -1,16 +1,16 @@
-/** A config as a person wrote it, with some keys changed and its comments kept. @module */
+/** Changes some keys of a config that a person wrote, and keeps its comments. @module */
 
 import { Document, isMap, isSeq, parseDocument, type YAMLMap } from 'yaml'
 import { parseConfig } from './load.ts'
 import type { Config } from './schema.ts'
 
-/** What a provider's keys become; those that become undefined go. */
+/** The new values of a provider's keys; a key whose value is undefined is removed. */
 type Changes = Readonly<Record<string, unknown>>
 
 /**
- * @param text of a config that is valid
- * @param changes by the provider's name
- * @throws ConfigError where the outcome would not be valid
+ * @param text of a valid config
+ * @param changes by the name of the provider
+ * @throws ConfigError where the result would not be valid
  */
 export function editProviders(
   text: string,

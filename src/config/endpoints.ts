@@ -1,6 +1,6 @@
 /**
- * The sockets of a config, each with what it protects with; and the rules that hold
- * between parts of a config.
+ * The sockets of a config, each with its protection, and the rules that parts of a config must keep
+ * together.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface Endpoint extends ProtectionInForce {
   readonly providers: readonly Provider[]
 }
 
-/** Of a config that {@link configProblems} finds nothing wrong with. */
+/** Expects a config in which {@link configProblems} found nothing wrong. */
 export function endpointsOf(config: Config): Endpoint[] {
   return listed(config).map(({ name, socket, providers, protection }) => ({
     name,
@@ -28,7 +28,7 @@ export function endpointsOf(config: Config): Endpoint[] {
   }))
 }
 
-/** Each begins with the path of what is wrong. */
+/** Every problem begins with the path of the key that is wrong. */
 export function configProblems(config: Config): string[] {
   const { socket, endpoints, providers } = config
   if ((socket === undefined) === (endpoints === undefined)) {

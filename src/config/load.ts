@@ -1,7 +1,7 @@
 /**
- * Reads a config file whole: either every key is as it must be, or all problems
- * are listed at once, with path and expectation and never with a value, since a
- * value may be a secret that landed in the wrong place.
+ * Reads a config file as a whole: either every key is valid, or all problems are listed at once,
+ * each with its path and what was expected. A value is never shown, since it may be a secret in the
+ * wrong place.
  *
  * @module
  */
@@ -17,11 +17,11 @@ import { type Config, configSchema } from './schema.ts'
 import { leavesOf, problemOf, wholeProblem } from './words.ts'
 
 interface ConfigErrorOptions extends ErrorOptions {
-  /** What helps with these problems. */
+  /** A hint that helps with these problems. */
   readonly hint?: string
 }
 
-/** A config that cannot be used; `problems` has one line each. */
+/** A config that cannot be used; `problems` has one line for each. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly problems: readonly string[]
@@ -37,9 +37,9 @@ export class ConfigError extends Error {
 const MAX_ALIASES = 10
 const HINT = '"trousseau config schema" says what each key may be'
 
-/** In the place of a path: the config comes on standard input. */
+/** Stands in the place of a path when the config comes on standard input. */
 export const STANDARD_INPUT = '-'
-/** It can be read once, and some commands look at their config twice. */
+/** Standard input can be read only once, but some commands read their config twice. */
 let piped: Promise<string> | undefined
 
 /**
@@ -53,7 +53,7 @@ export async function loadConfig(path: string): Promise<Config> {
     const why = absent ? 'there is no such file' : `cannot be read: ${systemReasonOf(cause)}`
     throw new ConfigError([`${name}: ${why}`], { cause })
   })
-  // UTF-16 has a zero beside every letter.
+  // In UTF-16, half of the bytes of ordinary text are zero.
   if (text.includes('\0')) {
     throw new ConfigError([`${name}: is no text in UTF-8: save it with that encoding`])
   }
@@ -61,30 +61,30 @@ export async function loadConfig(path: string): Promise<Config> {
   return parseConfig(content, name, placeOf)
 }
 
-/** What a config is called, for people. */
+/** How messages name a config. */
 export function nameOf(path: string): string {
   return path === STANDARD_INPUT ? 'standard input' : path
 }
 
-/** As it was written. */
+/** The text of the config as it was written. */
 export function configText(path: string): Promise<string> {
   if (path !== STANDARD_INPUT) return readSmallFile(path)
   piped ??= readSmallStream(process.stdin)
   return piped
 }
 
-/** Where something stands in a text, and that as `:LINE:COLUMN`. */
+/** A position in a text, and that position as `:LINE:COLUMN`. */
 interface Place {
   readonly offset: number
   readonly text: string
 }
-/** Of what stands at a path, or of what is to hold it. */
+/** Finds the position of a key, or of the key that should contain it. */
 type PlaceOf = (path: readonly string[]) => Place
 
 const NOWHERE: PlaceOf = () => ({ offset: 0, text: '' })
 
 /**
- * @param name what the problems are reported of
+ * @param name how the problems name the config
  * @throws ConfigError
  */
 export function parseConfig(content: unknown, name: string, placeOf = NOWHERE): Config {
@@ -109,7 +109,7 @@ export function parseConfig(content: unknown, name: string, placeOf = NOWHERE): 
   )
 }
 
-/** Slips are put right until there are none, so that the rest is looked at too. */
+/** Corrects slips until there are none, so that the remaining keys are checked too. */
 function problemsIn(result: v.SafeParseResult<typeof configSchema>, draft: Draft): string[] {
   if (result.success) return configProblems(result.output)
   const slips = repair(configSchema, draft, result.issues)
@@ -117,7 +117,7 @@ function problemsIn(result: v.SafeParseResult<typeof configSchema>, draft: Draft
   return [...slips, ...problemsIn(v.safeParse(configSchema, draft.content), draft)]
 }
 
-/** JSON is YAML too. */
+/** Parses JSON as well, since JSON is YAML. */
 function parseText(text: string, path: string): { content: unknown; placeOf: PlaceOf } {
   const lineCounter = new LineCounter()
   const place = (offset: number) => {
@@ -137,7 +137,7 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
   }
 }
 
-/** Of the key, or of as much of its path as there is. */
+/** The offset of the key, or of the longest part of its path that exists. */
 function offsetOf({ contents }: Document, keys: readonly string[]): number {
   let holder: unknown = contents
   let at = startOf(contents) ?? 0
@@ -155,7 +155,10 @@ function startOf(node: unknown): number | undefined {
   return isNode(node) ? node.range?.[0] : undefined
 }
 
-/** The parser's codes are words joined by `_`; its messages quote the file. */
+/**
+ * Makes words of the parser's code, which has them joined by `_`; the parser's message would quote
+ * the file.
+ */
 function sayYaml(code: string): string {
   return `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
 }

@@ -1,6 +1,6 @@
-/** What somebody meant who misspelt a word. @module */
+/** Suggests the word that somebody meant who misspelt it. @module */
 
-/** The word that is spelt most like `text`; undefined where none is near. */
+/** The word that is spelt most like `text`; undefined where none is similar. */
 export function nearest(text: string, words: readonly string[]): string | undefined {
   const plain = bare(text)
   const near = words
@@ -10,12 +10,12 @@ export function nearest(text: string, words: readonly string[]): string | undefi
   return near[0]?.word
 }
 
-/** Neither case nor what joins words is a difference. */
+/** Ignores case and the characters that join words. */
 function bare(text: string): string {
   return text.toLowerCase().replaceAll(/[-_ ]/g, '')
 }
 
-/** How many letters are to be put in, taken out, changed, or swapped with the next one. */
+/** How many letters must be inserted, removed, changed, or swapped with the next one. */
 function distanceOf(one: string, other: string): number {
   const rows = [Array.from({ length: other.length + 1 }, (_, at) => at)]
   const cell = (line: number, at: number) => rows[line]?.[at] ?? Number.POSITIVE_INFINITY

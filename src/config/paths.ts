@@ -1,4 +1,4 @@
-/** Every path of the node that a config names, with what is done there. @module */
+/** Every path of the node that a config names, with what the plugin does there. @module */
 
 import { dirname } from 'node:path/posix'
 import type { Paths } from '../services/provider_descriptor.ts'
@@ -9,7 +9,7 @@ import type { Config } from './schema.ts'
 interface ConfigPaths extends Paths {
   /** Sockets that the plugin listens on, those of the API servers first. */
   readonly listens: readonly string[]
-  /** Folders that the plugin writes to: of its sockets, and its own. */
+  /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
   readonly written: readonly string[]
 }
 

@@ -1,6 +1,7 @@
 /**
- * The file system of stateDir, which may be one that never answers: a network share
- * whose server is gone holds up neither the start nor the end of the plugin.
+ * Access to the file system of `stateDir` that never waits for long. It may be one that never
+ * answers, such as a network share whose server is gone, and must hold up neither the start nor the
+ * end of the plugin.
  *
  * @module
  */
@@ -10,8 +11,9 @@ import { KmsError } from '../base/errors.ts'
 const LIMIT_MS = 2_000
 
 /**
- * Asks one thing at a time, and waits for no answer longer than the limit. While one
- * is missing nothing more is asked: each would hold one of the runtime's few threads.
+ * Makes one request at a time, and waits for no answer longer than the limit. While an answer is
+ * missing it makes no further request, since each would occupy one of the few threads of the
+ * runtime.
  */
 export class PatientDisk {
   stuck = false
@@ -31,7 +33,7 @@ export class PatientDisk {
       this.#busy = false
       this.stuck = false
     })
-    // Nobody may be waiting by then.
+    // By then, nobody may be waiting for it.
     answer.catch(() => undefined)
     const { promise, reject } = Promise.withResolvers<never>()
     const timer = setTimeout(() => {

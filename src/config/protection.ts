@@ -87,7 +87,8 @@ export interface ProtectionInForce {
 
 /**
  * @param providers how many of the endpoint's providers are ever written to
- * @returns also why that cannot be: the path below the endpoint, and what was wanted
+ * @returns also why this protection is impossible: the path below the endpoint, and what was
+ * expected
  */
 export function protectionOf(
   config: ProtectionConfig,

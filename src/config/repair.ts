@@ -1,7 +1,7 @@
 /**
- * Slips of the pen in a config: keys that nobody knows, and a `type` or `method` that is
- * none. Each is told and put right in a copy, so that what else is wrong is told as well
- * and not what only follows from the slip.
+ * Corrects slips in a copy of a config: unknown keys, and an unknown `type` or `method`. Each slip
+ * is reported; the copy is then checked further, so that the report has the other problems as well,
+ * and not those that only follow from a slip.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type * as v from 'valibot'
 import { nearest } from './nearest.ts'
 import { type Leaf, leavesOf, OBJECT, problemOf } from './words.ts'
 
-/** The parts of valibot's schemas that lead to the keys of an object. */
+/** The parts of a valibot schema that lead to the keys of an object. */
 interface Part {
   readonly type: string
   readonly wrapped?: Part
@@ -23,17 +23,17 @@ interface Part {
 
 type Mapping = Record<string, unknown>
 
-/** A config as it is put right, with what its keys were written as before. */
+/** A corrected config, with the original names of its keys. */
 export interface Draft {
   readonly content: unknown
-  /** By the path of a key that was renamed. */
+  /** By the path of a key that was renamed, the name as it was written. */
   readonly written: Map<string, string>
 }
 
 /**
- * What `issues` tells of such slips; they are put right in the draft.
+ * Finds slips among the issues and corrects them in the draft.
  *
- * @returns each begins with its path
+ * @returns problems, each of which begins with its path
  */
 export function repair(
   schema: v.GenericSchema,
@@ -75,7 +75,7 @@ function unknownKeys(
   })
 }
 
-/** Of a key that chooses between forms, such as `type`. */
+/** For a key that chooses between several forms, such as `type`. */
 function wrongChoice(schema: v.GenericSchema, { content }: Draft, leaf: Leaf): string[] {
   const { mapping, forms } = find(schema, content, leaf.path.slice(0, -1))
   const key = leaf.path.at(-1) ?? ''
@@ -92,7 +92,7 @@ function didYouMean(meant: string): string {
   return `did you mean "${meant}"?`
 }
 
-/** The object at a path, the schemas that fit it, and those it may choose from. */
+/** The object at a path, the schemas that it matches, and those that it may choose from. */
 function find(schema: v.GenericSchema, content: unknown, path: readonly string[]) {
   let value = content
   let at: readonly Part[] = [schema as unknown as Part]
@@ -111,7 +111,7 @@ function formsOf(parts: readonly Part[]): Part[] {
   })
 }
 
-/** Without the forms that the object did not choose. */
+/** Leaves out the forms that the object did not choose. */
 function fitting(parts: readonly Part[], value: unknown): Part[] {
   return parts.flatMap((part) => {
     if (part.wrapped !== undefined) return fitting([part.wrapped], value)

@@ -40,7 +40,7 @@ const stateSchema = v.object({
 })
 
 interface StateFile extends StateStore {
-  /** Whether the file system still holds what was asked of it. */
+  /** True while the file system owes an answer. */
   stuck(): boolean
 }
 
@@ -70,7 +70,7 @@ export function createStateFile(folder: string, { limitMs }: StateFileOptions = 
   }
 }
 
-/** Says at the start already that the folder can never be made. */
+/** Reports already at the start that the folder cannot be made. */
 async function prepare(folder: string): Promise<void> {
   try {
     await makeFolder(folder, FOLDER_MODE)

@@ -1,13 +1,13 @@
 /**
- * What is wrong with a config, in words: of the schema's own messages where it has some,
- * and else of what it wanted. valibot's messages would quote the value.
+ * Says in words what is wrong with a config: with the schema's own message where it has one, and
+ * otherwise with what the schema expected. valibot's messages would quote the value.
  *
  * @module
  */
 
 import type * as v from 'valibot'
 
-/** How messages begin that the schema did not write itself. */
+/** How the messages begin that valibot made and not our schema. */
 const VALIBOT_MESSAGE = /^(?:Invalid|Expected) /
 
 export interface Leaf {
@@ -15,7 +15,7 @@ export interface Leaf {
   readonly path: readonly string[]
 }
 
-/** Of several forms that a value may have, the long one is meant by whoever wrote an object. */
+/** Where a value may have several forms, whoever wrote an object meant the long one. */
 export function leavesOf(issue: v.BaseIssue<unknown>, within: readonly string[] = []): Leaf[] {
   const path = [...within, ...(issue.path ?? []).map(({ key }) => String(key))]
   const inner = (issue.issues ?? []).filter((each) => each.path !== undefined)
@@ -35,7 +35,7 @@ export function problemOf({ issue, path }: Leaf): string {
   return `${path.join('.')}: ${[missing, what].filter((part) => part !== '').join(': ')}`
 }
 
-/** Of a text that holds no keys at all; undefined where it does. */
+/** The problem of a text that is no mapping of keys; undefined where it is one. */
 export function wholeProblem(content: unknown): string | undefined {
   if (typeof content === 'object' && content !== null && !Array.isArray(content)) return undefined
   const wants = 'wanted keys such as apiVersion, kind, socket and providers'
@@ -54,7 +54,7 @@ type Say = (issue: v.BaseIssue<unknown>) => string
 export const OBJECT = 'keys with values below it'
 const object: Say = ({ expected }) => (expected === 'Object' ? OBJECT : choiceOf(expected ?? ''))
 
-/** By valibot's types of schemas and of validations. */
+/** Keyed by valibot's types of schemas and of validations. */
 const WORDS: Readonly<Record<string, Say>> = {
   string: ({ input }) => (typeof input === 'object' ? 'a text' : 'a text, in quotes'),
   number: ({ input }) =>

@@ -1,6 +1,6 @@
 /**
- * Text for people, no wider than their terminal: what is longer goes on below the column in
- * which it began. A pipe gets each line whole, for grep and diff.
+ * Wraps text to the width of a terminal: a long line continues below the column in which its text
+ * began. In a pipe each line stays whole, for grep and diff.
  *
  * @module
  */
@@ -8,11 +8,13 @@
 import { stripVTControlCharacters } from 'node:util'
 import type { Io } from './io.ts'
 
-/** Of the width, at most: beside less there is no room for words. */
+/**
+ * The largest indent, as a part of the width: beside a larger one there would be no room for words.
+ */
 const MOST_INDENT = 0.6
 const FURTHER = 4
 
-/** @param most columns, since longer sentences are hard to read */
+/** @param most columns that are used, since longer sentences are hard to read */
 export function fitted(text: string, { columns }: Pick<Io, 'columns'>, most = Infinity): string {
   if (columns === undefined) return text
   const width = Math.min(columns, most)
@@ -22,7 +24,7 @@ export function fitted(text: string, { columns }: Pick<Io, 'columns'>, most = In
     .join('\n')
 }
 
-/** At spaces alone: paths, key ids and the like stay whole, so that they can be copied. */
+/** Breaks at spaces alone, so that paths, key ids and the like stay whole and can be copied. */
 function broken(line: string, width: number): string {
   const indent = indentOf(stripVTControlCharacters(line), width)
   const lines: string[] = []
@@ -37,7 +39,7 @@ function broken(line: string, width: number): string {
   return [...lines, last].join('\n')
 }
 
-/** Where its last column begins. */
+/** Where the last column of the line begins. */
 function indentOf(line: string, width: number): number {
   const column = /^.* {2}(?=\S)/.exec(line)?.[0].length ?? 0
   return column <= width * MOST_INDENT ? column : line.search(/\S/) + FURTHER

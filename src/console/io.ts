@@ -1,33 +1,44 @@
-/** What a command may do to the world: print, read its environment, and learn that it shall stop. @module */
+/**
+ * Everything through which a command reaches the outside: it prints, reads its environment, and
+ * learns that it must stop.
+ *
+ * @module
+ */
 
 export interface Io {
   /** Standard output. */
   out(text: string): void
-  /** Settles when standard output has taken all of it; where it cannot, the process has ended with an error. */
+  /**
+   * Settles when standard output has accepted everything; if it cannot, the process has ended with
+   * an error.
+   */
   outTaken(): Promise<void>
   /** Standard error. */
   err(text: string): void
-  /** Whether standard output is a terminal that shows colours. */
+  /** Whether standard output is a terminal that can show colours. */
   readonly color: boolean
   /** Columns of standard output where it is a terminal. */
   readonly columns: number | undefined
-  /** Whether standard output is a terminal where what was written can be replaced. */
+  /** Whether standard output is a terminal on which written text can be replaced. */
   readonly redraws: boolean
   /** Whether standard error is such a terminal, where progress may be shown. */
   readonly showsProgress: boolean
-  /** Whether a person reads standard error at once. */
+  /** Whether a person reads standard error directly. */
   readonly atTerminal: boolean
   /** Fires on SIGINT and SIGTERM. */
   readonly stop: AbortSignal
   /**
-   * Asks a person for what must not be seen.
+   * Asks a person for something that must not be seen, such as a passphrase.
    *
    * @throws KmsError where there is no terminal
    */
   ask(question: string): Promise<string>
   /** From now on SIGHUP calls `run` and ends nothing. */
   onReload(run: () => void): void
-  /** Has it asked at the end whether something may hold the process for ever. */
+  /**
+   * Registers a check that the end of the process makes: whether something may hold the process for
+   * ever.
+   */
   mayHang(stuck: () => boolean): void
   /** Variables of the environment. */
   readonly environment: Readonly<Record<string, string | undefined>>

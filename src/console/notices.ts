@@ -1,11 +1,16 @@
-/** What commands say beside their result: warnings, where they show no log, and what comes next. @module */
+/**
+ * What commands say besides their result: warnings, where they have no log, and what to do next.
+ *
+ * @module
+ */
 
 import type { EventSink } from '../base/events.ts'
 import type { Io } from './io.ts'
 import { printable } from './output.ts'
 
 /**
- * What a newcomer does after this. Only people are told: nothing of it is in a script's output.
+ * Suggests the next command to a newcomer. It is printed for people only, never into a script's
+ * output.
  *
  * @param options of the command
  */
@@ -13,12 +18,12 @@ export function nextStep({ json }: { readonly json?: boolean }, command: string,
   if (io.atTerminal && json !== true) io.err(`next: ${command}\n`)
 }
 
-/** That something is waited for, which may take a while. */
+/** Says that the command waits for something, which may take a while. */
 export function tellWait(io: Io, text: string): void {
   io.err(`trousseau: ${text}\n`)
 }
 
-/** Warnings, such as of a certificate that is not verified. */
+/** Prints warnings, such as that a certificate is not verified. */
 export function noticesTo(io: Io): EventSink {
   return {
     emit(event) {

@@ -1,4 +1,9 @@
-/** A new file, by default for what must not be seen by others: complete, or not there. @module */
+/**
+ * Creates a new file, by default one that only its owner can read. The file is either complete or
+ * not there.
+ *
+ * @module
+ */
 
 import { rmSync } from 'node:fs'
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises'
@@ -41,7 +46,7 @@ export class OutFile implements AsyncDisposable {
     if (this.#pending.length >= BUFFERED) await this.#flush()
   }
 
-  /** Without this the file is gone in the end. */
+  /** Keeps the file; without this call it is removed in the end. */
   async keep(): Promise<void> {
     await this.#flush()
     this.#kept = true

@@ -1,7 +1,7 @@
 /**
- * How commands print: aligned tables, colour where the terminal shows it, and one
- * line for an error. What another program said is shown without control
- * characters, which could rewrite the terminal.
+ * How commands print: aligned tables, colour where the terminal shows it, and one line for an
+ * error. Text of other programs is shown without control characters, which could rewrite the
+ * terminal.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }
 
-/** What is said where standard output takes nothing more. */
+/** The message for a standard output that accepts nothing more. */
 export function lostOutput(error: unknown): string {
   return `Cannot write standard output: ${systemReasonOf(error)}`
 }
@@ -52,12 +52,12 @@ export interface Failure {
   /** Stable, for scripts: one of `KMS_ERROR_CODES`, a gRPC code, or one that docs/cli.md names. */
   readonly code: string
   readonly message: string
-  /** Of a config, each by itself. */
+  /** The problems of a config, one by one. */
   readonly problems?: readonly string[]
   readonly hint?: string | undefined
 }
 
-/** What stays between the program and its maker, such as a stack, is not in it. */
+/** Leaves out what only the authors of this program need, such as a stack trace. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof ConfigError) {
     const { problems, hint } = error
@@ -73,7 +73,10 @@ export function failureOf(error: unknown): Failure {
   return { code: 'internal', message: 'Internal fault, please report it' }
 }
 
-/** Says what went wrong and returns the exit code. A stack is shown for faults of ours only. */
+/**
+ * Says what went wrong and returns the exit code. A stack trace is shown only for bugs of this
+ * program.
+ */
 export function reportError(error: unknown, io: Io): number {
   const { code, message, problems = [message], hint } = failureOf(error)
   const fault = code === 'internal' ? `: ${inspect(error)}` : ''

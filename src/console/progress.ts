@@ -1,6 +1,6 @@
 /**
- * How far a long command has come: on one line of the terminal that goes away, and now
- * and then as a line where there is none.
+ * How far a long command has come: one line of the terminal that disappears at the end, or, where
+ * there is no terminal, a line now and then.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export class Progress {
 
   /**
    * @param what is counted, in the plural
-   * @param now in milliseconds that only grow
+   * @param now a time in milliseconds that only grows
    */
   constructor(io: Io, total: number, what = 'keys', now = () => performance.now()) {
     this.#io = io
@@ -51,21 +51,21 @@ export class Progress {
     this.#io.err(`${CLEARED}${progressLine(...state)}`)
   }
 
-  /** Before anything else is printed, and at the end. */
+  /** Called before anything else is printed, and at the end. */
   clear(): void {
     if (this.#shown) this.#io.err(CLEARED)
     this.#shown = false
   }
 }
 
-/** With a bar before it. */
+/** The line with a progress bar before the text. */
 export function progressLine(done: number, total: number, what: string, tookMs: number): string {
   const part = Math.min(done / Math.max(total, 1), 1)
   const bar = '#'.repeat(Math.round(part * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS, '.')
   return `[${bar}] ${progressText(done, total, what, tookMs)}`
 }
 
-/** The time that is left goes by how long it took so far. */
+/** The remaining time is estimated from the time that the work took so far. */
 function progressText(done: number, total: number, what: string, tookMs: number): string {
   const rate = `${grouped(Math.round((done / Math.max(tookMs, 1)) * 1_000))}/s`
   const left = done === 0 ? '' : `, ${seconds((tookMs / done) * Math.max(total - done, 0))} left`

@@ -1,4 +1,8 @@
-/** Asks a person at the terminal for what must not be seen. @module */
+/**
+ * Asks a person at the terminal for something that must not be seen, such as a passphrase.
+ *
+ * @module
+ */
 
 import { once } from 'node:events'
 import { KmsError } from '../base/errors.ts'
@@ -10,12 +14,12 @@ const ENTER = new Set(['\r', '\n'])
 
 interface Terminal {
   readonly input: NodeJS.ReadStream
-  /** Where the question goes; not standard output, which may be a pipe. */
+  /** Where the question is written; not to standard output, which may be a pipe. */
   write(text: string): void
 }
 
 /**
- * One line, not shown while it is typed.
+ * Reads one line, which is not shown while it is typed.
  *
  * @throws KmsError `request_invalid` where there is no terminal, `cancelled` on Ctrl-C and Ctrl-D
  */
@@ -49,7 +53,7 @@ async function typedLine(input: NodeJS.ReadStream): Promise<string> {
   }
 }
 
-/** In raw mode the terminal leaves this to the program. */
+/** Applies an editing key: in raw mode the terminal leaves this to the program. */
 function edited(line: string, character: string): string {
   if (character === INTERRUPT || character === END) {
     throw new KmsError('Stopped at the passphrase', { code: 'cancelled' })

@@ -1,6 +1,6 @@
 /**
- * Keeps trying to start the admin server. An address that it cannot have, taken,
- * foreign or unresolvable, is no reason to leave API servers without their keys.
+ * Keeps trying to start the admin server. An address that is taken, that the node does not have, or
+ * that cannot be resolved is no reason to leave API servers without their keys.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import type { Clock } from '../base/clock.ts'
 import { toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 
-/** How often an address that cannot be had is tried again. */
+/** How often starting it is tried again. */
 const RETRY_MS = 5_000
-/** The same after a hand-over: it is free as soon as the other process stops. */
+/** The same after a hand-over, when the address becomes free as soon as the other process stops. */
 const HAND_OVER_RETRY_MS = 1_000
-/** After so many of them nobody is about to stop. */
+/** After so many tries it is unlikely that another process is about to stop. */
 const HAND_OVER_TRIES = 30
 
 interface Closable {
@@ -23,7 +23,7 @@ interface Closable {
 interface AdminKeeperOptions {
   readonly clock: Clock
   readonly events: EventSink
-  /** Whether a plugin that runs is about to give its address up. */
+  /** Whether a running plugin is about to give up its address. */
   readonly takeOver: boolean
 }
 
@@ -35,7 +35,10 @@ export class AdminKeeper {
   #trying = false
   #cancel: () => void = () => undefined
   #tries = 0
-  /** What was told last: each reason once, and again once it is none of a hand-over. */
+  /**
+   * The last reason that was reported. Each is reported once, and again when a hand-over can no
+   * longer explain it.
+   */
   #told = ''
 
   constructor(start: () => Promise<Closable>, options: AdminKeeperOptions) {
@@ -43,12 +46,15 @@ export class AdminKeeper {
     this.#options = options
   }
 
-  /** Whether a try is under way: the resolver may take long, and holds one of the runtime's threads. */
+  /**
+   * Whether a try is under way. The resolver may take long, and occupies one of the runtime's
+   * threads.
+   */
   get trying(): boolean {
     return this.#trying
   }
 
-  /** Settles after the first try, whatever came of it. */
+  /** Settles after the first try, whatever its result. */
   async open(): Promise<void> {
     this.#trying = true
     try {

@@ -31,13 +31,13 @@ export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs' | 
   readonly onSettings: () => void
 }
 
-/** A provider as it was made, and what it was made of. */
+/** A provider, and the config from which it was made. */
 interface Made {
   readonly name: string
   readonly madeOf: string
   readonly provider: Provider
   readonly monitor: ProviderMonitor
-  /** Undefined for one whose key service keeps none. */
+  /** Undefined for a provider whose key service keeps no settings. */
   settings: FollowedSettings | undefined
 }
 
@@ -47,7 +47,10 @@ export interface Served {
   readonly keyring: Keyring
 }
 
-/** The longest that a version says of itself (AWS's are ids of 36 characters), so that an envelope that fits today fits for ever. */
+/**
+ * The longest label that a key version may have (AWS's are ids of 36 characters). With it, an
+ * envelope that fits now will always fit.
+ */
 const LONGEST_VERSION = { version: '9'.repeat(36), createdAt: 2 ** 40 }
 
 export class Generation {
@@ -55,7 +58,7 @@ export class Generation {
   readonly served: readonly Served[]
   private readonly made: readonly Made[]
   readonly #deps: GenerationDeps
-  /** What was said of settings that are not in force, by provider. */
+  /** What was reported of settings that are not in force, by provider. */
   readonly #ignored = new Map<string, string>()
 
   private constructor(
@@ -73,7 +76,7 @@ export class Generation {
   /**
    * Makes everything and starts nothing.
    *
-   * @param before what serves now
+   * @param before the generation that serves now
    * @throws ConfigError, or KmsError when something on this node that a provider needs is missing
    */
   static async make(
@@ -100,7 +103,7 @@ export class Generation {
     }
   }
 
-  /** Begins to ask the providers. Settles when each was asked for the first time, whatever it said. */
+  /** Asks the providers for the first time. Settles when each was asked, whatever it answered. */
   async probe(): Promise<void> {
     const fresh = this.made.filter(({ monitor }) => !monitor.started)
     for (const { provider, name } of fresh) {
@@ -112,22 +115,25 @@ export class Generation {
     await Promise.all(fresh.map(({ monitor }) => monitor.probe()))
   }
 
-  /** From now on answers of the providers decide what the endpoints say. */
+  /** From now on, the answers of the providers decide what the endpoints answer. */
   start(): void {
     for (const { health } of this.served) health.start()
   }
 
-  /** Names of endpoints that would have nothing to answer. */
+  /** Names of endpoints that could not answer yet. */
   unready(): string[] {
     return this.served.flatMap(({ endpoint, health }) => (health.canServe() ? [] : endpoint.name))
   }
 
-  /** What a key service keeps for the whole process: that of the first provider with settings, and of no other. */
+  /**
+   * The settings that a key service keeps for the whole process: those of the first provider with
+   * settings, and of no other.
+   */
   get settings(): FollowedSettings {
     return this.#keepers()[0]?.settings ?? {}
   }
 
-  /** Puts those settings in force here, and tells of those that are not. */
+  /** Puts those settings in force, and reports the ones that are not. */
   adopt(): void {
     for (const { health } of this.served) health.adjust(this.settings.outageHold)
     const [owner, ...others] = this.#keepers()
@@ -162,7 +168,7 @@ export class Generation {
     return problems.length === 0 ? undefined : problems.join('\n')
   }
 
-  /** What the providers say that are not well. */
+  /** What the unhealthy providers report. */
   trouble(): string {
     return this.made
       .flatMap(({ name, monitor }) => {
@@ -172,7 +178,10 @@ export class Generation {
       .join('; ')
   }
 
-  /** Ends what `after` did not take over. Requests under way at a provider fail with {@link close}. */
+  /**
+   * Ends what `after` did not take over. {@link close} ends requests that are under way at a
+   * provider.
+   */
   retire(after?: Generation): Made[] {
     for (const { health } of this.served) health.stop()
     const left = this.made.filter((each) => after?.made.includes(each) !== true)
@@ -180,7 +189,7 @@ export class Generation {
     return left
   }
 
-  /** Ends everything, for at most `limitMs` where it is given. */
+  /** Ends everything. It takes at most `limitMs`, where that is given. */
   async close(limitMs?: number): Promise<void> {
     await closeAll(this.retire(), limitMs)
   }
@@ -222,7 +231,10 @@ async function makeProvider(
   return made
 }
 
-/** Two keys of one id could not be told apart; another id under an old name loses the way to its data (rule R8). */
+/**
+ * Two keys with one id could not be told apart, and another id under an old name would lose the way
+ * to its data (rule R8).
+ */
 function checkIds(made: readonly Made[], before: readonly Made[]): void {
   const owners = new Map<string, string>()
   for (const { name, id } of made.flatMap(idsOf)) {
@@ -286,7 +298,7 @@ function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {
   return { name, type, reads, key: descriptorOf(config).foreignKey?.(config) }
 }
 
-/** A config whose envelopes KMS v2 could not store is refused before it makes one. */
+/** Refuses a config whose envelopes KMS v2 could not store, before it makes one. */
 function checkSizes(
   { name, protection }: Endpoint,
   all: readonly ProviderMonitor[],

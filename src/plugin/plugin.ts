@@ -24,39 +24,39 @@ import { DRAIN_MS, Sockets } from './sockets.ts'
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
 
-/** Providers that are not configured any more answer what is under way for so much longer than a request may take. */
+/**
+ * Providers that are no longer configured get this much more time than a request may take, to
+ * answer what is under way.
+ */
 const RETIRE_MS = 1_000
 
 export interface Plugin {
   /** Where the sockets are. */
   readonly socketPaths: readonly string[]
-  /** Settles when the providers have been asked for the first time, whatever they said. */
+  /** Settles when the providers have been asked for the first time, whatever they answered. */
   readonly asked: Promise<void>
   /**
    * Puts another config in force without dropping a request.
    *
-   * @throws ConfigError or KmsError, after which everything is as it was
+   * @throws ConfigError or KmsError; everything then stays as it was
    */
   apply(config: Config): Promise<void>
-  /** Ends what was started: requests under way are answered first. */
+  /** Ends what was started; requests under way are answered first. */
   close(): Promise<void>
 }
 
-/** A log whose level a key service's settings may change. */
+/** A log whose level can be changed by settings that a key service keeps. */
 type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
 
 interface StartOptions {
   readonly environment?: ProviderDeps['environment']
-  /**
-   * Takes the sockets of a plugin that runs: only once this one could answer, so that
-   * one that cannot never does.
-   */
+  /** Takes over the sockets of a running plugin, but only once this one is ready to answer. */
   readonly takeOver?: boolean
-  /** Is told how to see whether a file system or the resolver holds the process. */
+  /** Called with a function that tells whether a file system or the resolver blocks the process. */
   readonly mayHang?: (stuck: () => boolean) => void
 }
 
-/** @throws KmsError when no socket or a local key cannot be had */
+/** @throws KmsError when no socket can be opened or a local key cannot be read */
 export async function startPlugin(
   config: Config,
   log: FollowingLog,
@@ -80,7 +80,7 @@ export async function startPlugin(
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
       await plugin.atEnd(keeper)
       mayHang?.(() => keeper.trying)
-      // A name that nobody resolves holds up neither the start nor the end.
+      // A name that cannot be resolved holds up neither the start nor the end.
       void keeper.open()
     }
     return plugin
@@ -95,7 +95,7 @@ function aboutOf(config: Config) {
   return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints }
 }
 
-/** The plugin between its start and its end. */
+/** The plugin from its start to its end. */
 export class RunningPlugin implements Plugin {
   socketPaths: readonly string[] = []
   asked: Promise<void> = Promise.resolve()
@@ -105,10 +105,10 @@ export class RunningPlugin implements Plugin {
   readonly #sockets: Sockets
   /** What has to be ended, last started first. */
   readonly #atEnd: (() => Promise<void>)[] = []
-  /** Each ends providers that are not configured any more. */
+  /** Each function ends providers that are no longer configured. */
   readonly #retired = new Set<(limitMs: number) => Promise<void>>()
   #closed = false
-  /** When a plugin that stops should be gone, in monotonic time. */
+  /** When a plugin that is stopping should have ended, in monotonic time. */
   #leaveBy = 0
   #generation: Generation | undefined
 
@@ -119,7 +119,7 @@ export class RunningPlugin implements Plugin {
     this.#sockets = new Sockets({ ...deps, takeOver })
   }
 
-  /** Closes at once what was begun before the end and came to be after it. */
+  /** Closes at once what was begun before the end and became ready only after it. */
   async atEnd(started: { close(): Promise<void> }): Promise<void> {
     if (this.#closed) await started.close()
     else this.#atEnd.push(() => started.close())
@@ -177,7 +177,7 @@ export class RunningPlugin implements Plugin {
     this.#retire(left, config.requestTimeout + RETIRE_MS)
   }
 
-  /** Closes them after `ms`, or at the end of the plugin where that is sooner. */
+  /** Closes them after `ms`, or at the end of the plugin where that comes first. */
   #retire(left: Parameters<typeof closeAll>[0], ms: number): void {
     const end = async (limitMs?: number) => {
       cancel()
@@ -188,7 +188,7 @@ export class RunningPlugin implements Plugin {
     this.#retired.add(end)
   }
 
-  /** A fault in closing what nobody uses any more is no reason to end the process. */
+  /** A failure in closing something unused is no reason to end the process. */
   async #closeLeft(left: Parameters<typeof closeAll>[0], limitMs?: number): Promise<void> {
     try {
       await closeAll(left, limitMs)
@@ -199,7 +199,7 @@ export class RunningPlugin implements Plugin {
     }
   }
 
-  /** Of the time for stopping. */
+  /** What is left of the time for stopping. */
   #leftMs(): number {
     return Math.max(this.#leaveBy - this.#deps.clock.monotonic(), 0)
   }
@@ -215,7 +215,7 @@ export class RunningPlugin implements Plugin {
     for (const close of this.#atEnd.splice(0).reverse()) await close()
   }
 
-  /** Puts in force what key services keep for the whole process. */
+  /** Puts in force the settings that key services keep for the whole process. */
   #follow(): void {
     const generation = this.#generation
     if (generation === undefined) return
@@ -234,7 +234,7 @@ function notRunning(): KmsError {
   return new KmsError(message, { code: 'unavailable' })
 }
 
-/** What sockets and files were opened with stays until a restart. */
+/** What sockets and files were opened with cannot change without a restart. */
 function checkKept(before: Config, after: Config): void {
   const kept = (config: Config) => ({
     socket: config.socket,

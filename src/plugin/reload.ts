@@ -17,7 +17,7 @@ import type { Plugin } from './plugin.ts'
 
 /** A ConfigMap or a package changes the file behind a link, so it is checked and not waited for. */
 const CHECK_MS = 1_000
-/** A config that providers were not ready for is tried again. */
+/** A config for which the providers were not ready is tried again after this time. */
 const RETRY_MS = 30_000
 
 interface ConfigFollowerDeps {
@@ -31,7 +31,7 @@ export class ConfigFollower {
   readonly #deps: ConfigFollowerDeps
   readonly #notify: Notify<OfConfigFile>
   #inForce: string
-  /** Undefined at first: the file may have changed since it was read. */
+  /** Undefined at first, since the file may have changed after it was read. */
   #mark: string | undefined
   #working: Promise<void> | undefined
   #asked = false
@@ -56,7 +56,7 @@ export class ConfigFollower {
     this.#checkLater()
   }
 
-  /** Reads the file whether it seems changed or not: somebody asked for it. */
+  /** Reads the file whether it has changed or not, because somebody asked for it. */
   reload(): void {
     this.#asked = true
     this.#work()
@@ -121,7 +121,7 @@ export class ConfigFollower {
   }
 }
 
-/** Changes when the file does, also when another one takes its place. */
+/** Changes when the file changes, also when another file takes its place. */
 async function markOf(path: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeMs } = await stat(path)

@@ -1,4 +1,9 @@
-/** JWT-SVIDs for whatever the config logs in with; what asks for them is loaded by the first who does. @module */
+/**
+ * Fetches JWT-SVIDs for the logins that use them. The client for the SPIFFE agent is loaded at the
+ * first use.
+ *
+ * @module
+ */
 
 import type { FetchSvids } from '../remote/jwt_svid.ts'
 

@@ -1,4 +1,4 @@
-/** What this program is, and what runs it. @module */
+/** The version of this program, and the runtime that it runs on. @module */
 
 import process from 'node:process'
 import manifest from '../../package.json' with { type: 'json' }

@@ -15,7 +15,7 @@ import type { RecoverySealer } from '../kms/recovery.ts'
 import { KEY_ALGORITHM, type PrivateJwk, type PublicJwk, thumbprintOf } from './jwk.ts'
 
 const CONTENT_ALGORITHM = 'A256GCM'
-/** It is stored with every object: so many recipients stay below 4 kB. */
+/** The annotation is stored with every object; with this many recipients it stays below 4 kB. */
 export const MAX_RECIPIENTS = 8
 
 const general = v.object({
@@ -37,7 +37,7 @@ const general = v.object({
   ),
 })
 
-/** @throws KmsError `request_invalid` where two of the keys are one */
+/** @throws KmsError `request_invalid` where the same key is given twice */
 export async function createRecoverySealer(
   recipients: readonly PublicJwk[],
 ): Promise<RecoverySealer> {
@@ -69,8 +69,8 @@ export async function createRecoverySealer(
 }
 
 /**
- * Some runtimes take any numbers for a point of a curve and fail at the first use, which
- * would be the first Encrypt.
+ * Some runtimes accept any numbers as a point of a curve and fail only when the key is used, which
+ * would be at the first Encrypt.
  *
  * @param where what the key was read from
  * @throws KmsError `request_invalid` where nothing can be encrypted to the key
@@ -102,7 +102,7 @@ export function envelopeOf(annotation: Uint8Array): Uint8Array {
 }
 
 /**
- * The seed, opened without any key service.
+ * Opens the seed without any key service.
  *
  * @param boundTo digest of the header of the envelope that the annotation came with
  * @throws KmsError `key_unknown` where the key is none of the recipients', `ciphertext_invalid`
@@ -146,7 +146,7 @@ function parse(annotation: Uint8Array): v.InferOutput<typeof general> {
   return parsed.output
 }
 
-/** Somebody else's text. */
+/** Makes text of unknown origin safe to print. */
 function printable(text: string): string {
   return text.slice(0, 64).replaceAll(/[^\w-]/g, '?')
 }

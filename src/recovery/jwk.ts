@@ -14,11 +14,14 @@ import { KmsError } from '../base/errors.ts'
 export const RECOVERY_CURVES = ['P-256', 'X25519'] as const
 export type RecoveryCurve = (typeof RECOVERY_CURVES)[number]
 
-/** How the content key is wrapped to a recipient: the one choice of this format. */
+/** How the content key is wrapped for a recipient; this format has no other way. */
 export const KEY_ALGORITHM = 'ECDH-ES+A256KW'
 const KEY_BYTES = 32
 
-/** In the one spelling that an encoder makes: another one would be another recipient with the same key. */
+/**
+ * Only the spelling that an encoder makes is accepted: another spelling of the same key would look
+ * like another recipient.
+ */
 const coordinate = v.pipe(
   v.string(),
   v.check(
@@ -43,7 +46,8 @@ const x25519 = {
   ...facts,
   kty: v.literal('OKP'),
   crv: v.literal('X25519'),
-  // The curve does not look at the highest bit (RFC 7748 §5), so it would be a second spelling.
+  // The curve ignores the highest bit (RFC 7748 §5), so setting it would be a second spelling of
+  // the same key.
   x: v.pipe(
     coordinate,
     v.check((text) => (bytesOf(text)?.at(-1) ?? 0) < 0x80, 'a number of 255 bits'),
@@ -59,7 +63,7 @@ const privateKey = v.variant('crv', [
 export type PublicJwk = v.InferOutput<typeof publicKey>
 export type PrivateJwk = v.InferOutput<typeof privateKey>
 
-/** @throws KmsError `request_invalid`; the message says nothing of what the text holds */
+/** @throws KmsError `request_invalid`; its message says nothing of what the text holds */
 export function parsePublicJwk(text: string, where: string): PublicJwk {
   const content = parseJson(text, where)
   if (typeof content === 'object' && content !== null && 'd' in content) {
@@ -86,7 +90,9 @@ export function parsePrivateJwk(text: string, where: string): PrivateJwk {
   )
 }
 
-/** RFC 7638 with SHA-256, in base64url: how a recipient is called everywhere. */
+/**
+ * The thumbprint of RFC 7638 with SHA-256, in base64url. It is the name of a recipient everywhere.
+ */
 export async function thumbprintOf(jwk: PublicJwk | PrivateJwk): Promise<string> {
   return await calculateJwkThumbprint(jwk as JWK)
 }
@@ -113,7 +119,7 @@ function bytesOf(text: string): Uint8Array | undefined {
   return decodeBase64(new TextEncoder().encode(text), 'url')
 }
 
-/** Without the parser's own error, which quotes the text. */
+/** Does not pass on the parser's own error, which quotes the text. */
 function parseJson(text: string, where: string): unknown {
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson()), text)
   if (parsed.success) return parsed.output

@@ -21,9 +21,9 @@ import {
 
 const KEY_ALGORITHM = 'PBES2-HS512+A256KW'
 const CONTENT_ALGORITHM = 'A256GCM'
-/** Above what OWASP asks of PBKDF2 with SHA-512 (210,000); about a third of a second. */
+/** More than OWASP demands of PBKDF2 with SHA-512 (210,000); it takes about a third of a second. */
 const ITERATIONS = 600_000
-/** A file that asks for more would hold this program up. */
+/** A file that demands more iterations would block this program. */
 const MAX_ITERATIONS = 10_000_000
 const SALT_BYTES = 16
 const PRIVATE_MODE = 0o600
@@ -32,7 +32,7 @@ const MAX_FILE_BYTES = 16_384
 const PRESENT = 'is there already, and nothing is overwritten'
 
 /**
- * The sealer for the recipients of a config.
+ * Makes the sealer for the recipients of a config.
  *
  * @param paths files of public keys
  * @throws KmsError `request_invalid`
@@ -49,7 +49,7 @@ export async function loadRecoverySealer(paths: readonly string[]): Promise<Reco
   return await createRecoverySealer(keys)
 }
 
-/** True where reading the file takes a passphrase. */
+/** True where the file can only be read with a passphrase. */
 export async function isEncrypted(path: string): Promise<boolean> {
   return !(await textOf(path)).trimStart().startsWith('{')
 }
@@ -83,15 +83,15 @@ export async function readPrivateKey(
   }
 }
 
-/** Where the public half of a private key's file stands. */
+/** The path of the public half that belongs to the file of a private key. */
 export function publicPathOf(path: string): string {
   return `${path}.pub.json`
 }
 
 /**
- * Said before anything is asked or made.
+ * Checked before anything is asked or made.
  *
- * @throws KmsError `request_invalid` where one of the files is there
+ * @throws KmsError `request_invalid` where one of the files exists
  */
 export async function checkAbsent(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
@@ -101,7 +101,7 @@ export async function checkAbsent(paths: readonly string[]): Promise<void> {
 }
 
 /**
- * Both halves or nothing; nothing is ever overwritten.
+ * Writes both halves or neither, and never overwrites a file.
  *
  * @param passphrase undefined leaves the private key in the clear
  * @throws KmsError `request_invalid`
@@ -115,14 +115,14 @@ export async function writeKeyPair(
   try {
     await writePublicKey(publicPathOf(path), publicJwk)
   } catch (error) {
-    // Half a pair is a key that nobody uses and somebody finds.
+    // Half a pair would be a key that nobody uses and somebody may find.
     await rm(path, { force: true })
     throw error
   }
 }
 
 /**
- * Nothing is ever overwritten.
+ * Never overwrites a file.
  *
  * @param passphrase undefined leaves the key in the clear
  * @throws KmsError `request_invalid`

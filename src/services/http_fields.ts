@@ -1,4 +1,4 @@
-/** How a provider that speaks HTTP reaches its service. @module */
+/** The config of how a provider that speaks HTTP reaches its service. @module */
 
 import * as v from 'valibot'
 import { absolutePath as absolute } from '../remote/login_fields.ts'

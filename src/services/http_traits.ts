@@ -1,4 +1,4 @@
-/** What the configs of all providers that speak HTTP have in common, for their descriptors. @module */
+/** Parts of descriptors that all providers that speak HTTP share. @module */
 
 import type { Remark } from '../base/provider.ts'
 import type { Address, Paths } from './provider_descriptor.ts'
@@ -16,7 +16,7 @@ interface HttpConfig {
     | undefined
 }
 
-/** Where the kubelet puts what an API server issued. */
+/** The folder in which the kubelet puts tokens that an API server issued. */
 const FROM_API_SERVER = '/var/run/secrets/'
 
 /** @param own files of the login and of the key */
@@ -29,7 +29,7 @@ export function httpPaths(
   return { files: files.filter(isNamed), folders: [tls.caDir].filter(isNamed), sockets }
 }
 
-/** @param services as far as the config names them */
+/** @param services the addresses of services that the config names */
 export function httpAddresses(
   { proxy }: HttpConfig,
   services: readonly (string | undefined)[],
@@ -54,9 +54,9 @@ export function verificationRemarks({ tls }: HttpConfig): Remark[] {
 }
 
 /**
- * A login with a token that an API server issues.
+ * Remarks about a login with a token that an API server issues.
  *
- * @param key what names it in the config
+ * @param key the config's name for the token file
  */
 export function issuedTokenRemarks(tokenFile: string | undefined, key: string): Remark[] {
   if (tokenFile?.startsWith(FROM_API_SERVER) !== true) return []

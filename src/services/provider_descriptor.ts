@@ -1,6 +1,6 @@
 /**
- * What a type of provider says of itself. Whoever is outside asks this and guesses
- * nothing, so that a new type is one line in registry.ts and no other place.
+ * Everything that a type of provider says about itself. Code outside the type's folder asks this,
+ * so a new type needs its folder and one line in registry.ts.
  *
  * @module
  */
@@ -18,70 +18,77 @@ export interface ProviderDeps {
   readonly events: EventSink
   /** Time limit of one request to the key service, in milliseconds. */
   readonly requestTimeoutMs: number
-  /** Called with settings that a key service keeps for the plugin, when they change. */
+  /** Called when settings change that a key service keeps for the plugin. */
   readonly onSettings: (settings: FollowedSettings) => void
-  /** The process's own, for what clouds put into it. */
+  /** The environment of the process, for what clouds put into it. */
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Asks a SPIFFE agent on this node. */
   readonly fetchSvids: FetchSvids
 }
 
-/** Whom a provider speaks to over the network. */
+/** A host that a provider connects to. */
 export interface Address {
   readonly url: string
-  /** A `service` sees tokens or keys; proxies and metadata services speak plain http by design. */
+  /** A `service` sees tokens or keys. Proxies and metadata services use plain http by design. */
   readonly as: 'service' | 'proxy' | 'metadata'
 }
 
-/** Absolute paths of the node that a config names to be read. */
+/** Absolute paths of files, folders and sockets that a config names. */
 export interface Paths {
   readonly files: readonly string[]
   readonly folders: readonly string[]
-  /** On which somebody else listens. */
+  /** Sockets on which another program listens. */
   readonly sockets: readonly string[]
 }
 
-/** What the service must be told before the plugin may use its key, for the command `TYPE policy`. */
+/**
+ * What must be set up at the service before the plugin may use its key, for the command `TYPE
+ * policy`.
+ */
 export interface Policy<TConfig> {
-  /** Of the command. */
+  /** The description of the command. */
   readonly about: string
-  /** What the command does. */
+  /** What the printed policy or script does. */
   readonly does: string
   print(configs: readonly TConfig[]): PolicyText | Promise<PolicyText>
 }
 
 export interface PolicyText {
   readonly text: string
-  /** For people, beside the text. */
+  /** Printed for people, besides the text. */
   readonly warnings: readonly string[]
 }
 
 interface Starting {
-  /** The provider's own keys, as lines of YAML that say what each is for. */
+  /** The provider's own keys, as lines of YAML with a comment for each. */
   readonly keys: string
-  /** What is done once they are right, as a sentence. */
+  /** What to do once they are filled in, as a sentence. */
   readonly next: string
 }
 
 export interface ProviderDescriptor<TConfig> {
   readonly config: v.GenericSchema<unknown, TConfig>
-  /** @throws KmsError where something on this node that the provider needs is missing; nothing remote is asked */
+  /**
+   * Makes a provider. It asks nothing remote.
+   *
+   * @throws KmsError where something on this node that the provider needs is missing
+   */
   create(config: TConfig, deps: ProviderDeps): Provider | Promise<Provider>
   addresses(config: TConfig): readonly Address[]
   paths(config: TConfig): Paths
-  /** For a config to begin with. */
+  /** The provider's part of a config to begin with. */
   readonly starting: Starting
   /** What fails or leaks with this config, in words that follow the provider's name. */
   remarks(config: TConfig): readonly Remark[]
-  /** Whether the login uses itself up, so that nobody may try it. */
+  /** Whether a login uses up its credentials, so that it must not be tried as a test. */
   logsInOnce?(config: TConfig): boolean
-  /** Whether the service has the token of a ServiceAccount reviewed with that token itself. */
+  /** Whether the service has the token of a ServiceAccount reviewed with that same token. */
   asksTokenReview?(config: TConfig): boolean
-  /** Whether its service keeps settings for the plugin. */
+  /** Whether the service keeps settings for the plugin. */
   keepsSettings?(config: TConfig): boolean
-  /** What other plugins wrapped and a provider of this type opens. */
+  /** The formats of other plugins that a provider of this type can open. */
   readonly opens: readonly ForeignFormName[]
-  /** What the key ids of those plugins call the key, where they name keys. */
+  /** The name of the key in the key ids of those plugins, where they name keys. */
   foreignKey?(config: TConfig): string
   readonly policy?: Policy<TConfig>
 }

@@ -1,4 +1,4 @@
-/** What every provider's config has. @module */
+/** The keys that every provider's config has. @module */
 
 import * as v from 'valibot'
 import { FOREIGN_FORMS } from '../takeover/forms.ts'
@@ -8,7 +8,7 @@ const providerId = v.pipe(
   v.regex(/^[\w:/.@-]{1,128}$/, '1 to 128 letters, digits and ":/.@-_"'),
 )
 
-/** What is wanted of a name that is shown in metrics. */
+/** The rule for names that are shown in metrics, for messages. */
 export const LABEL = '1 to 63 small letters, digits and "-", with a letter or digit at both ends'
 
 export const providerFields = {

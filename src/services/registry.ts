@@ -1,6 +1,6 @@
 /**
- * All providers by their type, in one literal table that the compiler checks. A new
- * type is a line here.
+ * All providers by their type, in one literal table that the compiler checks. A new type is one
+ * more line here.
  *
  * @module
  */

@@ -1,14 +1,14 @@
-/** Batches for services that have none. @module */
+/** Sends the items of a batch one by one, for services that have no batches. @module */
 
 import { toKmsError } from '../base/errors.ts'
 import type { Outcome } from '../base/provider.ts'
 
-/** More than a client keeps connections would wait in line anyway. */
+/** More requests than there are connections would only wait for one. */
 const AT_ONCE = 8
 
 /**
- * Runs `work` for each item, a few at a time. What one throws is its own outcome,
- * unless the signal fired.
+ * Runs `work` for each item, a few at a time. An error is the outcome of its item alone, unless the
+ * signal fired.
  */
 export async function sideBySide<TItem, TValue>(
   items: readonly TItem[],

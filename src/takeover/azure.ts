@@ -1,8 +1,8 @@
 /**
  * Which version of a Key Vault key another plugin used. Its ciphertexts do not say:
- * Azure/kubernetes-kms was started with one version, and under v2 its key id is a
- * digest of that version's URL. So what is handed to the provider instead of a
- * version says what is known, and the provider, which knows the versions, reads it.
+ * Azure/kubernetes-kms was started with one version, and under v2 its key id is a digest of that
+ * version's URL. So the provider gets a label with what is known, in place of a version, and finds
+ * the version itself, since it knows all of them.
  *
  * @module
  */
@@ -21,8 +21,8 @@ export function azureVersion(api: KmsApi, keyId: string | undefined): string {
 }
 
 /**
- * The versions that {@link azureVersion} can mean, each with its algorithm in front:
- * `RSA1_5/` or `RSA-OAEP-256/` and the version. Under v1beta1 all of them, in their order.
+ * The versions that {@link azureVersion} can mean, each with its algorithm in front: `RSA1_5/` or
+ * `RSA-OAEP-256/` and the version. Under v1beta1 these are all versions, in their order.
  *
  * @param keyUrl the key's URL as the service itself writes it, without a version
  */

@@ -16,12 +16,12 @@ import { FORMS, type ForeignFormName, LOOK_ALIKES } from './forms.ts'
 import type { ForeignPart } from './parts.ts'
 import { foreignRefusal } from './refusal.ts'
 
-/** A provider as far as takeover needs to know it. */
+/** What takeover must know of a provider. */
 export interface ForeignReader {
   readonly name: string
   readonly type: string
   readonly reads: readonly ForeignFormName[]
-  /** What the config calls the key, where the key ids of a form name keys (awskms, gcpkms). */
+  /** The name of the key in the config, for formats whose key ids name keys (awskms, gcpkms). */
   readonly key?: string | undefined
 }
 
@@ -30,7 +30,7 @@ export interface ForeignItem<R extends ForeignReader> {
   readonly form: ForeignFormName
   readonly item: Wrapped
   /**
-   * What the API server gave the other plugin, from what the provider unwrapped.
+   * Gets what the API server gave to the other plugin out of what the provider unwrapped.
    *
    * @throws KmsError `ciphertext_invalid`
    */
@@ -38,10 +38,10 @@ export interface ForeignItem<R extends ForeignReader> {
 }
 
 /**
- * Which readers open a request, at least one; any of several suffices. Undefined
- * where the ciphertext is Trousseau's own, or of a length that no plugin's is.
+ * Which readers can open a request, at least one; any one of several suffices. Undefined where the
+ * ciphertext is Trousseau's own, or has a length that no plugin makes.
  *
- * @throws KmsError where no reader can have been meant, with the way out
+ * @throws KmsError where no reader can be meant; it says what to do
  */
 export function findForeign<R extends ForeignReader>(
   request: DecryptRequest,
@@ -81,8 +81,8 @@ interface Reads {
 }
 
 /**
- * Two readers whose forms cannot be told apart, for the config's problem; undefined
- * for readers of one socket that get along.
+ * Two readers whose formats cannot be told apart, for the config's problem; undefined where the
+ * readers of one socket do not conflict.
  */
 export function conflictOf(readers: readonly Reads[]): string | undefined {
   const all = readers.flatMap((reader) => (reader.reads ?? []).map((form) => ({ reader, form })))
@@ -123,8 +123,8 @@ function canBe(name: ForeignFormName, request: DecryptRequest, reader: ForeignRe
 }
 
 /**
- * What Key Vault makes is random from its first byte on, so one in 256 begins like
- * Trousseau's own. Under v2 key id and annotations tell the two apart for certain.
+ * What Key Vault makes is random from its first byte on, so one in 256 begins like Trousseau's own.
+ * Under v2, key id and annotations tell the two apart for certain.
  */
 function beginsAnyhow(name: ForeignFormName, api: KmsApi): boolean {
   return name === 'azure-kubernetes-kms' && api === 'v2'
@@ -134,7 +134,10 @@ function readerOf<R extends ForeignReader>(part: ForeignPart, reader: R): R | un
   return part.type === reader.type ? reader : undefined
 }
 
-/** By the name in the line; where no reader has it, the only reader of the type that Trousseau 2 called so. */
+/**
+ * Finds the reader by the name in the line, or else the only reader of the type that Trousseau 2
+ * called by this name.
+ */
 function lineReader<R extends ForeignReader>(
   { provider, type }: ForeignPart,
   readers: readonly R[],

@@ -1,7 +1,7 @@
 /**
- * What other KMS plugins stored: the bytes, the key ids and the annotations of
- * each, as their sources write them (docs/takeover.md). A form only says what a
- * request can have been made by; that it was, the key service proves.
+ * What other KMS plugins stored: the bytes, the key ids and the annotations of each, as their
+ * sources write them (docs/takeover.md). A format only says which plugin can have made a request;
+ * the key service proves that it did.
  *
  * Nothing here throws, whatever the bytes are.
  *
@@ -37,12 +37,12 @@ interface ForeignForm {
   /** The wraps inside; undefined where the plugin cannot have made these bytes. */
   parts(request: DecryptRequest): readonly ForeignPart[] | undefined
   /**
-   * Whether a v2 key id can be the plugin's.
+   * Whether the plugin can have made a v2 key id.
    *
-   * @param key what the reader's config calls its key, where it is known
+   * @param key the name of the key in the reader's config, where it is known
    */
   keyId(keyId: string, key: string | undefined): boolean
-  /** Whether annotations of v2 are the plugin's. */
+  /** Whether the plugin can have made these v2 annotations. */
   annotations(annotations: DecryptRequest['annotations']): boolean
 }
 
@@ -101,8 +101,8 @@ export const FORMS: Readonly<Record<ForeignFormName, ForeignForm>> = {
 }
 
 /**
- * Forms that some bytes under some key id can be both of. Two providers of one
- * socket must not read such a pair: which of them a ciphertext is for, nothing says.
+ * Pairs of formats that the same bytes under the same key id can belong to. Two providers of one
+ * socket must not read such a pair, because nothing would say which of them a ciphertext is for.
  */
 export const LOOK_ALIKES: readonly (readonly [ForeignFormName, ForeignFormName])[] = [
   ['trousseau-1', 'vault-kubernetes-kms'],
@@ -115,7 +115,9 @@ export const LOOK_ALIKES: readonly (readonly [ForeignFormName, ForeignFormName])
 const AWS_KEY =
   /^(?:arn:aws[\w-]*:kms:[\w-]+:\d{12}:(?=key\/|alias\/))?(?:alias\/[\w/-]+|(?:key\/)?(?:mrk-[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))$/
 
-/** What the plugin was started with, a key id, an alias or the ARN of either, is its key id. */
+/**
+ * The plugin's key id is what the plugin was started with: a key id, an alias or the ARN of either.
+ */
 function isSameAwsKey(keyId: string, key: string | undefined): boolean {
   if (key === undefined) return true
   const [a, b] = [awsResource(keyId), awsResource(key)]
@@ -123,7 +125,7 @@ function isSameAwsKey(keyId: string, key: string | undefined): boolean {
   return a === b || a.startsWith('alias/') !== b.startsWith('alias/')
 }
 
-/** Without account and region, which differ for the copies of a multi-Region key. */
+/** Leaves out account and region, which differ between the copies of a multi-Region key. */
 function awsResource(key: string): string {
   return key.replace(/^arn:[^:]*:kms:[^:]*:\d*:/, '').replace(/^key\//, '')
 }
@@ -131,7 +133,7 @@ function awsResource(key: string): string {
 const GOOGLE_VERSION =
   /^(projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+\/cryptoKeys\/[^/:]+)\/cryptoKeyVersions\/[1-9]\d{0,8}(?::.+)?$/
 
-/** The version's resource name, and the plugin's `--key-suffix` where it has one. */
+/** The resource name of the version, and the plugin's `--key-suffix` where it has one. */
 function isGoogleVersion(keyId: string, key: string | undefined): boolean {
   const named = GOOGLE_VERSION.exec(keyId)?.[1]
   return named !== undefined && (key === undefined || named === key)
@@ -141,7 +143,10 @@ const AZURE_ANNOTATIONS = {
   'version.azure.akv.io': /^1$/,
   'algorithm.azure.akv.io': /^RSA-OAEP-256$/,
 }
-/** Only up to the change of its SDK; a header that was absent is an empty text. */
+/**
+ * These annotations were written only until the plugin changed its SDK; a header that was absent is
+ * an empty text.
+ */
 const AZURE_HEADER_ANNOTATIONS = {
   ...AZURE_ANNOTATIONS,
   'date.azure.akv.io': /^(?:[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT)?$/,
@@ -155,7 +160,7 @@ function isAzure(annotations: DecryptRequest['annotations']): boolean {
 
 const MAX_VALUE_BYTES = 128
 
-/** Exactly these keys, each with a value of its format. */
+/** Accepts exactly these keys, each with a value of its format. */
 function match(
   annotations: DecryptRequest['annotations'],
   formats: Readonly<Record<string, RegExp>>,

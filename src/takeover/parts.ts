@@ -1,6 +1,6 @@
 /**
- * Takes the wraps of a key service out of what another plugin made of them. Each
- * function answers undefined for bytes that its plugin cannot have stored.
+ * Gets the wraps of a key service out of what another plugin stored. Each function returns
+ * undefined for bytes that its plugin cannot have stored.
  *
  * @module
  */
@@ -15,7 +15,10 @@ export interface ForeignPart {
   readonly type: string
   /** The name that Trousseau 2 gave the provider of this line. */
   readonly provider?: string
-  /** What the ciphertext or its key id says of the version; empty where neither does, or need not. */
+  /**
+   * What the ciphertext or its key id says of the version; empty where neither names one, or none
+   * is needed.
+   */
   readonly version: string
   readonly bytes: Uint8Array
   /** What the plugin wrapped was the base64url text of the API server's plaintext. */
@@ -27,14 +30,15 @@ type Parts = readonly ForeignPart[] | undefined
 /** A nonce and a tag around one byte at least. */
 const MIN_SEALED_BYTES = 29
 
-/** `vault:v3:` and base64, as the transit engine wrote it. */
+/** `vault:v3:` and base64, as the transit engine writes it. */
 export function transitParts({ ciphertext }: DecryptRequest): Parts {
   return listed(transitPart(ciphertext))
 }
 
 /**
- * Lines of a provider's name, `:-:` and what that provider made; one of each that
- * was enabled. What kind a line is depends on its reader, so all that fit are named.
+ * Lines that consist of a provider's name, `:-:` and what that provider made; there is one for each
+ * provider that was enabled. Which type a line is depends on its reader, so all types that it can
+ * be are named.
  */
 export function trousseau2Parts({ ciphertext }: DecryptRequest): Parts {
   if (ciphertext.at(-1) !== NEWLINE) return undefined
@@ -75,7 +79,10 @@ export function azureParts({ api, ciphertext, keyId }: DecryptRequest): Parts {
   return [{ type: 'azurekms', version, bytes: ciphertext, textInside: true }]
 }
 
-/** The service's bytes and nothing around them; it finds the version in them, and a v2 key id ends in it. */
+/**
+ * The service's bytes and nothing around them. The service finds the version in them, and a v2 key
+ * id ends with it.
+ */
 export function rawParts({ ciphertext, keyId = '' }: DecryptRequest): Parts {
   if (ciphertext.length < MIN_SEALED_BYTES || ciphertext.every(isPrintable)) return undefined
   const version = /\/cryptoKeyVersions\/(\d{1,9})(?::|$)/.exec(keyId)?.[1] ?? ''
@@ -87,7 +94,7 @@ const COLON = 0x3a
 const STORAGE_VERSION = 0x31
 /** The first byte of what AWS KMS makes. */
 const AWS_FORMAT = 0x01
-/** Trousseau 2 took two; its first alphas set no limit. */
+/** Trousseau 2 allowed two; its first alphas set no limit. */
 const MAX_LINES = 8
 const MAX_NAME_BYTES = 64
 const SEPARATOR = ascii(':-:')
@@ -111,14 +118,16 @@ function lineOf(line: Uint8Array) {
   const rest = line.subarray(colon)
   if (!startsWith(rest, SEPARATOR)) return undefined
   const value = rest.subarray(SEPARATOR.length)
-  // Its provider protected nothing: the line is the plaintext, which goes to no key service.
+  // This provider encrypted nothing: the line is the plaintext, which must go to no key service.
   if (name === 'debug') return { name, parts: [] }
   const kinds = value.length === 0 ? [LOST] : kindsOf(value).filter(isOf(name))
   if (kinds.length === 0) return undefined
   return { name, parts: kinds.map((part): ForeignPart => ({ ...part, provider: name })) }
 }
 
-/** Trousseau 2 called its own providers by the kind; another name is an operator's. */
+/**
+ * Trousseau 2 named its own providers after their type; any other name was chosen by an operator.
+ */
 function isOf(name: string): (part: ForeignPart) => boolean {
   return ({ type }) => type === name || !['vault', 'awskms', 'azurekms'].includes(name)
 }
@@ -136,10 +145,10 @@ function kindsOf(value: Uint8Array): ForeignPart[] {
   return kinds
 }
 
-/** What a static token that no longer worked left behind. */
+/** Stored when a static token no longer worked: there is no wrap inside. */
 const LOST: ForeignPart = { type: '', version: '', bytes: new Uint8Array() }
 
-/** What keys of 2048, 3072 and 4096 bits make. */
+/** The lengths that keys of 2048, 3072 and 4096 bits make. */
 function isRsa(bytes: Uint8Array): boolean {
   return bytes.length === 256 || bytes.length === 384 || bytes.length === 512
 }

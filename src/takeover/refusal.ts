@@ -1,6 +1,6 @@
 /**
- * Why a ciphertext that is not Trousseau's own went to no provider, and the way
- * out. Forms are named, never bytes of the request.
+ * Says why a ciphertext that is not Trousseau's own went to no provider, and what to do. It names
+ * formats, never bytes of the request.
  *
  * @module
  */
@@ -15,7 +15,7 @@ interface Reads {
 
 const PAGE = 'docs/takeover.md'
 
-/** Without a text that names their plugin: nearly everything looks like one of these. */
+/** Formats without a text that names their plugin: nearly any bytes look like one of these. */
 const BINARY: ReadonlySet<ForeignFormName> = new Set([
   'aws-encryption-provider',
   'azure-kubernetes-kms',
@@ -39,7 +39,10 @@ export function foreignRefusal(request: DecryptRequest, readers: readonly Reads[
   return refused('was not made by Trousseau', 'ciphertext_invalid')
 }
 
-/** Under v2 key id and annotations say whose it is, under v1beta1 only a text does. */
+/**
+ * Under v2, key id and annotations say which plugin it was; under v1beta1 only a text in the bytes
+ * does.
+ */
 function tells(name: ForeignFormName, { api, keyId = '', annotations }: DecryptRequest): boolean {
   if (api === 'v1beta1') return !BINARY.has(name)
   return FORMS[name].keyId(keyId, undefined) && FORMS[name].annotations(annotations)
@@ -60,7 +63,7 @@ function lost(): KmsError {
   )
 }
 
-/** The bytes are as a form that is read makes them; the rest of the request is not. */
+/** The bytes have a format that is read, but the rest of the request does not fit it. */
 function mismatch({ api, annotations }: DecryptRequest, form: ForeignFormName): KmsError {
   if (api === 'v1beta1') {
     return refused(

@@ -1,6 +1,6 @@
 /**
- * `trousseau demo`: the plugin's main job with a local key in a folder of its own,
- * shown over the real socket, and then served until it is told to stop.
+ * `trousseau demo` shows the plugin's main job with a local key in a folder of its own, over the
+ * real socket, and then serves until it is told to stop.
  *
  * @module
  */
@@ -71,7 +71,7 @@ async function ownFolder(dir: string): Promise<string> {
   return folder
 }
 
-/** Makes the key where there is none; a file that cannot be read is never replaced. */
+/** Makes the key where there is none. A file that cannot be read is never replaced. */
 async function keyFileIn(path: string): Promise<string> {
   try {
     await createKeyFile(path, () => Date.now())

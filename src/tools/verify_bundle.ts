@@ -1,6 +1,6 @@
 /**
- * `trousseau verify-bundle`: whether a release or what was unpacked of it is what its
- * makers signed. Nothing is asked of any network.
+ * `trousseau verify-bundle` checks whether a release, or what was unpacked of it, is what its
+ * makers signed. It uses no network.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { EXIT, json, printable } from '../console/output.ts'
 const SUMS = 'SHA256SUMS'
 const SUMS_LINE = /^([0-9a-f]{64}) {2}(\S.*)$/
 const SHOWN = 10
-/** Of base64; one of P-256 has about 100 characters. */
+/** The limit for base64; a signature of P-256 has about 100 characters. */
 const MAX_SIGNATURE_BYTES = 1_000
 
 export interface VerifyBundleFlags {
@@ -64,7 +64,7 @@ async function publicKeyOf(path: string): Promise<KeyObject> {
   return key
 }
 
-/** As `openssl pkey -pubin -outform DER | sha256sum` shows it. */
+/** The same text as `openssl pkey -pubin -outform DER | sha256sum` prints. */
 function fingerprintOf(key: KeyObject): string {
   const der = key.export({ type: 'spki', format: 'der' })
   return `sha256:${createHash('sha256').update(der).digest('hex')}`
@@ -75,7 +75,7 @@ async function checkSignature(path: string, signaturePath: string, key: KeyObjec
   const text = await readFile(signaturePath).catch(cannotRead(signaturePath))
   const signature = Buffer.from(text.toString('latin1'), 'base64')
   const plain = text.toString('latin1').replace(/\n$/, '')
-  // What a lenient decoder would pass over was not written by a signer.
+  // A signer does not write what a lenient decoder would skip.
   if (text.length > MAX_SIGNATURE_BYTES || signature.toString('base64') !== plain) {
     throw refused(`${signaturePath} is damaged: wanted base64 on one line`)
   }
@@ -89,7 +89,7 @@ async function checkSignature(path: string, signaturePath: string, key: KeyObjec
   }
 }
 
-/** @returns how many there are */
+/** @returns the number of files */
 async function checkFiles(folder: string): Promise<number> {
   const listed = listedIn(await readFile(join(folder, SUMS), 'utf8'))
   const present = await filesBelow(folder)

@@ -1,4 +1,4 @@
-/** An event sink that remembers. @module */
+/** An event sink that remembers all events. @module */
 
 import type { EventSink, KmsEvent } from '../../src/base/events.ts'
 import type { Notice, NoticeName } from '../../src/base/notices.ts'

@@ -26,7 +26,10 @@ export class FakeClock implements Clock {
   #timers = new Set<Timer>()
   readonly #quick: boolean
 
-  /** @param quick for what waits for nothing but this clock and promises: a third of the turns */
+  /**
+   * @param quick for code that waits only for this clock and for promises: it lets promises settle
+   * in a third of the turns
+   */
   constructor({ quick = false } = {}) {
     this.#quick = quick
     if (!quick && CAN_WATCH) watchUnderWay()

@@ -1,8 +1,4 @@
-/**
- * What a test measured, for people: `test/run.ts` shows these lines.
- *
- * @module
- */
+/** Prints a figure that a test measured; `test/run.ts` shows these lines to people. @module */
 
 import process from 'node:process'
 

@@ -12,7 +12,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 const LOWEST = 12_000
-/** Where Linux begins with what it gives. */
+/** Linux assigns ports from this one on. */
 const ABOVE = 32_768
 
 export async function freePort(): Promise<number> {

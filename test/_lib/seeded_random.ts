@@ -1,8 +1,4 @@
-/**
- * Randomness that a seed repeats, for fuzzing: mulberry32.
- *
- * @module
- */
+/** Random numbers that a seed reproduces, for fuzzing: mulberry32. @module */
 
 import { Buffer } from 'node:buffer'
 import process from 'node:process'
@@ -42,7 +38,9 @@ export class SeededRandom {
     return picked
   }
 
-  /** A copy with a few bytes changed, cut out, put in or repeated; never equal to the original. */
+  /**
+   * A copy with a few bytes changed, removed, inserted or repeated; never equal to the original.
+   */
   mutate(bytes: Uint8Array): Uint8Array {
     let result = Uint8Array.from(bytes)
     for (let times = 1 + this.below(4); times > 0; times -= 1) {

@@ -1,4 +1,4 @@
-/** A folder of a test's own, gone with the test. @module */
+/** A temporary folder that is removed at the end of the test. @module */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

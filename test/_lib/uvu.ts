@@ -1,7 +1,7 @@
 /**
- * uvu as this project uses it. uvu 0.5.6 has no time limit, and it reports
- * success when a hook throws or when a test throws a non-Error, so every
- * handler goes through here; `test/run.ts` checks the counts besides.
+ * uvu as this project uses it. uvu 0.5.6 has no time limit, and reports success when a hook throws
+ * or when a test throws something that is no Error. So every handler goes through here, and
+ * `test/run.ts` also checks the counts.
  *
  * @module
  */
@@ -9,7 +9,7 @@
 import { suite as uvuSuite } from 'uvu'
 import * as assert from 'uvu/assert'
 
-/** Catches what hangs, on a machine that is ten times as busy as it should be. */
+/** Only catches tests that hang, also on a machine that is ten times as busy as it should be. */
 const LIMIT_MS = 280_000
 
 type Body<T> = (context: T) => void | Promise<void>

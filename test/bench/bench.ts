@@ -1,4 +1,4 @@
-/** The comparison of all targets. @module */
+/** Runs the comparison of all targets. @module */
 
 import { Generators } from './generators.ts'
 import { measureHedging } from './hedging.ts'

@@ -1,4 +1,4 @@
-/** Medians over the rounds, of the numbers and of each round's own ratios. @module */
+/** Medians over the rounds: of the numbers, and of the ratios within each round. @module */
 
 import { median } from '../../src/tools/load/quantile.ts'
 import type { Operation } from './operations.ts'

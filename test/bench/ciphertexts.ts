@@ -1,6 +1,6 @@
 /**
- * Ciphertexts made ahead, in batches that OpenBao encrypts itself: thousands of them
- * cost little, and the plugin that is to decrypt them has never seen them.
+ * Ciphertexts that are made in advance, in batches that OpenBao encrypts itself. Thousands of them
+ * cost little this way, and the plugin that must decrypt them has never seen them.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What a `.cpuprofile` of V8 says: where the time went, by the sources. @module */
+/** Reads a `.cpuprofile` of V8: where the time was spent, by source file. @module */
 
 import type { SourceMap } from 'node:module'
 import * as v from 'valibot'

@@ -1,6 +1,6 @@
 /**
- * The floor: grpc-js on a unix socket with the messages of KMS v2 and nothing
- * behind them. Its ciphertext is the plaintext.
+ * The lower bound: grpc-js on a unix socket with the messages of KMS v2 and nothing behind them.
+ * Its ciphertext is the plaintext.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * `npm run footprint`: what the binary and the image take: bytes, memory, and the
- * time to the first answer beside an empty grpc-js service built the same way. Each
- * `--v8=FLAG` is measured too, as a binary of its own that bakes it in.
+ * `npm run footprint` measures the binary and the image: bytes, memory, and the time to the first
+ * answer, compared with an empty grpc-js service that is built in the same way. Each `--v8=FLAG` is
+ * measured as well, in a binary that has it built in.
  *
  * @module
  */

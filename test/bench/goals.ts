@@ -1,4 +1,4 @@
-/** What was asked of the Vault provider, held against what a run measured. @module */
+/** The goals of the Vault provider, compared with what a run measured. @module */
 
 import type { Cell } from './cells.ts'
 import type { Measured } from './measure.ts'

@@ -1,7 +1,7 @@
 /**
- * Decrypt under `any` while one of two providers is twenty times slower than it was,
- * beside the fast one alone. Which of them is slow changes with every round, so the
- * one that was preferred so far is it.
+ * Measures Decrypt under `any` while one of two providers is twenty times slower than before,
+ * compared with the fast provider alone. The slow one changes with every round, so that it is
+ * always the one that was preferred so far.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What the bench and its load generators say to one another. @module */
+/** The messages between the bench and its load generators. @module */
 
 import * as v from 'valibot'
 

@@ -1,11 +1,9 @@
 /**
- * `npm run bench`: what Trousseau costs on this machine, as ratios to an empty gRPC
- * service and to asking OpenBao directly. `--quick` only shows that it works.
- *
- * Other runs: `--memory` (with `--requests` and `--soak-minutes`), `--settings` (with
- * any number of `--setting`, such as `--setting="--lite-mode MALLOC_ARENA_MAX=1"`,
- * instead of the list), and `--profile`. Of each, `--json` prints everything and
- * `--markdown` writes the tables into docs/performance.md.
+ * `npm run bench` measures what Trousseau costs on this machine, as ratios to an empty gRPC service
+ * and to asking OpenBao directly. `--quick` only shows that it works. Other runs: `--memory` (with
+ * `--requests` and `--soak-minutes`), `--settings` (with any number of `--setting`, such as
+ * `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), and `--profile`. In each,
+ * `--json` prints everything and `--markdown` writes the tables into docs/performance.md.
  *
  * @module
  */

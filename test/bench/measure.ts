@@ -1,6 +1,6 @@
 /**
- * Measures all targets in interleaved rounds, so that whatever else the machine does
- * falls on all of them.
+ * Measures all targets in interleaved rounds, so that other work of the machine affects all of them
+ * alike.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- --memory`: what a server's memory does over very many requests,
- * and over a long time of few.
+ * `npm run bench -- --memory` measures a server's memory over very many requests, and over a long
+ * time with few.
  *
  * @module
  */

@@ -1,8 +1,4 @@
-/**
- * What is asked of a server in each operation, as requests encoded ahead.
- *
- * @module
- */
+/** The requests of each operation, encoded in advance. @module */
 
 import type { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'

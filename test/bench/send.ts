@@ -1,6 +1,6 @@
 /**
- * One request of a load generator: the same for every KMS socket, and its like for a
- * key service that is asked directly.
+ * One request of a load generator: the same for every KMS socket, and an equivalent one for a key
+ * service that is asked directly.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What every run of the bench stands on: a real OpenBao with a transit key, and a folder. @module */
+/** What every run of the bench needs: a real OpenBao with a transit key, and a folder. @module */
 
 import { type OpenBao, startOpenBao, type Transit } from '../_lib/services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'

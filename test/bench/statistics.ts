@@ -1,4 +1,4 @@
-/** Lines through what was measured. @module */
+/** Fits lines to what was measured. @module */
 
 export interface Point {
   readonly x: number

@@ -1,6 +1,6 @@
 /**
- * How many requests to Vault Status causes, counted on the way there, with a plugin
- * whose own rounds are too far apart to be counted with them.
+ * Counts the requests to Vault that Status causes. A proxy in front of Vault counts them, and the
+ * plugin's own health rounds are so far apart that they do not add to the count.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What a process has used, as Linux tells it. @module */
+/** The memory and the processor time of a process, as Linux reports them. @module */
 
 import { readFileSync } from 'node:fs'
 

@@ -1,4 +1,4 @@
-/** Taking the symbols out of a binary. That what is left runs, test/package shows. @module */
+/** Removing the symbols from a binary. test/package shows that the result runs. @module */
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-/** The man page says all that the commands do. @module */
+/** The man page contains everything that the commands say about themselves. @module */
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'

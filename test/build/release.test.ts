@@ -1,4 +1,8 @@
-/** A release, with a stand-in for what builds. test/package has one that builds. @module */
+/**
+ * A release, with a stand-in for the build. test/package makes a release with a real build.
+ *
+ * @module
+ */
 
 import { execFile } from 'node:child_process'
 import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-/** The signature of a release. That openssl takes it, test/build/release.test.ts shows. @module */
+/** The signature of a release. test/build/release.test.ts shows that openssl accepts it. @module */
 
 import { Buffer } from 'node:buffer'
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto'

@@ -1,4 +1,8 @@
-/** What every command says of itself, at every width, and what is said where one is misspelt. @module */
+/**
+ * What every command says about itself, at every width, and the suggestions for misspelt words.
+ *
+ * @module
+ */
 
 import type { Command } from 'commander'
 import * as assert from 'uvu/assert'
@@ -43,8 +47,8 @@ test('commands are listed in groups, in the order of a newcomer', async () => {
     ['Options', '-V,'],
     ['Try it', 'demo'],
     ['Set it up', 'config'],
-    ['Run it, and see whether it is well', 'serve'],
-    ['See what is encrypted, and have it written anew', 'scan'],
+    ['Run it, and check its health', 'serve'],
+    ['See what is encrypted, and have it rewritten', 'scan'],
     ['For the day when all key services are gone', 'recovery-key'],
     ['About this program', 'verify-bundle'],
     ['Exit codes', '0'],

@@ -1,6 +1,6 @@
 /**
- * `--json` prints exactly one document on standard output, whatever becomes of the
- * command: of every command that tells something, well and failing.
+ * `--json` prints exactly one document on standard output, for every command that reports
+ * something, whether it succeeds or fails.
  *
  * @module
  */

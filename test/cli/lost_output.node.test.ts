@@ -1,6 +1,6 @@
 /**
- * What cannot be written is an error, whatever the command: a full disk must never look
- * like a job that is done. With the bundle, on a device that is always full.
+ * Output that cannot be written is an error, whatever the command: a full disk must never look like
+ * success. Tested with the bundle, on a device that is always full.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A node that boots in every order: key service, plugin and API server each come up
- * while another is still away, with Secrets in etcd from before.
+ * A node that boots in every order: key service, plugin and API server each start while another one
+ * is still missing, with older Secrets in etcd.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * The EncryptionConfiguration changed under running API servers, which look at it once
- * a minute: resources added, the provider second and then first, and what cannot be
- * used refused. Two API servers with data of their own side by side, for the minutes.
+ * The EncryptionConfiguration is changed under running API servers, which check it once a minute:
+ * resources are added, the provider is second and then first, and a file that cannot be used is
+ * refused. Two API servers with data of their own run side by side, to save minutes.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** Doctor beside a real API server that uses the plugin, and one that does not. @module */
+/** Doctor with a real API server that uses the plugin, and with one that does not. @module */
 
 import { execFile } from 'node:child_process'
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-/** What the API server stores once the plugin stands beside it, byte for byte. @module */
+/** What the API server stores when it uses the plugin, byte for byte. @module */
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'

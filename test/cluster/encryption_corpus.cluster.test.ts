@@ -1,4 +1,9 @@
-/** Doctor against the real kube-apiserver: never well where that exits, never an error where it starts. @module */
+/**
+ * Doctor compared with the real kube-apiserver: it never approves a file with which that exits, and
+ * never reports an error where it starts.
+ *
+ * @module
+ */
 
 import * as assert from 'uvu/assert'
 import { createKeyFile } from '../../src/services/local/key_file.ts'

@@ -1,6 +1,7 @@
 /**
  * Whether the real kube-apiserver starts with an EncryptionConfiguration. It reads that file early;
- * an audit policy that is not there ends it right behind that, so that none has to be stopped.
+ * a missing audit policy makes it exit right after that, so that no started API server has to be
+ * stopped.
  *
  * @module
  */

@@ -1,4 +1,8 @@
-/** Reading a real etcd, and the files that it makes, against what its own tools say of them. @module */
+/**
+ * Reads a real etcd and its files, and compares the results with those of etcd's own tools.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import { execFile } from 'node:child_process'

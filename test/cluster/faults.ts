@@ -1,5 +1,6 @@
 /**
- * What can happen to a node and its key service, dealt in an order that a seed repeats.
+ * The faults that can happen to a node and its key service, in a random order that a seed
+ * reproduces.
  *
  * @module
  */

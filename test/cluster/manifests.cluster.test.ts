@@ -1,4 +1,9 @@
-/** What `trousseau manifests` prints and what the chart renders, before a real API server, Helm and systemd. @module */
+/**
+ * What `trousseau manifests` prints and what the chart renders, checked by a real API server, Helm
+ * and systemd.
+ *
+ * @module
+ */
 
 import { execFile } from 'node:child_process'
 import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
- * The key service away in every way that there is, and for longer than an API server
- * coasts by itself, while Secrets are written and read.
+ * The key service is away in every possible way, and for longer than an API server can go on by
+ * itself, while Secrets are written and read.
  *
  * @module
  */

@@ -1,4 +1,8 @@
-/** A new user's hour: from nothing to encrypted Secrets, by the pages alone. @module */
+/**
+ * The first hour of a new user: from nothing to encrypted Secrets, following the pages alone.
+ *
+ * @module
+ */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'

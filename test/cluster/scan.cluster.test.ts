@@ -1,4 +1,9 @@
-/** `trousseau scan` on what a real API server stored, and on an etcd that asks who is there. @module */
+/**
+ * `trousseau scan` on what a real API server stored, and on an etcd that requires client
+ * certificates.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'

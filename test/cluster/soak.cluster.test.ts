@@ -1,7 +1,7 @@
 /**
- * A node under random faults, one or two at a time, while Secrets are created, updated,
- * deleted and read: for three minutes, or with `--minutes N` for longer. The seed that it
- * prints deals the same faults again.
+ * A node under random faults, one or two at a time, while Secrets are created, updated, deleted and
+ * read: for three minutes, or for longer with `--minutes N`. The seed that it prints reproduces the
+ * same faults.
  *
  * @module
  */

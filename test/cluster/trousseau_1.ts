@@ -1,7 +1,7 @@
 /**
- * What Trousseau 1.x does between an API server and Vault, as far as etcd shows it: KMS
- * v1 alone, the transit ciphertext as it is, and its fault with a static token, which
- * makes an empty success of whatever Vault refuses.
+ * Does what Trousseau 1.x did between an API server and Vault, as far as etcd shows it: KMS v1
+ * alone, the plain transit ciphertext, and its bug with a static token, which returned an empty
+ * ciphertext as a success when Vault refused.
  *
  * @module
  */

@@ -1,4 +1,8 @@
-/** The built bundle at a terminal, as a person has it: all three streams are one. @module */
+/**
+ * The built bundle at a terminal, as a person uses it: all three streams are the terminal.
+ *
+ * @module
+ */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,4 @@
-/** What is another thing at a terminal than in a pipe, and a config that comes through one. @module */
+/** Differences between a terminal and a pipe, and a config that comes through a pipe. @module */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

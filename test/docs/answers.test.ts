@@ -1,4 +1,9 @@
-/** docs/answers.md says where each field is checked and by which lie that is shown: whether it is so. @module */
+/**
+ * docs/answers.md says where each field is checked and which lie shows it; these tests compare both
+ * with the sources.
+ *
+ * @module
+ */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'

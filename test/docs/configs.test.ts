@@ -1,4 +1,4 @@
-/** Every config on every page is one that the program takes. @module */
+/** Every config on every page is accepted by the program. @module */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'

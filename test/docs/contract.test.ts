@@ -1,4 +1,4 @@
-/** docs/contract.md says of each rule which tests cite it: whether they do. @module */
+/** docs/contract.md says which tests cite each rule; this test checks that they do. @module */
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'

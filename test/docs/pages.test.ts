@@ -1,4 +1,8 @@
-/** What pages say of each other, of the tests and of the order of things is so. @module */
+/**
+ * What the pages say about each other, about the tests and about the order of steps is true.
+ *
+ * @module
+ */
 
 import { access, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

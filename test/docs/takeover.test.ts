@@ -1,4 +1,4 @@
-/** docs/takeover.md: every config on it is one that the program takes. @module */
+/** Every config in docs/takeover.md is accepted by the program. @module */
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'

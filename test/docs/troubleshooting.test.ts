@@ -1,4 +1,4 @@
-/** Every message that the page of messages has is one that the sources can say. @module */
+/** Every message in docs/troubleshooting.md stands in the sources. @module */
 
 import { readdir, readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,9 @@
-/** An admin server that cannot have its address: the KMS socket is served all the while, and the server comes by itself. @module */
+/**
+ * An admin server that cannot get its address: the KMS socket is served all the time, and the admin
+ * server starts as soon as it can.
+ *
+ * @module
+ */
 
 import { once } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'

@@ -1,7 +1,7 @@
 /**
- * The built bundle on a fake of AWS, through the socket as an API server uses it:
- * a role over the metadata of the instance, an alias that moves, faults of the
- * service, and nothing planted that comes out.
+ * The built bundle on a fake of AWS, through the socket as an API server uses it: a role from
+ * instance metadata, an alias that moves, faults of the service, and no planted secret in any
+ * output.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The bundle in an environment that would weaken it: no variable adds an authority or takes verification
- * away, and with those that would have secrets written down it does not start.
+ * The bundle in an environment that would weaken it: no variable adds an authority or turns
+ * verification off, and with variables that would write secrets down it does not start.
  *
  * @module
  */

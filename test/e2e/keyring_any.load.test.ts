@@ -1,6 +1,6 @@
 /**
- * `any` over two real OpenBao servers and a local key file: each of them taken away in
- * turn and in pairs, in the ways that life knows, while a client asks without pause.
+ * `any` over two real OpenBao servers and a local key file: each of them is taken away alone and in
+ * pairs, in several ways, while a client asks without pause.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * `threshold` with two of three, over two real OpenBao servers and a local key file:
- * any one may be away, with two away it says so, and one alone opens nothing.
+ * `threshold` with two of three, over two real OpenBao servers and a local key file: any one may be
+ * away; with two away Status says so, and one alone opens nothing.
  *
  * @module
  */

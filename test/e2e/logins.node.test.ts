@@ -1,7 +1,7 @@
 /**
- * The bundle with each login at the real OpenBao: while requests go on, its tokens
- * are revoked and reach their maximum life, its credentials are replaced, and so is
- * the authority behind the server's certificate. Nothing fails, and the log tells.
+ * The bundle with each login at the real OpenBao: while requests go on, its tokens are revoked and
+ * reach their maximum life, its credentials are replaced, and so is the authority behind the
+ * server's certificate. No request fails, and the log reports each change.
  *
  * @module
  */

@@ -1,10 +1,9 @@
 /**
- * Faults that other plugins had, and that lost Secrets, against the built bundle and
- * the real OpenBao: a static token that is worth nothing any more must never turn
- * into an empty ciphertext (Trousseau 1 and 2), and what is already stored so must be
- * named. The other two of the kind have their tests where they belong: a login after
- * a 403 in e2e/outage, both kinds of stored ciphertexts in kms/foreign and
- * e2e/takeover_vault, `:authority` in grpc/server.
+ * Bugs of other plugins that lost Secrets, tested on the built bundle and the real OpenBao: a
+ * static token that is no longer valid must never lead to an empty ciphertext (Trousseau 1 and 2),
+ * and such a ciphertext that is stored already must be recognised. Other bugs of the kind are
+ * tested elsewhere: a login after a 403 in e2e/outage, both kinds of stored ciphertexts in
+ * takeover/foreign and e2e/takeover_vault, `:authority` in grpc/server.
  *
  * @module
  */

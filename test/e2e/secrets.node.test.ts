@@ -1,7 +1,6 @@
 /**
- * The bundle at a key service whose every answer holds planted words: none of them,
- * no token, no credential and no key material comes out anywhere, at the most
- * verbose level.
+ * The bundle at a key service whose every answer contains planted words: none of them, no token, no
+ * credential and no key material appears in any output, at the most verbose level.
  *
  * @module
  */

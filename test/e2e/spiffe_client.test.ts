@@ -1,4 +1,9 @@
-/** SPIFFE's own client against the fake agent, so that what our client is tested with is what the standard means. @module */
+/**
+ * SPIFFE's own client against the fake agent, to show that the fake, with which our client is
+ * tested, follows the standard.
+ *
+ * @module
+ */
 
 import { writeFile } from 'node:fs/promises'
 import { status } from '@grpc/grpc-js'

@@ -1,4 +1,9 @@
-/** A stateDir that cannot be used, or whose file system never answers: the socket is served, it is told, and SIGTERM ends the plugin. @module */
+/**
+ * A stateDir that cannot be used, or whose file system never answers: the socket is served, the
+ * problem is reported, and SIGTERM ends the plugin.
+ *
+ * @module
+ */
 
 import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
- * The bundle at three real OpenBao nodes: the active one gives up its office, is
- * killed, frozen and sealed while requests go on.
+ * The bundle at three real OpenBao nodes: the active one steps down, is killed, frozen and sealed
+ * while requests go on.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What a changed config takes over from the one before, and when it has nothing to answer. @module */
+/** What a changed config takes over from the one before, and when it cannot answer yet. @module */
 
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * A cluster of three nodes over shared key services, driven by random events; and
- * what must hold whatever happens. For `test/kms/model.test.ts`.
+ * A cluster of three nodes over shared key services, driven by random events, and the properties
+ * that must always hold. For `test/kms/model.solo.test.ts`.
  *
  * @module
  */

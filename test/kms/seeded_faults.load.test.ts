@@ -1,6 +1,6 @@
 /**
- * Faults put into the keyring one at a time: for each of them some test fails. So
- * the tests are tests.
+ * Puts faults into the keyring one at a time, and checks that some test fails for each. This shows
+ * that the tests can fail.
  *
  * @module
  */

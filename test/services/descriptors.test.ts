@@ -1,6 +1,6 @@
 /**
- * What types of providers say of themselves, held against the JSON Schema: no key that
- * holds an absolute path may be missing from what doctor and manifests are told.
+ * The descriptors compared with the JSON Schema: every key that holds an absolute path must be
+ * among the paths that doctor and manifests are given.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A new type of provider is a file of its own and a line in the registry: in a copy of
- * the sources with those two, every command knows it, and the compiler is content.
+ * A new type of provider is a folder of its own and a line in the registry: in a copy of the
+ * sources with both, every command knows the type, and the compiler accepts it.
  *
  * @module
  */

@@ -1,4 +1,9 @@
-/** `trousseau verify-bundle`: what it takes, and what it says of the rest. The package tests show it a real bundle. @module */
+/**
+ * What `trousseau verify-bundle` accepts, and what it says of everything else. The package tests
+ * run it on a real bundle.
+ *
+ * @module
+ */
 
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { appendFile, mkdir, symlink, writeFile } from 'node:fs/promises'

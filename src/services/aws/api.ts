@@ -1,7 +1,7 @@
 /**
- * One AWS service in one region: requests signed with Signature Version 4
- * (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html),
- * also where this node's clock is wrong.
+ * One AWS service in one region. Requests are signed with Signature Version 4
+ * (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html), which also
+ * works where this node's clock is wrong.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface AwsCredentials {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken: string | undefined
-  /** In `Clock.monotonic` milliseconds; undefined for credentials whose end nobody told. */
+  /** In `Clock.monotonic` milliseconds; undefined for credentials whose end is not known. */
   readonly expiresAt: number | undefined
 }
 
@@ -27,13 +27,13 @@ interface AwsRequest {
 }
 
 interface AwsApiOptions {
-  /** Its name in signatures. */
+  /** The service's name in signatures. */
   readonly service: string
   readonly region: string
   readonly clock: SigningClock
 }
 
-/** AWS takes requests that were signed up to five minutes ago, or that far ahead. */
+/** AWS accepts requests that were signed up to five minutes ago, or that far ahead. */
 const TOLERANCE_MS = 240_000
 
 export function awsClock(
@@ -47,7 +47,7 @@ export class AwsApi {
   readonly address: string
   readonly #client: Pick<HttpClient, 'address' | 'send'>
   readonly #options: AwsApiOptions
-  /** What a secret and a day are hashed to, as long as the credentials live. */
+  /** The signing key derived from a secret and a day, kept as long as the credentials live. */
   readonly #derived = new WeakMap<AwsCredentials, Map<string, ArrayBuffer>>()
 
   constructor(client: Pick<HttpClient, 'address' | 'send'>, options: AwsApiOptions) {
@@ -57,8 +57,8 @@ export class AwsApi {
   }
 
   /**
-   * The answer, whatever its status. A signature that was refused because the clock
-   * is wrong is made once more with the right time.
+   * Returns the answer, whatever its status. A request that was refused because the clock is wrong
+   * is signed and sent once more with the right time.
    *
    * @param credentials undefined for the few requests that need none
    * @throws KmsError as {@link HttpClient.send} does
@@ -110,7 +110,7 @@ export class AwsApi {
       region,
       cache,
       datetime: new Date(clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, ''),
-      // The content type too, as AWS asks; the package leaves it out otherwise.
+      // AWS also wants the content type signed, which the package leaves out by default.
       allHeaders: true,
     })
     return Object.fromEntries((await signer.sign()).headers)

@@ -1,6 +1,6 @@
 /**
- * Two names of the web's types that the declarations of aws4fetch use; Node's types
- * have them without these names, and Deno brings its own.
+ * Two type names of the web that the declarations of aws4fetch use. Node's types have the types
+ * without these names, and Deno brings its own.
  *
  * @module
  */

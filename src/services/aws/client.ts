@@ -1,7 +1,7 @@
 /**
  * The three operations of KMS that the provider needs, as JSON 1.1 over one path
- * (docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html): credentials,
- * throttling and failures that pass are dealt with here.
+ * (docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html). It handles credentials,
+ * throttling, and failures that pass.
  *
  * @module
  */
@@ -31,7 +31,7 @@ interface KmsClientDeps {
   readonly grantTokenFile: string | undefined
 }
 
-/** More than there are connections would wait in line anyway. */
+/** More requests than there are connections would only wait for one. */
 const AT_ONCE = 8
 const MAX_GRANT_TOKENS = 10
 
@@ -121,7 +121,7 @@ export class KmsClient {
     }
   }
 
-  /** Refused credentials are replaced once; whoever waits for the same shares that. */
+  /** Refused credentials are replaced once, for all requests that wait for that. */
   async #authorised(asked: Asked, body: string, call: Call): Promise<HttpAnswer> {
     const { store } = this.#deps
     const credentials = await store.get(call)
@@ -155,14 +155,14 @@ export class KmsClient {
   }
 }
 
-/** @throws AwsError for what is not 200 */
+/** @throws AwsError for any status but 200 */
 function accepted(answer: HttpAnswer, asked: Asked): HttpAnswer {
   const fault = faultOf(answer)
   if (fault === undefined) return answer
   throw kmsError(fault, answer, asked)
 }
 
-/** What the service says passes; so does a connection that could not be had. */
+/** True for failures that the service calls temporary, and where there was no connection. */
 function mayPass(error: unknown): boolean {
   return error instanceof AwsError ? error.passing : toKmsError(error).code === 'unavailable'
 }

@@ -1,4 +1,4 @@
-/** What a provider of type `awskms` is configured with. @module */
+/** The config of a provider of type `awskms`. @module */
 
 import { Buffer } from 'node:buffer'
 import * as v from 'valibot'
@@ -13,19 +13,19 @@ const ARN = /^arn:(aws[\w-]*):kms:([a-z]{2,4}(?:-[a-z]+)+-\d+):(\d{12}):(key|ali
 const ALIAS = /^alias\/[\w/-]{1,250}$/
 const REGION = /^[a-z]{2,4}(?:-[a-z]+)+-\d+$/
 
-/** The name in the encryption context under which the envelope's digest stands. */
+/** The envelope's digest has this name in the encryption context. */
 export const DIGEST_NAME = 'trousseau-envelope'
-/** It is kept in every wrap, and a v2 ciphertext has 1024 bytes. */
+/** The context is kept in every wrap, and a v2 ciphertext has at most 1024 bytes. */
 const MAX_CONTEXT_BYTES = 384
 
 /** A key or alias as the config names it. */
 export interface KeyName {
-  /** As KMS takes it. */
+  /** The form in which KMS accepts it. */
   readonly text: string
   readonly kind: 'key' | 'alias'
   /** Key id, or the alias without `alias/`. */
   readonly id: string
-  /** Undefined where no ARN says so. */
+  /** Undefined where there is no ARN that says so. */
   readonly account: string | undefined
   readonly region: string | undefined
 }
@@ -34,7 +34,7 @@ export function isKeyId(text: string): boolean {
   return KEY_ID.test(text)
 }
 
-/** Undefined for what is neither key id, alias, nor an ARN of one. */
+/** Undefined for text that is no key id, no alias, and no ARN of either. */
 export function parseKeyName(text: string): KeyName | undefined {
   if (text.startsWith('arn:')) return parseArn(text)
   const bare = { text, account: undefined, region: undefined }
@@ -69,7 +69,7 @@ const encryptionContext = v.pipe(
   ),
 )
 
-/** As many as they take in a wrap. */
+/** The number of bytes that the pairs have in a wrap. */
 export function contextBytes(pairs: Readonly<Record<string, string>>): number {
   return Object.entries(pairs).reduce(
     (sum, [name, value]) => sum + 2 + Buffer.byteLength(name) + Buffer.byteLength(value),
@@ -169,7 +169,7 @@ export const awsKmsConfig = v.pipe(
 )
 export type AwsKmsConfig = v.InferOutput<typeof awsKmsConfig>
 
-/** The key that a config names, with its region in any case. */
+/** The key that a config names, always with its region. */
 export function keyNameOf({ key, region }: AwsKmsConfig): KeyName & { readonly region: string } {
   const name = parseKeyName(key)
   const place = name?.region ?? region
@@ -178,8 +178,9 @@ export function keyNameOf({ key, region }: AwsKmsConfig): KeyName & { readonly r
 }
 
 /**
- * A key id is random and stays: it needs neither region nor account, so that ARN and
- * id, and the replicas of a multi-Region key, are one. An alias is a name in a place.
+ * The id of the provider. A key id is random and permanent, so it needs neither region nor account;
+ * that way its ARN, the bare id, and the replicas of a multi-Region key are one key. An alias is
+ * only a name within a region and an account.
  */
 export function providerIdOf(config: AwsKmsConfig): string {
   if (config.id !== undefined) return config.id

@@ -1,4 +1,4 @@
-/** What a provider of type `awskms` says of itself. @module */
+/** The descriptor of the type `awskms`. @module */
 
 import type { Remark } from '../../base/provider.ts'
 import { httpAddresses, httpPaths, issuedTokenRemarks } from '../http_traits.ts'

@@ -1,13 +1,15 @@
 /**
- * Where AWS answers. Hosts as listed in "Service endpoints" for KMS
- * (docs.aws.amazon.com/general/latest/gr/kms.html) and STS (…/gr/sts.html), and for
- * dual-stack hosts in …/gr/rande.html; suffixes of partitions as in the SDKs'
- * partitions.json.
+ * The hosts of AWS, as listed in "Service endpoints" for KMS
+ * (docs.aws.amazon.com/general/latest/gr/kms.html) and STS (…/gr/sts.html), and for dual-stack
+ * hosts in …/gr/rande.html; suffixes of partitions as in the SDKs' partitions.json.
  *
  * @module
  */
 
-/** Second part of its ARNs, its regions, suffix of its hosts, and of those with IPv6 too. */
+/**
+ * The second part of a partition's ARNs, its regions, the suffix of its hosts, and of its
+ * dual-stack hosts.
+ */
 type Partition = readonly [id: string, regions: RegExp, suffix: string, dualStackSuffix: string]
 
 const COMMERCIAL: Partition = ['aws', /^/, 'amazonaws.com', 'api.aws']
@@ -27,14 +29,14 @@ interface AwsPlace {
   readonly dualStack: boolean
 }
 
-/** The `aws` of an ARN in this region. */
+/** The partition of a region, which follows `arn:` in its ARNs. */
 export function partitionOf(region: string): string {
   return find(region)[0]
 }
 
 export function awsEndpoint(service: 'kms' | 'sts', { region, fips, dualStack }: AwsPlace): string {
   const [id, , suffix, dualStackSuffix] = find(region)
-  // STS of GovCloud is FIPS-validated under its plain name.
+  // STS of GovCloud is FIPS-validated under its ordinary name.
   const plain = !fips || (service === 'sts' && id === 'aws-us-gov' && !dualStack)
   const host = plain ? service : `${service}-fips`
   return `https://${host}.${region}.${dualStack ? dualStackSuffix : suffix}`

@@ -1,6 +1,6 @@
 /**
- * What KMS refuses a request with, and what to do then. Names as in "Errors" of
- * docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html, …/API_Decrypt.html,
+ * The errors with which KMS refuses a request, and what to do about them. Names are those of
+ * "Errors" in docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html, …/API_Decrypt.html,
  * …/API_DescribeKey.html and …/CommonErrors.html.
  *
  * @module

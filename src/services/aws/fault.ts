@@ -1,6 +1,6 @@
 /**
- * What an AWS service says of a request that failed. The status says little: KMS
- * throttles with 400. The name stands in the body, as JSON
+ * What an AWS service says of a request that failed. The status says little (KMS throttles with
+ * 400), so the name in the body counts, as JSON
  * (smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html) or XML (aws-query-protocol.html).
  *
  * @module
@@ -11,9 +11,9 @@ import { KmsError, type KmsErrorOptions } from '../../base/errors.ts'
 import type { HttpAnswer } from '../../remote/http/client.ts'
 import { answerJson } from '../../remote/http/json.ts'
 
-/** A failure told by the service. */
+/** A failure that the service reported. */
 export class AwsError extends KmsError {
-  /** The same request may succeed a moment later. */
+  /** True where the same request may succeed a moment later. */
   readonly passing: boolean
 
   constructor(message: string, options: KmsErrorOptions & { readonly passing?: boolean }) {
@@ -23,7 +23,7 @@ export class AwsError extends KmsError {
 }
 
 const NAMES = {
-  /** Credentials that have ended, or that the service does not know (any more). */
+  /** The credentials have ended, or the service does not know them (any more). */
   credentials: [
     'ExpiredToken',
     'ExpiredTokenException',
@@ -31,7 +31,9 @@ const NAMES = {
     'InvalidToken',
     'UnrecognizedClientException',
   ],
-  /** Of the clock, the secret access key, or something on the way that changes requests. */
+  /**
+   * The cause is the clock, the secret access key, or something on the way that changes requests.
+   */
   signature: [
     'IncompleteSignature',
     'IncompleteSignatureException',
@@ -65,21 +67,23 @@ export interface Fault {
 
 const jsonFault = v.pipe(answerJson, v.object({ __type: v.string() }))
 
-/** Undefined for an answer that is none. */
+/** Undefined for an answer that is no failure. */
 export function faultOf({ status, text, header }: HttpAnswer): Fault | undefined {
   if (status === 200) return undefined
   const name = plainName(nameIn(text) ?? header('x-amzn-errortype') ?? '')
   return { name, kind: KINDS.get(name) ?? kindOf(status, name) }
 }
 
-/** Services of AWS name every failure; a page without a name is of somebody in between. */
+/**
+ * Services of AWS name every failure, so a failure without a name comes from something in between.
+ */
 function kindOf(status: number, name: string): Fault['kind'] {
   if (status === 429) return 'throttled'
   if (status >= 500) return 'passing'
   return name === '' ? 'foreign' : 'other'
 }
 
-/** What is said of an answer that is not of AWS. */
+/** What messages say of an answer that does not come from AWS. */
 export const NOT_OF_AWS =
   'not in the words of AWS: is there a proxy in between, or another service at this address?'
 
@@ -88,7 +92,10 @@ function nameIn(text: string): string | undefined {
   return json.success ? json.output.__type : /<Code>([^<]*)<\/Code>/.exec(text)?.[1]
 }
 
-/** `com.amazonaws.kms#NotFoundException:https://…` without what stands around it; nothing but a name leaves here. */
+/**
+ * Gets the name out of `com.amazonaws.kms#NotFoundException:https://…`; nothing but the name is
+ * passed on.
+ */
 function plainName(text: string): string {
   return /^(?:.*#)?([A-Za-z][A-Za-z0-9.]{0,63})(?::.*)?$/s.exec(text)?.[1] ?? ''
 }

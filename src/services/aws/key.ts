@@ -1,5 +1,5 @@
 /**
- * Which key was answered for, and which keys can be used, by "Key states of AWS KMS keys"
+ * Checks for which key KMS answered, and whether a key can be used, by "Key states of AWS KMS keys"
  * (docs.aws.amazon.com/kms/latest/developerguide/key-state.html).
  *
  * @module
@@ -9,7 +9,7 @@ import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
 import type { KeyMetadata } from './client.ts'
 import { type KeyName, parseKeyName } from './config.ts'
 
-/** What stands in the way; states that are absent let Encrypt and Decrypt through. */
+/** The states in which a key cannot be used; in all others Encrypt and Decrypt work. */
 const STATES: Readonly<Record<string, readonly [code: KmsErrorCode, why: string]>> = {
   Creating: ['unavailable', 'is still being made'],
   Disabled: ['key_unavailable', 'is disabled: enable it ("aws kms enable-key")'],
@@ -34,7 +34,7 @@ export function checkIdentity(
   if (!isKey || !isThere) throw otherKey(text)
 }
 
-/** @param wanted as KMS was asked for it */
+/** @param wanted the key as KMS was asked for it */
 export function otherKey(wanted: string): KmsError {
   const message = `DescribeKey answered for another KMS key than ${wanted}, which it was asked for`
   return new KmsError(message, { code: 'protocol' })

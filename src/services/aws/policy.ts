@@ -1,7 +1,6 @@
 /**
- * The IAM policy that the plugin needs, and nothing more. Condition keys:
- * docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html and
- * …/alias-authorization.html.
+ * The IAM policy that the plugin needs, and nothing more. Condition keys are described in
+ * docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html and …/alias-authorization.html.
  *
  * @module
  */
@@ -19,7 +18,7 @@ interface Statement {
   readonly Condition?: Condition
 }
 
-/** One document for all of them, as JSON. */
+/** One document for all providers, as JSON. */
 export function awsKmsPolicy(configs: readonly AwsKmsConfig[]): string {
   const Statement = configs.flatMap(statementsOf)
   return `${JSON.stringify({ Version: '2012-10-17', Statement }, null, 2)}\n`
@@ -45,8 +44,8 @@ function statementsOf(config: AwsKmsConfig, index: number): Statement[] {
       'ForAllValues:StringEquals': { 'kms:EncryptionContextKeys': names },
       ...(values.length === 0 ? {} : { StringEquals: Object.fromEntries(values) }),
     }),
-    // What was wrapped under another context of yours is opened under that one, and what
-    // another plugin wrapped has no digest.
+    // What was wrapped under an earlier context of yours is opened under that one, and what another
+    // plugin wrapped has no digest.
     allow('Decrypt', readsForeign ? {} : bound),
     allow('DescribeKey', {}),
   ]
@@ -56,7 +55,9 @@ function contextKey(name: string): string {
   return `kms:EncryptionContext:${name}`
 }
 
-/** Policies name keys, never aliases; replicas of a multi-Region key are keys in any region. */
+/**
+ * Policies name keys, never aliases. The replicas of a multi-Region key are keys in other regions.
+ */
 function keyOf(config: AwsKmsConfig): { readonly resource: string; readonly condition: Condition } {
   const { kind, id, region, account = '*' } = keyNameOf(config)
   const place = `arn:${partitionOf(region)}:kms:${id.startsWith('mrk-') && kind === 'key' ? '*' : region}:${account}:key`

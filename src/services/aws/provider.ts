@@ -1,9 +1,9 @@
 /**
  * AWS KMS: Encrypt, Decrypt and DescribeKey of one symmetric key.
  *
- * KMS picks the key material itself and does not say at Encrypt which, so the key is
- * the version: its label is the key id. What another key id wrapped is opened by that
- * key, so that a key can be replaced by another one of the account.
+ * KMS chooses the key material itself, and does not say at Encrypt which one it took. So the key is
+ * the version, and the version's label is the key id. What another key id wrapped is opened by that
+ * other key, so that a key can be replaced by another key of the account.
  *
  * @module
  */
@@ -40,7 +40,7 @@ interface AwsKmsDeps {
   readonly environment: Environment
 }
 
-/** A 32-byte plaintext becomes 184 bytes; longer ones need some more for their lengths. */
+/** A 32-byte plaintext becomes 184 bytes; longer ones need a few more for their lengths. */
 const CIPHERTEXT_OVERHEAD_BYTES = 256
 const MAX_PLAINTEXT_BYTES = 4_096
 const MAX_CIPHERTEXT_BYTES = 6_144
@@ -58,9 +58,9 @@ class AwsKmsProvider implements Provider {
   readonly #transports: readonly Transport[]
   readonly #store: CredentialStore
   readonly #client: KmsClient
-  /** ARN of the key that is used until the process ends. */
+  /** The ARN of the key, which is used until the process ends. */
   #pinned: string | undefined
-  /** The last ARN that was complained about. */
+  /** The ARN that was reported last. */
   #movedTo: string | undefined
 
   constructor(config: AwsKmsConfig, deps: AwsKmsDeps) {
@@ -113,7 +113,8 @@ class AwsKmsProvider implements Provider {
     const { metadata, serviceTime } = await this.#describe(call)
     checkUsable(metadata)
     const { KeyId: label, CreationDate, MultiRegion, CurrentKeyMaterialId: material } = metadata
-    // Replicas of one key have one id and many dates: a change of region is no new key.
+    // The replicas of a key have one id but different dates, and a change of region must not look
+    // like a new key.
     const createdAt = MultiRegion ? 0 : Math.floor(CreationDate)
     const versions = [{ label, createdAt, mayEncrypt: true, mayDecrypt: true }]
     return { selectable: false, versions, serviceTime, material }
@@ -150,7 +151,7 @@ class AwsKmsProvider implements Provider {
     for (const transport of this.#transports) await transport.close()
   }
 
-  /** The pinned key, after a look at whether its alias has moved. */
+  /** Describes the pinned key, and first checks whether its alias has moved. */
   async #describe(call: Call) {
     const named = await this.#named(call)
     const { Arn } = named.metadata
@@ -185,7 +186,7 @@ class AwsKmsProvider implements Provider {
     return this.#pinned
   }
 
-  /** What Decrypt is asked for: which key, under which context. */
+  /** The key and the context with which Decrypt is asked. */
   async #opened({ version, bytes, associatedData }: Wrapped, call: Call) {
     const pinned = await this.#arn(call)
     if (associatedData === undefined) {

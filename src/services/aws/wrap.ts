@@ -1,7 +1,7 @@
 /**
- * The bytes of one wrap: a format, the operator's part of the encryption context as it
- * was then, the ciphertext of KMS, and a check sum. KMS answers what is damaged
- * like what is of another key or not allowed; the sum tells damage from those.
+ * The bytes of one wrap: a format, the operator's part of the encryption context at that time, the
+ * ciphertext of KMS, and a checksum. KMS gives the same error for a damaged ciphertext as for one
+ * of another key or one that is not allowed; the checksum recognises damage.
  *
  * ```
  * 01 · number of pairs · per pair: length name, length value · ciphertext · 4 bytes of SHA-256 over all before
@@ -18,7 +18,7 @@ export type Context = Readonly<Record<string, string>>
 
 const FORMAT = 1
 const SUM_BYTES = 4
-/** Format, number of pairs and sum. */
+/** The bytes of format, number of pairs and checksum. */
 export const FRAME_BYTES = 2 + SUM_BYTES
 
 export function packWrap(context: Context, ciphertext: Uint8Array): Uint8Array {

@@ -1,8 +1,8 @@
 /**
  * The key operations of Key Vault and Managed HSM, and what their failures mean:
- * `https://{vault}.vault.azure.net/keys/{name}/…?api-version=7.4` with a bearer token,
- * as of learn.microsoft.com/rest/api/keyvault/keys/operation-groups and
- * learn.microsoft.com/azure/key-vault/general/rest-error-codes. Every cloud has 7.4.
+ * `https://{vault}.vault.azure.net/keys/{name}/…?api-version=7.4` with a bearer token, as in
+ * learn.microsoft.com/rest/api/keyvault/keys/operation-groups and
+ * learn.microsoft.com/azure/key-vault/general/rest-error-codes. Every cloud has version 7.4.
  *
  * @module
  */
@@ -17,12 +17,12 @@ import type { TokenSource } from '../../remote/token_source.ts'
 
 const API_VERSION = 'api-version=7.4'
 
-/** What a request is for; permissions are named after it. */
+/** The purpose of a request; permissions have the same names. */
 type Operation = 'list' | 'get' | 'encrypt' | 'decrypt'
 
 interface KeyRequest<TSchema extends v.GenericSchema> {
   readonly operation: Operation
-  /** With its query for a page after the first. */
+  /** Includes the query, for a page after the first. */
   readonly path: string
   readonly body?: object
   readonly schema: TSchema
@@ -36,7 +36,7 @@ export interface KeyReply<T> {
 interface KeyApiDeps extends RetryDeps {
   readonly http: HttpClient
   readonly tokens: TokenSource
-  /** Who gives the permissions that the operations need, for messages. */
+  /** Who grants the permissions that the operations need, for messages. */
   readonly permissions: string
 }
 
@@ -80,7 +80,7 @@ export class KeyApi {
 const AWAY: KmsErrorCode = 'unavailable'
 const GONE: KmsErrorCode = 'key_unavailable'
 
-/** By the code inside the error, or by words where services differ in it. */
+/** By the code inside the error, or by its words where services use different codes. */
 const REFUSALS: readonly (readonly [said: RegExp, meaning: FailureMeaning])[] = [
   [/\bForbiddenByFirewall\b/, { code: AWAY, why: 'its firewall does not let this node in' }],
   [
@@ -172,13 +172,16 @@ function byStatus(status: number, operation: Operation, permissions: string): Fa
   }
 }
 
-/** What the service says, to look for phrases in; undefined where it is not the service that speaks. */
+/**
+ * The service's message, in which phrases are searched; undefined where the answer does not come
+ * from the service.
+ */
 function wordsOf({ text, header }: HttpAnswer): string | undefined {
   const said = v.safeParse(keyFailure, text)
   if (said.success) {
     const { code, message, innererror } = said.output.error
     return `${code} ${innererror?.code ?? ''} ${message}`
   }
-  // A challenge may come without a body. Where it points to is not trusted.
+  // A challenge may come without a body. The address that it names is not trusted.
   return header('www-authenticate')?.startsWith('Bearer') === true ? '' : undefined
 }

@@ -1,19 +1,18 @@
 /**
- * The clouds of Azure and their hosts, as of "National clouds"
- * (learn.microsoft.com/entra/identity-platform/authentication-national-cloud) and
- * "Vault name and object name"
- * (learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates).
+ * The clouds of Azure and their hosts, as in "National clouds"
+ * (learn.microsoft.com/entra/identity-platform/authentication-national-cloud) and "Vault name and
+ * object name" (learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates).
  *
  * @module
  */
 
 interface AzureCloud {
-  /** Where Microsoft Entra gives tokens. */
+  /** Where Microsoft Entra issues tokens. */
   readonly authority: string
-  /** Domain of the vaults, and audience of their tokens. */
+  /** The domain of the vaults, which is also the audience of their tokens. */
   readonly vault: string
   readonly managedHsm: string
-  /** What azure.json calls it. */
+  /** The cloud's names in azure.json. */
   readonly names: RegExp
 }
 

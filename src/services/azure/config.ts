@@ -1,4 +1,4 @@
-/** What a provider of type `azurekms` is configured with. @module */
+/** The config of a provider of type `azurekms`. @module */
 
 import * as v from 'valibot'
 import { allowInsecureHttp, httpOrigin as origin, proxyConfig, tlsConfig } from '../http_fields.ts'
@@ -7,7 +7,7 @@ import { AZURE_CLOUD_NAMES, AZURE_CLOUDS } from './clouds.ts'
 import { azureLogin } from './login/auth.ts'
 import { METADATA_SERVICE } from './login/identity.ts'
 
-/** Names of vaults, HSMs and keys do not depend on case; ids are made of them. */
+/** Names of vaults, HSMs and keys are case-insensitive, and provider ids are made of them. */
 const placeName = v.pipe(
   v.string(),
   v.regex(/^[a-z][a-z0-9-]{1,22}[a-z0-9]$/i, '3 to 24 letters, digits and "-"'),
@@ -49,7 +49,7 @@ export const azureKmsConfig = v.pipe(
       v.pipe(
         v.picklist(['RSA-OAEP-256', 'A256GCM']),
         v.description(
-          'A256GCM where absent on a managed HSM, which binds wraps to their envelope; RSA-OAEP-256 in a vault, where others cannot be had',
+          'A256GCM where absent on a managed HSM, which binds wraps to their envelope; RSA-OAEP-256 in a vault, which has no others',
         ),
       ),
     ),
@@ -127,12 +127,12 @@ export interface AzurePlace {
   /** `vault/NAME` or `hsm/NAME`. */
   readonly name: string
   readonly address: string
-  /** The host that the service itself calls it by, which key ids carry. */
+  /** The host by which the service itself names keys, also in key ids. */
   readonly host: string
   readonly audience: string
 }
 
-/** Where the key is, and whose tokens open it. */
+/** Where the key is, and which audience its tokens have. */
 export function placeOf(config: AzureKmsConfig): AzurePlace {
   const { vault, managedHsm, cloud, endpoints: other, audience } = config
   const domains = AZURE_CLOUDS[cloud]

@@ -1,4 +1,4 @@
-/** What a provider of type `azurekms` says of itself. @module */
+/** The descriptor of the type `azurekms`. @module */
 
 import {
   httpAddresses,

@@ -1,6 +1,6 @@
 /**
- * Keys and wraps in the language of Key Vault: what versions there are, what fits,
- * and which bytes a wrap is made of.
+ * Keys and wraps as Key Vault represents them: which versions exist, which of them can be used, and
+ * what bytes a wrap consists of.
  *
  * @module
  */
@@ -13,18 +13,18 @@ import type { KeyVersion, Plain, WrapLimits, Wrapped } from '../../base/provider
 import { checkOpened, wrong } from '../wrap_check.ts'
 import type { AzureAlgorithm } from './config.ts'
 
-/** Of the envelope's header; goes inside the plaintext where a key binds nothing. */
+/** The length of the header's digest, which goes inside the plaintext where a key binds nothing. */
 const DIGEST_BYTES = 32
 const IV_BYTES = 12
 const TAG_BYTES = 16
-/** Two SHA-256 digests and two bytes of RSA-OAEP-256. */
+/** RSA-OAEP-256 adds two SHA-256 digests and two bytes. */
 const OAEP_BYTES = 66
-/** Longer than anything that a cluster wraps; what a managed HSM takes is nowhere said. */
+/** Longer than anything that a cluster wraps; the limit of a managed HSM is not documented. */
 const MAX_AES_BYTES = 4_096
 const MIN_RSA_BITS = 2_048
 const MAX_RSA_BITS = 4_096
 const VERSION = /^[0-9a-f]{32}$/
-/** What Azure/kubernetes-kms wraps with under its two protocols. */
+/** The algorithms of Azure/kubernetes-kms under its two protocols. */
 const FOREIGN = /^(RSA-OAEP-256|RSA1_5)\/([0-9a-f]{32})$/
 
 const seconds = v.nullish(v.pipe(v.number(), v.minValue(0)))
@@ -58,14 +58,16 @@ export const operationAnswer = v.object({
 })
 export type OperationAnswer = v.InferOutput<typeof operationAnswer>
 
-/** Why a version does not encrypt now, by the service's clock; undefined for one that does. */
+/**
+ * Why a version does not encrypt now, by the service's clock; undefined for a version that does.
+ */
 type UnusableReason = 'disabled' | 'expired' | 'not valid yet'
 
 export interface ListedKey extends Omit<KeyVersion, 'mayEncrypt'> {
   readonly refusal: UnusableReason | undefined
 }
 
-/** @param keySize in bits; the widest limits that hold for every size where absent */
+/** @param keySize in bits; where absent, the limits are those that hold for every size */
 export function limitsOf(algorithm: AzureAlgorithm, keySize: number | undefined): WrapLimits {
   if (algorithm === 'A256GCM') {
     return {
@@ -87,18 +89,18 @@ export function listedKey({ kid, attributes: of }: ListedVersion, key: string, n
   return {
     label: versionIn(kid, key),
     createdAt: of.created ?? 0,
-    // Neither dates nor the wish to end encryption keep a version from decrypting.
+    // A version decrypts even outside its dates, and when it shall no longer encrypt.
     mayDecrypt: of.enabled,
     refusal,
   } satisfies ListedKey
 }
 
-/** Oldest first; equal times in an order that is the same on every node. */
+/** Oldest first; versions of the same time are in an order that is the same on every node. */
 export function byAge(a: ListedKey, b: ListedKey): number {
   return a.createdAt - b.createdAt || (a.label < b.label ? -1 : 1)
 }
 
-/** What makes a version of the key useless here; undefined for a good one. */
+/** What makes a version of the key unusable; undefined for a good one. */
 export function faultOf(
   { key: { kty, key_ops, n } }: v.InferOutput<typeof keyAnswer>,
   algorithm: AzureAlgorithm,
@@ -120,7 +122,7 @@ export function faultOf(
 /**
  * The version at the end of a key's id, `https://{host}/keys/{name}/{version}`.
  *
- * @throws KmsError `protocol` for an id of another key
+ * @throws KmsError `protocol` for the id of another key
  */
 export function versionIn(kid: string, key: string): string {
   const [, name, version] = /^https:\/\/[^/?#]+\/keys\/([\w-]+)\/([\w-]+)$/.exec(kid) ?? []
@@ -130,7 +132,9 @@ export function versionIn(kid: string, key: string): string {
   })
 }
 
-/** @throws KmsError `key_unavailable` for what no version is called; it becomes part of a path */
+/**
+ * @throws KmsError `key_unavailable` for text that is no version, since it becomes part of a path
+ */
 export function checkVersion(version: string): string {
   if (VERSION.test(version)) return version
   throw new KmsError('Key has no version of this name: wanted 32 hexadecimal digits', {
@@ -146,9 +150,9 @@ export function encryptBody(algorithm: AzureAlgorithm, { plaintext, associatedDa
 }
 
 /**
- * With A256GCM iv, tag and ciphertext in this order; with RSA the ciphertext alone.
+ * With A256GCM, the iv, the tag and the ciphertext in this order; with RSA the ciphertext alone.
  *
- * @throws KmsError `protocol` for what cannot be the wrap of `plain`
+ * @throws KmsError `protocol` for an answer that cannot be the wrap of `plain`
  */
 export function wrapOf(
   algorithm: AzureAlgorithm,
@@ -170,7 +174,8 @@ function gcmWrapOf(
     throw wrong('an iv or tag of another length than A256GCM has')
   }
   if (parts[2].length !== plaintext.length) throw wrong('a ciphertext of another length')
-  // It need not repeat them; where it does, they say whose ciphertext this is.
+  // The service need not repeat the associated data; where it does, they say which request this
+  // answers.
   const repeated = aad ?? ''
   if (repeated !== '' && !bytes(repeated).equals(associatedData)) {
     throw wrong('other associated data than it was asked to bind')
@@ -184,7 +189,7 @@ interface Unwrapping {
 }
 
 /**
- * What to ask for. A wrap that another plugin made binds nothing; its label is
+ * The body of a decrypt request. A wrap that another plugin made binds nothing; its label is
  * `RSA1_5/` or `RSA-OAEP-256/` and the version.
  */
 export function decryptBody(algorithm: AzureAlgorithm, wrapped: Wrapped): Unwrapping {
@@ -208,7 +213,10 @@ export function decryptBody(algorithm: AzureAlgorithm, wrapped: Wrapped): Unwrap
   return { version: checkVersion(version), body }
 }
 
-/** @throws KmsError `ciphertext_invalid` where the digest inside is that of another envelope, `protocol` for what cannot be inside */
+/**
+ * @throws KmsError `ciphertext_invalid` where the digest inside is that of another envelope,
+ * `protocol` for bytes that cannot be inside
+ */
 export function plaintextOf(
   algorithm: AzureAlgorithm,
   { value }: OperationAnswer,
@@ -234,7 +242,7 @@ function foreign(): KmsError {
   return new KmsError('Wrap is damaged, or of another envelope', { code: 'ciphertext_invalid' })
 }
 
-/** Base64url without padding, of the bytes where they are. */
+/** Base64url without padding. It encodes the bytes in place, without a copy. */
 function text({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64url')
 }

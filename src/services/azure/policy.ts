@@ -1,8 +1,7 @@
 /**
- * The role that the plugin needs on its key and nothing more, as commands of the
- * Azure CLI: Azure RBAC for a vault
- * (learn.microsoft.com/azure/key-vault/general/rbac-guide), the local RBAC of a managed
- * HSM (learn.microsoft.com/azure/key-vault/managed-hsm/role-management).
+ * The role that the plugin needs on its key and nothing more, as commands of the Azure CLI: Azure
+ * RBAC for a vault (learn.microsoft.com/azure/key-vault/general/rbac-guide), the local RBAC of a
+ * managed HSM (learn.microsoft.com/azure/key-vault/managed-hsm/role-management).
  *
  * @module
  */
@@ -11,7 +10,7 @@ import type { AzureKmsConfig } from './config.ts'
 
 const ROLE = 'Trousseau KMS'
 
-/** What to give whom, for messages. */
+/** The permissions to grant, and on what, for messages. */
 export function permissionsText({ vault, managedHsm, key }: AzureKmsConfig): string {
   return managedHsm === undefined
     ? `give its identity the role "Key Vault Crypto User" on key ${key} of vault ${vault}, or get, list, encrypt and decrypt in an access policy`
@@ -70,7 +69,7 @@ function hsmLines({ managedHsm, key }: AzureKmsConfig): string[] {
   ]
 }
 
-/** For double quotes of the shell, so that variables in it are filled in. */
+/** JSON inside double quotes of the shell, so that the shell fills in variables. */
 function shellJson(value: object): string {
   return JSON.stringify(value, undefined, 2).replaceAll('"', '\\"')
 }

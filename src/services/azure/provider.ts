@@ -1,7 +1,7 @@
 /**
- * Azure Key Vault and Managed HSM. Neither has batches: items go side by side, as
- * many at once as there are connections. Every wrap names its key version and is
- * refused where the service says that it used another one.
+ * Azure Key Vault and Managed HSM. Neither has batches, so items are sent side by side, as many at
+ * once as there are connections. Every wrap names its key version, and an answer that names another
+ * version is refused.
  *
  * @module
  */
@@ -55,16 +55,21 @@ interface AzureKmsDeps {
   readonly requestTimeoutMs: number
 }
 
-/** Microsoft Entra locks no application; identities and roles that were just made need a while. */
+/**
+ * Microsoft Entra locks no application, but identities and roles that were just made need a while.
+ */
 const REFUSAL_WAITS_MS = [10_000, 30_000]
-/** A key with more versions than these pages hold is none that anybody rotates on purpose. */
+/** Nobody rotates so often on purpose that a key has more versions than these pages hold. */
 const MAX_PAGES = 100
 
 export function createAzureKmsProvider(config: AzureKmsConfig, deps: AzureKmsDeps): Provider {
   return new AzureKmsProvider(config, deps)
 }
 
-/** Of a seed, and of its text in base64 without and with padding: all that other plugins wrapped. */
+/**
+ * The lengths of a seed, and of its base64 text without and with padding; other plugins wrapped
+ * nothing else.
+ */
 const WRAPPED_BYTES: ReadonlySet<number> = new Set([SEED_BYTES, 43, 44])
 
 class AzureKmsProvider implements Provider {
@@ -79,9 +84,9 @@ class AzureKmsProvider implements Provider {
   readonly #tokens: TokenSource
   readonly #api: KeyApi
   readonly #wraps = new WrapCheck()
-  /** As the service last told it. */
+  /** As the service listed them last. */
   #listed: readonly ListedKey[] | undefined
-  /** What was found wrong with a version; its key never changes. */
+  /** What is wrong with each version that was examined; the key of a version never changes. */
   readonly #faults = new Map<string, string | undefined>()
 
   constructor(config: AzureKmsConfig, deps: AzureKmsDeps) {
@@ -167,7 +172,7 @@ class AzureKmsProvider implements Provider {
     return plaintextOf(this.#algorithm, answer, item)
   }
 
-  /** What another plugin wrapped does not say with which version. */
+  /** What another plugin wrapped does not say which version did it, so all that fit are tried. */
   async #openForeign(item: Wrapped, call: Call): Promise<Uint8Array> {
     const listed = this.#listed ?? (await this.#list(call)).listed
     const labels = listed.filter(({ mayDecrypt }) => mayDecrypt).map(({ label }) => label)
@@ -178,7 +183,7 @@ class AzureKmsProvider implements Provider {
     for (const version of azureVersions(item.version, url, labels.reverse())) {
       try {
         const opened = await this.#open({ ...item, version }, call)
-        // RSA1_5 proves nothing: under another version's key it may open to anything.
+        // RSA1_5 authenticates nothing: with the key of another version it may open to any bytes.
         if (WRAPPED_BYTES.has(opened.length)) return opened
         refusal = new KmsError('Ciphertext opens to no key of an API server', {
           code: 'ciphertext_invalid',
@@ -225,7 +230,7 @@ class AzureKmsProvider implements Provider {
     return { listed, serviceTime }
   }
 
-  /** A link elsewhere is not followed: the token would go with it. */
+  /** A link to another host is not followed, since the token would be sent there. */
   #nextPath(link: string | null | undefined): string | undefined {
     if (link === null || link === undefined || link === '') return undefined
     const url = URL.canParse(link) ? new URL(link) : undefined
@@ -237,7 +242,10 @@ class AzureKmsProvider implements Provider {
     throw wrong('another place for the next key versions')
   }
 
-  /** The service answers no versions for a key that was deleted or never was. */
+  /**
+   * The service lists no versions, both for a deleted key and for one that never existed; this
+   * finds out which.
+   */
   async #absence(call: Call): Promise<KmsError> {
     const { key } = this.#config
     const request = {
@@ -260,7 +268,7 @@ class AzureKmsProvider implements Provider {
         })
   }
 
-  /** Looks once at each version that may encrypt. */
+  /** Examines each version that may encrypt once. */
   async #examine(version: string, call: Call): Promise<void> {
     if (this.#faults.has(version)) return
     const path = `/keys/${this.#config.key}/${checkVersion(version)}`

@@ -1,9 +1,9 @@
 /**
- * One request to a Google API, and what its status means. Google's own words only
- * ever decide between codes; they never leave here.
+ * One request to a Google API, and what its status means. Google's own words only decide between
+ * codes, and are never passed on.
  *
- * Errors: https://cloud.google.com/apis/design/errors (`error.status`, `error.details`);
- * those of the Security Token Service are OAuth's (RFC 6749, section 5.2).
+ * Errors: https://cloud.google.com/apis/design/errors (`error.status`, `error.details`); those of
+ * the Security Token Service are OAuth's (RFC 6749, section 5.2).
  *
  * @module
  */
@@ -15,11 +15,11 @@ import { type HttpAnswer, type HttpClient, parseAnswer } from '../../remote/http
 import { answerJson } from '../../remote/http/json.ts'
 
 export interface GoogleRequest<TSchema extends v.GenericSchema> {
-  /** With its query, where it has one. */
+  /** Includes the query, if any. */
   readonly path: string
   readonly token?: string | undefined
   readonly headers?: Readonly<Record<string, string>>
-  /** A body makes it a POST. */
+  /** With a body the request is a POST. */
   readonly json?: unknown
   readonly form?: Readonly<Record<string, string>>
   readonly schema: TSchema
@@ -64,10 +64,10 @@ const errorBody = v.pipe(
   }),
 )
 
-/** A status that is no answer to the question. */
+/** A status that does not answer the request. */
 export class GoogleStatusError extends KmsError {
   readonly status: number
-  /** `PERMISSION_DENIED`, `invalid_grant`; empty where not Google answered. */
+  /** `PERMISSION_DENIED`, `invalid_grant`; empty where the answer does not come from Google. */
   readonly state: string
   /** `SERVICE_DISABLED`, `KEY_DISABLED`. */
   readonly reasons: ReadonlySet<string>
@@ -98,7 +98,7 @@ export class GoogleStatusError extends KmsError {
   }
 }
 
-/** Overload and outages that may pass within the time of a request. */
+/** Overload and outages that may pass while a request still has time. */
 const PASSING: ReadonlySet<number> = new Set([429, 500, 502, 503, 504])
 
 export function mayPass(error: unknown): boolean {

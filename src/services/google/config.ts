@@ -1,4 +1,4 @@
-/** What a provider of type `gcpkms` is configured with. @module */
+/** The config of a provider of type `gcpkms`. @module */
 
 import * as v from 'valibot'
 import { allowInsecureHttp, httpOrigin, proxyConfig, tlsConfig } from '../http_fields.ts'
@@ -58,7 +58,7 @@ export function partsOf(key: string): KeyParts {
 }
 
 /**
- * https://cloud.google.com/kms/docs/reference/service-apis-overview and
+ * Endpoints are described in https://cloud.google.com/kms/docs/reference/service-apis-overview and
  * https://cloud.google.com/vpc/docs/regional-service-endpoints
  */
 export function endpointOf({ endpoint, key }: Pick<GcpKmsConfig, 'endpoint' | 'key'>): string {

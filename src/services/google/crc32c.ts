@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli, RFC 3720 appendix B.4), with which Cloud KMS guards bytes on
- * their way; the one that zlib has is another.
+ * CRC-32C (Castagnoli, RFC 3720 appendix B.4), by which Cloud KMS detects bytes that changed on
+ * their way. zlib's CRC-32 is a different one.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What a provider of type `gcpkms` says of itself. @module */
+/** The descriptor of the type `gcpkms`. @module */
 
 import { httpAddresses, httpPaths, verificationRemarks } from '../http_traits.ts'
 import type { PolicyText, ProviderDescriptor } from '../provider_descriptor.ts'

@@ -1,6 +1,6 @@
 /**
- * What Cloud KMS means by its errors, and what to do. Statuses and reasons decide;
- * where they are the same for several faults, Google's words do, which go nowhere.
+ * What Cloud KMS means by its errors, and what to do. Statuses and reasons decide; where several
+ * faults share them, Google's words decide, which are never passed on.
  *
  * @module
  */
@@ -17,11 +17,11 @@ export interface KmsAction {
     | 'cloudkms.cryptoKeyVersions.useToDecrypt'
   /** Resource name of the key. */
   readonly key: string
-  /** The version that encrypts, or that a wrap says it is of. */
+  /** The version that encrypts, or the version in a wrap's label. */
   readonly version?: string
 }
 
-/** Bytes changed on their way; another try may bring them as they are. */
+/** Bytes changed on their way, so another attempt may succeed. */
 export class ChecksumError extends KmsError {
   constructor(what: string, options: ErrorOptions = {}) {
     const message = `Cloud KMS ${what}, time and again: something on the way changes them`
@@ -33,7 +33,7 @@ export function mayPass(error: unknown): boolean {
   return error instanceof ChecksumError || mayGooglePass(error)
 }
 
-/** A request whose checksum Google found wrong is refused like a bad ciphertext, but in other words. */
+/** Google refuses a request with a wrong checksum like a bad ciphertext, but in other words. */
 export function readChecksumFault(error: unknown): unknown {
   if (!(error instanceof GoogleStatusError) || error.status !== 400) return error
   if (!error.says('crc32c') && !error.says('checksum')) return error
@@ -102,7 +102,7 @@ function meaningOfStatus(
   }
 }
 
-/** "… is not enabled, current state is: DISABLED." */
+/** As in "… is not enabled, current state is: DISABLED." */
 const STATES: readonly (readonly [state: string, what: string])[] = [
   ['DISABLED', 'is disabled: gcloud kms keys versions enable'],
   [

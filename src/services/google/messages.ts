@@ -1,7 +1,6 @@
 /**
- * Cloud KMS's own language: what goes into its methods, and what comes out. Bytes are
- * standard base64, an int64 is a string, and what has its default value is left out
- * (proto3's JSON).
+ * The messages of Cloud KMS's methods. Bytes are standard base64, an int64 is a string, and a field
+ * with its default value is left out (proto3's JSON).
  *
  * https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys
  * (`encrypt`, `decrypt`, `get`), `….cryptoKeyVersions` (`list`), and
@@ -92,7 +91,9 @@ export function plaintextIn(answer: v.InferOutput<typeof decryptAnswer>): Uint8A
   return checked(answer.plaintext, answer.plaintextCrc32c)
 }
 
-/** @throws KmsError `protocol` where what was told is of another key than the one that was asked for */
+/**
+ * @throws KmsError `protocol` where the answer is about another key than the one that was asked for
+ */
 export function checkIdentity(
   { name, primary }: v.InferOutput<typeof keyAnswer>,
   listed: readonly ListedVersion[],
@@ -104,8 +105,8 @@ export function checkIdentity(
 }
 
 /**
- * Oldest first. What is newer than the primary version does not encrypt: which one
- * does is the operator's choice, and Google's own clients follow it.
+ * Oldest first. A version that is newer than the primary one does not encrypt, since the operator
+ * chooses which version does, and Google's own clients follow that choice.
  *
  * @param primary resource name of the primary version
  */
@@ -129,7 +130,7 @@ function versionOf(name: string): number {
   return Number(name.slice(name.lastIndexOf('/') + 1))
 }
 
-/** A project has a number and an id, and either may have been asked for. */
+/** A project has a number and an id, and the request may have used either. */
 function isSame(told: string, wanted: string): boolean {
   const [one, other] = [told, wanted].map((name) => name.replace(/^projects\/[^/]+\//, ''))
   return one === other
@@ -148,7 +149,7 @@ function checked(text: string, sum: string | undefined): Uint8Array {
   throw new ChecksumError('answered bytes that do not fit their checksum')
 }
 
-/** Of the bytes where they are: a copy would be one more place with key material. */
+/** Encodes the bytes in place, since a copy would be one more place with key material. */
 function encoded({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
 }

@@ -1,6 +1,6 @@
 /**
- * The IAM bindings that the plugin needs and nothing more, as `gcloud` commands that
- * may be run again.
+ * The IAM bindings that the plugin needs and nothing more, as `gcloud` commands that may be
+ * repeated.
  *
  * Roles: https://cloud.google.com/kms/docs/reference/permissions-and-roles and
  * https://cloud.google.com/iam/docs/service-account-permissions
@@ -14,15 +14,15 @@ import { federationFile, impersonatedBy } from './login/federation.ts'
 import { keyFile } from './login/key.ts'
 import { readGoogleFile } from './login/source.ts'
 
-/** An account on the way to the key, the first one that of the node. */
+/** An account on the way to the key; the first one is the node's. */
 interface Identity {
-  /** As IAM writes it; with a word in capitals where only the operator knows it. */
+  /** As IAM writes it, with a word in capitals where only the operator knows the value. */
   readonly member: string
-  /** How to find that word. */
+  /** How to find the value of that word. */
   readonly hint?: string
 }
 
-/** The files that the config names are read for the names of accounts, where this machine has them. */
+/** Reads names of accounts from the files that the config names, where this machine has them. */
 export async function gcpKmsPolicy({ key, auth, name }: GcpKmsConfig): Promise<string> {
   const chain = [
     ...(await ownIdentities(auth)),

@@ -45,16 +45,19 @@ interface GcpKmsDeps {
   readonly requestTimeoutMs: number
 }
 
-/** HSM keys take 8 KiB with the associated data, others 64 KiB. */
+/** HSM keys accept 8 KiB including the associated data, others 64 KiB. */
 const MAX_PLAINTEXT_BYTES = 8_192 - 64
-/** 81 for a seed under a software key; Google promises no number, so this is twice that. */
+/**
+ * A seed under a software key takes 81 bytes more. Google promises no number, so this is about
+ * twice that.
+ */
 const OVERHEAD_BYTES = 160
-/** A permission that was just granted is there within seconds, and nothing locks an account. */
+/** A permission that was just granted works within seconds, and nothing locks an account. */
 const REFUSAL_WAITS_MS = [5_000, 15_000, 60_000]
 
-/** A JWT that was refused by a clock that is off by less was refused for another reason. */
+/** If a JWT is refused while the clock is off by less than this, the clock is not the reason. */
 const TOLERANCE_MS = 30_000
-/** Of a thousand versions each. */
+/** Each page has a thousand versions. */
 const MAX_PAGES = 100
 
 export function createGcpKmsProvider(config: GcpKmsConfig, deps: GcpKmsDeps): Provider {
@@ -84,7 +87,7 @@ class GcpKmsProvider implements Provider {
     this.#clock = clock
     const deps = { provider, clock, events, random: Math.random }
     const kms = new Transport({ ...deps, tls, proxy })
-    // Name and client certificate are for Cloud KMS alone.
+    // Server name and client certificate are for Cloud KMS alone.
     const { caFile, caDir, dangerouslySkipVerification } = tls
     const loginTls = { caFile, caDir, dangerouslySkipVerification }
     const transport = new Transport({ ...deps, tls: loginTls, proxy })
@@ -99,7 +102,7 @@ class GcpKmsProvider implements Provider {
   }
 
   async keyState(call: Call): Promise<KeyState> {
-    // A login that hangs is no reason to wait while the token is good.
+    // A login that hangs is no reason to wait while the token is valid.
     void this.#tokens.follow(call)
     const get = { key: this.#key, permission: 'cloudkms.cryptoKeys.get' } as const
     const [{ body: key, serviceTime }, listed] = await Promise.all([
@@ -135,7 +138,7 @@ class GcpKmsProvider implements Provider {
     })
   }
 
-  /** Google finds the version in the ciphertext. */
+  /** Google finds the version in the ciphertext itself. */
   unwrap(items: readonly Wrapped[], call: Call) {
     const permission = 'cloudkms.cryptoKeyVersions.useToDecrypt'
     const path = `/v1/${this.#key}:decrypt`
@@ -182,8 +185,8 @@ class GcpKmsProvider implements Provider {
   }
 
   /**
-   * Under the shared token, with one login and one retry where it is denied, and again
-   * where the failure may pass.
+   * Asks with the shared token, logs in again and repeats the request once where it is denied, and
+   * repeats it where its failure may pass.
    */
   async #ask<TSchema extends v.GenericSchema, T>(
     action: KmsAction,

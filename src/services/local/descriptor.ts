@@ -1,4 +1,4 @@
-/** What a provider of type `local` says of itself. @module */
+/** The descriptor of the type `local`. @module */
 
 import type { ProviderDescriptor } from '../provider_descriptor.ts'
 import { createLocalProvider, type LocalConfig, localConfig } from './provider.ts'

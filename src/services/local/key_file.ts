@@ -1,7 +1,7 @@
 /**
- * The key file of the `local` provider: versions of one AES-256 key, with a random
- * id that never changes and a checksum that finds damage. Nothing is ever
- * overwritten or made silently (rule F9): a lost version is lost Secrets.
+ * The key file of the `local` provider: versions of one AES-256 key, with a random id that never
+ * changes and a checksum that detects damage. No file is ever overwritten, and none is made without
+ * being asked for (rule F9), because a lost version means lost Secrets.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const MAX_FILE_BYTES = 1_048_576
 
 export interface LocalKeys {
   readonly id: string
-  /** Oldest first; versions count from 1. */
+  /** Oldest first; versions are numbered from 1. */
   readonly keys: readonly LocalKey[]
 }
 
@@ -35,7 +35,7 @@ export interface LocalKey {
   readonly key: Uint8Array
 }
 
-/** What tells one state of a file from another without reading it. */
+/** Distinguishes two states of a file without reading it. */
 export interface FileMark {
   readonly inode: number
   readonly size: number
@@ -62,12 +62,12 @@ const fileSchema = v.strictObject({
 })
 type FileContent = v.InferOutput<typeof fileSchema>
 
-/** Makes a file with one new key. Refuses to touch a file that exists. */
+/** Makes a file with one new key. It never touches a file that exists. */
 export async function createKeyFile(path: string, now: () => number): Promise<LocalKeys> {
   const keys: LocalKeys = { id: randomBytes(ID_BYTES).toString('hex'), keys: [newKey(1, now)] }
   const draft = await writeDraft(path, keys)
   try {
-    // A link, unlike a rename, fails where a file stands already.
+    // Unlike a rename, making a link fails where a file exists.
     await link(draft, path)
     await nameOnDisk(path)
   } catch (cause) {
@@ -82,7 +82,7 @@ export async function createKeyFile(path: string, now: () => number): Promise<Lo
   return keys
 }
 
-/** Adds a version; the older ones stay. The file is replaced in one step. */
+/** Adds a version and keeps the older ones. The file is replaced in one step. */
 export async function addKeyVersion(path: string, now: () => number): Promise<LocalKeys> {
   const { keys } = await readKeyFile(path)
   const next = { id: keys.id, keys: [...keys.keys, newKey(keys.keys.length + 1, now)] }
@@ -98,7 +98,7 @@ export async function addKeyVersion(path: string, now: () => number): Promise<Lo
   return next
 }
 
-/** @throws KmsError `key_unavailable` for a missing, readable-by-others or damaged file */
+/** @throws KmsError `key_unavailable` for a file that is missing, damaged, or readable by others */
 export async function readKeyFile(path: string): Promise<{ keys: LocalKeys; mark: FileMark }> {
   const mark = await markOf(path)
   const text = await readSmallFile(path).catch((cause: unknown) => {
@@ -135,7 +135,7 @@ function ownedByUs(uid: number): boolean {
 
 function parseKeys(path: string, text: string): LocalKeys {
   const result = v.safeParse(v.pipe(v.string(), v.parseJson(), fileSchema), text)
-  // No cause: an error of the parser quotes what it read.
+  // The error has no cause, because the parser's error quotes what it read.
   if (!result.success) throw damaged(path)
   const content = result.output
   const wanted = Buffer.from(content.checksum, 'hex')

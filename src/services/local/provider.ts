@@ -1,7 +1,6 @@
 /**
- * Keys in a file of this node: AES-256-GCM under versions that `trousseau keygen`
- * makes. For clusters without a key service, and as the way back when every key
- * service is gone.
+ * Keys in a file of this node: AES-256-GCM under versions that `trousseau keygen` makes. It is for
+ * clusters without a key service, and the way back when every key service is gone.
  *
  * @module
  */
@@ -61,7 +60,10 @@ class LocalProvider implements Provider {
     this.#mark = mark
   }
 
-  /** Reads the file again when it changed; one that lost a version is refused and the keys in memory stay. */
+  /**
+   * Reads the file again when it has changed. A file that lost a version is refused, and the keys
+   * in memory stay in use.
+   */
   async keyState({ signal }: Call): Promise<KeyState> {
     signal.throwIfAborted()
     const mark = await markOf(this.#path)

@@ -1,7 +1,7 @@
 /**
- * Whether an answer of the transit engine can be the one to what was asked. A wrap
- * of another item, or one under a nonce that was used before, is found when it is to
- * be opened, which is too late; so an answer with one such result counts for nothing.
+ * Checks whether an answer of the transit engine can belong to the request. A wrap of another item,
+ * or one under a nonce that was used before, would otherwise be noticed only when it is opened,
+ * which is too late. So nothing of an answer with one such result is used.
  *
  * @module
  */
@@ -10,20 +10,23 @@ import { randomUUID } from 'node:crypto'
 import { wrong } from '../wrap_check.ts'
 import type { BatchResult } from './transit.ts'
 
-/** An item of a batch, of which the service is to repeat the reference beside its result. */
+/** An item of a batch; the service should repeat its reference beside the result. */
 interface ReferencedItem {
   readonly reference: string
-  /** Of what is to be encrypted, in base64. */
+  /** What is to be encrypted, in base64. */
   readonly plaintext?: string
-  /** Of what is to be decrypted. */
+  /** What is to be decrypted. */
   readonly ciphertext?: string
 }
 
-/** So much longer than its plaintext is a wrap: a nonce of 12 bytes, or 24 with xchacha20, and a tag of 16. */
+/**
+ * How much longer than its plaintext a wrap can be: a nonce of 12 bytes, or 24 with xchacha20, and
+ * a tag of 16.
+ */
 const OVERHEADS: ReadonlySet<number> = new Set([28, 40])
-/** The shortest nonce in base64. */
+/** The length of the shortest nonce in base64. */
 const NONCE_CHARACTERS = 16
-/** Of an identifier; with it no two requests have a reference in common. */
+/** How much of a random identifier is used; it keeps requests from having a reference in common. */
 const MARK_CHARACTERS = 8
 
 /** The items, each with a reference that no other item of this or of another request has. */
@@ -50,14 +53,14 @@ export function resultsOf(
   return results
 }
 
-/** Older servers repeat none; one that repeats any repeats all. */
+/** Older servers repeat no reference; a server that repeats one repeats all. */
 function checkReferences(asked: readonly ReferencedItem[], results: readonly BatchResult[]): void {
   if (results.every(({ reference = '' }) => reference === '')) return
   if (asked.every(({ reference }, index) => results[index]?.reference === reference)) return
   throw wrong('the results of other items, or in another order')
 }
 
-/** A key has one type, and that one overhead. */
+/** A key has one type, and therefore one overhead. */
 function checkLengths(asked: readonly ReferencedItem[], results: readonly BatchResult[]): void {
   const overheads = results.flatMap(({ ciphertext, plaintext, error = '' }, index) => {
     const plain = asked[index]?.plaintext ?? plaintext
@@ -78,12 +81,12 @@ function checkNonces(results: readonly BatchResult[]): void {
   if (nonces.size < sealed.length) throw wrong('two ciphertexts under the same nonce')
 }
 
-/** `vault:v1:` stands before the base64, which has no colon. */
+/** `vault:v1:` precedes the base64, which has no colon. */
 function afterPrefix(ciphertext: string): string {
   return ciphertext.slice(ciphertext.lastIndexOf(':') + 1)
 }
 
-/** How many bytes a text in base64 stands for. */
+/** The number of bytes that a base64 text encodes. */
 function bytesIn(base64: string): number {
   const padding = base64.endsWith('==') ? 2 : Number(base64.endsWith('='))
   return (base64.length / 4) * 3 - padding

@@ -1,6 +1,6 @@
 /**
- * One request to Vault or OpenBao: headers, and what each status means. The
- * service's own words only ever decide between codes; they never leave here.
+ * One request to Vault or OpenBao: its headers, and what each status means. The service's own words
+ * only decide between codes, and are never passed on.
  *
  * @module
  */
@@ -20,13 +20,16 @@ export interface VaultRequest<TSchema extends v.GenericSchema> {
   readonly token?: string | undefined
   readonly body?: unknown
   readonly schema: TSchema
-  /** Statuses whose body `schema` reads; 200 alone where absent. That of a 204 reads as `{}`. */
+  /**
+   * Statuses whose body `schema` reads; 200 alone where absent. The empty body of a 204 is read as
+   * `{}`.
+   */
   readonly accept?: readonly number[]
-  /** False where the service must not see it twice. */
+  /** False where the service must not get the request twice. */
   readonly repeatable?: boolean
 }
 
-/** Whoever gets requests to the service; a {@link VaultCluster}, but for tests. */
+/** Sends requests to the service: a {@link VaultCluster}, except in tests. */
 interface VaultSender {
   send(request: ClusterRequest, call: Call): Promise<HttpAnswer>
 }
@@ -34,16 +37,19 @@ interface VaultSender {
 export interface VaultReply<T> {
   readonly body: T
   readonly serviceTime: number | undefined
-  /** An agent or proxy in between keeps answers, and may give this one to others too. */
+  /** True where an agent or proxy in between keeps answers, and may give this one to others too. */
   readonly cached: boolean
 }
 
 const NO_CONTENT = 204
 
-/** A status that is no answer to the question; `says` tells whether the service's words hold a phrase. */
+/**
+ * A status that does not answer the request; `says` tells whether the service's words contain a
+ * phrase.
+ */
 export class VaultStatusError extends KmsError {
   readonly status: number
-  /** True where somebody in between answered, who knows nothing of tokens, paths and keys. */
+  /** True where something in between answered, which knows nothing of tokens, paths and keys. */
   readonly foreign: boolean
   readonly serviceTime: number | undefined
   readonly #text: string
@@ -67,7 +73,7 @@ export class VaultApi {
   readonly #sender: VaultSender
   readonly #namespace: string | undefined
 
-  /** @param namespace of everything that is asked for here; undefined or `root` for none */
+  /** @param namespace of all requests of this client; undefined or `root` for none */
   constructor(sender: VaultSender, namespace: string | undefined) {
     this.#sender = sender
     this.#namespace = namespace === 'root' ? undefined : namespace
@@ -81,18 +87,19 @@ export class VaultApi {
     const { method, token, body, schema, accept = [200], repeatable = true } = request
     const path = `/v1/${request.path}`
     const action = `${method} ${path}`
-    // An agent or proxy in between may be set to demand the first header.
+    // An agent or proxy in between may be configured to require the first header.
     const headers: Record<string, string> = { 'x-vault-request': 'true' }
     if (token !== undefined) headers['x-vault-token'] = token
     if (this.#namespace !== undefined) headers['x-vault-namespace'] = this.#namespace
     const text = body === undefined ? undefined : JSON.stringify(body)
     const answer = await this.#sender.send({ method, path, headers, body: text, repeatable }, call)
     if (!accept.includes(answer.status)) throw new VaultStatusError(action, answer)
-    // With a bad item in a batch the status is 400 and the body the same; other 400s have no data.
+    // With a bad item in a batch, the status is 400 and the body is the same; other answers with
+    // 400 have no data.
     if (answer.status >= 400 && !hasData(answer)) throw new VaultStatusError(action, answer)
     const read = answer.status === NO_CONTENT ? { ...answer, text: '{}' } : answer
     const { serviceTime, header } = answer
-    // On a miss as well: what it has now, it gives the next time.
+    // A cache miss counts as well: the agent will give to others what it has now.
     const cached = header('x-cache') !== undefined
     return { body: parseAnswer(read, schema, action), serviceTime, cached }
   }
@@ -127,7 +134,7 @@ const MEANINGS: Readonly<Record<number, FailureMeaning>> = {
   530: { code: 'unavailable', why: 'this node was removed from its cluster' },
 }
 
-/** What a 503 says beside that. */
+/** Reasons that a 503 can give in its body. */
 const UNAVAILABLE: readonly (readonly [phrase: string, why: string])[] = [
   ['namespace is sealed', 'the namespace is sealed: unseal it'],
   ['sealed', 'it is sealed: unseal it'],
@@ -146,7 +153,7 @@ const vaultWords = v.pipe(
   ]),
 )
 
-/** The status that says what the service means. */
+/** Translates special cases into the status that other servers use for the same. */
 function plainStatus(status: number, text: string): number {
   if (isDrSecondary({ status, text })) return DR_SECONDARY
   return isLagging({ status, text }) ? LAGGING : status
@@ -157,7 +164,7 @@ const FOREIGN: FailureMeaning = {
   why: 'not in the words of Vault or OpenBao: is it a proxy, a load balancer or a login page in between, or a wrong path in the address?',
 }
 
-/** What servers in Go, nginx and Apache say. */
+/** How servers in Go, nginx and Apache say that they expect TLS. */
 const WANTS_TLS = /HTTP request (?:was sent )?to (?:an )?HTTPS|speaking plain HTTP to an SSL/
 
 function foreignMeaning(text: string): FailureMeaning {

@@ -1,6 +1,6 @@
 /**
- * How many items go into one request to the transit engine. Services have limits of
- * their own that no answer tells ahead; one that is met is obeyed from then on.
+ * Decides how many items go into one request to the transit engine. Services have limits that they
+ * do not tell in advance; once one is met, later requests stay below it.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import type { EventSink } from '../../base/events.ts'
 import { VaultStatusError } from './api.ts'
 
-/** What services say of a request that is too much for them. */
+/** What services say of a request that is too large for them. */
 const TOO_MUCH = [
   'high complexity',
   'maximum number of',
@@ -17,11 +17,17 @@ const TOO_MUCH = [
   'exceeds maximum',
   'max_json',
 ]
-/** Below the limits of every service that was met: the longest plaintexts make shorter batches. */
+/**
+ * Below the limits of every service that was tested; with the longest plaintexts, batches are
+ * shorter.
+ */
 const MAX_CHARACTERS = 1_000_000
 
 export class BatchSizes {
-  /** OpenBao takes at most 1000 strings in a request, seven an item here, and more items gain nothing. */
+  /**
+   * OpenBao accepts at most 1000 strings in a request. An item here has seven, and larger batches
+   * would gain nothing.
+   */
   static readonly MAX_ITEMS = 128
   readonly #provider: string
   readonly #events: EventSink
@@ -33,7 +39,7 @@ export class BatchSizes {
     this.#events = events
   }
 
-  /** Runs `work` over all items in as few parts as the service takes, side by side. */
+  /** Runs `work` over all items in as few parts as the service accepts, side by side. */
   async run<T>(
     items: readonly object[],
     work: (part: readonly object[]) => Promise<readonly T[]>,

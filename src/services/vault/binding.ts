@@ -1,10 +1,10 @@
 /**
- * How a wrap of the transit engine is bound to its envelope. Since version 1.13 Vault binds
- * `associated_data`; older ones drop the field without a word. There the digest goes into
- * the plaintext, under a version label of its own, so that envelope and key id say so.
+ * How a wrap of the transit engine is bound to its envelope. Vault uses `associated_data` since
+ * version 1.13; older versions silently ignore the field. There the digest goes into the plaintext,
+ * under a version label of its own, so that envelope and key id show it.
  *
- * What the service does is seen in every batch that it encrypts, never believed: a trial
- * item with associated data that is no base64 is refused by whoever reads the field.
+ * What the service does is tested with every batch that it encrypts: the batch has a trial item
+ * whose associated data is no base64, and a service that reads the field refuses that item.
  *
  * @module
  */
@@ -21,20 +21,23 @@ import { type BatchResult, encryptItem } from './transit.ts'
 const INSIDE = '.inside'
 const LABEL = /^(\d{1,9})(\.inside)?$/
 const NO_BASE64 = '!'
-/** Of what an envelope binds its wraps to. */
+/** The length of the digest that wraps are bound to. */
 export const DIGEST_BYTES = 32
-/** Any but a digest, so that a wrap opens under it only where nothing is bound. */
+/** Any bytes that are no digest: a wrap opens under them only where nothing is bound. */
 export const OTHER_DATA = Uint8Array.of(0)
-/** Longer than the nodes of a cluster are of two versions while it is upgraded, or key ids would go to and fro. */
+/**
+ * Longer than the nodes of a cluster run two versions during an upgrade; otherwise key ids would
+ * change back and forth.
+ */
 const STAY_INSIDE_MS = 600_000
 
 interface Label {
   readonly version: number
-  /** True where the digest stands before the plaintext, and the service binds nothing. */
+  /** True where the digest precedes the plaintext, because the service binds nothing. */
   readonly inside: boolean
 }
 
-/** Undefined for what no version of a transit key is called. */
+/** Undefined for text that is no label of a transit key's version. */
 export function readLabel(label: string): Label | undefined {
   const [, version, inside] = LABEL.exec(label) ?? []
   return version === undefined
@@ -55,12 +58,12 @@ export function wrapItem({ version, inside }: Label, { plaintext, associatedData
     : encryptItem(version, plaintext, associatedData)
 }
 
-/** Goes beside the items of a batch to encrypt. */
+/** An item that is added to a batch to encrypt, as a test. */
 export function trialItem(version: number): object {
   return { ...encryptItem(version, Uint8Array.of(0), undefined), associated_data: NO_BASE64 }
 }
 
-/** The plaintext without the digest before it. */
+/** The plaintext without the digest that precedes it. */
 export function withoutDigest(
   opened: Outcome<Uint8Array>,
   associatedData: Uint8Array,
@@ -82,12 +85,12 @@ interface BindingOptions {
   readonly events: EventSink
 }
 
-/** What was seen of how the service binds. */
+/** What is known of how the service binds. */
 export class VaultBinding {
   readonly #options: BindingOptions
   readonly #notify: Notify<OfProvider>
   #heeds = false
-  /** When the service last was seen to ignore associated data, in monotonic milliseconds. */
+  /** When the service was last seen to ignore associated data, in monotonic milliseconds. */
   #ignoredAt: number | undefined
   #toldOfUnbound = false
 
@@ -96,12 +99,15 @@ export class VaultBinding {
     this.#notify = notifierOf(options.events, { provider: options.name })
   }
 
-  /** True once the service was seen to heed associated data, and since then never to ignore it. */
+  /**
+   * True once the service was seen to use associated data, and was not seen to ignore them since
+   * then.
+   */
   get heeds(): boolean {
     return this.#heeds
   }
 
-  /** True where wraps are to be bound inside. */
+  /** True where wraps must be bound by a digest inside the plaintext. */
   get inside(): boolean {
     const { clock } = this.#options
     return this.#ignoredAt !== undefined && clock.monotonic() - this.#ignoredAt < STAY_INSIDE_MS
@@ -113,7 +119,7 @@ export class VaultBinding {
       : undefined
   }
 
-  /** The versions under the labels of what is bound as it must be now. */
+  /** The versions with the labels for the way in which wraps must be bound now. */
   labelled(versions: readonly KeyVersion[]): readonly KeyVersion[] {
     return versions.map(({ label, ...version }) => {
       const inside = `${label}${INSIDE}`
@@ -124,9 +130,9 @@ export class VaultBinding {
   }
 
   /**
-   * Takes the trial out of the results of a batch that was encrypted, and learns from it.
+   * Removes the trial item from the results of an encrypted batch, and learns from it.
    *
-   * @throws KmsError `unbound` where the items bind nothing
+   * @throws KmsError `unbound` where the items are bound to nothing
    */
   withoutTrial(results: readonly BatchResult[], { inside }: Label): readonly BatchResult[] {
     const items = results.slice(0, -1)
@@ -180,7 +186,7 @@ function ignores(name: string): KmsError {
   )
 }
 
-/** For doctor. */
+/** The remarks that doctor shows. */
 export function bindingRemarks({
   inside,
   allowUnbound,
@@ -205,7 +211,7 @@ export function bindingRemarks({
   return [...(inside ? [ignoring] : []), ...(allowUnbound ? [allowing] : [])]
 }
 
-/** Whether an item of a batch to encrypt was encrypted. */
+/** Whether an item of a batch was encrypted. */
 export function succeeded({ ciphertext, error }: BatchResult): boolean {
   return ciphertext !== undefined && (error === undefined || error === '')
 }

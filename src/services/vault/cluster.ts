@@ -1,9 +1,9 @@
 /**
- * The nodes of one Vault or OpenBao cluster: which of them to ask, and what to do
- * where one is a standby, lags behind, limits the rate, or does not answer.
+ * The nodes of one Vault or OpenBao cluster: which of them to ask, and what to do where one is a
+ * standby, lags behind, limits the rate, or does not answer.
  *
- * Every request may be sent to several nodes, since encrypting or logging in twice
- * does no harm; one that must not says so.
+ * A request may be sent to several nodes, since encrypting or logging in twice does no harm. A
+ * request that must not be sent twice says so.
  *
  * @module
  */
@@ -41,19 +41,19 @@ export type ClusterRequest = Omit<HttpRequest, 'signal'>
 interface Node {
   readonly client: HttpClient
   role: NodeRole
-  /** It failed when it was last asked. */
+  /** True where it failed when it was last asked. */
   bad: boolean
 }
 
 const HEALTH_LIMIT_MS = 1_000
-/** The shortest time that one of several nodes gets before the next is asked beside it. */
+/** The shortest time that one of several nodes has before the next one is asked as well. */
 const MIN_SHARE_MS = 100
 const RETRY_PAUSE_MS = 100
 const MIN_RETRY_AFTER_MS = 50
 const LAGGING_TURNS = 5
-/** A node that answers so cannot serve; another may. */
+/** A node that answers with one of these cannot serve the request, but another node may. */
 const ELSEWHERE = new Set([472, 474, 500, 501, 502, 503, 504, 530])
-/** Standby without an active node, not initialised, removed. */
+/** A standby without an active node, a node that is not initialised, or one that was removed. */
 const USELESS = new Set([474, 501, 530])
 const NOT_CONNECTED = new Set([
   'ECONNREFUSED',
@@ -67,7 +67,10 @@ const NOT_CONNECTED = new Set([
 export class VaultCluster {
   readonly #nodes: readonly Node[]
   readonly #deps: VaultClusterDeps
-  /** Enterprise: what the last write brought the storage to; whoever answers must have come so far. */
+  /**
+   * Vault Enterprise: the state of the storage after the last write; whoever answers must have
+   * reached it.
+   */
   #index: string | undefined
 
   /** @param clients in the order of preference */
@@ -77,7 +80,7 @@ export class VaultCluster {
   }
 
   /**
-   * The first good answer. Where there is none, the last one, whose status says why.
+   * Returns the first good answer, or where there is none the last one, whose status says why.
    *
    * @throws KmsError where no node answered at all, or the reason of the signal
    */
@@ -105,21 +108,21 @@ export class VaultCluster {
   }
 
   async #checkNode(node: Node, signal: AbortSignal): Promise<void> {
-    // Without a namespace, which this path refuses.
+    // The request has no namespace, since this path refuses one.
     const headers = { 'x-vault-request': 'true' }
     const request = { method: 'GET', path: '/v1/sys/health', headers, signal } as const
     const answer = await node.client.send(request).catch(() => undefined)
     this.#see(node, roleOf(answer?.status))
   }
 
-  /** Good ones first, then by what they are, then as the operator ordered them. */
+  /** Good nodes first, then by their role, then in the operator's order. */
   #order(): Node[] {
     const rank = ({ bad, role }: Node) => NODE_RANKS[role] + (bad ? 100 : 0)
     return this.#nodes.toSorted((a, b) => rank(a) - rank(b))
   }
 
   /**
-   * One node after the other; the next one is asked beside a slow one, which may
+   * Asks one node after the other. A slow node is not given up when the next one is asked: it may
    * still be the first to answer.
    */
   async #askAll(request: ClusterRequest, call: Call): Promise<NodeOutcome> {
@@ -131,7 +134,7 @@ export class VaultCluster {
         const good = await first.wait(this.#patience(request, call, order.length - index))
         if (good !== undefined) return good
         node.bad = true
-        // What must not be sent twice goes to one node, unless that never got it.
+        // A request that must not be sent twice goes to one node, unless that node never got it.
         if (request.repeatable === false && !neverSent(lastOf(first))) break
       }
       return lastOf(first)
@@ -140,7 +143,7 @@ export class VaultCluster {
     }
   }
 
-  /** How long to wait for a node before the next is asked beside it, where there is one. */
+  /** How long to wait for a node before the next one is asked as well, if there is one. */
   #patience(request: ClusterRequest, { deadline }: Call, nodesLeft: number): number | undefined {
     if (request.repeatable === false || nodesLeft === 1) return undefined
     const left = deadline - this.#deps.clock.monotonic()
@@ -153,7 +156,7 @@ export class VaultCluster {
     return outcome
   }
 
-  /** One node, with the waiting that its answer asks for. */
+  /** Asks one node, and waits as its answer demands. */
   async #ask(node: Node, request: ClusterRequest, call: Call): Promise<HttpAnswer> {
     const answer = await this.#anew(node, request, call)
     if (!isRedirect(answer)) return answer
@@ -167,9 +170,9 @@ export class VaultCluster {
   }
 
   /**
-   * Behind one address there may be many nodes, of which a kept connection stays with the one
-   * that was there first: where that serves nothing the request goes over a new connection,
-   * once. Where it is sealed for everybody none is kept, so no request is sent twice.
+   * Behind one address there may be many nodes, and a kept connection stays with the node that it
+   * was made to. If that node cannot serve, the request is sent over a new connection, once. Where
+   * every node is sealed, no connection was kept, so no request is sent twice.
    */
   async #anew(node: Node, request: ClusterRequest, call: Call): Promise<HttpAnswer> {
     const answer = await this.#patiently(node, request, call)
@@ -207,7 +210,7 @@ export class VaultCluster {
     const { status, header } = answer
     const jitter = 0.5 + this.#deps.random()
     if (isLagging(answer) && turn < LAGGING_TURNS) {
-      // Its own clock may be at fault: an index that nobody ever reaches is worth nothing.
+      // The client's own index may be wrong: one that no node ever reaches is worth nothing.
       if (turn === LAGGING_TURNS - 1) this.#index = undefined
       return turn === 1 ? 0 : RETRY_PAUSE_MS * jitter
     }
@@ -217,7 +220,7 @@ export class VaultCluster {
     return Math.max(askedMs, MIN_RETRY_AFTER_MS * jitter)
   }
 
-  /** Whether there is time for a pause and an answer after it. */
+  /** Whether there is time for a pause and for the answer after it. */
   #fits(ms: number, { deadline }: Call): boolean {
     return this.#deps.clock.monotonic() + ms + RETRY_PAUSE_MS < deadline
   }
@@ -263,34 +266,42 @@ function unpacked(outcome: NodeOutcome): HttpAnswer {
   throw outcome.error
 }
 
-/** An answer to the question, though it may be a refusal; asking another node would bring the same. */
+/**
+ * An answer that settles the request, even if it is a refusal; another node would answer the same.
+ */
 function isGood(outcome: NodeOutcome): boolean {
   if (!outcome.ok || isDrSecondary(outcome.answer)) return false
   return !ELSEWHERE.has(outcome.answer.status) || isFinal(outcome.answer)
 }
 
-/** Failures of the request that come as 500: items of a batch, a token past its maximum life, a refused login. */
+/**
+ * Failures of the request itself that come with status 500: items of a batch, a token past its
+ * maximum life, a refused login.
+ */
 function isFinal({ status, text }: HttpAnswer): boolean {
   const says = (phrase: string) => text.includes(phrase)
   if (isRefusedLogin(status, says)) return true
   return status === 500 && (says('"batch_results"') || says('max TTL'))
 }
 
-/** Overload and internal errors may pass within the request's time; what is sealed or away stays so. */
+/**
+ * Overload and internal errors may pass while the request has time; a node that is sealed or away
+ * stays so.
+ */
 function isPassing(outcome: NodeOutcome): boolean {
   if (!outcome.ok) return false
   const { status, text } = outcome.answer
   return [500, 502, 503, 504].includes(status) && !text.includes('sealed')
 }
 
-/** This node serves nothing, and says so; waiting does not help. */
+/** This node cannot serve anything, and says so; waiting does not help. */
 function isElsewhere(answer: HttpAnswer): boolean {
   const { status, text } = answer
   if (isRedirect(answer) || isDrSecondary(answer)) return true
   return USELESS.has(status) || (status === 503 && text.includes('sealed'))
 }
 
-/** There was no connection to send anything on. */
+/** There was no connection, so nothing was sent. */
 function neverSent(outcome: NodeOutcome): boolean {
   return !outcome.ok && NOT_CONNECTED.has(systemCodeOf(outcome.error) ?? '')
 }

@@ -1,4 +1,4 @@
-/** What a provider of type `vault` is configured with. @module */
+/** The config of a provider of type `vault`. @module */
 
 import * as v from 'valibot'
 import { normalAddress, SERVICE_ADDRESS, wantedOfAddress } from '../../remote/http/address.ts'
@@ -115,7 +115,7 @@ export const vaultConfig = v.pipe(
 )
 export type VaultConfig = v.InferOutput<typeof vaultConfig>
 
-/** The nodes to ask, the preferred one first. */
+/** The addresses of the nodes, the preferred one first. */
 export function addressesOf({
   address: one,
   addresses,

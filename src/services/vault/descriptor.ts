@@ -1,4 +1,4 @@
-/** What a provider of type `vault` says of itself. @module */
+/** The descriptor of the type `vault`. @module */
 
 import type { Remark } from '../../base/provider.ts'
 import { socketPathOf } from '../../remote/jwt_svid.ts'
@@ -73,7 +73,7 @@ function loginFiles(auth: VaultAuth): (string | undefined)[] {
   }
 }
 
-/** Of the SPIFFE agent on this node. */
+/** The socket of the SPIFFE agent on this node. */
 function workloadSocket(auth: VaultAuth): string[] {
   const socket = auth.method === 'jwt' ? auth.spiffe?.socket : undefined
   return socket === undefined ? [] : [socketPathOf(socket)]

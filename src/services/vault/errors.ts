@@ -1,7 +1,7 @@
 /**
- * What Vault's and OpenBao's transit engine means by its error texts. They have no
- * codes, so the phrases below decide; the texts themselves go nowhere. Each was
- * met on OpenBao 2.7.2 or read in its source (see the tests).
+ * What the error texts of the transit engine of Vault and OpenBao mean. They have no codes, so the
+ * phrases below decide; the texts themselves are never passed on. Each phrase was seen on OpenBao
+ * 2.7.2 or read in its source (see the tests).
  *
  * @module
  */
@@ -65,7 +65,7 @@ const MEANINGS: readonly PhraseMeaning[] = [
   },
 ]
 
-/** @param says whether the service's words hold a phrase */
+/** @param says whether the service's words contain a phrase */
 export function transitError(says: (phrase: string) => boolean): KmsError | undefined {
   const meaning = MEANINGS.find(({ phrases }) => phrases.some(says))
   if (meaning === undefined) return undefined

@@ -1,7 +1,7 @@
 /**
- * What an operator should know of a transit key and of a token's rights. Rights that
- * the token must not have are tried by reading alone: what would export, change or
- * delete a key is never asked for.
+ * What an operator should know of a transit key and of a token's rights. Rights that the token
+ * should not have are only tried by reading: no request is made that would export, change or delete
+ * a key.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { TransitPlace } from './settings.ts'
 
 interface Asking {
   read<T extends v.GenericSchema>(request: VaultRequest<T>): Promise<VaultReply<v.InferOutput<T>>>
-  /** The status of a GET; what else it answers is not read. */
+  /** The status of a GET; the rest of the answer is not read. */
   statusOf(path: string): Promise<number>
 }
 

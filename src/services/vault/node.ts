@@ -1,4 +1,4 @@
-/** What a node of Vault or OpenBao says of itself at `sys/health`. @module */
+/** What a node of Vault or OpenBao says about itself at `sys/health`. @module */
 
 export type NodeRole =
   | 'active'
@@ -12,7 +12,10 @@ export type NodeRole =
   | 'removed'
   | 'unreachable'
 
-/** Lower is asked first: a standby forwards what it cannot do itself. From `sealed` on it serves nothing. */
+/**
+ * Nodes with a lower rank are asked first, since a standby forwards what it cannot do itself. From
+ * `sealed` on, a node serves nothing.
+ */
 export const NODE_RANKS: Readonly<Record<NodeRole, number>> = {
   active: 0,
   'performance standby': 1,
@@ -38,8 +41,8 @@ const ROLES: Readonly<Record<number, NodeRole>> = {
 }
 
 /**
- * The node has not come so far as the index that the request names. OpenBao says so
- * with the status of a rate limit and without a word.
+ * The node has not reached the index that the request names. OpenBao says so with the status of a
+ * rate limit and an empty body.
  */
 export function isLagging({
   status,
@@ -53,7 +56,7 @@ export function isLagging({
 
 const NO_ERRORS = '{"errors":[]}'
 
-/** A disaster recovery secondary refuses everything as if the request were at fault. */
+/** A disaster recovery secondary refuses everything as if the request were wrong. */
 export function isDrSecondary({
   status,
   text,
@@ -64,20 +67,20 @@ export function isDrSecondary({
   return status === 472 || (status === 400 && text.includes('DR secondary mode'))
 }
 
-/** What is said of credentials that are refused, at the logins that lock after some refusals. */
+/** What services say of refused credentials, at the logins that lock after several refusals. */
 const REFUSALS = ['invalid secret id', 'invalid role', 'invalid username or password']
 
 /**
- * Vault 1.13.0 says so with the status of a failure of its own. Each is counted until
- * the role is locked, so that asking again, or another node, only harms.
+ * Vault 1.13.0 answers a refused login with the status of an internal failure. Each refusal is
+ * counted until the role is locked, so asking again, or asking another node, does harm.
  */
 export function isRefusedLogin(status: number, says: (phrase: string) => boolean): boolean {
   return status === 500 && REFUSALS.some(says)
 }
 
-/** @param status of `sys/health`; undefined where nobody answered */
+/** @param status of `sys/health`; undefined where the node did not answer */
 export function roleOf(status: number | undefined): NodeRole {
   if (status === undefined) return 'unreachable'
-  // A proxy or a service that closes this path says something else.
+  // A proxy, or a service that closes this path, answers with another status.
   return ROLES[status] ?? 'unknown'
 }

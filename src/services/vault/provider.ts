@@ -1,8 +1,8 @@
 /**
  * Vault and OpenBao, through the transit secrets engine.
  *
- * A batch goes out as one `batch_input`; the service answers each item apart, with
- * HTTP 400 or 500 as soon as one of them is bad, so those are read like 200.
+ * A batch is sent as one `batch_input`. The service answers each item separately, and with HTTP 400
+ * or 500 as soon as one item is bad, so these statuses are read like 200.
  *
  * @module
  */
@@ -49,16 +49,16 @@ interface VaultDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly requestTimeoutMs: number
-  /** Called with the settings that may change, when they do. */
+  /** Called when those settings change that may change. */
   readonly onSettings?: (settings: FollowedSettings) => void
-  /** Wanted where the login is with JWT-SVIDs. */
+  /** Required where the login uses JWT-SVIDs. */
   readonly fetchSvids?: FetchSvids
 }
 
 /** A nonce of at most 24 bytes (xchacha20) and a tag of 16. */
 const OVERHEAD_BYTES = 40
 const MAX_PLAINTEXT_BYTES = 65_536
-/** How long giving the token back may take where nobody says otherwise. */
+/** How long revoking the token may take where no other limit is given. */
 const LEAVE_MS = 2_000
 
 export function createVaultProvider(config: VaultConfig, deps: VaultDeps): Provider {
@@ -166,7 +166,7 @@ class VaultProvider implements Provider {
     const allowUnbound = this.#config.allowUnboundDecrypt
     const remarks = await examineTransit(place, {
       read: (request) => this.#withToken(request, call),
-      // A refusal is an answer here, and no reason to log in again.
+      // A refusal is the answer here, and no reason to log in again.
       statusOf: (path) =>
         this.#tokens.run(async (token) => {
           const request = { method: 'GET', path, token, schema: v.unknown() } as const
@@ -191,7 +191,8 @@ class VaultProvider implements Provider {
     const request = {
       method: 'POST',
       path: `${mount}/${action}/${key}`,
-      // A bad item, which a trial always is, is no failure of the service: proxies in between need not see one.
+      // A bad item, which the trial always is, shall not look like a failure of the service to
+      // proxies in between.
       body: { batch_input: asked, partial_failure_response_code: 200 },
       schema: batchAnswer,
       accept: [200, 400, 500],
@@ -219,7 +220,7 @@ class VaultProvider implements Provider {
     }
   }
 
-  /** Under the shared token, with one login and one retry where it is denied. */
+  /** Asks with the shared token; where it is denied, logs in again and repeats the request once. */
   #withToken<TSchema extends v.GenericSchema>(
     request: VaultRequest<TSchema>,
     call: Call,
@@ -240,7 +241,7 @@ class VaultProvider implements Provider {
   }
 }
 
-/** The status that an error is about. */
+/** The HTTP status that an error reports. */
 function statusIn(error: unknown): number {
   if (error instanceof VaultStatusError) return error.status
   throw error

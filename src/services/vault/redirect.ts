@@ -1,7 +1,7 @@
 /**
- * Where a standby sends clients that it does not serve: to the active node by that one's
- * `api_addr`, and the path of the request below it. A node behind a gateway knows nothing
- * of the path that it is served under, so its redirect may come with or without it.
+ * Where a standby redirects clients that it does not serve: to the `api_addr` of the active node,
+ * followed by the path of the request. A node behind a gateway does not know the path prefix of the
+ * gateway, so its redirect may come with or without it.
  *
  * @module
  */
@@ -17,10 +17,10 @@ export function isRedirect({ status }: HttpAnswer): boolean {
 }
 
 /**
- * Of `addresses` the one that a redirect leads to; undefined for any other place. Nobody
- * is followed whom the operator did not name, and never from https to http.
+ * The one of `addresses` that a redirect leads to; undefined for any other place. A redirect is
+ * followed only to a node that the operator named, and never from https to http.
  *
- * @param path of the request, without that of the address
+ * @param path of the request, without the path of the address
  */
 export function redirectTarget(
   answer: HttpAnswer,
@@ -38,7 +38,7 @@ export function redirectTarget(
   return more.length === 0 ? only : undefined
 }
 
-/** @param path of the request, without that of the address */
+/** @param path of the request, without the path of the address */
 export function redirectedAway(answer: HttpAnswer, path: string): KmsError {
   const message = `${answer.address} ${sayRedirect(answer, placeOf(answer), path)}`
   return new KmsError(message, { code: 'unavailable' })
@@ -58,7 +58,7 @@ function sayRedirect({ address, status }: HttpAnswer, to: URL | undefined, path:
   return `is a standby that redirects to ${host}, which addresses does not name: name every node, by the address that the service itself gives as api_addr`
 }
 
-/** Where the redirect leads, without its query. */
+/** The target of the redirect, without its query. */
 function placeOf({ address, header }: HttpAnswer): URL | undefined {
   const location = header('location')
   const { origin } = partsOfAddress(address)
@@ -69,7 +69,7 @@ function placeOf({ address, header }: HttpAnswer): URL | undefined {
   return to
 }
 
-/** A node of the service sends on to the same request elsewhere. */
+/** A node of the service redirects to the same request at another address. */
 function isOfVault({ pathname }: URL, path: string): boolean {
   return pathname.endsWith(barePath(path))
 }

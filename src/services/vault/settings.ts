@@ -1,7 +1,7 @@
 /**
- * Settings that an operator keeps in Vault's key-value store (`settingsFrom`): read
- * at the start, and followed when they change. Whoever can write there must not be
- * able to swap the key, so mount and key name stay what they were at the start.
+ * Settings that an operator keeps in Vault's key-value store (`settingsFrom`). They are read at the
+ * start, and followed when they change. Whoever can write there must not be able to replace the
+ * key, so mount and key name stay what they were at the start.
  *
  * @module
  */
@@ -29,7 +29,9 @@ const settings = v.strictObject({
 })
 type Settings = v.InferOutput<typeof settings>
 
-/** What may change while the plugin runs; undefined is what the config file says. */
+/**
+ * The settings that may change while the plugin runs; undefined means the value of the config file.
+ */
 export type FollowedSettings = v.InferOutput<ReturnType<typeof followedObject>>
 
 function followedObject() {
@@ -38,7 +40,7 @@ function followedObject() {
 
 const OF_THE_PROCESS = ['logLevel', 'outageHold'] as const satisfies (keyof FollowedSettings)[]
 
-/** Names of those that are for the whole process, and not for the provider that they came from. */
+/** Names of the settings that are for the whole process, and not for one provider. */
 export function ofTheProcess(settings: FollowedSettings): string[] {
   return OF_THE_PROCESS.filter((key) => settings[key] !== undefined)
 }
@@ -60,7 +62,7 @@ interface VaultSettingsDeps {
   readonly events: EventSink
   /** The key-value entry as it is now. */
   readonly read: (call: Call) => Promise<Readonly<Record<string, unknown>>>
-  /** Called when what may change has changed. */
+  /** Called when settings that may change have changed. */
   readonly onChange: (settings: FollowedSettings) => void
 }
 
@@ -81,15 +83,15 @@ export class VaultSettings {
   }
 
   /**
-   * Where the key is.
+   * The mount and name of the key.
    *
-   * @throws KmsError while the settings that say so have not been read
+   * @throws KmsError while the settings that name them have not been read
    */
   async place(call: Call): Promise<TransitPlace> {
     return this.#place ?? (await this.#start(call))
   }
 
-  /** Reads the settings again. What is wrong with them is told, and what was in force stays. */
+  /** Reads the settings again. Wrong settings are reported, and those in force stay. */
   async refresh(call: Call): Promise<void> {
     if (this.#config.settingsFrom === undefined || this.#place === undefined) return
     try {
@@ -113,7 +115,7 @@ export class VaultSettings {
         },
       )
     }
-    // Of several that read at the same time the first decides.
+    // When several calls read at the same time, the first one decides.
     this.#place ??= { mount, key }
     this.#follow(read, this.#place)
     return this.#place
@@ -159,7 +161,7 @@ export class VaultSettings {
   }
 }
 
-/** What the config file says itself stands above what Vault says. */
+/** Values in the config file take precedence over those in Vault. */
 function written({ mount, key }: VaultConfig): Partial<TransitPlace> {
   return {
     ...(mount === undefined ? {} : { mount }),

@@ -1,6 +1,6 @@
 /**
- * The transit engine's own language: what goes into a batch, what comes out of it,
- * and what a key read says.
+ * The messages of the transit engine: what goes into a batch, what comes out of it, and what
+ * reading a key returns.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { KmsError } from '../../base/errors.ts'
 import type { KeyVersion, Outcome } from '../../base/provider.ts'
 import { transitError } from './errors.ts'
 
-/** The types that bind associated data. */
+/** The key types that bind associated data. */
 const AEAD_TYPES = new Set([
   'aes128-gcm96',
   'aes256-gcm96',
@@ -34,7 +34,7 @@ export const batchAnswer = v.object({
 export type BatchResult = v.InferOutput<typeof batchAnswer>['data']['batch_results'][number]
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-/** As the service itself writes it: another spelling would be one version under two labels. */
+/** The spelling of the service itself: with another spelling, one version would have two labels. */
 const VERSION_LABEL = /^[1-9]\d{0,8}$/
 export const keyAnswer = v.object({
   data: v.object({
@@ -44,7 +44,7 @@ export const keyAnswer = v.object({
     soft_deleted: v.optional(v.boolean(), false),
     supports_encryption: v.boolean(),
     supports_decryption: v.boolean(),
-    // Objects for asymmetric keys, and none for hmac: both are refused by their type.
+    // Asymmetric keys have objects here, and hmac keys have none; both are refused by their type.
     keys: v.optional(
       v.pipe(
         v.record(v.string(), v.unknown()),
@@ -58,7 +58,7 @@ export const keyAnswer = v.object({
 })
 export type TransitKey = v.InferOutput<typeof keyAnswer>['data']
 
-/** @param associatedData undefined where the service is to bind nothing */
+/** @param associatedData undefined where the service shall bind nothing */
 export function encryptItem(
   version: number,
   plaintext: Uint8Array,
@@ -69,7 +69,7 @@ export function encryptItem(
   return { ...item, associated_data: base64(associatedData) }
 }
 
-/** @param associatedData undefined for what the service bound nothing to */
+/** @param associatedData undefined for a wrap that the service bound to nothing */
 export function decryptItem(
   version: number | string,
   bytes: Uint8Array,
@@ -80,7 +80,7 @@ export function decryptItem(
   return { ciphertext, associated_data: base64(associatedData) }
 }
 
-/** The ciphertext of a result, without what stands before its bytes. */
+/** The ciphertext of a result, without the prefix before its bytes. */
 export function wrapOf({ ciphertext, error }: BatchResult, version: number): Outcome<Uint8Array> {
   if (error !== undefined && error !== '') return refused(error)
   const prefix = `vault:v${version}:`
@@ -91,13 +91,16 @@ export function wrapOf({ ciphertext, error }: BatchResult, version: number): Out
   return decoded(ciphertext.slice(prefix.length))
 }
 
-/** A failed item also carries an empty plaintext: the error decides. */
+/** A failed item also has an empty plaintext, so the error decides. */
 export function plaintextOf({ plaintext, error }: BatchResult): Outcome<Uint8Array> {
   if (error !== undefined && error !== '') return refused(error)
   return decoded(plaintext ?? '')
 }
 
-/** @throws KmsError `key_unavailable` for a key that cannot be used here, `protocol` for another one than was asked for */
+/**
+ * @throws KmsError `key_unavailable` for a key that cannot be used here, `protocol` for another key
+ * than was asked for
+ */
 export function checkKey(data: TransitKey, key: string): void {
   if (data.name !== undefined && data.name !== key) {
     throw new KmsError(`Key service answered for another key than "${key}"`, { code: 'protocol' })
@@ -107,10 +110,14 @@ export function checkKey(data: TransitKey, key: string): void {
   throw new KmsError(`Transit key "${key}" ${wrong}`, { code: 'key_unavailable' })
 }
 
-/** @throws KmsError `protocol` for a version without a time: taken for an old one it would encrypt at once */
+/**
+ * @throws KmsError `protocol` for a version without a time: if it counted as old, it would encrypt
+ * at once
+ */
 export function versionsOf(data: TransitKey): KeyVersion[] {
   const { keys, min_encryption_version, min_decryption_version } = data
-  // 0 means that only the newest version encrypts by default; any usable one may be named.
+  // 0 means that by default only the newest version encrypts; any usable version may still be
+  // named.
   const lowest = Math.max(min_encryption_version, min_decryption_version)
   return Object.entries(keys)
     .map(([label, createdAt]) => ({ label: Number(label), createdAt }))
@@ -129,7 +136,7 @@ function timeOf(createdAt: unknown, label: number): number {
   throw new KmsError(message, { code: 'protocol' })
 }
 
-/** What makes a key useless here; undefined for a good one. */
+/** What makes a key unusable here; undefined for a good one. */
 export function faultOf(data: TransitKey): string | undefined {
   if (data.soft_deleted) return 'is deleted: restore it'
   if (!AEAD_TYPES.has(data.type)) {
@@ -156,7 +163,7 @@ function decoded(text: string): Outcome<Uint8Array> {
   return { ok: false, error: new KmsError(message, { code: 'protocol' }) }
 }
 
-/** Of the bytes where they are: a copy would be one more place with key material. */
+/** Encodes the bytes in place, since a copy would be one more place with key material. */
 function base64({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
 }

@@ -1,7 +1,7 @@
 /**
- * Opens wraps of the transit engine: what is asked for each, and whether the answer may
- * be handed out. Until the service was seen to heed associated data, every wrap that is
- * bound by it is also tried under other data in the same batch.
+ * Opens wraps of the transit engine: what is asked for each wrap, and whether the answer may be
+ * used. Until the service was seen to use associated data, every wrap that is bound by them is also
+ * tried under other data in the same batch.
  *
  * @module
  */
@@ -22,13 +22,13 @@ interface UnwrappingOptions {
   /** The provider's name. */
   readonly name: string
   readonly binding: VaultBinding
-  /** True where wraps that nothing is bound to are opened too. */
+  /** True where wraps that are bound to nothing are opened too. */
   readonly allowUnbound: boolean
-  /** Has items decrypted; as many results, in their order. */
+  /** Has items decrypted, and returns their results in the same order. */
   readonly decrypt: (input: readonly object[]) => Promise<readonly BatchResult[]>
 }
 
-/** What is asked of one wrap, and what the results mean. */
+/** The items that are sent for one wrap, and how their results are read. */
 interface Question {
   readonly input: readonly object[]
   read(results: readonly BatchResult[]): Outcome<Uint8Array>
@@ -62,7 +62,7 @@ function questionOf(
   { version: label, bytes, associatedData }: Wrapped,
   options: UnwrappingOptions,
 ) {
-  // What another plugin wrapped is bound to nothing, and its version is what stands in its text.
+  // What another plugin wrapped is bound to nothing, and its text names the version.
   if (associatedData === undefined) return plainQuestion(decryptItem(label, bytes, undefined))
   const known = readLabel(label)
   if (known === undefined) return refusal(noSuchVersion())
@@ -83,12 +83,12 @@ function plainQuestion(item: object): Question {
   return { input: [item], read: ([result = {}]) => plaintextOf(result) }
 }
 
-/** Under its associated data, to a service that heeds them. */
+/** Asks under the wrap's associated data, for a service that uses them. */
 function boundQuestion(item: object): Question {
   return { input: [item], read: ([result = {}]) => withHint(plaintextOf(result)) }
 }
 
-/** After the upgrade of an old server this is how what it bound to nothing looks. */
+/** After the upgrade of an old server, wraps that it bound to nothing fail like this. */
 function withHint(outcome: Outcome<Uint8Array>): Outcome<Uint8Array> {
   if (outcome.ok || outcome.error.code !== 'ciphertext_invalid') return outcome
   const { code, message } = outcome.error
@@ -101,7 +101,7 @@ function refusal(error: KmsError): Question {
   return { input: [], read: () => ({ ok: false, error }) }
 }
 
-/** Also tried under other data: that must fail. */
+/** Also tries the wrap under other data, which must fail. */
 function doubtful(
   input: readonly object[],
   { name, binding, allowUnbound }: UnwrappingOptions,
@@ -123,7 +123,7 @@ function doubtful(
   }
 }
 
-/** What was refused under its associated data, without them. */
+/** Tries again without associated data what was refused with them. */
 async function openUnbound(
   items: readonly Wrapped[],
   outcomes: readonly Outcome<Uint8Array>[],

@@ -1,4 +1,8 @@
-/** `trousseau config init`: a config to begin with, in which every line says what it is for. @module */
+/**
+ * `trousseau config init` writes a config to begin with, in which every line says what it is for.
+ *
+ * @module
+ */
 
 import { resolve } from 'node:path'
 import type { Io } from '../../console/io.ts'
@@ -7,12 +11,14 @@ import { OutFile } from '../../console/out_file.ts'
 import { EXIT } from '../../console/output.ts'
 import { descriptorOf, type ProviderType } from '../../services/registry.ts'
 
-/** Nothing in it is secret, and the plugin may run as another user. */
+/**
+ * The config holds no secret, and the plugin may run as another user, who must be able to read it.
+ */
 const MODE = 0o644
 
 /**
  * @param file `-` for standard output
- * @throws KmsError where the file is there already or cannot be written
+ * @throws KmsError where the file exists or cannot be written
  */
 export async function initConfig(file: string, type: ProviderType, io: Io): Promise<number> {
   const text = startingConfig(type)

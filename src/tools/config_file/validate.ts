@@ -1,4 +1,8 @@
-/** `trousseau config …`: config files without serving them. @module */
+/**
+ * `trousseau config validate` and `config schema`: they check config files without serving them.
+ *
+ * @module
+ */
 
 import configJsonSchema from '../../config/config.schema.json' with { type: 'json' }
 import { endpointsOf } from '../../config/endpoints.ts'
@@ -10,7 +14,8 @@ import { EXIT, json } from '../../console/output.ts'
 import { pathFindings } from '../doctor/path_checks.ts'
 
 /**
- * What is valid may still name files that are not there, as when it is for another machine.
+ * A valid config may name files that do not exist, for instance because it is for another machine;
+ * these are warnings.
  *
  * @throws ConfigError with all problems
  */
@@ -35,7 +40,10 @@ export async function validateConfig(
   return EXIT.ok
 }
 
-/** What `doctor` calls what keeps the plugin from working; the rest is about permissions. */
+/**
+ * The ids of doctor's findings that keep the plugin from working; its other findings about files
+ * concern permissions.
+ */
 const MISSING: ReadonlySet<string> = new Set(['file-missing', 'agent-socket'])
 
 export function printConfigSchema(io: Io): number {

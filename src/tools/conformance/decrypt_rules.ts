@@ -1,4 +1,4 @@
-/** Rules D, and E10 and E7, which show in Decrypt. @module */
+/** Rules D, and also E7 and E10, which can only be seen in Decrypt. @module */
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
@@ -119,7 +119,7 @@ export const DECRYPT_RULES: readonly Rule[] = [
   }),
 ]
 
-/** Asked of all errors that were seen, so last. */
+/** These rules look at all errors that were seen, so they come last. */
 export const ERROR_RULES: readonly Rule[] = [
   should('F6', 'Errors have codes that mean something', ({ errors }) => {
     if (errors.length === 0) throw new NotSeen('no call failed')
@@ -153,7 +153,7 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return bytes.map((byte, index) => (index === at ? byte ^ 0x10 : byte))
 }
 
-/** One bit in many places, a byte less and a byte more. */
+/** Variants of the ciphertext: one bit changed in many places, a byte missing, and a byte added. */
 function tampered(ciphertext: Uint8Array): Uint8Array[] {
   const { length } = ciphertext
   const step = Math.max(1, (length - 1) / (PLACES - 1))

@@ -1,4 +1,4 @@
-/** Rules E: what Encrypt answers. @module */
+/** Rules E, about the answers of Encrypt. @module */
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
@@ -7,7 +7,7 @@ import { MAX_ANNOTATION_BYTES, MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../..
 import { codeOf, type Encrypted, median, type Probe, sameAnswer } from './probe.ts'
 import { Broken, expect, must, NotSeen, type Rule, should } from './rule.ts'
 
-/** The lengths of a seed and of the keys that API servers before 1.29 sent. */
+/** The lengths of a seed, and of the keys that API servers before 1.29 sent. */
 const OTHER_LENGTHS = [1, 16, 24, 64]
 const IN_A_ROW = 10
 const SLOW_MS = 100

@@ -1,6 +1,6 @@
 /**
- * What the rules share while they probe one plugin: a client, everything it
- * answered so far, and an Encrypt that is made once.
+ * What the rules share while they probe one plugin: a client, all answers so far, and one Encrypt
+ * that most rules use.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { Broken, NotSeen } from './rule.ts'
 
 export interface ProbeOptions {
   readonly timeoutMs: number
-  /** How long a connection is left alone to see whether it stays open (rule T12). */
+  /** How long a connection is left idle to see whether it stays open (rule T12). */
   readonly idleMs: number
 }
 
@@ -32,14 +32,14 @@ export interface Encrypted {
 
 type Stored = Omit<Encrypted, 'plaintext'>
 
-/** The status code of handlers that throw, and of Go's errors without one. */
+/** The status code of a handler that throws, and of Go's errors that have no code. */
 const UNKNOWN = 2
 
 export class Probe implements Disposable {
   readonly path: string
   readonly options: ProbeOptions
   readonly client: KmsClient
-  /** Every Status in the order of the answers. */
+  /** Every Status, in the order of the answers. */
   readonly statuses: StatusSeen[] = []
   readonly statusMs: number[] = []
   readonly encryptMs: number[] = []
@@ -88,7 +88,10 @@ export class Probe implements Disposable {
     return plaintext
   }
 
-  /** What Decrypt opened, or undefined when it refused. That an empty answer is no refusal is D12's to say. */
+  /**
+   * What Decrypt opened, or undefined when it refused. Rule D12 decides whether an empty answer
+   * counts as a refusal.
+   */
   async opened(stored: Stored): Promise<Uint8Array | undefined> {
     try {
       const plaintext = await this.decrypt(stored)
@@ -99,13 +102,13 @@ export class Probe implements Disposable {
     }
   }
 
-  /** The one Encrypt that most rules look at. */
+  /** The one Encrypt that most rules examine. */
   firstEncrypt(): Promise<Encrypted> {
     this.#sample ??= this.encrypt()
     return this.#sample
   }
 
-  /** The same for rules that say nothing of Encrypt itself. */
+  /** The same Encrypt, for rules that are not about Encrypt itself. */
   async sample(): Promise<Encrypted> {
     try {
       return await this.firstEncrypt()
@@ -124,12 +127,12 @@ export class Probe implements Disposable {
     throw new NotSeen('needs a Decrypt that works (D1)')
   }
 
-  /** v1beta1, whose errors count as well. */
+  /** Calls v1beta1; errors of these calls are recorded as well. */
   async v1<T>(run: (client: KmsClient['v1']) => Promise<T>): Promise<T> {
     return await this.#asked(() => run(this.client.v1))
   }
 
-  /** Whether a text quotes anything this probe had encrypted. */
+  /** Whether a text quotes anything that this probe had encrypted. */
   quotesPlaintext(bytes: Uint8Array): boolean {
     const text = Buffer.from(bytes)
     return this.#plaintexts.some((plaintext) => quotes(text, Buffer.from(plaintext)))
@@ -150,12 +153,15 @@ export class Probe implements Disposable {
   }
 }
 
-/** Tells this probe's requests from others in the plugin's log. */
+/** Distinguishes this probe's requests from others in the plugin's log. */
 function uid(): string {
   return `trousseau-check-${randomUUID()}`
 }
 
-/** What an error looks like in a finding. The plugin's words stay out: they may quote what was sent. */
+/**
+ * How a finding describes an error. The plugin's words stay out, since they may quote what was
+ * sent.
+ */
 export function codeOf(error: unknown): string {
   return error instanceof RpcError ? error.status : 'an error of the client'
 }
@@ -168,7 +174,9 @@ export function same(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.from(one).equals(other)
 }
 
-/** Whether kube-apiserver could not tell the two apart (its cache key is all three fields). */
+/**
+ * Whether kube-apiserver could not tell the two answers apart (its cache key has all three fields).
+ */
 export function sameAnswer(one: Encrypted, other: Encrypted): boolean {
   const entries = ({ annotations }: Encrypted) =>
     Object.entries(annotations).map(
@@ -200,7 +208,7 @@ function quotes(text: Buffer, secret: Buffer): boolean {
   return (
     text.includes(secret) ||
     lower.includes(secret.toString('hex')) ||
-    // Without its last characters, which depend on what follows.
+    // Compared without its last characters, which depend on what follows.
     ['base64', 'base64url'].some((form) =>
       text.includes(secret.toString(form as 'base64' | 'base64url').slice(0, -4)),
     )

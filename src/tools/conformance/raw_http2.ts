@@ -1,6 +1,6 @@
 /**
- * HTTP/2 in single frames, for what a well-behaved client never shows: the first
- * frame, pings, idle connections and bursts of resets.
+ * Sends HTTP/2 in single frames, to test what a well-behaved client never causes: the first frame,
+ * pings, idle connections and bursts of resets.
  *
  * @module
  */
@@ -51,7 +51,7 @@ export class RawConnection implements Disposable {
     return this.#closed
   }
 
-  /** What was sent is no HTTP/2. */
+  /** True where the bytes that arrived are not HTTP/2. */
   get garbage(): boolean {
     return this.#garbage
   }

@@ -1,4 +1,4 @@
-/** What a rule of the probe is, and how it says what it saw. @module */
+/** What a rule of the probe is, and how it reports what it saw. @module */
 
 import type { Probe } from './probe.ts'
 
@@ -18,12 +18,12 @@ export interface Rule {
   readonly title: string
   /** What breaking it is. */
   readonly broken: 'fail' | 'warn'
-  /** Why nothing after it can be probed when it is broken. */
+  /** Set where nothing after this rule can be probed when it is broken: the reason. */
   readonly gate?: string
   /**
-   * What there is to say of a rule that is kept.
+   * Returns what to report when the rule is kept.
    *
-   * @throws Broken, NotSeen, or any other error, which is a broken rule too
+   * @throws Broken, NotSeen, or any other error, which counts as a broken rule too
    */
   run(probe: Probe): Promise<string> | string
 }
@@ -45,7 +45,7 @@ export class Broken extends Error {
   override readonly name = 'Broken'
 }
 
-/** This plugin gives no occasion to see whether the rule is kept. */
+/** The plugin gives no opportunity to see whether the rule is kept. */
 export class NotSeen extends Error {
   override readonly name = 'NotSeen'
 }

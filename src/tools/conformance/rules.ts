@@ -1,7 +1,6 @@
 /**
- * A probe of any KMS plugin's socket, by the numbered rules of the KMS contract
- * that can be seen from outside. It encrypts and decrypts random bytes and never
- * shows them.
+ * Probes any KMS plugin's socket by the numbered rules of the KMS contract that can be seen from
+ * outside. It encrypts and decrypts random bytes, and never shows them.
  *
  * @module
  */
@@ -17,7 +16,10 @@ import { STATUS_AFTERTHOUGHTS, STATUS_CALL_RULES, STATUS_RULES } from './status_
 import { AFTERTHOUGHTS, CALL_RULES, idleRule, SOCKET_RULES } from './transport_rules.ts'
 import { V1BETA1_RULES } from './v1beta1_rules.ts'
 
-/** One finding for each rule, in the order of the contract. Nothing a plugin does makes it throw. */
+/**
+ * Returns one finding for each rule, in the order of the contract. Nothing that a plugin does makes
+ * it throw.
+ */
 export async function checkConformance(
   socketPath: string,
   options: ProbeOptions,
@@ -61,7 +63,7 @@ function skipped({ id, title }: Rule, reason: string): RuleFinding {
   return { rule: id, title, result: 'skipped', detail: reason }
 }
 
-/** A fault of the probe itself passes through. */
+/** Describes why a rule is broken. A bug of the probe itself is thrown on. */
 function problemOf(error: unknown): string {
   if (error instanceof Broken || error instanceof KmsError) return error.message
   if (error instanceof RpcError) return `a call answered ${codeOf(error)}`

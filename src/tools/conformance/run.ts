@@ -1,4 +1,4 @@
-/** `trousseau check`: any plugin's socket against the rules of the KMS contract. @module */
+/** `trousseau check` tests any plugin's socket against the rules of the KMS contract. @module */
 
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
@@ -13,10 +13,10 @@ interface CheckOptions {
   readonly json: boolean
 }
 
-/** What kube-apiserver allows where its configuration does not say otherwise. */
+/** The time that kube-apiserver allows where its configuration does not say otherwise. */
 const TIMEOUT_MS = 3_000
 const IDLE_MS = 2_000
-/** So many rules skipped for one reason are not listed. */
+/** From so many on, rules that were skipped for one reason are not listed one by one. */
 const MANY = 5
 
 const COLORS: Readonly<Record<Result, Color>> = {
@@ -26,7 +26,7 @@ const COLORS: Readonly<Record<Result, Color>> = {
   skipped: 'dim',
 }
 
-/** @throws KmsError when nobody can be asked */
+/** @throws KmsError when the plugin cannot be reached */
 export async function check({ socketPath, json: asJson }: CheckOptions, io: Io): Promise<number> {
   await reach(socketPath, TIMEOUT_MS)
   const findings = await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
@@ -51,7 +51,10 @@ function readable(findings: readonly RuleFinding[], io: Io): string {
   return `${[...lines, ...manySkipped(findings)].join('\n')}\n\n${summary(findings)}\n`
 }
 
-/** A rule that everything else needs is broken, and one line says so for all. */
+/**
+ * A rule that everything else needs is broken, so that one line reports all that were skipped for
+ * it.
+ */
 function isOneOfMany({ result, detail }: RuleFinding, findings: readonly RuleFinding[]): boolean {
   const same = findings.filter((each) => each.result === 'skipped' && each.detail === detail)
   return result === 'skipped' && same.length > MANY

@@ -1,4 +1,4 @@
-/** Rules S: what Status says. @module */
+/** Rules S, about the answers of Status. @module */
 
 import { MAX_KEY_ID_BYTES } from '../../base/limits.ts'
 import { codeOf, type Probe, type StatusSeen } from './probe.ts'
@@ -7,11 +7,14 @@ import { Broken, expect, must, NotSeen, type Rule, should } from './rule.ts'
 const VERSIONS = ['v2', 'v2beta1']
 const SLOW_MS = 1_000
 const POLLS = 100
-/** A rotation between two calls is fine; in each of several rounds it is not one. */
+/**
+ * A different answer between two calls may be a rotation; a difference in each of several rounds is
+ * not.
+ */
 const ROUNDS = 3
 const SIDE_BY_SIDE = 10
 
-/** Without these there is nothing to go on with. */
+/** When one of these is broken, nothing else can be probed. */
 export const STATUS_RULES: readonly Rule[] = [
   must(
     'S1',
@@ -85,7 +88,7 @@ export const STATUS_CALL_RULES: readonly Rule[] = [
   }),
 ]
 
-/** Asked of all answers that were seen, so last. */
+/** These rules look at all answers that were seen, so they come last. */
 export const STATUS_AFTERTHOUGHTS: readonly Rule[] = [
   must('S3', 'The version never changes', ({ statuses }) => {
     expect(distinct(statuses, 'version') === 1, 'the version changed between calls')

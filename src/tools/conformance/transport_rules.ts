@@ -1,4 +1,4 @@
-/** Rules T: the socket and HTTP/2 on it. @module */
+/** Rules T, about the socket and HTTP/2 on it. @module */
 
 import { randomBytes } from 'node:crypto'
 import { lstat } from 'node:fs/promises'
@@ -13,10 +13,13 @@ const UNAUTHENTICATED = 16
 const OTHERS_WRITE = 0o002
 const CONNECTIONS = 20
 const CALLS_EACH = 10
-/** Node answers about a thousand with GOAWAY; only this probe's own connection pays for it. */
+/**
+ * Node answers about a thousand resets with GOAWAY; only this probe's own connection is ended by
+ * that.
+ */
 const RESETS = 1_100
 
-/** Asked before the plugin has said anything. */
+/** Probed before the plugin has answered anything. */
 export const SOCKET_RULES: readonly Rule[] = [
   must(
     'T1',
@@ -67,7 +70,7 @@ export const SOCKET_RULES: readonly Rule[] = [
   }),
 ]
 
-/** Asked once Status answers. */
+/** Probed once Status answers. */
 export const CALL_RULES: readonly Rule[] = [
   must('T3', 'Both forms of :authority are accepted', async (probe) => {
     const authority = encodeURIComponent(probe.path)
@@ -103,7 +106,7 @@ export const CALL_RULES: readonly Rule[] = [
   }),
 ]
 
-/** Asked of everything that was answered, so last. */
+/** These rules look at everything that was answered, so they come last. */
 export const AFTERTHOUGHTS: readonly Rule[] = [
   must('T17', 'Errors have a code and a message', ({ errors }) => {
     if (errors.length === 0) throw new NotSeen('no call failed')
@@ -134,7 +137,7 @@ export const AFTERTHOUGHTS: readonly Rule[] = [
   }),
 ]
 
-/** Opened first and looked at last. */
+/** This connection is opened first and examined last. */
 export function idleRule(connection: RawConnection, openedAt: number): Rule {
   return should('T12', 'An idle connection stays open', async ({ options: { idleMs } }) => {
     const left = idleMs - (performance.now() - openedAt)
@@ -145,7 +148,7 @@ export function idleRule(connection: RawConnection, openedAt: number): Rule {
   })
 }
 
-/** Status calls that are taken back at once. */
+/** Makes Status calls and resets each of them at once. */
 async function resetBurst({ path, options: { timeoutMs } }: Probe): Promise<void> {
   using connection = new RawConnection(path)
   await connection.frame(({ type }) => type === FRAME.settings, timeoutMs)
@@ -167,7 +170,7 @@ async function resetBurst({ path, options: { timeoutMs } }: Probe): Promise<void
   }
   const payload = randomBytes(8)
   connection.send({ type: FRAME.ping, flags: 0, stream: 0, payload })
-  // Either is fine: the server has read all of it, or has had enough of this connection.
+  // Either is fine: the server has read all of it, or it has closed this connection.
   await connection.frame(
     (frame) => frame.type === FRAME.goaway || same(frame.payload, payload),
     timeoutMs,

@@ -1,4 +1,4 @@
-/** Rules V: v1beta1, where a plugin serves it. @module */
+/** Rules V, about v1beta1, for plugins that serve it. @module */
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
@@ -9,7 +9,7 @@ import { Broken, expect, must, NotSeen, type Rule } from './rule.ts'
 
 const UNIMPLEMENTED = 12
 const AT_ONCE = 50
-/** What kube-apiserver encrypts to see whether a plugin works. */
+/** What kube-apiserver encrypts to test whether a plugin works. */
 const PING = Buffer.from('ping')
 
 export const V1BETA1_RULES: readonly Rule[] = [
@@ -85,7 +85,7 @@ async function encrypt(probe: Probe, plain: Uint8Array): Promise<Uint8Array> {
   }
 }
 
-/** For rules that say nothing of Encrypt itself. */
+/** For rules that are not about Encrypt itself. */
 function made(probe: Probe, plain: Uint8Array): Promise<Uint8Array> {
   return encrypt(probe, plain).catch(() => {
     throw new NotSeen('needs an Encrypt that works (V2)')

@@ -1,4 +1,4 @@
-/** The admin server's address: whether the node has it, and who answers there. @module */
+/** Checks the admin server's address: whether the node has it, and who answers there. @module */
 
 import { once } from 'node:events'
 import { request } from 'node:http'
@@ -9,11 +9,14 @@ import { type Finding, found, ok } from './finding.ts'
 
 const LIMIT_MS = 3_000
 const MAX_BYTES = 8_192
-/** What a failure to connect means; whoever takes a connection and answers otherwise is somebody else. */
+/**
+ * What a failure to connect means. Whoever accepts the connection and answers anything else is
+ * another program.
+ */
 const UNANSWERED: Readonly<Record<string, Answer>> = {
   ECONNREFUSED: 'nobody',
   ENOENT: 'nobody',
-  // Only root and the plugin's user may ask.
+  // Only root and the plugin's user may connect.
   EACCES: 'unseen',
 }
 const WHY =
@@ -24,7 +27,7 @@ export async function adminFindings(at: Listen, pluginAnswers: boolean): Promise
   const where = 'path' in at ? at.path : `${at.host}:${at.port}`
   const problem = 'path' in at ? undefined : await addressProblem(at.host)
   if (problem !== undefined) return [wrongAddress(where, problem)]
-  // Port 0 is another one at each start.
+  // With port 0, each start gets another port, so there is nothing to check.
   if ('port' in at && at.port === 0) return []
   const answer = await answerAt(at)
   if (answer === 'ours') return [ok('admin', `The admin server answers on ${where}`)]
@@ -56,10 +59,10 @@ function wrongAddress(where: string, why: string): Finding {
   }
 }
 
-/** Takes any free port there for a moment. */
+/** Listens on any free port of the address for a moment. */
 async function addressProblem(host: string): Promise<string | undefined> {
   const server = createServer()
-  // An answer of the resolver may come behind the limit.
+  // An error of the resolver may come after the time limit.
   server.on('error', () => undefined)
   try {
     server.listen(0, host)
@@ -78,7 +81,7 @@ async function answerAt(at: Listen): Promise<Answer> {
   const to = 'path' in at ? { socketPath: at.path } : { host: at.host, port: at.port }
   const headers = { host: 'localhost' }
   const asked = request({ ...to, headers, signal: AbortSignal.timeout(LIMIT_MS) })
-  // The first error is what the answer is judged by.
+  // The result depends on the first error alone.
   asked.on('error', () => undefined)
   try {
     asked.end()

@@ -1,4 +1,4 @@
-/** The API server: its static pod, its version, and the key id that it uses. @module */
+/** Checks the API server: its static pod, its version, and the key id that it uses. @module */
 
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
@@ -12,7 +12,7 @@ import { apiServerOf, realFile } from './api_server_facts.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
 const FLAG = 'encryption-provider-config'
-/** Without the key service an API server fails its own /livez for about a minute. */
+/** Without the key service, an API server fails its own /livez for about this long. */
 const PATIENCE_SECONDS = 75
 const OLDEST_MINOR = 29
 const SKEW_MS = 5_000
@@ -25,9 +25,9 @@ interface SocketRights {
 }
 
 interface Looked {
-  /** The EncryptionConfiguration that was looked at. */
+  /** The EncryptionConfiguration that was checked. */
   readonly encryptionFile: string | undefined
-  /** What the API server connects to for the socket. */
+  /** The path of each of the plugin's sockets as the API server connects to it. */
   readonly dialed: readonly string[]
 }
 
@@ -90,7 +90,7 @@ async function configMounted(
   return found(file !== undefined && (await realFile(path)) !== (await realFile(resolve(file))), {
     id: 'manifest-other-config',
     level: 'warning',
-    what: `The API server reads ${printable(path)}, and ${file ?? ''} was looked at`,
+    what: `The API server reads ${printable(path)}, and ${file ?? ''} was checked`,
     why: 'What was found above may not hold.',
     todo: `Run doctor with --encryption-config ${printable(path)}.`,
   })
@@ -179,7 +179,7 @@ function probeFindings({ livenessProbe, startupProbe }: Container): Finding[] {
 
 const version = v.object({ gitVersion: v.string(), minor: v.string() })
 
-/** @throws KmsError where the API server cannot be asked */
+/** @throws KmsError where the API server does not answer */
 export async function clusterFindings(
   kube: KubeClient,
   keyId: string | undefined,
@@ -202,7 +202,7 @@ export async function clusterFindings(
       id: 'kubernetes-status-version',
       level: 'notice',
       what: 'statusVersion is v2beta1',
-      why: 'It is meant for taking over a socket whose plugin said so; API servers keep what they heard first.',
+      why: 'It is meant for taking over a socket whose plugin said so; API servers keep the version that they saw first.',
       todo: 'Take it out, and restart plugin and API server together.',
     }),
     ...found(Math.abs(skew) > SKEW_MS, {

@@ -1,4 +1,9 @@
-/** What is known of an API server from its static pod, and which of its endpoints lead to a socket of the plugin. @module */
+/**
+ * What an API server's static pod says about it, and which of its endpoints lead to a socket of the
+ * plugin.
+ *
+ * @module
+ */
 
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -8,11 +13,11 @@ import { type Container, flagOf, isOn, onNode, plain, type StaticPod } from '../
 import type { ApiServerFacts } from './encryption_start.ts'
 
 export interface Dialed {
-  /** As the EncryptionConfiguration has it. */
+  /** As written in the EncryptionConfiguration. */
   readonly endpoint: string
-  /** What the API server connects to, where it runs. */
+  /** The path that the API server connects to, inside its pod. */
   readonly path: string
-  /** The plugin's own path of it. */
+  /** The plugin's own path of the socket. */
   readonly socket: string
 }
 
@@ -54,14 +59,14 @@ function pathOf(endpoint: string): string | undefined {
   return scheme === 'unix' && path.startsWith('/') ? plain(path) : undefined
 }
 
-/** Where the API server's path is on the node; the same where that is not known. */
+/** The place on the node of a path of the API server; the same path where that is not known. */
 function nodePath(pod: StaticPod | undefined, path: string): string {
   const container = apiServerOf(pod)
   if (pod === undefined || container === undefined) return path
   return onNode(pod, container, path) ?? path
 }
 
-/** The socket itself need not be there, and its folder may be on another machine. */
+/** The socket itself need not exist, and its folder may be on another machine. */
 export async function realFile(path: string): Promise<string> {
   const folder = dirname(plain(path))
   return join(await realpath(folder).catch(() => folder), basename(path))

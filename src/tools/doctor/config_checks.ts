@@ -1,4 +1,4 @@
-/** What a config alone tells: traps at boot, and settings that fit badly. @module */
+/** Checks the config alone: problems at a boot, and settings that do not fit together. @module */
 
 import { pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
@@ -33,7 +33,7 @@ export async function configFindings(config: Config, resolvConf: string): Promis
       id: 'config-no-admin',
       level: 'notice',
       what: 'The config has no admin.listen',
-      why: 'Nobody is told of an outage, and a plugin that hangs is not restarted.',
+      why: 'No probe or alert notices an outage, and a plugin that hangs is not restarted.',
       todo: 'Set admin: { listen: "127.0.0.1:8787" }.',
     }),
     ...config.providers.flatMap((provider) => providerFindings(provider)),

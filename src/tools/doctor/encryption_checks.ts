@@ -1,4 +1,9 @@
-/** The EncryptionConfiguration against the plugin's config and against what kube-apiserver makes of it. @module */
+/**
+ * Compares the EncryptionConfiguration with the plugin's config, and with the way kube-apiserver
+ * reads it.
+ *
+ * @module
+ */
 
 import { printable } from '../../console/output.ts'
 import type { EncryptionConfig, EncryptionFile, KmsEntry } from '../kube/encryption_config.ts'
@@ -142,7 +147,7 @@ function misnamed(name: string): Finding[] {
   })
 }
 
-/** Resources that two rules name. */
+/** Finds resources that two rules name. */
 function againFindings(rules: readonly (readonly string[])[]): Finding[] {
   const seen = new Set<string>()
   const again = new Set<string>()

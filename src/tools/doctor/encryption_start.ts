@@ -1,6 +1,7 @@
 /**
- * Whether kube-apiserver starts with its EncryptionConfiguration. What depends on its version or
- * flags is an error where they are known to refuse it, and a warning where they are not known.
+ * Whether kube-apiserver starts with its EncryptionConfiguration. Where that depends on its version
+ * or flags, it is an error if these are known to refuse the file, and a warning if they are not
+ * known.
  *
  * @module
  */
@@ -8,13 +9,13 @@
 import type { ConfigProblem } from '../kube/encryption_problem.ts'
 import type { Finding, Level } from './finding.ts'
 
-/** Undefined is what nobody told. */
+/** Undefined means that it is not known. */
 export interface ApiServerFacts {
-  /** Of its version: 37 of 1.37. */
+  /** The minor version: 37 for 1.37. */
   readonly minor?: number | undefined
   /** Whether the feature gate KMSv1 is on. */
   readonly kmsV1?: boolean
-  /** Whether it reads the file again when that changes. */
+  /** Whether it reads the file again when the file changes. */
   readonly reload?: boolean
 }
 

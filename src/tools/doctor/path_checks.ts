@@ -1,4 +1,9 @@
-/** Files and folders that a config names: there, for nobody else, and still there after a boot. @module */
+/**
+ * Checks the files and folders that a config names: they exist, are closed to other users, and
+ * still exist after a boot.
+ *
+ * @module
+ */
 
 import { readFile, stat } from 'node:fs/promises'
 import { systemReasonOf } from '../../base/errors.ts'
@@ -41,7 +46,10 @@ async function oneFile(path: string): Promise<Finding[]> {
   }
 }
 
-/** Authorities are no secret, but whoever adds one can be the key service. */
+/**
+ * Certificates of authorities are not secret, but whoever can add one can pretend to be the key
+ * service.
+ */
 async function oneFolder(path: string): Promise<Finding[]> {
   try {
     const found = await stat(path)
@@ -54,7 +62,7 @@ async function oneFolder(path: string): Promise<Finding[]> {
   }
 }
 
-/** Of an agent on this node, which makes it when it starts. */
+/** The socket of an agent on this node, which the agent makes when it starts. */
 async function oneSocket(path: string): Promise<Finding[]> {
   const why = await whyNoSocket(path)
   return found(why !== undefined, {
@@ -74,7 +82,7 @@ async function whyNoSocket(path: string): Promise<string | undefined> {
   }
 }
 
-/** @param wanted undefined where the mode is well */
+/** @param wanted the mode that it should have; undefined where the mode is good */
 function openFindings(path: string, mode: number, wanted: string | undefined): Finding[] {
   return found(wanted !== undefined, {
     id: 'file-open',
@@ -109,7 +117,7 @@ function missing(path: string, why: string): Finding {
   }
 }
 
-/** Certificates and public keys are for everybody. */
+/** Certificates and public keys may be read by everybody. */
 function isPublic(text: string): boolean {
   return /BEGIN CERTIFICATE|"kty"/.test(text) && !/PRIVATE KEY|"d":/.test(text)
 }

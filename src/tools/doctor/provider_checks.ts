@@ -1,4 +1,8 @@
-/** Each provider as the plugin would use it: login, key, round trip, clock, certificates. @module */
+/**
+ * Tests each provider as the plugin would use it: login, key, round trip, clock, certificates.
+ *
+ * @module
+ */
 
 import { randomBytes } from 'node:crypto'
 import { withinLimit } from '../../base/call.ts'
@@ -51,7 +55,7 @@ async function oneProvider(
     fetchSvids,
   }
   const findings = await used(config.name, heard, () => descriptor.create(config, deps))
-  // What a login brought to light is told by the time the provider is closed.
+  // By now the provider is closed, so everything that its login revealed was reported.
   return [...findings, ...heardFindings(config.name, heard)]
 }
 
@@ -110,7 +114,7 @@ function clockSkew(what: string): Finding {
   }
 }
 
-/** What a login that failed told of the clock. */
+/** What a failed login revealed about the clock. */
 function clockFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
   return heard.flatMap((event) =>
     event.type === 'notice' && event.what === 'clock_skew'
@@ -134,7 +138,7 @@ function unusable(name: string, { code, message }: KmsError): Finding {
   }
 }
 
-/** What the provider tells of itself while it is used. */
+/** The notices that the provider emitted while it was used, as findings. */
 function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
   return heard.flatMap((event): Finding[] => {
     if (event.type === 'certificate') {
@@ -155,7 +159,7 @@ function heardFindings(name: string, heard: readonly KmsEvent[]): Finding[] {
   })
 }
 
-/** By the name of the notice. */
+/** Keyed by the name of the notice. */
 const OF_NOTICES: Readonly<Partial<Record<NoticeName, Omit<Finding, 'what'>>>> = {
   wraps_forgeable: {
     id: 'wraps-forgeable',
@@ -173,11 +177,11 @@ const OF_NOTICES: Readonly<Partial<Record<NoticeName, Omit<Finding, 'what'>>>> =
     id: 'tls-authority-unusable',
     level: 'warning',
     why: 'If one of them is to vouch for the key service, it will not be trusted.',
-    todo: 'Mend the files, or take them out of the folder.',
+    todo: 'Correct the files, or remove them from the folder.',
   },
 }
 
-/** What will end the login, or shut it out, though it works now. */
+/** What will end the login or shut the node out later, although it works now. */
 function restricted(
   name: string,
   { level, message, fields }: Extract<Notice, { what: 'token_restricted' }>,

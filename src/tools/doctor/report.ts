@@ -1,4 +1,4 @@
-/** Findings for people: the worst first, each with its reason and what to do. @module */
+/** Prints findings for people: the worst first, each with its reason and what to do. @module */
 
 import type { Io } from '../../console/io.ts'
 import { type Color, paint } from '../../console/output.ts'
@@ -14,7 +14,7 @@ const COLORS: Readonly<Record<Level, Color>> = {
 }
 const INDENT = ' '.repeat(9)
 
-/** Whether anything has to be mended. */
+/** Whether nothing has to be fixed. */
 export function isWell(findings: readonly Finding[]): boolean {
   return findings.every(({ level }) => level !== 'error' && level !== 'warning')
 }
@@ -24,8 +24,8 @@ export function readable(findings: readonly Finding[], io: Io): string {
   const lines = sorted.map((finding) => oneFinding(finding, io))
   const count = (level: Level) => findings.filter((each) => each.level === level).length
   const sum = isWell(findings)
-    ? `Nothing to mend: ${count('ok')} things are well, ${count('notice')} to know, ${count('skipped')} not looked at.`
-    : `Errors: ${count('error')}, warnings: ${count('warning')}, to know: ${count('notice')}, not looked at: ${count('skipped')}. docs/doctor.md has each id.`
+    ? `Nothing to fix: ${count('ok')} things are well, ${count('notice')} to know, ${count('skipped')} not checked.`
+    : `Errors: ${count('error')}, warnings: ${count('warning')}, to know: ${count('notice')}, not checked: ${count('skipped')}. docs/doctor.md has each id.`
   return `${lines.join('')}\n${sum}\n`
 }
 

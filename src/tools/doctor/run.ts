@@ -1,6 +1,6 @@
 /**
- * `trousseau doctor`: looks at everything that an API server's start depends on,
- * before and after changes. It changes nothing.
+ * `trousseau doctor` checks everything that an API server's start depends on, before and after
+ * changes. It changes nothing.
  *
  * @module
  */
@@ -193,7 +193,7 @@ async function selinux(
   { environment }: Io,
 ): Promise<Finding[]> {
   const { selinuxFindings } = await import('./selinux_checks.ts')
-  // What cannot be read is found above.
+  // A manifest that cannot be read was reported above.
   const pluginPod =
     path === undefined ? undefined : await readStaticPod(path).catch(() => undefined)
   return await selinuxFindings(config, { searchPath: environment['PATH'] ?? '', pluginPod })
@@ -223,7 +223,7 @@ interface Sight<T> {
   readonly findings: readonly Finding[]
 }
 
-/** What a file says; nothing where none is named. */
+/** The content of a file; undefined where no file is named. */
 async function sightOf<T>(
   id: string,
   path: string | undefined,
@@ -237,7 +237,7 @@ async function sightOf<T>(
   }
 }
 
-/** What cannot be read is a finding too. */
+/** A file that cannot be read is reported as a finding. */
 async function readOr(id: string, read: () => Promise<Finding[]>): Promise<Finding[]> {
   try {
     return await read()
@@ -251,7 +251,7 @@ function unreadable(id: string, error: unknown): Finding {
     id,
     level: 'error',
     what: printable(toKmsError(error).message),
-    why: 'It was asked for, and could not be looked at.',
+    why: 'It was asked for, and could not be checked.',
     todo: 'Correct the path or the access, and run doctor again.',
   }
 }

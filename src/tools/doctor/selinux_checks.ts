@@ -1,7 +1,7 @@
 /**
- * The labels of a node with SELinux: whether the plugin may make its socket, and the
- * API server connect to it, as far as the policies of container-selinux and RKE2 tell.
- * Nothing is said where the kernel has no SELinux.
+ * Checks the labels of a node with SELinux: whether the plugin may make its socket, and whether the
+ * API server may connect to it, as far as the policies of container-selinux and RKE2 tell. It
+ * reports nothing where the kernel has no SELinux.
  *
  * @module
  */
@@ -16,7 +16,10 @@ import type { Label } from './selinux_label.ts'
 import { enforces, KERNEL, labelOfFile, processesOf, type Roots } from './selinux_node.ts'
 
 const CONTAINER_FILES = ['container_file_t', 'svirt_sandbox_file_t']
-/** Confined types, and the types of files that they may write. Others are of policies that nobody here knows. */
+/**
+ * Confined types, and the types of files that they may write. Other types belong to policies that
+ * are not known here.
+ */
 const WRITES: Readonly<Record<string, readonly string[]>> = {
   container_t: CONTAINER_FILES,
   container_init_t: CONTAINER_FILES,
@@ -25,9 +28,9 @@ const WRITES: Readonly<Record<string, readonly string[]>> = {
   rke2_service_t: CONTAINER_FILES,
   rke2_service_db_t: [...CONTAINER_FILES, 'container_var_lib_t'],
 }
-/** What containers run as where nothing says otherwise. */
+/** The type of containers for which nothing else is set. */
 const BY_DEFAULT = 'container_t'
-/** What confined containers may connect to, beside their own type. */
+/** The type that confined containers may connect to, besides their own. */
 const REACHABLE = 'spc_t'
 const DENIALS = 'ausearch -m avc -ts recent'
 
@@ -38,15 +41,15 @@ const identity = v.looseObject({
 
 interface SelinuxOptions {
   readonly roots?: Roots
-  /** Where programs are looked for, as in PATH. */
+  /** The folders in which programs are searched, in the form of PATH. */
   readonly searchPath: string
-  /** The plugin's own static pod: what it would run as, while it does not. */
+  /** The plugin's own static pod, which tells its type while it does not run. */
   readonly pluginPod?: StaticPod | undefined
 }
 
 interface Sight {
   readonly socketPath: string
-  /** The type that the plugin runs with, or would. */
+  /** The type that the plugin runs with, or would run with. */
   readonly pluginType: string | undefined
   readonly plugin: Label | undefined
   readonly apiServer: Label | undefined
@@ -87,7 +90,10 @@ async function sightOf(
   }
 }
 
-/** What a container says goes before what its pod says, and a privileged one is not confined. */
+/**
+ * A setting of the container overrides the one of its pod, and a privileged container is not
+ * confined.
+ */
 function typeOf(pod: StaticPod | undefined): string | undefined {
   if (pod === undefined) return undefined
   const { containers, securityContext } = pod.spec

@@ -1,15 +1,19 @@
-/** SELinux labels, `user:role:type:level`, as far as two of them must be compared. @module */
+/**
+ * SELinux labels, `user:role:type:level`, as far as they are needed to compare two of them.
+ *
+ * @module
+ */
 
 export interface Label {
   readonly text: string
   readonly type: string
-  /** Of the lower level: what a file or a socket made by it has. */
+  /** The categories of the lower level, which a file or socket made by the process has. */
   readonly categories: ReadonlySet<number>
 }
 
-/** Undefined for anything else, such as `kernel` or `unlabeled`. */
+/** Undefined for anything that is no label, such as `kernel` or `unlabeled`. */
 export function labelIn(text: string): Label | undefined {
-  // The level may hold colons itself, and the kernel ends its answers with a zero.
+  // The level may contain colons, and the kernel ends its answers with a zero byte.
   const trimmed = text.replaceAll('\0', '').trim()
   const [, type, level = ''] = /^[\w.-]+:[\w.-]+:([\w.-]+)(?::(\S+))?$/.exec(trimmed) ?? []
   return type === undefined

@@ -1,7 +1,7 @@
 /**
- * What this node says about SELinux: whether the kernel has it, which processes hold
- * the socket and run the API server, and the labels of both and of files. The runtime
- * cannot read a file's label, so `stat` is asked.
+ * What this node says about SELinux: whether the kernel has it, which processes listen on the
+ * socket and run the API server, and the labels of both and of files. The runtime cannot read a
+ * file's label, so the program `stat` is asked.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const STAT_LIMIT_MS = 2_000
 const LISTENS = '00010000'
 const run = promisify(execFile)
 
-/** Where the kernel tells of itself. */
+/** Where the kernel's file systems are mounted. */
 export interface Roots {
   readonly sys: string
   readonly proc: string
@@ -26,7 +26,7 @@ export interface Roots {
 export const KERNEL: Roots = { sys: '/sys', proc: '/proc' }
 
 interface Processes {
-  /** Of the process that listens on the socket; undefined where none is seen. */
+  /** The label of the process that listens on the socket; undefined where none is found. */
   readonly plugin: Label | undefined
   readonly apiServer: Label | undefined
 }
@@ -48,7 +48,7 @@ export async function processesOf(socketPath: string, { proc }: Roots): Promise<
   return { plugin: await labelOfProcess(plugin), apiServer: await labelOfProcess(apiServer) }
 }
 
-/** Undefined where it cannot be told: no file, no label, or no program that tells labels. */
+/** Undefined where it is not known: there is no file, no label, or no program that reads labels. */
 export async function labelOfFile(path: string, searchPath: string): Promise<Label | undefined> {
   try {
     const options = { timeout: STAT_LIMIT_MS, env: { PATH: searchPath, LC_ALL: 'C' } }
@@ -82,7 +82,7 @@ async function labelOfProcess(folder: string | undefined): Promise<Label | undef
   return folder === undefined ? undefined : labelIn(await textOf(join(folder, 'attr/current')))
 }
 
-/** A process may be gone by now, or somebody else's. */
+/** Never fails, since a process may have ended by now, or belong to another user. */
 function textOf(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '')
 }

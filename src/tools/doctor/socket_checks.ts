@@ -1,4 +1,4 @@
-/** The socket and what answers on it. @module */
+/** Checks the socket and what answers on it. @module */
 
 import { randomBytes, randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
@@ -16,7 +16,7 @@ const OTHERS_MAY_CONNECT = 0o002
 
 interface SocketSight {
   readonly findings: readonly Finding[]
-  /** What Status answered. */
+  /** The key id that Status answered. */
   readonly keyId: string | undefined
 }
 

@@ -1,4 +1,4 @@
-/** The folder for the state that survives a restart. @module */
+/** Checks the folder for the state that survives a restart. @module */
 
 import { stat } from 'node:fs/promises'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
@@ -6,7 +6,7 @@ import { PatientDisk } from '../../config/patient_disk.ts'
 import type { Io } from '../../console/io.ts'
 import { type Finding, found } from './finding.ts'
 
-/** @param pluginAnswers whether a plugin answers on its socket: it would have made the folder */
+/** @param pluginAnswers whether a plugin answers on its socket; it would have made the folder */
 export async function stateFindings(
   folder: string,
   pluginAnswers: boolean,

@@ -1,6 +1,6 @@
 /**
- * A bbolt file that is read page by page, never as a whole, and trusted in nothing: a page that is
- * reached twice, stands outside the file or is not the one that was asked for is a refusal.
+ * Reads a bbolt file page by page, never as a whole, and trusts nothing in it: a page that is
+ * reached twice, lies outside the file or is not the one that was asked for is refused.
  *
  * @module
  */
@@ -12,9 +12,11 @@ import type { RawFile } from './raw_file.ts'
 
 /** A bucket's value: root page u64, sequence u64, and the page itself where the root is 0. */
 const BUCKET_BYTES = 16
-/** Trees of any size are much lower. */
+/** Trees of any size are much lower than this. */
 const MAX_DEPTH = 32
-/** A page with two values of the largest size that anybody lets etcd take is far below. */
+/**
+ * A page with two values of the largest size that etcd can be configured to accept is far smaller.
+ */
 const MAX_PAGE_BYTES = 128 * 1024 * 1024
 
 export class BoltFile {
@@ -62,7 +64,7 @@ export class BoltFile {
 
   *#tree(root: bigint, seen: PageSet): Generator<readonly Leaf[]> {
     const { refuse } = this.#file
-    /** What is still to be read, the next one last. */
+    /** The pages that still have to be read, the next one last. */
     const left = [{ id: root, depth: 1 }]
     let last: Buffer | undefined
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
@@ -80,7 +82,7 @@ export class BoltFile {
     }
   }
 
-  /** The page and what belongs to it. */
+  /** The page with the overflow pages that belong to it. */
   #bytes(id: bigint, where: string, seen: PageSet): Buffer {
     const { refuse } = this.#file
     const { pageSize, pages } = this.#meta
@@ -97,14 +99,14 @@ export class BoltFile {
   }
 
   #read(at: number, length: number, where: string): Buffer {
-    // Slow is right here: what is read must not keep a shared pool from being freed.
+    // The slow variant is right here: what is read must not keep a shared pool in memory.
     const bytes = this.#file.read(Buffer.allocUnsafeSlow(length), at)
     if (bytes.length < length) throw this.#file.refuse(`${where} is cut off`)
     return bytes
   }
 }
 
-/** A bit for each page. */
+/** A set of pages, one bit for each. */
 class PageSet {
   readonly #bits: Uint8Array
 
@@ -112,7 +114,7 @@ class PageSet {
     this.#bits = new Uint8Array(Math.ceil(pages / 8))
   }
 
-  /** False where one of them is in it already. */
+  /** False where one of the pages is in the set already. */
   add(first: number, count: number): boolean {
     for (let page = first; page < first + count; page += 1) {
       const [at, bit] = [Math.floor(page / 8), 1 << (page % 8)]

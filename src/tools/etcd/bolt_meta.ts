@@ -1,9 +1,9 @@
 /**
- * The two pages at the start of a bbolt file that say where everything else is. The one of the last
- * transaction counts, or the other one where its checksum is wrong.
+ * The two pages at the start of a bbolt file that say where everything else is. The page of the
+ * last transaction counts, or the other one where its checksum is wrong.
  *
- *     magic u32, version u32, page size u32, flags u32, root page u64, sequence u64, freelist page u64,
- *     first page after the data u64, transaction u64, FNV-1a of all that u64
+ * magic u32, version u32, page size u32, flags u32, root page u64, sequence u64, freelist page u64,
+ * first page after the data u64, transaction u64, FNV-1a of all that u64
  *
  * @module
  */
@@ -14,13 +14,13 @@ import type { Refuse } from './raw_file.ts'
 
 export interface Meta {
   readonly pageSize: number
-  /** Page of the root bucket. */
+  /** The page of the root bucket. */
   readonly root: bigint
-  /** Pages from this one on hold nothing. */
+  /** The number of pages in use; pages from this one on hold nothing. */
   readonly pages: bigint
 }
 
-/** What must be read of the file's start to find both. */
+/** How much of the file's start must be read to find both pages. */
 export const META_SEARCH_BYTES = 128 * 1024
 
 const MAGIC = 0xed0cdaed
@@ -31,7 +31,7 @@ const FNV_OFFSET = 0xcbf29ce484222325n
 const FNV_PRIME = 0x100000001b3n
 
 /**
- * @param start of the file
+ * @param start the first bytes of the file
  * @throws KmsError `ciphertext_invalid`
  */
 export function readMeta(start: Buffer, refuse: Refuse): Meta {

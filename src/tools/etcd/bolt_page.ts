@@ -24,14 +24,14 @@ interface PageHeader {
   readonly id: bigint
   readonly flags: number
   readonly count: number
-  /** How many pages follow that belong to this one. */
+  /** How many of the following pages belong to this one. */
   readonly overflow: number
 }
 
 export interface Leaf {
   readonly key: Buffer
   readonly value: Buffer
-  /** The value is a bucket. */
+  /** True where the value is a bucket. */
   readonly bucket: boolean
 }
 
@@ -49,7 +49,7 @@ export function readHeader(bytes: Buffer): PageHeader {
 }
 
 /**
- * @param bytes the page with what belongs to it
+ * @param bytes the page with its overflow pages
  * @param where names the page in a refusal
  * @throws KmsError `ciphertext_invalid`
  */
@@ -59,7 +59,7 @@ export function readPage(bytes: Buffer, where: string, refuse: Refuse): Page {
   const end = PAGE_HEADER_BYTES + count * ELEMENT_BYTES
   if (end > bytes.length) throw refuse(`${where} claims ${count} entries, which do not fit`)
   const elements = Array.from({ length: count }, (_, at) => PAGE_HEADER_BYTES + at * ELEMENT_BYTES)
-  /** Where the key of an element stands, whose value follows it. */
+  /** The key of an element, which is followed by its value. */
   const keyOf = (element: number, position: number, bytesLong: number): number => {
     const start = element + position
     if (start >= end && start + bytesLong <= bytes.length) return start

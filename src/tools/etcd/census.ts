@@ -1,7 +1,7 @@
 /**
  * Counts the objects of a cluster by what they are encrypted with, and by whether that is what is
- * wanted. Nothing is decrypted. What is held grows with the number of different keys and seeds, not
- * with the number of objects.
+ * wanted. Nothing is decrypted. Memory grows with the number of different keys and seeds, not with
+ * the number of objects.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { VERDICTS, type Verdict, verdictOf, type Wanted } from './verdict.ts'
 export interface CensusOptions {
   /** The API server's `--etcd-prefix`, without a slash at its end. */
   readonly prefix: string
-  /** What the next write would be under; where it is not known, nothing is called stale. */
+  /** What the next write would use; where it is not known, nothing is called stale. */
   readonly wanted?: Wanted | undefined
   /**
    * Resources of which every object must be encrypted, as keys name them, `*.GROUP`, or `*` for all,
@@ -30,23 +30,23 @@ export interface CensusOptions {
 
 /** The objects of one resource that are encrypted with the same. */
 export interface CensusRow {
-  /** As {@link readKey} has it, or `(other)`. */
+  /** As {@link readKey} returns it, or `(other)`. */
   readonly resource: string
   readonly form: StoredRecord['form']
-  /** Its name in the API server's configuration, or how a static key encrypts. */
+  /** The provider's name in the API server's configuration, or the cipher of a static key. */
   readonly provider: string | undefined
-  /** Of a static key its name. Under KMS v1 it is known from an envelope of Trousseau only. */
+  /** For a static key, its name. Under KMS v1 it is known only from an envelope of Trousseau. */
   readonly keyId: string | undefined
-  /** As in kube-apiserver's metrics; of KMS v2. */
+  /** As in kube-apiserver's metrics; only for KMS v2. */
   readonly keyIdHash: string | undefined
   /** What an envelope of Trousseau says. */
   readonly protection: Protection | undefined
-  /** What is wrong with those that are damaged. */
+  /** What is wrong with these objects, if they are damaged. */
   readonly problem: string | undefined
   readonly objects: number
-  /** How many calls of Decrypt they cost a restarting API server. */
+  /** How many calls of Decrypt these objects cost an API server that restarts. */
   readonly decrypts: number
-  /** Keys of the first few. */
+  /** The keys of the first few objects. */
   readonly examples: readonly string[]
   readonly verdict: Verdict
 }
@@ -54,12 +54,15 @@ export interface CensusRow {
 export interface Census {
   readonly revision: bigint
   readonly objects: number
-  /** By resource, then those with the most objects first. */
+  /** Sorted by resource, then by the number of objects, largest first. */
   readonly rows: readonly CensusRow[]
   readonly totals: Readonly<Record<Verdict, number>>
-  /** What a restart of one API server costs: each different seed once, and each object of KMS v1. */
+  /**
+   * The calls of Decrypt that a restart of one API server costs: one for each different seed, and
+   * one for each object of KMS v1.
+   */
   readonly decrypts: number
-  /** Custom resources that are defined, with objects or without. */
+  /** The custom resources that are defined, with or without objects. */
   readonly defined: ReadonlySet<string>
 }
 
@@ -207,7 +210,7 @@ function censusOf(
   }
 }
 
-/** @param names with `*.GROUP` and `*` among them */
+/** @param names may contain `*.GROUP` and `*` */
 export function namesCover(names: ReadonlySet<string>, resource: string): boolean {
   const dot = resource.indexOf('.')
   return (
@@ -215,7 +218,9 @@ export function namesCover(names: ReadonlySet<string>, resource: string): boolea
   )
 }
 
-/** How many write when all are well, if anything was written under the wanted key id. */
+/**
+ * How many providers write when all are healthy, if anything was written under the wanted key id.
+ */
 function providersUnder(
   keyIds: ReadonlySet<string> | undefined,
   tallies: readonly Tally[],

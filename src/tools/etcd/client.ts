@@ -1,6 +1,7 @@
 /**
- * Calls to the members of an etcd cluster: bytes in, bytes out. The first member that answers is
- * kept; where it goes away the next one is asked. What the bytes mean is not known here.
+ * Calls to the members of an etcd cluster, with bytes in and bytes out; it does not know what the
+ * bytes mean. It stays with the first member that answers, and goes on to the next one when that
+ * member goes away.
  *
  * @module
  */
@@ -26,12 +27,14 @@ import { plainDetails } from '../../grpc/plain_details.ts'
 import { presentedAt } from '../../remote/http/presented.ts'
 import type { EtcdRefusal } from './range.ts'
 
-/** PEM each. */
+/** Certificates and keys, each as PEM. */
 export interface EtcdTls {
   /** Authorities; those of the system where there are none. */
   readonly ca: Buffer | undefined
   readonly client: { readonly cert: Buffer; readonly key: Buffer } | undefined
-  /** Stands in the servers' certificates instead of the host that is connected to. */
+  /**
+   * The name that the servers' certificates must have, instead of the host that is connected to.
+   */
   readonly serverName: string | undefined
 }
 
@@ -39,7 +42,7 @@ interface EtcdClientOptions {
   /** `https://HOST:PORT`, or `http://HOST:PORT`, which is not encrypted. */
   readonly endpoints: readonly string[]
   readonly tls: EtcdTls
-  /** Of each call at each member. */
+  /** The time limit of each call at each member. */
   readonly timeoutMs: number
   readonly maxMessageBytes: number
 }
@@ -62,7 +65,10 @@ const AWAY: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED]
 
 const UNTRUSTED = 'its certificate is signed by none of the authorities in --cacert'
 
-/** What OpenSSL, Node and grpc-js say, and what an operator does about it. The first that fits. */
+/**
+ * Messages of OpenSSL, Node and grpc-js, each with what it means and what an operator can do. The
+ * first one that matches counts.
+ */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, 'nobody listens there'],
   [/ENOTFOUND|EAI_AGAIN|resolution failed/, 'there is no such host'],
@@ -104,7 +110,7 @@ export function connectEtcd(options: EtcdClientOptions): EtcdClient {
       for (const member of members) {
         const answer = await ask(member.client, path, request, options.timeoutMs)
         if (answer instanceof Uint8Array || !AWAY.includes(answer.code)) {
-          // From now on this one is asked first.
+          // From now on, this member is asked first.
           members = [...members.slice(away.length), ...away]
           return answer instanceof Uint8Array ? answer : refusalOf(answer)
         }
@@ -140,21 +146,21 @@ function memberOf(endpoint: string, { tls, maxMessageBytes }: EtcdClientOptions)
   }
 }
 
-/** @returns the host as it stands there, with its brackets */
+/** @returns the host as it is written in the endpoint, with its brackets */
 function placeOf(endpoint: string) {
   const { protocol, hostname, port } = new URL(endpoint)
   const secure = protocol === 'https:'
-  // A URL does not keep the port that its scheme has by default.
+  // A URL does not keep a port that is the default of its scheme.
   const standard = secure ? 443 : 80
   return { secure, host: hostname, port: port === '' ? standard : Number(port) }
 }
 
-/** Sent where grpc-js has to send some name, and never compared with anything. */
+/** grpc-js must send some name; this one is never compared with anything. */
 const NO_NAME = 'etcd.invalid'
 
 /**
  * grpc-js sends the host as the server's name, which Node refuses for an address (RFC 6066). So a
- * name is sent that stands for none, and the certificate is compared with the address as always.
+ * name is sent that belongs to nobody, and the certificate is compared with the address.
  */
 function identityOf(
   hostname: string,
@@ -168,7 +174,7 @@ function identityOf(
   return { name: NO_NAME, verify }
 }
 
-/** @throws KmsError `request_invalid` where a file is not what it ought to be */
+/** @throws KmsError `request_invalid` where a file does not hold what it should */
 function trusted({ ca, client }: EtcdTls, verify: VerifyOptions): ChannelCredentials {
   try {
     // As everywhere else, an issuing authority alone is trusted, which grpc-js has no option for. Without

@@ -1,6 +1,6 @@
 /**
- * What an API server made of an object with a key or seed that its plugin wrapped, undone:
- * all that is needed is the unwrapped bytes (docs/recovery.md).
+ * Undoes what an API server did to an object with a key or seed that its plugin wrapped. It needs
+ * nothing but the unwrapped bytes (docs/recovery.md).
  *
  * @module
  */
@@ -15,7 +15,7 @@ const CBC = 'aes-256-cbc'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const BLOCK_BYTES = 16
-/** Made anew with every object; the seed and this give the object's key. */
+/** Random bytes that are made for every object; with the seed they give the object's key. */
 const INFO_BYTES = 32
 /** HKDF-Expand counts its blocks, and 32 bytes are the first. */
 const FIRST_BLOCK = Uint8Array.of(1)
@@ -24,7 +24,7 @@ const FIRST_BLOCK = Uint8Array.of(1)
  * The object as the API server would have stored it in the clear.
  *
  * @param unwrapped what the plugin gave the API server to encrypt with
- * @param etcdKey the object's whole key in etcd: it is bound to it
+ * @param etcdKey the object's whole key in etcd, to which the ciphertext is bound
  * @throws KmsError `ciphertext_invalid`
  */
 export function decryptObject(
@@ -32,7 +32,7 @@ export function decryptObject(
   unwrapped: Uint8Array,
   etcdKey: Uint8Array,
 ): Uint8Array {
-  // Keys and seeds are as long in every version of Kubernetes.
+  // Keys and seeds have the same length in every version of Kubernetes.
   const opened = unwrapped.length === SEED_BYTES ? open(record, unwrapped, etcdKey) : undefined
   if (opened !== undefined) return opened
   throw new KmsError(
@@ -47,7 +47,7 @@ function open(
   etcdKey: Uint8Array,
 ): Uint8Array | undefined {
   if (record.form === 'kms-v2') return openV2(record, unwrapped, etcdKey)
-  // Up to Kubernetes 1.24 it was AES-CBC, and nothing in the value says which.
+  // Up to Kubernetes 1.24 it was AES-CBC, and nothing in the value says which one it is.
   const { encryptedData } = record
   return openGcm(encryptedData, unwrapped, etcdKey) ?? openCbc(encryptedData, unwrapped)
 }
@@ -58,7 +58,7 @@ function openV2(
   etcdKey: Uint8Array,
 ): Uint8Array | undefined {
   if (sourceType === 'key') return openGcm(encryptedData, unwrapped, etcdKey)
-  // HKDF-Expand without the extraction that node's own HKDF begins with.
+  // HKDF-Expand alone; node's own HKDF would begin with an extraction.
   const key = createHmac('sha256', unwrapped)
     .update(encryptedData.subarray(0, INFO_BYTES))
     .update(FIRST_BLOCK)
@@ -76,7 +76,7 @@ function openGcm(data: Uint8Array, key: Uint8Array, etcdKey: Uint8Array): Uint8A
   return ended(decipher, data.subarray(NONCE_BYTES, -TAG_BYTES))
 }
 
-/** It authenticates nothing, so what comes out must look like an object besides. */
+/** AES-CBC authenticates nothing, so the result must also look like an object. */
 function openCbc(data: Uint8Array, key: Uint8Array): Uint8Array | undefined {
   if (data.length < 2 * BLOCK_BYTES) return undefined
   const decipher = createDecipheriv(CBC, key, data.subarray(0, BLOCK_BYTES))

@@ -1,4 +1,8 @@
-/** JSON whose numbers come out as they went in, also those that JavaScript would round. @module */
+/**
+ * JSON whose numbers are written as they were read, including those that JavaScript would round.
+ *
+ * @module
+ */
 
 interface ExactJson {
   parse(
@@ -9,7 +13,7 @@ interface ExactJson {
   isRawJSON(value: unknown): boolean
 }
 
-/** Node 21 and later and Deno have all of it, the compiler's library does not. */
+/** Node 21 and later and Deno have all of it, but TypeScript's library does not declare it. */
 const exact: ExactJson = JSON as unknown as ExactJson
 
 /** @throws SyntaxError */

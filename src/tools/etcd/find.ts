@@ -1,6 +1,6 @@
 /**
- * Where the etcd of this control-plane node is, and with which certificates its API server asks it: as
- * kubeadm, RKE2 and k3s have it. Only files are read.
+ * Finds the etcd of this control-plane node, and the certificates with which its API server
+ * connects to it, where kubeadm, RKE2 and k3s keep them. It only reads files.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import {
 } from '../kube/static_pod.ts'
 
 export interface EtcdPlace {
-  /** The file that says so. */
+  /** The file in which this was found. */
   readonly from: string
   readonly endpoints: readonly string[]
   readonly cacert?: string
@@ -41,7 +41,7 @@ const API_SERVER: Flags = {
   cert: 'etcd-certfile',
   key: 'etcd-keyfile',
 }
-/** kubeadm's certificate of a member is one of a client too. */
+/** kubeadm's certificate of an etcd member is also a client certificate. */
 const MEMBER: Flags = {
   container: 'etcd',
   endpoints: 'advertise-client-urls',
@@ -54,7 +54,7 @@ const MANIFESTS: readonly (readonly [path: string, flags: Flags])[] = [
   ['/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml', API_SERVER],
   ['/etc/kubernetes/manifests/etcd.yaml', MEMBER],
 ]
-/** k3s runs both in its own process and writes no manifest. */
+/** k3s runs both in its own process, and writes no manifest. */
 const K3S = '/var/lib/rancher/k3s/server'
 const K3S_TLS = `${K3S}/tls/etcd`
 const K3S_SQLITE = `${K3S}/db/state.db`
@@ -62,8 +62,8 @@ const LOCAL = 'https://127.0.0.1:2379'
 const NAME_IT = '--endpoints names etcd, or --snapshot a file of it'
 
 /**
- * @param root what the node's paths are below
- * @throws KmsError where there is none, or nobody may read it
+ * @param root the folder that the node's paths are below
+ * @throws KmsError where there is none, or it may not be read
  */
 export async function findEtcd(root: string): Promise<EtcdPlace> {
   for (const [path, flags] of MANIFESTS) {
@@ -121,7 +121,7 @@ function present<K extends string>(key: K, value: string | undefined): Partial<R
   return value === undefined ? {} : ({ [key]: value } as Record<K, string>)
 }
 
-/** @throws KmsError where it is not known, since the folder is for others */
+/** @throws KmsError where that cannot be known, since the user may not read the folder */
 async function isThere(path: string): Promise<boolean> {
   try {
     await access(path)

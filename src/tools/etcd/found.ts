@@ -1,4 +1,4 @@
-/** The objects of a source that somebody wants, each with what its key and its value say. @module */
+/** The wanted objects of a source, each with what its key and its value say. @module */
 
 import { Buffer } from 'node:buffer'
 import { type ObjectKey, readKey } from './object_key.ts'
@@ -10,14 +10,14 @@ export interface Found {
   readonly key: Uint8Array
   readonly value: Uint8Array
   readonly record: StoredRecord
-  /** Undefined where the key does not look like an object's. */
+  /** Undefined where the key is not that of an object. */
   readonly object: ObjectKey | undefined
-  /** `secrets/default/db`, or the key itself; not fit for a terminal. */
+  /** `secrets/default/db`, or the key itself; not safe for a terminal. */
   readonly name: string
 }
 
 export interface Selection {
-  /** As their keys name them; all where absent. */
+  /** Resources as keys in etcd name them; all where absent. */
   readonly resources?: readonly string[] | undefined
   readonly namespace?: string | undefined
   readonly name?: string | undefined
@@ -25,7 +25,7 @@ export interface Selection {
 
 /**
  * @param prefix the API server's `--etcd-prefix`, without a slash at its end
- * @param progress told how many keys were looked at
+ * @param progress called with the number of keys that were read
  */
 export async function* pagesOf(
   source: ObjectSource,
@@ -57,7 +57,7 @@ export function isSelected({ object }: Found, selection: Selection): boolean {
   return name === undefined || object?.name === name
 }
 
-/** False for what is in the clear, or no object of an API server at all. */
+/** False for what is in the clear, and for what is no object of an API server. */
 export function isEncrypted({ record: { form } }: Found): boolean {
   return form !== 'plaintext' && form !== 'foreign'
 }

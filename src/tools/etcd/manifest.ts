@@ -1,7 +1,7 @@
 /**
- * An object as an API server stores it, as a manifest that another API server takes:
- * what it is called and what it holds, without what only the cluster it came from
- * knows (uid, resource version, owners, managed fields, finalizers).
+ * Makes a manifest that another API server accepts of an object as an API server stores it: its
+ * name and its content, without what only its own cluster knows (uid, resource version, owners,
+ * managed fields, finalizers).
  *
  * @module
  */
@@ -21,7 +21,7 @@ import {
 import { parseExactly } from './exact_json.ts'
 import { readRecord } from './record.ts'
 
-/** In JSON's data model. Numbers that JavaScript would round are kept as they were written. */
+/** Numbers that JavaScript would round are kept as they were written. */
 export interface Manifest {
   readonly [field: string]: unknown
 }
@@ -30,7 +30,8 @@ const PROTOBUF_START = 4
 
 /**
  * @param plaintext an object as it is stored in the clear
- * @throws KmsError `request_invalid` for what no manifest can be made of here, `ciphertext_invalid` for no object
+ * @throws KmsError `request_invalid` where no manifest can be made of the object,
+ * `ciphertext_invalid` where it is no object
  */
 export function manifestOf(plaintext: Uint8Array): Manifest {
   const record = readRecord(plaintext)
@@ -113,7 +114,7 @@ const jsonObject = v.looseObject({
 
 function fromJson(text: string): Manifest {
   const object = parsed(text)
-  // Only looked at: what the schema would put out leaves fields such as "constructor" out.
+  // The schema only checks: its output would lack fields such as "constructor".
   if (!v.is(jsonObject, object)) throw noObject()
   const { apiVersion, kind, metadata, ...rest } = object
   const kept = Object.entries(metadata).filter(([field]) => KEPT.includes(field))

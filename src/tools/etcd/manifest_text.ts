@@ -1,6 +1,6 @@
 /**
- * Manifests as text. Every string is quoted, so that nothing is read as a number, a
- * date or a truth value, and shows no terminal or YAML reader anything but itself.
+ * Writes manifests as text. Every string is quoted, so that nothing is read as a number, a date or
+ * a truth value, and no character can mislead a terminal or a YAML reader.
  *
  * @module
  */
@@ -8,24 +8,24 @@
 import { isKeptNumber } from './exact_json.ts'
 import type { Manifest } from './manifest.ts'
 
-/** Fit for JSON and YAML, which both take these escapes. */
+/** Both JSON and YAML have escapes for these characters. */
 const UNSAFE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g
 const PLAIN_KEY = /^[a-z_][\w./-]*$/i
-/** YAML 1.1 reads them as something else than text. */
+/** YAML 1.1 would read these words as something other than text. */
 const NO_TEXT = new Set(['y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'])
 const INDENT = '  '
 
-/** As a list's item. */
+/** Formatted as an item of a list. */
 export function manifestJson(manifest: Manifest): string {
   return safe(JSON.stringify(manifest, null, 2))
 }
 
-/** A YAML document of its own. */
+/** Formatted as a YAML document of its own. */
 export function manifestYaml(manifest: Manifest): string {
   return `---${below(manifest, '')}\n`
 }
 
-/** What follows a `key:` or `-`. */
+/** The text that follows a `key:` or `-`. */
 function below(value: unknown, indent: string): string {
   if (Array.isArray(value) && value.length > 0) {
     const inner = indent + INDENT

@@ -1,13 +1,13 @@
-/** What the name of a key says about the object below it. @module */
+/** What a key in etcd says about its object. @module */
 
 export interface ObjectKey {
-  /** As an EncryptionConfiguration may name it: `secrets`, `widgets.example.com`. */
+  /** The name that an EncryptionConfiguration uses: `secrets`, `widgets.example.com`. */
   readonly resource: string
   readonly namespace: string | undefined
   readonly name: string
 }
 
-/** Built-in resources whose keys name them otherwise. */
+/** Built-in resources that have another name in keys of etcd. */
 const RENAMED: Readonly<Record<string, string>> = {
   controllers: 'replicationcontrollers',
   minions: 'nodes',
@@ -17,10 +17,13 @@ const RENAMED: Readonly<Record<string, string>> = {
 /** `services/specs/NAMESPACE/NAME` and `services/endpoints/NAMESPACE/NAME`. */
 const SERVICES: Readonly<Record<string, string>> = { specs: 'services', endpoints: 'endpoints' }
 
-/** Kept in the clear by the API server whatever its configuration says: they are not REST resources. */
+/**
+ * The API server keeps these in the clear whatever its configuration says, since they are not REST
+ * resources.
+ */
 const NEVER_ENCRYPTED = /^(?:masterleases|peerserverleases|ranges)\//
 
-/** Under `ranges/`, and where other versions keep them. */
+/** These are below `ranges/`; other versions keep them elsewhere. */
 const ALLOCATIONS = /(?:^|\/)(?:serviceips|servicenodeports)$/
 
 /** @param prefix the API server's `--etcd-prefix`, without a slash at its end */
@@ -29,12 +32,12 @@ export function readKey(key: string, prefix: string): ObjectKey | undefined {
   const [first = '', second = ''] = parts
   const service = first === 'services' ? SERVICES[second] : undefined
   if (service !== undefined) return objectOf(service, parts.slice(2))
-  // Groups of custom resources and of some built-in ones; no resource's own name has a dot.
+  // Groups of custom resources and of some built-in ones; the name of a resource has no dot.
   if (first.includes('.')) return objectOf(`${second}.${first}`, parts.slice(2))
   return objectOf(RENAMED[first] ?? first, parts.slice(1))
 }
 
-/** True for a key that stays in the clear also where all resources (`*.*`) are encrypted. */
+/** True for a key that stays in the clear even where all resources (`*.*`) are encrypted. */
 export function neverEncrypted(key: string, prefix: string): boolean {
   const path = below(key, prefix) ?? ''
   return NEVER_ENCRYPTED.test(path) || ALLOCATIONS.test(path)

@@ -1,6 +1,6 @@
 /**
- * Opens stored objects one after the other. What a plugin wrapped is opened once for all
- * objects that were encrypted with it, and forgotten at the end.
+ * Opens stored objects one after the other. What a plugin wrapped is opened once for all objects
+ * that were encrypted with it, and forgotten at the end.
  *
  * @module
  */
@@ -12,13 +12,16 @@ import { decryptObject } from './decrypt.ts'
 import type { V1Record, V2Record } from './record.ts'
 import { type OpenedSource, openWith, type SourceOpener } from './source_opener.ts'
 
-/** Far more than an API server makes in a year; under KMS v1 every object has its own. */
+/**
+ * Far more seeds than an API server makes in a year; under KMS v1, however, every object has its
+ * own key.
+ */
 const KEPT = 1_024
 
 interface OpenedObject {
   /** As the API server would have stored it in the clear. */
   readonly plaintext: Uint8Array
-  /** Who opened it. */
+  /** The name of the key or provider that opened it. */
   readonly by: string
   readonly differs: string | undefined
 }
@@ -27,7 +30,10 @@ type Source = OpenedSource & { readonly by: string }
 
 export class ObjectOpener {
   readonly #openers: readonly SourceOpener[]
-  /** The one used longest ago stands first. Failures are kept too: nobody is asked in vain for every object. */
+  /**
+   * The one that was used longest ago comes first. Failures are kept too, so that the same failing
+   * request is not made for every object.
+   */
   readonly #sources = new Map<string, Promise<Source>>()
   #asked = 0
 
@@ -35,13 +41,13 @@ export class ObjectOpener {
     this.#openers = openers
   }
 
-  /** How many sources had to be opened. */
+  /** How many wrapped keys or seeds had to be opened. */
   get asked(): number {
     return this.#asked
   }
 
   /**
-   * At most {@link KEPT} at the same time.
+   * Opens at most {@link KEPT} at the same time.
    *
    * @param etcdKey the object's whole key in etcd
    * @throws KmsError
@@ -88,7 +94,7 @@ function requestOf(record: V2Record | V1Record): DecryptRequest {
   return { api: 'v2', ciphertext, keyId, annotations }
 }
 
-/** Equal for requests that are equal in everything. */
+/** The same name for requests that are equal in every field. */
 function nameOf({ api, ciphertext, keyId = '', annotations }: DecryptRequest): string {
   const hash = createHash('sha256')
   for (const part of [api, ciphertext, keyId, ...Object.entries(annotations).flat()]) {

@@ -1,4 +1,4 @@
-/** What opening an object came to. @module */
+/** The result of opening an object. @module */
 
 import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { Found } from './found.ts'
@@ -10,17 +10,20 @@ export type OpeningOutcome =
       readonly found: Found
       /** As an API server stores it in the clear. */
       readonly plaintext: Uint8Array
-      /** Who opened it; undefined where it was in the clear. */
+      /**
+       * The name of the key or provider that opened it; undefined where the object was in the
+       * clear.
+       */
       readonly by: string | undefined
-      /** Why an API server could not read it all the same. */
+      /** Why an API server could still not read it. */
       readonly differs: string | undefined
     }
   | { readonly found: Found; readonly error: KmsError }
 
-/** Fills a batch of Vault or OpenBao twice. */
+/** Enough for two full batches of Vault or OpenBao. */
 const AT_ONCE = 256
 
-/** In the order they are found; some of them are opened at the same time. */
+/** Yields results in the order of the objects; several objects are opened at the same time. */
 export async function* outcomesOf(
   pages: AsyncIterable<readonly Found[]>,
   opener: ObjectOpener,

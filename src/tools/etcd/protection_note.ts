@@ -1,10 +1,10 @@
-/** In words: with whose keys an object could be opened. Nothing is opened for it. @module */
+/** Says in words whose keys could open an object. It opens nothing. @module */
 
 import { decodeEnvelope, type OpenedEnvelope } from '../../kms/envelope.ts'
 import type { StoredRecord } from './record.ts'
 import { recipientsIn } from './source_opener.ts'
 
-/** Equal for objects that the same keys open; not fit for a terminal. */
+/** The same text for objects that the same keys open; not safe for a terminal. */
 export function protectionNote(record: StoredRecord): string {
   switch (record.form) {
     case 'kms-v2': {

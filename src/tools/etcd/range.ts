@@ -1,6 +1,6 @@
 /**
- * The objects of a running etcd, a page at a time and all at one revision, so that what is read is
- * one state of the cluster however long it takes. Nothing is ever written.
+ * Reads the objects of a running etcd a page at a time, all at one revision, so that the result is
+ * one state of the cluster however long it takes. It never writes.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { KmsError } from '../../base/errors.ts'
 import { RangeRequestSchema, type RangeResponse, RangeResponseSchema } from './range_pb.ts'
 import type { ObjectSource, StoredObject } from './source.ts'
 
-/** An answer of etcd with another status than OK. */
+/** An answer of etcd whose status is not OK. */
 export interface EtcdRefusal {
   /** Such as `PERMISSION_DENIED`. */
   readonly status: string
@@ -19,7 +19,7 @@ export interface EtcdRefusal {
   readonly details: string
 }
 
-/** Carries bytes to etcd; `src/tools/etcd/client.ts` has one. */
+/** Sends bytes to etcd; `src/tools/etcd/client.ts` implements it. */
 export interface Transport {
   /** @throws KmsError `unavailable` */
   call(path: string, request: Uint8Array): Promise<Uint8Array | EtcdRefusal>
@@ -31,12 +31,12 @@ interface Range {
 }
 
 const PATH = '/etcdserverpb.KV/Range'
-/** A page is about as long, unless a single object is longer. */
+/** The length that a page should have, unless a single object is longer. */
 const PAGE_BYTES = 4 * 1024 * 1024
 const FIRST_LIMIT = 500
 const MAX_LIMIT = 10_000
 const STEP = 4
-/** The character after a slash, with which the range below a prefix ends. */
+/** The character after a slash, which ends the range below a prefix. */
 const AFTER_SLASH = '0'
 
 /**
@@ -88,7 +88,10 @@ function after(last: Uint8Array | undefined, asked: Uint8Array): Buffer {
   return Buffer.concat([last, Uint8Array.of(0)])
 }
 
-/** By how long these objects were; what follows may be longer, so it grows step by step. */
+/**
+ * Estimated from the length of these objects. The next ones may be longer, so the limit grows step
+ * by step.
+ */
 function limitAfter(kvs: readonly StoredObject[], limit: number): number {
   const bytes = kvs.reduce((sum, { value }) => sum + value.length, 1)
   const fitting = Math.floor((PAGE_BYTES / bytes) * kvs.length)
@@ -121,7 +124,8 @@ function refusal({ status, details }: EtcdRefusal): KmsError {
       { code: 'unavailable' },
     )
   }
-  // Where etcd has users and the client's certificate names none, it calls that an invalid argument.
+  // When etcd has users and the client's certificate names none of them, it answers "invalid
+  // argument".
   if (NOT_ALLOWED.includes(status) || details.includes('user name is empty')) {
     return new KmsError(
       'etcd does not let this client read the keys: use the certificate of kube-apiserver (--etcd-certfile), or one whose user may read them',

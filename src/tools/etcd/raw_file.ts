@@ -1,24 +1,29 @@
-/** A file that is read in pieces, each where it is wanted, and how it is refused. @module */
+/**
+ * A file that is read in pieces at any place, and the refusal of a file that is not as it should
+ * be.
+ *
+ * @module
+ */
 
 import type { Buffer } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { KmsError, systemReasonOf } from '../../base/errors.ts'
 
-/** Makes the refusal of one file that is not as etcd wrote it. */
+/** Makes the error for a file that is not as etcd wrote it. */
 export type Refuse = (what: string) => KmsError
 
 export interface RawFile extends Disposable {
   readonly size: number
   readonly refuse: Refuse
   /**
-   * Fills `into` with what stands at `at`; at the end of the file the answer is shorter.
+   * Fills `into` with the bytes from `at` on; at the end of the file the result is shorter.
    *
    * @throws KmsError `unavailable` where the disk fails
    */
   read(into: Buffer, at: number): Buffer
 }
 
-/** @throws KmsError `request_invalid` where there is no such file, or none that may be read */
+/** @throws KmsError `request_invalid` where the file does not exist, or may not be read */
 export function openRaw(path: string): RawFile {
   const failed = (cause: unknown) =>
     new KmsError(`Cannot open ${path}: ${systemReasonOf(cause)}`, {

@@ -1,6 +1,7 @@
 /**
- * What a stored value is: in the clear, under a KMS plugin, or under something else. Nothing is
- * decrypted. What kube-apiserver would refuse before it asks anybody for a key is `damaged`.
+ * Recognises what a stored value is: in the clear, under a KMS plugin, or under something else.
+ * Nothing is decrypted. A value that kube-apiserver would refuse before it asks anybody for a key
+ * is `damaged`.
  *
  * @module
  */
@@ -46,10 +47,13 @@ export interface V1Record {
 export type StoredRecord =
   | V2Record
   | V1Record
-  /** KMS v1 whose plugin had answered nothing (Trousseau 1.x with a static token): nobody can open it. */
+  /**
+   * KMS v1 whose plugin had answered nothing (Trousseau 1.x with a static token); nobody can open
+   * it.
+   */
   | { readonly form: 'empty-key'; readonly provider: string }
   | { readonly form: 'plaintext'; readonly encoding: 'protobuf' | 'json' | 'cbor' }
-  /** A key in the API server's own configuration. */
+  /** Encrypted with a key in the API server's own configuration. */
   | { readonly form: 'static-key'; readonly cipher: string; readonly keyName: string }
   /** Encrypted in a form that is not known here. */
   | { readonly form: 'unknown-encryption' }
@@ -57,7 +61,7 @@ export type StoredRecord =
       readonly form: 'damaged'
       readonly of: 'kms-v2' | 'kms-v1' | 'static-key'
       readonly provider: string
-      /** What is wrong, without anything of the value. */
+      /** What is wrong, without any part of the value. */
       readonly problem: string
     }
   /** Not an object of an API server. */
@@ -74,7 +78,7 @@ const JSON_START = Buffer.from('{')
 const COLON = 0x3a
 const SPACE = 0x20
 
-/** What AES-GCM adds: nonce and tag. */
+/** The bytes that AES-GCM adds: nonce and tag. */
 const GCM_BYTES = 28
 const SEED_INFO_BYTES = 32
 const MIN_STATIC_BYTES = 28
@@ -206,7 +210,7 @@ function staticKey(cipher: string, named: Uint8Array): StoredRecord {
   return { form: 'static-key', cipher, keyName }
 }
 
-/** What stands before the first colon, and what after it. */
+/** What comes before the first colon, and what comes after it. */
 function cut(named: Uint8Array): { name: string; rest: Uint8Array | undefined } {
   const colon = named.indexOf(COLON)
   if (colon <= 0) return { name: '', rest: undefined }

@@ -1,6 +1,6 @@
 /**
- * Which plugin's ciphertexts occur, each once: what a restarting API server asks Decrypt for, and
- * what an envelope of Trousseau tells without being opened.
+ * Collects the different ciphertexts of plugins. They tell how often a restarting API server asks
+ * for Decrypt, and what the envelopes of Trousseau say without being opened.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface Protection extends Scheme {
 }
 
 interface Seed {
-  /** Stands for type, ciphertext, key id and annotations: 128 bits of SHA-256. */
+  /** Identifies type, ciphertext, key id and annotations, by 128 bits of SHA-256. */
   readonly digest: string
   /** Undefined where another plugin made it. */
   readonly protection: Protection | undefined
@@ -31,7 +31,7 @@ export class Seeds {
   readonly #seeds = new Map<string, Seed>()
   readonly #protections = new Map<string, Protection>()
 
-  /** How many different ones there were. */
+  /** How many different ones there are. */
   get size(): number {
     return this.#seeds.size
   }
@@ -45,7 +45,7 @@ export class Seeds {
     return seed
   }
 
-  /** @param keyId what is stored beside it, which Decrypt compares (rule D3) */
+  /** @param keyId what is stored beside the ciphertext, which Decrypt compares (rule D3) */
   read(source: Uint8Array, keyId?: string): Pick<Seed, 'protection' | 'problem'> {
     if (!startsAsEnvelope(source)) return { protection: undefined, problem: undefined }
     const opened = opening(source)
@@ -69,7 +69,7 @@ function opening(source: Uint8Array): Protection | undefined {
   }
 }
 
-/** Each part with its length, so that no two records are written alike. */
+/** Each part is preceded by its length, so that different records never give the same bytes. */
 function digestOf({ sourceType, source, keyId, annotations }: V2Record): string {
   const stored = Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1))
   const parts = [sourceType, keyId, source, ...stored.flat()].map((part) => Buffer.from(part))

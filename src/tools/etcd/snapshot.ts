@@ -32,7 +32,7 @@ interface Change {
 }
 
 const DIGEST_BYTES = 32
-/** The data is whole pages, so what stands beyond a multiple of this is the checksum. */
+/** The database has whole pages, so what follows the last multiple of this is the checksum. */
 const BLOCK_BYTES = 512
 const CHUNK_BYTES = 1024 * 1024
 const REVISION_BYTES = 17
@@ -40,7 +40,7 @@ const SEPARATOR = '_'.charCodeAt(0)
 const TOMBSTONE = 't'.charCodeAt(0)
 const FIRST_REVISION = 1n
 const COMPACTIONS = ['finishedCompactRev', 'scheduledCompactRev']
-/** 128 bits of SHA-256: nobody can name two keys so that one hides the other. */
+/** 128 bits of SHA-256, so that nobody can choose two keys of which one would hide the other. */
 const KEY_DIGEST_BYTES = 16
 const PAGE_OBJECTS = 500
 const PAGE_BYTES = 4 * 1024 * 1024
@@ -90,7 +90,7 @@ async function verify(file: RawFile): Promise<boolean> {
 
 interface Index {
   readonly revision: bigint
-  /** Which changes are the last ones of their keys, counted from the first one in the file. */
+  /** Which changes are the last ones of their keys, counted from the first change in the file. */
   readonly live: Uint32Array
 }
 
@@ -117,7 +117,7 @@ function note(
 ): void {
   if (!prefix.equals(key.subarray(0, prefix.length))) return
   const digest = hash('sha256', key, 'buffer').toString('latin1', 0, KEY_DIGEST_BYTES)
-  // Taken out first, so that the map stays in the order of changes.
+  // Removed first, so that the map stays in the order of changes.
   last.delete(digest)
   if (!deletes) last.set(digest, at)
 }
@@ -145,7 +145,7 @@ async function* livePages(
   if (page.length > 0) yield page
 }
 
-/** Moves the cursor: how many changes were seen, and how many of them are live. */
+/** Moves the cursor, which counts the changes that were seen and those of them that are live. */
 function liveOf(
   changes: readonly Change[],
   live: Uint32Array,
@@ -165,7 +165,7 @@ function changesOf(entries: readonly Leaf[], refuse: Refuse): Change[] {
   return entries.map((entry) => {
     const { revision, deletes } = revisionOf(entry.key, refuse)
     const { key, value, modRevision } = keyValue(entry.value)
-    // Of a deletion only the key is there.
+    // A deletion has only the key.
     const fits = key.length > 0 && (deletes || modRevision === revision)
     if (!fits) throw refuse(`it is damaged: revision ${revision} is not a key and its value`)
     return { revision, deletes, key, value }
@@ -187,7 +187,10 @@ function revisionOf(name: Buffer, refuse: Refuse): Pick<Change, 'revision' | 'de
   return { revision: name.readBigUInt64BE(0), deletes }
 }
 
-/** Up to where etcd had forgotten old changes: after all keys are gone nothing else tells the revision. */
+/**
+ * The revision up to which etcd had forgotten old changes. Once all keys are deleted, nothing else
+ * tells the revision.
+ */
 function compacted(database: BoltFile, refuse: Refuse): bigint {
   let revision = FIRST_REVISION
   for (const entries of database.bucket('meta')) {

@@ -1,11 +1,11 @@
 /**
- * Who opens what a plugin wrapped, when no API server asks: a recovery key, or the
- * providers of a config.
+ * Opens what a plugin wrapped without an API server, with a recovery key or with the providers of a
+ * config.
  *
- * Key id and annotations stand beside the data in the clear, and an API server would
- * be refused where they are not as the plugin made them (rule D3). Nothing depends on
- * them here: the object itself only opens with the right key, under its own name. So a
- * difference is told, and what opens is opened.
+ * Key id and annotations are stored in the clear beside the data, and the plugin would refuse an
+ * API server where they are not as it made them (rule D3). Nothing depends on them here, because
+ * the object itself only opens with the right key and under its own name. So a difference is
+ * reported, and what opens is opened.
  *
  * @module
  */
@@ -19,9 +19,9 @@ import { envelopeOf, openRecoveryAnnotation, recipientsOf } from '../../recovery
 import { type PrivateJwk, thumbprintOf } from '../../recovery/jwk.ts'
 
 export interface OpenedSource {
-  /** What the API server encrypts with. */
+  /** The key or seed with which the API server encrypts. */
   readonly unwrapped: Uint8Array
-  /** Why an API server that asked the plugin for this would be refused. */
+  /** Why the plugin would refuse an API server that asked for this. */
   readonly differs: string | undefined
 }
 
@@ -39,7 +39,8 @@ export async function recoveryKeyOpener(key: PrivateJwk): Promise<SourceOpener> 
     name: `recovery key ${thumbprint}`,
     async open(request) {
       const annotation = annotationOf(request)
-      // Sealed together with the seed: what it names is what it was made for.
+      // The seed was sealed together with this digest, so it names the envelope for which the
+      // annotation was made.
       const digest = envelopeOf(annotation)
       const unwrapped = await openRecoveryAnnotation(annotation, key, digest)
       return { unwrapped, differs: differenceOf(request, digest) }
@@ -67,7 +68,7 @@ export function providersOpener(
   return {
     name,
     async open(request) {
-      // What other plugins made is told apart by its key id.
+      // The formats of other plugins are told apart by their key ids.
       if (envelopeIn(request) === undefined) {
         return { unwrapped: await decrypt(request), differs: undefined }
       }
@@ -86,7 +87,7 @@ function envelopeIn({ ciphertext }: DecryptRequest): OpenedEnvelope | undefined 
   }
 }
 
-/** @param sealedFor digest of the header that the annotation was made for, where it was opened */
+/** @param sealedFor digest of the header for which the annotation was made, where it was opened */
 function differenceOf(request: DecryptRequest, sealedFor?: Uint8Array): string | undefined {
   const { api, keyId, annotations } = request
   const envelope = envelopeIn(request)
@@ -101,7 +102,7 @@ function differenceOf(request: DecryptRequest, sealedFor?: Uint8Array): string |
   return other === undefined ? undefined : `it has an annotation that Trousseau never makes`
 }
 
-/** The first that opens it, or what each of them said. */
+/** The result of the first opener that succeeds, or the errors of all of them. */
 export async function openWith(
   openers: readonly SourceOpener[],
   request: DecryptRequest,
@@ -120,7 +121,7 @@ export async function openWith(
   throw new KmsError(said, { code: first?.error.code ?? 'key_unavailable' })
 }
 
-/** Whom an annotation is for; nobody where there is none that can be read. */
+/** The recipients of an annotation; none where there is no annotation that can be read. */
 export function recipientsIn(annotations: DecryptRequest['annotations']): readonly string[] {
   try {
     return recipientsOf(annotations[RECOVERY_ANNOTATION] ?? new Uint8Array())

@@ -1,4 +1,4 @@
-/** Opens what holds an API server's objects: etcd itself, or a snapshot of it. @module */
+/** Opens the storage of an API server's objects: etcd itself, or a snapshot of it. @module */
 
 import type { Buffer } from 'node:buffer'
 import { stat } from 'node:fs/promises'
@@ -24,9 +24,9 @@ export interface StorageFlags {
 
 interface Storage {
   readonly source: ObjectSource
-  /** What is read, for people. */
+  /** The name of the storage, for people. */
   readonly name: string
-  /** Of a file whether it has a checksum, and the right one. */
+  /** For a file, whether it has a checksum that is right. */
   readonly verified: boolean | undefined
   close(): Promise<void>
 }
@@ -36,9 +36,9 @@ interface Storage {
 export const PREFIX = '/registry'
 const CALL_MS = 30_000
 const MEBIBYTE = 1024 * 1024
-/** Read in more than a moment. */
+/** Reading a file of this size takes noticeably long. */
 const LARGE_BYTES = 256 * MEBIBYTE
-/** A page is meant to be far shorter; a single object may be as long. */
+/** A page should be far shorter, but a single object may be as long. */
 const MESSAGE_BYTES = 64 * MEBIBYTE
 
 export function isUnnamed({ endpoints: listed, snapshot }: StorageFlags): boolean {
@@ -71,7 +71,7 @@ async function openFile(file: string, below: string, io: Io): Promise<Storage> {
   }
 }
 
-/** Where nobody sees progress: a large file is silent for a while. */
+/** Where no progress is shown, a large file would be read in silence for a while. */
 async function tellSize(file: string, io: Io): Promise<void> {
   const { size } = await stat(file).catch(() => ({ size: 0 }))
   if (size < LARGE_BYTES) return

@@ -1,39 +1,42 @@
-/** Whether what an object is encrypted with is what is wanted: a pure decision. @module */
+/** Decides whether an object is encrypted with what is wanted. It is a pure function. @module */
 
 import type { StoredRecord } from './record.ts'
 import type { Protection } from './seeds.ts'
 
-/** What the next write of any object would be under. */
+/** What the next write of any object would use. */
 export interface Wanted {
-  /** One, or one for each endpoint of a config. */
+  /** One key id, or one for each endpoint of a config. */
   readonly keyIds: ReadonlySet<string>
-  /** How many providers write when all are well; where it is not known, that of the wanted key id. */
+  /**
+   * How many providers write when all are healthy; where that is not known, the number of the
+   * wanted key id counts.
+   */
   readonly providers?: number | undefined
 }
 
 export const VERDICTS = [
-  /** As wanted; or nothing is wrong with it and what is wanted is not known. */
+  /** As wanted; or sound, where it is not known what is wanted. */
   'ok',
-  /** Written by fewer providers than there are: a rewrite gives it the others. */
+  /** Written by fewer providers than there are; a rewrite adds the others. */
   'degraded',
-  /** Under another key id, another API or another way of encryption: a rewrite changes that. */
+  /** Under another key id, another API or another kind of encryption; a rewrite changes that. */
   'stale',
-  /** In the clear, though its resource is one of those that are encrypted. */
+  /** In the clear, although its resource should be encrypted. */
   'plaintext',
   /** The plugin that wrote it gave no key: nobody can open it. */
   'empty-key',
-  /** What kube-apiserver would not even try to open. */
+  /** kube-apiserver would not even try to open it. */
   'damaged',
   /** In a form that is not known here. */
   'unknown',
-  /** In the clear, as all of its resource. */
+  /** In the clear, like all objects of its resource. */
   'unencrypted',
   /** The API server's own records, which no configuration encrypts. */
   'never-encrypted',
 ] as const
 export type Verdict = (typeof VERDICTS)[number]
 
-/** Of these there should be none. */
+/** There should be no objects with these verdicts. */
 export const FINDINGS = [
   'empty-key',
   'damaged',
@@ -52,7 +55,7 @@ interface Judged {
   readonly mustEncrypt: boolean
 }
 
-/** @param providers how many write when all are well */
+/** @param providers how many write when all are healthy */
 export function verdictOf(
   judged: Judged,
   keyIds: ReadonlySet<string> | undefined,

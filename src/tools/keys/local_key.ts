@@ -1,4 +1,4 @@
-/** `trousseau keygen`: key files of the `local` provider. @module */
+/** `trousseau keygen` makes key files of the `local` provider. @module */
 
 import { resolve } from 'node:path'
 import type { Io } from '../../console/io.ts'
@@ -11,7 +11,7 @@ interface KeygenOptions {
   readonly json: boolean
 }
 
-/** @throws KmsError when the file is there already, or is not as it must be to add a version */
+/** @throws KmsError when the file exists, or cannot get a further version */
 export async function keygen(options: KeygenOptions, io: Io): Promise<number> {
   const { file, addVersion } = options
   const path = resolve(file)

@@ -21,22 +21,22 @@ type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
 export interface LoginKeygenOptions {
   readonly file: string
   readonly type: LoginKeyType
-  /** The key is there already. */
+  /** Use the key that exists. */
   readonly existing: boolean
   readonly audience: string
   readonly subject: string
   readonly mount: string
   readonly role: string
-  /** The command line client that the operator has. */
+  /** The client that the operator uses. */
   readonly cli: 'vault' | 'bao'
-  /** More claims. */
+  /** Further claims. */
   readonly json: boolean
   readonly claims: Readonly<Record<string, string>>
 }
 
 const MODE = 0o600
 
-/** @throws KmsError when the file is there already or cannot be written, or with `existing` holds no key */
+/** @throws KmsError when the file exists or cannot be written, or with `existing` holds no key */
 export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<number> {
   const path = resolve(options.file)
   const { key, algorithm } = options.existing
@@ -84,8 +84,8 @@ async function write(path: string, pem: string): Promise<void> {
 }
 
 /**
- * Adds the key to those of the other nodes: the list is replaced as a whole, so what
- * cannot be read is not taken for empty.
+ * The script adds the key to those of the other nodes. The service replaces the list as a whole, so
+ * a list that cannot be read must not be taken for an empty one.
  */
 function script({ cli, mount, subject }: LoginKeygenOptions, pem: string, jwk: object): string {
   const path = `auth/${mount}/config`

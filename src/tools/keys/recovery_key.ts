@@ -1,6 +1,6 @@
 /**
- * `trousseau recovery …`: keys that open a cluster's Secrets after all key services
- * are gone, and the proof that they do.
+ * `trousseau recovery …` makes keys that open a cluster's Secrets after all key services are gone,
+ * and proves that they do.
  *
  * @module
  */
@@ -39,12 +39,12 @@ export interface RecoveryKeygenOptions {
   readonly curve: RecoveryCurve
   /** False leaves the key in the clear. */
   readonly passphrase: boolean
-  /** File that holds the passphrase; asked for at the terminal where absent. */
+  /** File that holds the passphrase; where absent, it is asked for at the terminal. */
   readonly passphraseFile?: string
   readonly json: boolean
 }
 
-/** @throws KmsError when a file is there already, cannot be written, or no passphrase can be had */
+/** @throws KmsError when a file exists or cannot be written, or there is no passphrase */
 export async function recoveryKeygen(options: RecoveryKeygenOptions, io: Io): Promise<number> {
   const path = resolve(options.file)
   const publicPath = publicPathOf(path)
@@ -80,7 +80,7 @@ export interface RecoveryVerifyOptions {
   readonly json: boolean
 }
 
-/** @throws KmsError where the key does not open what the plugin makes, with the reason */
+/** @throws KmsError with the reason, where the key does not open what the plugin makes */
 export async function recoveryVerify(options: RecoveryVerifyOptions, io: Io): Promise<number> {
   const key = await readRecoveryKey(options.key, options, io)
   const seed = randomBytes(SEED_BYTES)

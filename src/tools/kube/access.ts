@@ -1,6 +1,6 @@
 /**
- * How to reach an API server, and as whom: from a kubeconfig, or from what the
- * kubelet gives a pod. What would have to run another program is refused.
+ * How to reach an API server, and as which user: from a kubeconfig, or from what the kubelet gives
+ * a pod. A kubeconfig that would run another program is refused.
  *
  * @module
  */
@@ -15,16 +15,16 @@ import type { TlsOptions } from '../../remote/http/tls_files.ts'
 import { flag, isThere, list, maybe } from './go_json.ts'
 
 export interface KubeAccess {
-  /** `https://host:port`, maybe with a path. */
+  /** `https://host:port`, possibly with a path. */
   readonly server: string
   readonly tls: TlsOptions
   readonly token?: string | undefined
-  /** Read before each request. */
+  /** Read again before each request. */
   readonly tokenFile?: string | undefined
 }
 
 interface KubeChoice {
-  /** The file; where absent `KUBECONFIG`, `~/.kube/config`, or a pod's own ServiceAccount. */
+  /** The file; where absent, `KUBECONFIG`, `~/.kube/config`, or a pod's own ServiceAccount. */
   readonly kubeconfig?: string | undefined
   readonly context?: string | undefined
 }
@@ -57,7 +57,7 @@ const kubeconfigSchema = v.looseObject({
   contexts: entries,
 })
 
-/** @throws KmsError `request_invalid` that says what is missing, and never quotes the file */
+/** @throws KmsError `request_invalid`, which says what is missing and never quotes the file */
 export async function findKubeAccess(
   { kubeconfig, context }: KubeChoice,
   environment: Readonly<Record<string, string | undefined>>,
@@ -81,7 +81,7 @@ function homeConfig({ HOME }: Readonly<Record<string, string | undefined>>): str
   return HOME === undefined ? undefined : join(HOME, '.kube', 'config')
 }
 
-/** Undefined where there is no file, unless it was asked for. */
+/** Undefined where the file does not exist, unless it was asked for. */
 async function read(path: string, asked: boolean): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
@@ -123,7 +123,7 @@ function parsed(content: string, path: string): v.InferOutput<typeof kubeconfigS
   try {
     value = parse(content, { prettyErrors: false })
   } catch (cause) {
-    // The parser's message quotes the file: nobody shows it.
+    // The parser's message quotes the file, so it must never be shown.
     throw refused(`Kubeconfig ${path} is not YAML`, cause)
   }
   const result = v.safeParse(kubeconfigSchema, value)

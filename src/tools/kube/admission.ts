@@ -1,6 +1,6 @@
 /**
- * Who kept an object from being written or read, in the words of the API server's answer. Only
- * names leave here: the rest of the message may quote the object.
+ * Finds out from an API server's answer who prevented an object from being written or read. It
+ * passes on names only, since the rest of the message may quote the object.
  *
  * @module
  */
@@ -10,12 +10,12 @@ import * as v from 'valibot'
 export interface Blamed {
   /** `admission webhook "policy.example.org"`. */
   readonly who: string
-  /** It gave the API server no answer, and so would keep every other object too. */
+  /** True where the webhook gave no answer, so that it would also prevent every other write. */
   readonly dead: boolean
 }
 
 interface Kind {
-  /** With the name as its one group. */
+  /** Its one group is the name. */
   readonly words: RegExp
   readonly called: string
   readonly dead: boolean
@@ -24,7 +24,7 @@ interface Kind {
 const status = v.object({ message: v.string() })
 const NAME = '([\\w.-]{1,253})'
 const VERSION = '([\\w.-]{1,253}/\\w{1,63}, Kind=\\w{1,63})'
-/** What may come before: which object it is about. */
+/** The beginning of a message may say which object it is about. */
 const OBJECT = '^(?:[^:]{0,600}: )?'
 const ANYTHING = '^.{0,2000}?'
 

@@ -1,6 +1,6 @@
 /**
- * What the tools ask of a Kubernetes API server: any status is an answer, and no
- * message says anything of what was sent or answered.
+ * Requests of the tools to a Kubernetes API server. Any status is an answer, and no message says
+ * anything of what was sent or answered.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { KubeAccess } from './access.ts'
 
 export interface KubeRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** Begins with `/`; may have a query. */
+  /** Begins with `/`, and may have a query. */
   readonly path: string
   /** Sent as JSON. */
   readonly body?: unknown
@@ -30,7 +30,7 @@ export interface KubeAnswer {
   readonly status: number
   /** The JSON of the answer, or its text where it is none. */
   readonly body: unknown
-  /** What `Retry-After` says. */
+  /** The wait that `Retry-After` demands. */
   readonly retryAfterMs: number | undefined
   /** The API server's clock in milliseconds since the epoch, by its `Date` header. */
   readonly serverTime: number | undefined
@@ -75,7 +75,7 @@ export function connectKube(
   }
 }
 
-/** A token in a file is read each time: the kubelet replaces it. */
+/** A token in a file is read for each request, because the kubelet replaces it. */
 async function authorization({ token, tokenFile }: KubeAccess): Promise<Record<string, string>> {
   const secret = tokenFile === undefined ? token : await readSecretFile(tokenFile, 'the kubeconfig')
   return secret === undefined ? {} : { authorization: `Bearer ${secret}` }

@@ -1,6 +1,7 @@
 /**
- * A configuration file as an API server reads it: JSON where it begins with a brace, otherwise
- * the first document of YAML 1.1, of which words without quotes may be no text (`yes`, `on`, `1`).
+ * Reads a configuration file as an API server does: as JSON where it begins with a brace, otherwise
+ * as the first document of YAML 1.1, in which some words without quotes are not text (`yes`, `on`,
+ * `1`).
  *
  * @module
  */
@@ -21,22 +22,22 @@ import {
 interface ConfigTree {
   /** In JSON's data model. */
   readonly value: unknown
-  /** Keys that stand twice in one mapping: `resources[0].providers`. */
+  /** Keys that occur twice in one mapping: `resources[0].providers`. */
   readonly duplicates: readonly string[]
-  /** Whether another YAML document follows, which nobody reads. */
+  /** Whether another YAML document follows, which the API server does not read. */
   readonly more: boolean
 }
 
-/** What is no configuration file at all; the message quotes nothing of it. */
+/** The file is no configuration file at all; the message quotes nothing of it. */
 export class SyntaxProblem extends Error {}
 
 const BRACE = /^\s*\{/
-/** YAML has no such characters. */
+/** YAML does not allow these characters. */
 const CONTROL = /(?![\t\n\r\u0085])[\p{Cc}\ufffe\uffff]/u
-/** Directives, comments and the mark before the first document. */
+/** Directives, comments and the marker before the first document. */
 const START = /^\ufeff?(?:(?:[%#].*|[^\S\n]*)\n)*(?:---(?=\s|$))?/
 const MARK = /^(?:---|\.\.\.)(?=\s|$)/m
-/** More than marks and comments. */
+/** More than markers and comments. */
 const CONTENT = /^(?!---\s*$|\.\.\.\s*$|\s*#|\s*$)/m
 const OTHER_VERSION = /^%YAML (?!1\.1\b)/m
 
@@ -55,7 +56,7 @@ function jsonTree(text: string): ConfigTree {
     const why = 'it begins with a brace, so it is read as JSON, and is none'
     throw new SyntaxProblem(why, { cause })
   }
-  // JSON is YAML but for what nobody writes; only there keys that stand twice can be seen.
+  // Nearly all JSON is YAML, and only the YAML parser finds keys that occur twice.
   const document = documentOf(text)
   if (document.errors.length > 0) return { value, duplicates: [], more: false }
   const reader = new Reader(document, true)
@@ -76,7 +77,7 @@ function yamlTree(text: string): ConfigTree {
   return { value, duplicates: reader.duplicates, more: CONTENT.test(rest) }
 }
 
-/** Whatever follows the first document is not even parsed. */
+/** What follows the first document is not even parsed. */
 function split(text: string): { first: string; rest: string } {
   const [start = ''] = START.exec(text) ?? []
   const end = text.slice(start.length).search(MARK)
@@ -119,7 +120,7 @@ class Reader {
   readonly duplicates: string[] = []
   readonly #document: Document
   readonly #isJson: boolean
-  /** Nodes: few enough that one within the other do not overflow the stack. */
+  /** The number of nodes is limited, so that deep nesting cannot overflow the stack. */
   #left = MAX_NODES
 
   constructor(document: Document, isJson: boolean) {

@@ -1,4 +1,4 @@
-/** Which resources an API server has, and how the words of an EncryptionConfiguration name them. @module */
+/** Which resources an API server has, and how an EncryptionConfiguration names them. @module */
 
 import * as v from 'valibot'
 import { KmsError } from '../../base/errors.ts'
@@ -11,7 +11,7 @@ export interface Resource {
   /** Empty for the core group. */
   readonly group: string
   readonly version: string
-  /** In the plural: `secrets`. */
+  /** The plural: `secrets`. */
   readonly name: string
 }
 
@@ -28,16 +28,16 @@ export function resourceName({ name, group }: Resource): string {
   return group === '' ? name : `${name}.${group}`
 }
 
-/** The path of all objects of a resource. */
+/** The path that lists all objects of a resource. */
 export function pathOf({ group, version, name }: Resource): string {
   return group === '' ? `/api/${version}/${name}` : `/apis/${group}/${version}/${name}`
 }
 
 /**
  * @param wanted as in an EncryptionConfiguration: `secrets`, `widgets.example.org`, `*.` for the
- *   core group, `*.apps`, `*.*`
- * @param onAway hears of each group, such as `metrics.k8s.io/v1`, that `*.*` leaves out: another
- *   server keeps its objects, and does not serve now
+ * core group, `*.apps`, `*.*`
+ * @param onAway called with each group, such as `metrics.k8s.io/v1`, that `*.*` leaves out because
+ * another server keeps its objects and does not answer
  * @throws KmsError `request_invalid` for what the API server does not have
  */
 export async function findResources(
@@ -98,7 +98,7 @@ async function resourcesOf(kube: KubeClient, group: string, version: string): Pr
     .map(({ name }) => ({ group, version, name }))
 }
 
-/** Whether a group could not be asked about because another server serves it. */
+/** Whether a group cannot be listed because another server serves it. */
 async function isElsewhere(
   kube: KubeClient,
   group: string,

@@ -1,6 +1,6 @@
 /**
- * The EncryptionConfiguration of an API server, decoded as kube-apiserver decodes it: what is
- * null or absent is Go's zero value, and what nobody knows is a problem.
+ * The EncryptionConfiguration of an API server, decoded as kube-apiserver decodes it: what is null
+ * or absent has Go's zero value, and an unknown field is a problem.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { list, maybe, text } from './go_json.ts'
 const UNKNOWN = 'unknown field'
 const INT32 = 2 ** 31
 
-/** An object; a field that is not of `entries` is an issue of its own. */
+/** Decodes an object; a field that is not in `entries` is an issue. */
 function fields<T extends v.ObjectEntries>(entries: T) {
   return v.pipe(
     v.custom<object>(isMapping),
@@ -31,7 +31,7 @@ function fields<T extends v.ObjectEntries>(entries: T) {
   )
 }
 
-/** No list, which JavaScript takes for an object too. */
+/** Excludes lists, which are objects in JavaScript. */
 function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
@@ -65,11 +65,11 @@ export interface EncryptionFile {
   readonly config: EncryptionConfig | undefined
   /** What keeps an API server from starting with it. */
   readonly problems: readonly ConfigProblem[]
-  /** Whether another YAML document follows, which nobody reads. */
+  /** Whether another YAML document follows, which the API server does not read. */
   readonly moreDocuments: boolean
 }
 
-/** Names of the resources that are encrypted when they are written, in the file's words. */
+/** Names of the resources that are encrypted when they are written, as the file names them. */
 export function encryptedResources({ resources }: EncryptionConfig): string[] {
   return resources
     .filter(({ providers: [first] }) => first?.identity === undefined)
@@ -77,9 +77,9 @@ export function encryptedResources({ resources }: EncryptionConfig): string[] {
 }
 
 /**
- * What a tool can work with, whether or not an API server would start with it.
+ * The configuration as far as a tool needs it, whether or not an API server would start with it.
  *
- * @throws KmsError `request_invalid`, which never quotes the file: it may hold keys
+ * @throws KmsError `request_invalid`, which never quotes the file, since it may hold keys
  */
 export async function readEncryptionConfig(path: string): Promise<EncryptionConfig> {
   const { config, problems } = await readEncryptionFile(path)
@@ -89,7 +89,7 @@ export async function readEncryptionConfig(path: string): Promise<EncryptionConf
   throw refused(path, `is not an EncryptionConfiguration: ${why}`)
 }
 
-/** @throws KmsError `request_invalid` where there is no such file */
+/** @throws KmsError `request_invalid` where the file does not exist */
 export async function readEncryptionFile(path: string): Promise<EncryptionFile> {
   let bytes: Uint8Array
   try {
@@ -169,7 +169,7 @@ function pathOf(issue: v.BaseIssue<unknown>): string {
     .replace(/^\./, '')
 }
 
-/** Names are shown as far as they are names: what was indented wrongly could be a key's secret. */
+/** Only names are shown: with a wrong indent, something else could be the secret of a key. */
 function shown(path: string): string {
   const names = path.replaceAll(/[^.[\]]+/g, (name) =>
     /^[A-Za-z][A-Za-z-]{0,30}$|^\d{1,6}$/.test(name) ? name : '(no name of a field)',

@@ -3,14 +3,14 @@
 export interface ConfigProblem {
   /** Stable, for scripts. */
   readonly id: string
-  /** Where in the file: `resources[0].providers[1].kms.name`. */
+  /** The place in the file: `resources[0].providers[1].kms.name`. */
   readonly at: string
   /** What is wrong, without anything that may be a key. */
   readonly what: string
   readonly todo: string
-  /** The minor version of Kubernetes that refuses it first; all of them where absent. */
+  /** The first minor version of Kubernetes that refuses it; all of them where absent. */
   readonly since?: number
-  /** What an API server must be told to refuse it; nothing where absent. */
+  /** A setting with which an API server accepts it; none where absent. */
   readonly unless?: 'kmsV1'
   readonly only?: 'reload'
 }

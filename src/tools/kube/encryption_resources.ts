@@ -1,4 +1,8 @@
-/** Which resources the rules of an EncryptionConfiguration may name, and which hide others. @module */
+/**
+ * Which resources the rules of an EncryptionConfiguration may name, and which rules hide others.
+ *
+ * @module
+ */
 
 import type { ConfigProblem } from './encryption_problem.ts'
 
@@ -8,7 +12,7 @@ interface NameRule {
   readonly todo: string
 }
 
-/** Of them the first that is broken counts. */
+/** The first of these rules that is broken is reported. */
 const NAME_RULES: readonly NameRule[] = [
   {
     broken: (name) => name.toLowerCase() !== name,
@@ -34,7 +38,7 @@ const NAME_RULES: readonly NameRule[] = [
   {
     broken: (_name, group) => group === 'extensions',
     what: 'there is no group extensions any more',
-    todo: 'Write the group of today, such as deployments.apps or ingresses.networking.k8s.io.',
+    todo: 'Write the current group, such as deployments.apps or ingresses.networking.k8s.io.',
   },
   {
     broken: (_name, group, resource) => group === '*' && resource !== '*',
@@ -48,7 +52,7 @@ interface Named {
   readonly resource: string
 }
 
-/** `secrets`, `deployments.apps`; what follows the first dot is the group. */
+/** Parses `secrets` or `deployments.apps`; what follows the first dot is the group. */
 export function namedBy(name: string): Named {
   const dot = name.indexOf('.')
   if (dot === -1) return { resource: name, group: '' }
@@ -80,7 +84,7 @@ function nameProblems(name: string, at: string): ConfigProblem[] {
   return [{ id: 'encryption-resource-name', at, what: rule.what, todo: rule.todo }]
 }
 
-/** Within one rule. */
+/** Finds overlaps within one rule. */
 function overlapProblems(names: readonly Named[], at: string): ConfigProblem[] {
   const pairs = names.flatMap((one, index) =>
     names.slice(index + 1).map((two) => [one, two] as const),

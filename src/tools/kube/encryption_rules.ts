@@ -1,6 +1,6 @@
 /**
- * The rules by which kube-apiserver validates an EncryptionConfiguration that it could decode,
- * and exits where one is broken: those of Kubernetes 1.29 to 1.37 are the same.
+ * The rules by which kube-apiserver validates an EncryptionConfiguration after decoding it. It
+ * exits where one is broken. They are the same in Kubernetes 1.29 to 1.37.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import { resourceProblems } from './encryption_resources.ts'
 import { text } from './go_json.ts'
 import { base64Bytes, goDuration, goUrl } from './go_values.ts'
 
-/** Nobody else needs more of the file to know what it is. */
+/** These two fields alone say what kind of file it is. */
 const head = v.object({ apiVersion: text, kind: text })
-/** The second is how documentation once had it. */
+/** The second one stood in older documentation. */
 const KINDS = ['apiserver.config.k8s.io/v1 EncryptionConfiguration', 'v1 EncryptionConfig']
 
 export function kindProblems(value: unknown): ConfigProblem[] {
   const read = v.safeParse(head, value)
-  // What is no text is told when the rest is decoded.
+  // A field that is not text is reported when the rest is decoded.
   if (!read.success || KINDS.includes(`${read.output.apiVersion} ${read.output.kind}`)) return []
   return [
     {
@@ -107,13 +107,13 @@ const KMS_RULES: readonly KmsRule[] = [
 const KEY_BYTES = { aesgcm: [16, 24, 32], aescbc: [16, 24, 32], secretbox: [32] } as const
 const KEY_KINDS = ['aesgcm', 'aescbc', 'secretbox'] as const
 
-/** The path goes through a second URL, decoded. */
+/** The path is decoded and then parsed as a URL once more. */
 function isSocketUrl(endpoint: string): boolean {
   const url = goUrl(endpoint)
   return url?.scheme === 'unix' && goUrl(`x:///${url.path}`) !== undefined
 }
 
-/** Of what could be decoded. */
+/** Checks the parts that could be decoded. */
 export function ruleProblems({ resources }: EncryptionConfig): ConfigProblem[] {
   const names = new Set<string>()
   return [

@@ -1,6 +1,6 @@
 /**
- * Schemas for what is not there: Go writes a nil slice, map or pointer as null, YAML a key
- * without a value, and both mean Go's zero value.
+ * Schemas for absent values: Go writes a nil slice, map or pointer as null, YAML a key without a
+ * value, and both mean Go's zero value.
  *
  * @module
  */

@@ -1,4 +1,8 @@
-/** Values as Go's own library reads them, where that decides whether an API server starts. @module */
+/**
+ * Parses values as Go's own library does, where that decides whether an API server starts.
+ *
+ * @module
+ */
 
 /** Nanoseconds. */
 const UNITS: Readonly<Record<string, number>> = {
@@ -15,7 +19,7 @@ const DURATION = /^[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h)
 const PART = /([\d.]+)([^\d.]+)/g
 const MAX_NANOSECONDS = 2 ** 63
 
-/** Milliseconds of `1m30s`, `1.5h` or `0`; undefined for what is no duration of Go's. */
+/** Milliseconds of `1m30s`, `1.5h` or `0`; undefined for text that is no Go duration. */
 export function goDuration(text: string): number | undefined {
   if (/^[-+]?0$/.test(text)) return 0
   if (!DURATION.test(text)) return undefined
@@ -29,7 +33,10 @@ export function goDuration(text: string): number | undefined {
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** How many bytes it stands for; undefined for what is no padded base64. Line breaks do not count. */
+/**
+ * The number of bytes that the text encodes; undefined for text that is no padded base64. Line
+ * breaks do not count.
+ */
 export function base64Bytes(text: string): number | undefined {
   const digits = text.replaceAll(/[\r\n]/g, '')
   if (!BASE64.test(digits)) return undefined
@@ -39,7 +46,7 @@ export function base64Bytes(text: string): number | undefined {
 interface GoUrl {
   /** In lower case. */
   readonly scheme: string
-  /** Decoded; empty where what follows the scheme does not begin with a slash. */
+  /** Decoded; empty where a scheme is not followed by a slash. */
   readonly path: string
 }
 
@@ -50,7 +57,7 @@ const HOST = /^(?:[\w.~!$&'()*+,;=<>"-]|[^\p{ASCII}])*(?::\d*)?$/u
 const BRACKETED = /^\[[^\]]*\](?::\d*)?$/
 const USER = /^[\w.~!$&'()*+,;=:%@-]*$/
 
-/** Undefined for what Go's `net/url` takes for no URL with a scheme. */
+/** Undefined for text that Go's `net/url` does not parse as a URL with a scheme. */
 export function goUrl(text: string): GoUrl | undefined {
   const [whole = '', fragment = ''] = text.split(/#(.*)/s)
   const [, scheme = '', rest = ''] = SCHEME.exec(whole) ?? []
@@ -71,7 +78,7 @@ function isAuthority(text: string): boolean {
   return HOST.test(host) || BRACKETED.test(host)
 }
 
-/** Byte by byte, since what is escaped need not be UTF-8. */
+/** Decodes bytes one by one, since escaped bytes need not be UTF-8. */
 function unescaped(path: string): string {
   return path.replaceAll(/(?:%[\da-f]{2})+/gi, (escapes) =>
     new TextDecoder().decode(

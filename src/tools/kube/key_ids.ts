@@ -1,4 +1,4 @@
-/** What an API server itself says of the key id it writes with, in its metrics. @module */
+/** The key ids that an API server uses, from its metrics. @module */
 
 import type { KubeClient } from './client.ts'
 

@@ -1,6 +1,6 @@
 /**
- * What the resources that every API server has are called: in an EncryptionConfiguration by plural and
- * group, in etcd mostly without the group, by people in the singular or short.
+ * Names of the resources that every API server has. An EncryptionConfiguration uses plural and
+ * group, etcd mostly leaves the group out, and people use the singular or a short name.
  *
  * @module
  */
@@ -36,17 +36,17 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   'storagemigration.k8s.io': 'storageversionmigrations',
 }
 
-/** Their keys have the group in front, as those of custom resources. */
+/** In etcd, the keys of these groups begin with the group, as those of custom resources do. */
 const STORED_BY_GROUP = ['apiextensions.k8s.io', 'apiregistration.k8s.io']
 
 interface BuiltIn {
   readonly group: string
   readonly plural: string
-  /** As an EncryptionConfiguration names it. */
+  /** The name in an EncryptionConfiguration. */
   readonly name: string
-  /** As keys in etcd do. */
+  /** The name in keys of etcd. */
   readonly stored: string
-  /** What people call it. */
+  /** Names that people use. */
   readonly words: readonly string[]
 }
 
@@ -59,7 +59,7 @@ const ALL: readonly BuiltIn[] = Object.entries(BUILT_IN).flatMap(([group, listed
   }),
 )
 
-/** Of a resource's name, with or without its group. */
+/** The singular of a resource's name, with or without its group. */
 export function singularOf(plural: string): string {
   return plural.replace(/^[^.]+/, (name) =>
     name.replace(/ies$/, 'y').replace(/(?<=ss)es$|(?<!s)s$/, ''),
@@ -71,12 +71,14 @@ function bare(name: string): string {
   return name.replace(/(?<=\w)\.$/, '')
 }
 
-/** Whether it is called so, in an EncryptionConfiguration or in etcd. */
+/** Whether an EncryptionConfiguration or etcd uses this name. */
 export function isBuiltIn(name: string): boolean {
   return ALL.some((each) => each.name === bare(name) || each.stored === name)
 }
 
-/** What a word that is no resource's name stands for: `secret`, `cm`, `Deployment`, `deployments`. */
+/**
+ * The resource that somebody meant by another word: `secret`, `cm`, `Deployment`, `deployments`.
+ */
 export function meantBy(word: string): string | undefined {
   if (ALL.some(({ name }) => name === bare(word))) return undefined
   const { resource, group } = namedBy(word.toLowerCase())
@@ -85,8 +87,8 @@ export function meantBy(word: string): string | undefined {
 }
 
 /**
- * Names in keys of etcd for those of an EncryptionConfiguration. `*.GROUP` of custom resources stays,
- * and what is not known here too; `*` is everything.
+ * The names in keys of etcd for a name of an EncryptionConfiguration. `*.GROUP` of custom resources
+ * and unknown names stay as they are; `*` is everything.
  */
 export function storedAs(name: string): string[] {
   if (name === '*.*') return ['*']

@@ -1,8 +1,7 @@
 /**
- * Has an API server write objects anew, so that they are encrypted with the key of
- * today. An empty patch does that: the API server reads the object, changes nothing,
- * sees that what is stored is stale, and writes it. No object leaves the API server;
- * only names are listed.
+ * Has an API server rewrite objects, so that they are encrypted with the current key. An empty
+ * patch does that: the API server reads the object, changes nothing, sees that what is stored is
+ * stale, and writes it. No object leaves the API server; only names are listed.
  *
  * @module
  */
@@ -23,41 +22,41 @@ export interface ObjectName {
 }
 
 interface RewriteOptions {
-  /** Objects a second, at most. */
+  /** The maximum of objects a second. */
   readonly rate: number
   /** Objects up to this one, in the order of their names, are done already. */
   readonly after?: ObjectName | undefined
-  /** Only counts. */
+  /** Only counts the objects. */
   readonly dryRun: boolean
   readonly stop: AbortSignal
-  /** How many there are, as soon as that is known. */
+  /** Called with the number of objects as soon as it is known. */
   onTotal(count: number): void
-  /** Everything up to this object is done. */
+  /** Called when everything up to this object is done. */
   onDone(object: ObjectName): void
   onFailed(object: ObjectName, error: Error): void
 }
 
 export interface Rewritten {
   readonly done: number
-  /** Deleted meanwhile. */
+  /** Deleted in the meantime. */
   readonly gone: number
   readonly failed: number
-  /** False where it was stopped. */
+  /** False where the rewrite was stopped. */
   readonly finished: boolean
-  /** The webhook that it was given up for. */
+  /** The webhook because of which the rest was not tried. */
   readonly stoppedBy?: string
 }
 
 const PAGE = 250
 const GONE = 410
-/** Lists of names and versions alone. */
+/** Asks for names and versions alone. */
 const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
 const MERGE_PATCH = 'application/merge-patch+json'
 const LANES = 4
 const TRIES = 6
-/** Each costs as long as the API server waits for the webhook. */
+/** Each try costs as long as the API server waits for the webhook. */
 const TRIES_WITH_DEAD_WEBHOOK = 3
-/** Objects one after another that a dead webhook kept, until the rest is not tried. */
+/** After so many objects in a row that a dead webhook prevented, the rest is not tried. */
 const ENOUGH = 8
 const FIRST_PAUSE_MS = 100
 
@@ -67,13 +66,13 @@ const metadataList = v.object({
   items: list(v.object({ metadata: v.object({ name: v.string(), namespace: text }) })),
 })
 
-/** The order in which etcd, and so a list, has them. */
+/** The order of etcd, and so of a list. */
 export function isAfter(a: ObjectName, b: ObjectName): boolean {
   const [first, second] = [`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`]
   return Buffer.compare(Buffer.from(first), Buffer.from(second)) > 0
 }
 
-/** @throws KmsError where objects cannot be listed; what fails with one object is counted */
+/** @throws KmsError where objects cannot be listed; a failure with a single object is counted */
 export async function rewrite(
   kube: KubeClient,
   resource: Resource,
@@ -89,7 +88,7 @@ export async function rewrite(
 
 interface Page {
   readonly names: readonly ObjectName[]
-  /** Where the list goes on. */
+  /** Where the list continues. */
   readonly next: string | undefined
 }
 
@@ -105,7 +104,7 @@ class Run {
   readonly #dead = new Set<string>()
   #keptInARow = 0
   #stoppedBy: string | undefined
-  /** No request before this, since the API server asked for it. */
+  /** No request is made before this time, because the API server demanded it. */
   #notBefore = 0
 
   constructor(kube: KubeClient, resource: Resource, options: RewriteOptions) {
@@ -114,20 +113,20 @@ class Run {
     this.#options = options
   }
 
-  /** What is made after this is encrypted with the new key anyhow. */
+  /** Objects that are created after this are encrypted with the new key in any case. */
   async list(): Promise<ObjectName[]> {
     const { after } = this.#options
     let names: ObjectName[] = []
     for (let next: string | undefined = ''; next !== undefined; ) {
       const page: Page | undefined = await this.#page(next)
-      // The API server has forgotten where the list was: from the start again.
+      // The API server has forgotten the position of the list, so it begins again.
       names = page === undefined ? [] : [...names, ...page.names]
       next = page === undefined ? '' : page.next
     }
     return after === undefined ? names : names.filter((each) => isAfter(each, after))
   }
 
-  /** Undefined where the list cannot go on from there. */
+  /** Undefined where the list cannot continue from there. */
   async #page(from: string): Promise<Page | undefined> {
     const query = new URLSearchParams({ limit: String(PAGE) })
     if (from !== '') query.set('continue', from)
@@ -154,7 +153,7 @@ class Run {
         const name = names[at]
         if (name === undefined) return
         settled[at] = await this.#one(name)
-        // Told in order, so that whoever goes on later leaves nothing out.
+        // Reported in order, so that whoever goes on later leaves nothing out.
         for (
           let told = names[done];
           settled[done] === true && told !== undefined;
@@ -191,7 +190,7 @@ class Run {
     }
   }
 
-  /** A dead webhook would keep the other objects as well. */
+  /** Counts failures of a dead webhook, which would prevent the other objects as well. */
   #judge(error: unknown): void {
     const blamed = error instanceof KubeStatusError ? error.blamed : undefined
     this.#keptInARow = blamed?.dead === true ? this.#keptInARow + 1 : 0
@@ -221,9 +220,10 @@ class Run {
   }
 
   /**
-   * Tries again what may pass: too much to do, somebody else wrote at the same time, no answer.
+   * Tries again after failures that may pass: too much load, a conflict with another write, no
+   * answer.
    *
-   * @param isFine whether an answer without success is none the less one
+   * @param isFine whether an answer without success still counts as one
    */
   async #send(request: KubeRequest, isFine: (answer: KubeAnswer) => boolean): Promise<KubeAnswer> {
     for (let tried = 1; ; tried += 1) {
@@ -248,7 +248,7 @@ class Run {
 
   async #rest(answer: KubeAnswer | undefined, pauseMs: number): Promise<void> {
     const wait = answer?.retryAfterMs ?? pauseMs
-    // A rate limit is for everyone.
+    // A rate limit is for all requests.
     if (answer?.status === 429) this.#notBefore = performance.now() + wait
     await sleep(wait, undefined, { signal: this.#options.stop })
   }

@@ -1,4 +1,4 @@
-/** The manifest of a static pod, as far as a tool must understand it. @module */
+/** The manifest of a static pod, as far as the tools need it. @module */
 
 import { normalize } from 'node:path'
 import * as v from 'valibot'
@@ -65,7 +65,9 @@ export async function readStaticPod(path: string): Promise<StaticPod> {
   throw refused(path, `is not the manifest of a pod, at ${at}`)
 }
 
-/** Where a path of the container is on the node; undefined where it is not mounted from there. */
+/**
+ * The place on the node of a path in the container; undefined where it is not mounted from there.
+ */
 export function onNode(
   { spec }: StaticPod,
   container: Container,
@@ -81,7 +83,7 @@ export function onNode(
   return plain(`${volume.hostPath.path}/${path.slice(mount.at.length)}`)
 }
 
-/** Without a slash at its end or two in a row, as what is compared must be. */
+/** Removes a slash at the end and repeated slashes, so that paths can be compared. */
 export function plain(path: string): string {
   return normalize(path).replace(/(?<=.)\/$/, '')
 }
@@ -94,7 +96,7 @@ export function flagOf({ command, args }: Container, name: string): string | und
   return all[at]?.includes('=') === true ? all[at].slice(name.length + 3) : all[at + 1]
 }
 
-/** Whether `--name`, which may stand alone, is on. */
+/** Whether the flag `--name` is on; it may stand without a value. */
 export function isOn({ command, args }: Container, name: string): boolean {
   const last = [...command, ...args].findLast(
     (each) => each === `--${name}` || each.startsWith(`--${name}=`),

@@ -1,4 +1,4 @@
-/** What an API server's answers mean when they are no success. @module */
+/** What an API server's answers mean when they are not a success. @module */
 
 import * as v from 'valibot'
 import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
@@ -22,10 +22,10 @@ const MEANINGS: Readonly<Record<number, StatusMeaning>> = {
   503: ['unavailable', 'it, or another server that it asks for this API, does not serve now'],
 }
 
-/** An answer that is no success. */
+/** An answer that is not a success. */
 export class KubeStatusError extends KmsError {
   readonly status: number
-  /** Who kept the object from being written, where the answer says so. */
+  /** Who prevented the object from being written, where the answer says so. */
   readonly blamed: Blamed | undefined
 
   constructor(asked: string, { status, body }: KubeAnswer) {
@@ -42,14 +42,14 @@ export class KubeStatusError extends KmsError {
 
 function meaningOf({ who, dead }: Blamed): StatusMeaning {
   return dead
-    ? ['unavailable', `${who} does not answer it as it should: mend that, or take it out meanwhile`]
+    ? ['unavailable', `${who} does not answer it as it should: fix that, or remove it for now`]
     : ['denied', `${who} does not allow it: let it pass what changes nothing`]
 }
 
 /**
  * The answer as `schema` reads it.
  *
- * @throws KmsError for any status but one of success
+ * @throws KmsError for any status that is not a success
  */
 export async function succeeded<T extends v.GenericSchema>(
   kube: KubeClient,
@@ -59,7 +59,7 @@ export async function succeeded<T extends v.GenericSchema>(
   return readAnswer(kube, request, await kube.send(request), schema)
 }
 
-/** @throws KmsError for any status but one of success */
+/** @throws KmsError for any status that is not a success */
 export function readAnswer<T extends v.GenericSchema>(
   kube: KubeClient,
   request: KubeRequest,
@@ -75,7 +75,10 @@ export function readAnswer<T extends v.GenericSchema>(
   })
 }
 
-/** The API server's own message may quote what was sent: only its status is told, and who is to blame. */
+/**
+ * The API server's own message may quote what was sent, so only its status is passed on, and who is
+ * to blame.
+ */
 export function refusalOf(
   kube: KubeClient,
   request: KubeRequest,

@@ -1,6 +1,6 @@
 /**
- * The cluster's own way to have objects written anew: StorageVersionMigration, where
- * the API server has it and a controller works on it.
+ * Has the cluster itself rewrite objects: by StorageVersionMigration, where the API server has it
+ * and a controller works on it.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import { succeeded } from './status.ts'
 
 const GROUP = 'storagemigration.k8s.io'
 const LOOK_MS = 1_000
-/** A controller that works takes it up at once; one that does not for so long is not there. */
+/** A working controller begins at once; where nothing happens for so long, there is none. */
 export const UNTOUCHED_MS = 30_000
 
-/** The controller took it up, and could not do it. */
+/** The controller began the migration, and it failed. */
 export class MigrationFailed extends KmsError {
   constructor(resource: Resource) {
     super(
@@ -44,7 +44,7 @@ export async function migrationVersion(kube: KubeClient): Promise<string | undef
   return v.parse(group, answer.body).preferredVersion.version
 }
 
-/** False where nobody takes it up. */
+/** False where no controller begins it. */
 export async function migrateByController(
   kube: KubeClient,
   version: string,
@@ -54,7 +54,7 @@ export async function migrateByController(
   const collection = `/apis/${GROUP}/${version}/storageversionmigrations`
   const name = `trousseau-${resource.name}-${randomBytes(4).toString('hex')}`
   const of = { group: resource.group, resource: resource.name }
-  // The first form of the API wanted a version as well.
+  // The first version of the API also needed a version of the resource.
   const spec = { resource: version === 'v1alpha1' ? { ...of, version: resource.version } : of }
   const body = {
     apiVersion: `${GROUP}/${version}`,

@@ -1,4 +1,4 @@
-/** `trousseau bench`: how fast any plugin is, as an API server would load it. @module */
+/** `trousseau bench` measures how fast any plugin is, under the load of an API server. @module */
 
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
@@ -28,7 +28,7 @@ interface Result {
   readonly succeeded: number
   readonly failed: number
   readonly perSecond: number
-  /** Undefined where nothing succeeded. */
+  /** Undefined where no call succeeded. */
   readonly latencyMs: Latencies | undefined
   readonly errors: Readonly<Record<string, number>>
 }
@@ -40,15 +40,15 @@ interface Latencies {
   readonly max: number
 }
 
-/** As long as kube-apiserver waits, where its configuration does not say otherwise. */
+/** kube-apiserver's own time limit, where its configuration does not say otherwise. */
 const TIMEOUT_MS = 3_000
 const MAX_CALLS = 50_000
 const WARM_UP_CALLS = 10
-/** What the large clouds ask for ten thousand operations with a software key. */
+/** The price of the large clouds for ten thousand operations with a software key. */
 const CLOUD_USD = 0.03
 const CLOUD_CALLS = 10_000
 
-/** @throws KmsError when nobody can be asked */
+/** @throws KmsError when the plugin cannot be reached */
 export async function bench(options: BenchOptions, io: Io): Promise<number> {
   await reach(options.socket, TIMEOUT_MS)
   const client = connectKms(options.socket, { timeoutMs: TIMEOUT_MS })
@@ -81,7 +81,7 @@ async function measure(client: KmsClient, options: BenchOptions, io: Io): Promis
   return results.every(wentWell) ? EXIT.ok : EXIT.unhealthy
 }
 
-/** The connection is there before anything counts. */
+/** Connects before anything is measured. */
 async function warmUp([first]: readonly Phase[], stop: AbortSignal): Promise<void> {
   const pace = { callers: 1, durationMs: TIMEOUT_MS, maxCalls: WARM_UP_CALLS, stop }
   if (first !== undefined) await runLoad(pace, first.next)
@@ -160,7 +160,7 @@ function line({ title }: Phase, result: Result, io: Io): string {
   return `${wentWell(result) ? text : paint(io, 'red', text)}\n`
 }
 
-/** The same where the table is too wide. */
+/** Prints the same as a paragraph, where the table is too wide. */
 function paragraph({ title }: Phase, result: Result, io: Io): string {
   const [callers, succeeded, failed, perSecond, p50, p95, p99, max] = cellsOf(result)
   const head = wentWell(result) ? title : paint(io, 'red', title)

@@ -1,6 +1,6 @@
 /**
- * What a load generator asks of any plugin, phase by phase: of one caller and of
- * many, and as an API server does when it starts.
+ * What a load generator asks of any plugin, phase by phase: calls of one caller, of many, and those
+ * of an API server that starts.
  *
  * @module
  */
@@ -17,19 +17,21 @@ export type Api = (typeof APIS)[number]
 export interface Phase {
   readonly name: string
   readonly title: string
-  /** Calls that one caller makes at the same moment. */
+  /** How many calls one caller makes at the same moment. */
   readonly together: number
-  /** By one caller alone, whatever was asked for. */
+  /** True for one caller alone, whatever concurrency was asked for. */
   readonly alone: boolean
   /** Whether the key service may have to answer, too. */
   readonly remote: boolean
-  /** None where nothing that was encrypted before is there to be decrypted. */
+  /** Returns no calls where there is nothing to decrypt. */
   readonly next: () => readonly Call[]
 }
 
-/** A starting API server asks about this often for each seed, all at once, and merges nothing. */
+/**
+ * A starting API server asks about this many times for each seed, all at once, and merges nothing.
+ */
 const RESTART_COPIES = 7
-/** More than are ever under way, so that no two callers decrypt the same by chance. */
+/** More than are ever under way, so that two callers do not decrypt the same by chance. */
 const KEPT = 4_096
 
 interface Made {
@@ -88,7 +90,7 @@ async function opened({ plaintext, open }: Made): Promise<void> {
 interface Asked {
   readonly title: string
   readonly status: Call
-  /** Resolves to how it is decrypted. */
+  /** Resolves to a function that decrypts what was encrypted. */
   encrypt(plaintext: Uint8Array): Promise<() => Promise<Uint8Array>>
 }
 

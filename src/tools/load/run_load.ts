@@ -1,6 +1,6 @@
 /**
- * Calls by several callers at once, for a time: as fast as they are answered or at a
- * steady rate, bounded, and ended at once when somebody has seen enough.
+ * Makes calls by several callers at once, for a limited time: as fast as they are answered or at a
+ * steady rate. It can be stopped at once.
  *
  * @module
  */
@@ -10,7 +10,10 @@ import { RpcError } from '../../grpc/client.ts'
 
 interface Pace {
   readonly callers: number
-  /** Calls a second of all callers together; without it each calls as soon as it is answered. */
+  /**
+   * Calls a second of all callers together; where absent, each caller calls again as soon as it is
+   * answered.
+   */
   readonly perSecond?: number | undefined
   readonly durationMs: number
   readonly maxCalls: number
@@ -21,14 +24,17 @@ interface Pace {
 export type Call = () => Promise<void>
 
 export interface Tally {
-  /** Of the calls that succeeded. At a steady rate they count from when the call was due, so that waiting for a slow plugin is in them. */
+  /**
+   * Latencies of the calls that succeeded. At a steady rate they count from when the call was due,
+   * so they include the time that calls waited for a slow plugin.
+   */
   readonly latencies: readonly number[]
   /** How many calls failed, by code. */
   readonly errors: ReadonlyMap<string, number>
   readonly elapsedMs: number
 }
 
-/** An answer that came and was wrong, by a code that no plugin has to be trusted for. */
+/** A wrong answer, with a code of our own, so that nothing the plugin says has to be shown. */
 export class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer'
   readonly code: string
@@ -39,10 +45,10 @@ export class WrongAnswer extends Error {
   }
 }
 
-/** A plugin in trouble is not hammered. */
+/** Wait this long after a failure, so that a plugin in trouble is not overloaded. */
 const AFTER_FAILURE_MS = 100
 
-/** @param next the calls that a caller makes at once when its turn comes; none ends the load */
+/** @param next the calls that a caller makes at once when its turn comes; they must not throw */
 export async function runLoad(pace: Pace, next: () => readonly Call[]): Promise<Tally> {
   const load = new Load(pace, next)
   const callers = Array.from({ length: pace.callers }, () => load.caller())
@@ -63,7 +69,7 @@ class Load {
     this.#next = next
   }
 
-  /** What is still under way after a stop is nobody's any more. */
+  /** Calls that are still under way after a stop are not counted. */
   tally(): Tally {
     return {
       latencies: [...this.#latencies],
@@ -84,7 +90,7 @@ class Load {
     }
   }
 
-  /** When the next call is to be made; undefined when it is over. */
+  /** When the next call is due; undefined when the load is over. */
   #due(): number | undefined {
     const { perSecond, durationMs, maxCalls, stop } = this.#pace
     if (stop.aborted || this.#made >= maxCalls) return undefined

@@ -1,4 +1,9 @@
-/** The API server's side: EncryptionConfiguration, and how each distribution is told of it. @module */
+/**
+ * The API server's side: the EncryptionConfiguration, and how each distribution is configured to
+ * use it.
+ *
+ * @module
+ */
 
 import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
@@ -34,7 +39,7 @@ resources:
 function volumesOf(plan: Plan): { name: string; path: string; readOnly: boolean; type: string }[] {
   return [
     { name: 'trousseau-encryption', path: FILE, readOnly: true, type: 'File' },
-    // The folder, not the socket: a socket that is made anew would not be seen.
+    // Mount the folder and not the socket: a socket that is made again would not be seen.
     {
       name: 'trousseau-socket',
       path: dirname(plan.socketPath),
@@ -91,7 +96,10 @@ function volumeList(plan: Plan): string {
     .join('')
 }
 
-/** Both run the API server in a process or pod of their own and take its flags in their config. */
+/**
+ * Both products run the API server in a process or pod of their own, and take its flags from their
+ * own config.
+ */
 function rancher(plan: Plan, product: 'k3s' | 'rke2', note: string, rest: string): ManifestFile[] {
   const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first encryption.yaml as ${FILE}.
 ${note}

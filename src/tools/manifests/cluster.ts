@@ -46,7 +46,7 @@ automountServiceAccountToken: false    # the plugin asks nothing of this cluster
 `
 }
 
-/** Where the key service reviews the plugin's own token with that token. */
+/** For a login in which the key service reviews the plugin's own token with that same token. */
 function reviewer({ namespace }: Plan): string {
   return `# The login method kubernetes: lets the key service review this ServiceAccount's token with the token itself.
 apiVersion: rbac.authorization.k8s.io/v1

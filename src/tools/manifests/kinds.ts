@@ -1,4 +1,4 @@
-/** Every kind of manifest: a literal table, so that what there is can be read in one place. @module */
+/** Every kind of manifest, in one literal table that shows all of them. @module */
 
 import { decideNames, setupInputOf } from '../../services/vault/setup/input.ts'
 import { policyText } from '../../services/vault/setup/policy.ts'
@@ -15,7 +15,7 @@ import { vaultAgent } from './vault_agent.ts'
 
 export interface Kind {
   readonly about: string
-  /** Empty where the config gives no occasion. */
+  /** Empty where the config needs nothing of this kind. */
   make(plan: Plan): ManifestFile[]
 }
 

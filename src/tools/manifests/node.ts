@@ -1,4 +1,4 @@
-/** A hardened systemd unit, with what it needs on the node. @module */
+/** A hardened systemd unit, with the files that it needs on the node. @module */
 
 import { basename, dirname } from 'node:path/posix'
 import { pathsOf } from '../../config/paths.ts'
@@ -104,7 +104,10 @@ WantedBy=multi-user.target
   ]
 }
 
-/** Lines that let the unit's user read what root wrote. Others' folders and files stay as they are. */
+/**
+ * Lines that let the unit's user read what root wrote. Files and folders of others stay as they
+ * are.
+ */
 function handedOver({ config, configPath }: Plan, state: readonly string[]): string {
   const own = dirname(configPath)
   const keys = config.providers.flatMap((each) => (each.type === 'local' ? [each.keyFile] : []))
@@ -116,7 +119,7 @@ function handedOver({ config, configPath }: Plan, state: readonly string[]): str
     `${comment('/etc/tmpfiles.d/trousseau.conf: what the unit may read; the folders of socket and state it makes itself.')}\n`,
     `d ${own} 0750 root trousseau\n`,
     ...[...between].map((path) => `z ${path} 0750 root trousseau\n`),
-    // "~": folders, as those of authorities, stay passable.
+    // "~" keeps folders, such as those of authorities, accessible.
     ...inside
       .filter((path) => !keys.includes(path))
       .map((path) => `z ${path} ~0750 root trousseau\n`),
@@ -125,7 +128,7 @@ function handedOver({ config, configPath }: Plan, state: readonly string[]): str
   ].join('')
 }
 
-/** Folders between `top` and `path`, the upper ones first. */
+/** The folders between `top` and `path`, the upper ones first. */
 function parentsOf(path: string, top: string): string[] {
   const folder = dirname(path)
   return folder.startsWith(`${top}/`) ? [...parentsOf(folder, top), folder] : []

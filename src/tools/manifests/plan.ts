@@ -1,6 +1,6 @@
 /**
- * What a config needs of the node it runs on: sockets, folders, ports. Every
- * manifest is made of this and of nothing else.
+ * What a config needs of the node that it runs on: sockets, folders, ports. Every manifest is made
+ * from this and from nothing else.
  *
  * @module
  */
@@ -15,38 +15,38 @@ export interface ManifestChoices {
   readonly configPath: string
   readonly image: string
   readonly namespace: string
-  /** Numeric user and group that the plugin runs as. */
+  /** Numeric id of the user and group that the plugin runs as. */
   readonly user: number
-  /** Name in the EncryptionConfiguration, which is stored with every object. */
+  /** The name in the EncryptionConfiguration, which is stored with every object. */
   readonly providerName: string
-  /** What is encrypted, in the words of an EncryptionConfiguration. */
+  /** The resources to encrypt, as an EncryptionConfiguration names them. */
   readonly resources: readonly string[]
-  /** The SELinux type that the pod runs with; the runtime's choice without it. */
+  /** The SELinux type that the pod runs with; where absent, the runtime chooses. */
   readonly selinuxType?: string
-  /** Whose commands are printed. */
+  /** The client whose commands are printed. */
   readonly client: 'vault' | 'bao'
 }
 
 export interface Plan extends ManifestChoices {
-  /** Of the first endpoint; manifests are for one API server a node. */
+  /** The socket of the first endpoint, since manifests are for one API server a node. */
   readonly socketPath: string
   /** Folders that the plugin writes to; the API server needs the first one. */
   readonly written: readonly string[]
   /** Folders that the plugin reads. */
   readonly read: readonly string[]
-  /** Where probes ask; none without an admin server on a port. */
+  /** Where probes ask; undefined without an admin server on a port. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
   /** Whether a provider logs in with the token of the pod's ServiceAccount. */
   readonly serviceAccount: boolean
   readonly config: Config
-  /** The same as it was written. */
+  /** The text of the config as it was written. */
   readonly configText: string
 }
 
 export function planOf(config: Config, choices: ManifestChoices, configText: string): Plan {
   const { files, folders, sockets, listens, written } = pathsOf(config)
   const [socketPath = '/run/trousseau/kms.sock'] = listens
-  // A file or a socket that is made anew is not seen where it alone is mounted.
+  // If only the file or socket itself were mounted, its replacement would not be seen.
   const around = [choices.configPath, ...files, ...sockets].filter((path) => !isGiven(path))
   const read = outermost([...around.map((path) => dirname(path)), ...folders])
   return {
@@ -64,7 +64,7 @@ export function planOf(config: Config, choices: ManifestChoices, configText: str
   }
 }
 
-/** What systemd and the kubelet put there for a service or a pod. */
+/** The folder in which systemd and the kubelet put credentials for a service or a pod. */
 export const CREDENTIALS = '/run/credentials/'
 const SECRETS = '/var/run/secrets/'
 /** Where the DaemonSet mounts the token that it asks for. */
@@ -74,7 +74,7 @@ function isGiven(path: string): boolean {
   return path.startsWith(SECRETS) || path.startsWith(CREDENTIALS)
 }
 
-/** Without folders that lie in another one of them. */
+/** Leaves out folders that lie inside another one of them. */
 export function outermost(folders: readonly string[]): string[] {
   const all = [...new Set(folders.map((folder) => resolve(folder)))].toSorted((a, b) =>
     a < b ? -1 : 1,

@@ -1,11 +1,17 @@
-/** The pod that a static pod, a DaemonSet and a Vault agent's sidecar have in common. @module */
+/**
+ * The parts that a static pod, a DaemonSet and the pod with a Vault agent have in common.
+ *
+ * @module
+ */
 
 import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
 import { labelCommands, relabelLines, selinuxOptions } from './selinux.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
-/** docs/footprint.md has the measurements: idle, and under the load of a restarting API server. */
+/**
+ * docs/footprint.md has the measurements: idle, and under the load of an API server that restarts.
+ */
 const RESOURCES = {
   cpuRequest: '20m',
   memoryRequest: '128Mi',
@@ -15,12 +21,12 @@ const RESOURCES = {
 const GRACE_SECONDS = 10
 
 interface PodParts {
-  /** More containers, as list items. */
+  /** Further containers, as list items. */
   readonly containers?: string
   readonly initContainers?: string
-  /** More volumes, as list items. */
+  /** Further volumes, as list items. */
   readonly volumes?: string
-  /** More mounts of the plugin, as list items. */
+  /** Further mounts of the plugin, as list items. */
   readonly mounts?: string
   readonly serviceAccountName?: string
 }
@@ -64,7 +70,7 @@ ${indent(volumeMounts(plan), 4)}${mounts}`
 }
 
 /**
- * `/livez` only: a key service that is away is no reason to restart the plugin, and
+ * Probes ask `/livez` alone: a key service that is away is no reason to restart the plugin, and
  * `/readyz` is for people and alerts.
  */
 function probes({ admin, socketPath }: Plan): string {
@@ -104,7 +110,7 @@ function volumes({ written, read }: Plan): string {
   ].join('')
 }
 
-/** A static pod's whole file. */
+/** The whole file of a static pod. */
 export function pod(about: string, plan: Plan, parts?: PodParts): string {
   return `${comment(`${about}\n\n${nodePreparation(plan)}`)}
 apiVersion: v1
@@ -132,7 +138,7 @@ kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket.
 own, give socket.group and socket.mode "0660" in the config, and the folder the same group and mode 0750.`
 }
 
-/** The folders that the pod mounts: none of them may be missing when it starts. */
+/** The folders that the pod mounts; all of them must exist when it starts. */
 export function tmpfiles(plan: Plan): ManifestFile[] {
   const head = `/etc/tmpfiles.d/trousseau.conf: the folders that the pod mounts, made at every boot before the kubelet, since /run
 is empty then. Now, as root:
@@ -150,7 +156,7 @@ function tmpfilesLines(plan: Plan): string {
   ].join('')
 }
 
-/** Comes first: what is made afterwards gets its label from the policy. */
+/** These lines come first, because what is made afterwards gets its label from the policy. */
 function labelling(plan: Plan): string {
   return labelCommands(plan)
     .map((command) => `\n  ${command}`)

@@ -1,6 +1,6 @@
 /**
- * `trousseau manifests KIND`: what runs the plugin and what tells the API server of
- * it, made of the config that the plugin runs with.
+ * `trousseau manifests KIND` prints what runs the plugin, and what makes the API server use it,
+ * from the config that the plugin runs with.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface ManifestFlags extends Omit<ManifestChoices, 'client'> {
   readonly out?: string
 }
 
-/** @throws ConfigError, or KmsError where a file is there already or cannot be written */
+/** @throws ConfigError, or KmsError where a file exists or cannot be written */
 export async function manifests(
   kind: KindName,
   flags: ManifestFlags,
@@ -57,7 +57,7 @@ export async function manifests(
   return EXIT.ok
 }
 
-/** One file as it is; several as documents, where all are YAML. */
+/** A single file as it is; several files as documents, where all are YAML. */
 function oneStream(files: readonly ManifestFile[]): string | undefined {
   const [only, ...more] = files
   if (only !== undefined && more.length === 0) return only.text

@@ -1,6 +1,6 @@
 /**
- * SELinux: the type that the pod runs with, and the types that its folders need.
- * docs/selinux.md says which policy and which page each of them comes from.
+ * SELinux: the type that the pod runs with, and the types that its folders need. docs/selinux.md
+ * names the policy and the page that each of them comes from.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { endpointsOf } from '../../config/endpoints.ts'
 import { ConfigError } from '../../config/load.ts'
 import type { Plan } from './plan.ts'
 
-/** What confined containers may write, sockets among it. */
+/** The type of files that confined containers may write, including sockets. */
 const WRITABLE = 'container_file_t'
-/** What they may read. */
+/** The type of files that they may read. */
 const READABLE = 'container_ro_file_t'
-/** The type that is confined by nothing: its folders may have any. */
+/** The type that SELinux does not confine; its folders may have any type. */
 const UNCONFINED = 'spc_t'
-/** Folders that others use too: another label would take the node down. */
+/** Folders that other programs use too; another label there would break the node. */
 const SHARED =
   /^\/[^/]*$|^\/var\/[^/]*$|^\/(?:etc\/(?:kubernetes|pki|ssl)|usr|var\/lib\/kubelet)(?:\/|$)/
 /** Kinds that make pods, or prepare a node for one. */
@@ -36,7 +36,7 @@ interface FolderLabel {
   readonly type: string
 }
 
-/** @throws ConfigError where the kind makes nothing of the option */
+/** @throws ConfigError where the option has no effect on the kind */
 export function checkSelinuxKind(kind: string, { selinuxType: type }: Pick<Plan, 'selinuxType'>) {
   if (type === undefined || OF_PODS.includes(kind)) return
   throw new ConfigError([
@@ -45,8 +45,8 @@ export function checkSelinuxKind(kind: string, { selinuxType: type }: Pick<Plan,
 }
 
 /**
- * For the pod's securityContext. Without a level the runtime chooses categories, and an
- * API server with others could not connect; every level includes s0.
+ * Options for the pod's securityContext. Without a level the runtime would choose categories, and
+ * an API server with other categories could not connect; every level includes s0.
  */
 export function selinuxOptions({ selinuxType: type }: Plan): string {
   if (type === undefined) return ''
@@ -54,8 +54,8 @@ export function selinuxOptions({ selinuxType: type }: Plan): string {
 }
 
 /**
- * What must be labelled for the type: the sockets' folders always, since an API server
- * may be confined. Files that the config names elsewhere keep their labels, which others rely on.
+ * The folders that need a label: always those of the sockets, since an API server may be confined.
+ * Files that the config names elsewhere keep their labels, which others rely on.
  *
  * @throws ConfigError where a folder is not the plugin's own
  */
@@ -82,14 +82,14 @@ function folderLabels(plan: Plan): FolderLabel[] {
   )
 }
 
-/** Tells the node's policy of the labels; once on every node. */
+/** Commands that add the labels to the node's policy, to be run once on every node. */
 export function labelCommands(plan: Plan): string[] {
   return folderLabels(plan).map(
     ({ folder, type }) => `semanage fcontext -a -t ${type} ${word(pattern(folder))}`,
   )
 }
 
-/** For tmpfiles.d: puts the label right of what is there already, and changes nothing else. */
+/** Lines for tmpfiles.d that correct the label of what exists, and change nothing else. */
 export function relabelLines(plan: Plan): string {
   return folderLabels(plan)
     .map(({ folder }) => `Z ${folder} - - - -\n`)

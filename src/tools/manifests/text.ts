@@ -1,8 +1,8 @@
-/** Text made of lines: manifests are read by people, so they are written with comments. @module */
+/** Text made of lines. People read manifests, so they are written with comments. @module */
 
-/** A file of a manifest. */
+/** One file of a manifest. */
 export interface ManifestFile {
-  /** Where it goes, relative to a folder of the operator's choice. */
+  /** The path relative to a folder that the operator chooses. */
   readonly path: string
   readonly text: string
 }
@@ -11,12 +11,12 @@ export function indent(text: string, by: number): string {
   return text.replaceAll(/^(?=.)/gm, ' '.repeat(by))
 }
 
-/** A YAML string; JSON's are. */
+/** A string in YAML, which accepts the strings of JSON. */
 export function quoted(text: string): string {
   return JSON.stringify(text)
 }
 
-/** Each line a comment. */
+/** Makes each line a comment. */
 export function comment(text: string): string {
   return text
     .trim()

@@ -1,6 +1,6 @@
 /**
- * A Vault agent beside the plugin: its config, the pod of both, and the plugin's own config, changed so
- * that it asks the agent.
+ * A Vault agent beside the plugin: the agent's config, the pod of both, and the plugin's own
+ * config, changed so that the plugin asks the agent.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export function vaultAgent(plan: Plan): ManifestFile[] {
   const socket = asked.startsWith(UNIX) ? asked.slice(UNIX.length) : SOCKET
   const own = dirname(plan.configPath)
   const login = loginOf(provider, own)
-  // One agent asks one Vault.
+  // One agent can ask only one Vault.
   const behind = vaults.filter((each) => addressesOf(each)[0] === asked)
   const edited = editProviders(
     plan.configText,
@@ -40,7 +40,7 @@ export function vaultAgent(plan: Plan): ManifestFile[] {
 }
 
 interface Agent {
-  /** Its config. */
+  /** The config of the agent. */
   readonly file: string
   readonly socket: string
   /** Folders. */
@@ -66,7 +66,10 @@ interface Login {
   readonly wrapping: string | undefined
 }
 
-/** By AppRole always: of the other logins an agent knows some, and none by the same files. */
+/**
+ * The agent always logs in by AppRole: an agent knows only some of the other logins, and none with
+ * the same files.
+ */
 function loginOf({ auth, namespace }: VaultConfig, folder: string): Login {
   const files = {
     role_id_file_path: `${folder}/role-id`,

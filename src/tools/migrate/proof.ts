@@ -1,4 +1,9 @@
-/** Whether a rewrite left nothing behind, by what is stored; and what that means for the old keys. @module */
+/**
+ * Whether a rewrite left nothing behind, by what is stored in etcd, and what that means for the old
+ * keys.
+ *
+ * @module
+ */
 
 import type { Io } from '../../console/io.ts'
 import { printable } from '../../console/output.ts'
@@ -10,10 +15,10 @@ import { type Resource, resourceName } from '../kube/discovery.ts'
 import { storedAs } from '../kube/resource_names.ts'
 
 export interface Proof {
-  /** Everything is as wanted. */
+  /** True where everything is as wanted. */
   readonly clean: boolean
   readonly objects: number
-  /** What is left, by key id; those of KMS v1 have none. */
+  /** What is left, by key id; objects of KMS v1 have none. */
   readonly left: readonly {
     readonly resource: string
     readonly verdict: string
@@ -24,7 +29,7 @@ export interface Proof {
   readonly judged: boolean
 }
 
-/** Undefined where etcd was not named: only what is stored is a proof. */
+/** Undefined where no etcd was named, since only what is stored is a proof. */
 export async function proveMigrated(
   flags: StorageFlags,
   resources: readonly Resource[],

@@ -1,4 +1,4 @@
-/** What a rewrite did, resource by resource. @module */
+/** The results of a rewrite, resource by resource. @module */
 
 import { printable } from '../../console/output.ts'
 import { counted, grouped } from '../../console/progress.ts'
@@ -10,7 +10,7 @@ import { type Proof, readableProof } from './proof.ts'
 export interface MigrationOutcome extends Rewritten {
   readonly resource: string
   readonly how: 'controller' | 'rewrite' | 'before'
-  /** Why it was not even begun. */
+  /** Why the rewrite of this resource did not begin. */
   readonly why?: string
 }
 
@@ -29,15 +29,15 @@ export function isComplete({ finished, failed }: MigrationOutcome): boolean {
   return finished && failed === 0
 }
 
-/** Without an object of its own to tell of. */
+/** A result that names no single object. */
 export function wholeOutcome(resource: string, how: 'controller' | 'before'): MigrationOutcome {
   return { resource, how, ...NOTHING, finished: true }
 }
 
 /**
- * What the API server says of one resource keeps nobody from the others.
+ * A failure of one resource does not stop the others.
  *
- * @throws what stands in the way of all of them
+ * @throws an error that concerns all of them
  */
 export function failedOutcome(resource: string, error: unknown): MigrationOutcome {
   const ofOne =

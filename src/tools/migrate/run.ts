@@ -1,6 +1,6 @@
 /**
- * `trousseau migrate`: has every object written anew, so that nothing needs an old
- * key any more, and proves it.
+ * `trousseau migrate` has every object rewritten, so that nothing needs an old key any more, and
+ * proves it.
  *
  * @module
  */
@@ -93,7 +93,7 @@ async function openState(
 ): Promise<MigrateState> {
   const state = await MigrateState.open(path, { server, keyIds: wanted?.keyIds ?? new Set() })
   if (state.outdated) {
-    io.err(`trousseau: ${path} is of a rewrite to another key id: all begins anew\n`)
+    io.err(`trousseau: ${path} is of a rewrite to another key id: everything begins again\n`)
   }
   return state
 }
@@ -113,7 +113,7 @@ async function rewriteAll(
   io: Io,
 ): Promise<MigrationOutcome[]> {
   const outcomes: MigrationOutcome[] = []
-  // Where no controller took one up, none is waited for again.
+  // Where no controller took up one migration, the next is not tried this way.
   let { method } = flags
   for (const resource of resources) {
     if (io.stop.aborted) break
@@ -155,7 +155,7 @@ async function one(
     },
     onDone(object) {
       progress?.step(1)
-      // What failed is tried again by whoever goes on, and so is all that comes after it.
+      // A later run tries again what failed, and so everything that comes after it.
       if (failures === 0) state.at(name, object)
     },
     onFailed(object, error) {
@@ -202,7 +202,7 @@ async function byController(
   return false
 }
 
-/** @throws KmsError where the API server goes on with another key id */
+/** @throws KmsError where the API server still uses another key id */
 async function usesKeyId(
   kube: KubeClient,
   hashes: readonly string[],
@@ -224,7 +224,7 @@ async function usesKeyId(
   }
 }
 
-/** What is to be said of the one that the API server uses, where it is none of these. */
+/** Describes the key id that the API server uses, where it is not a wanted one. */
 async function otherKeyId(
   kube: KubeClient,
   hashes: readonly string[],
@@ -238,7 +238,8 @@ async function otherKeyId(
     return undefined
   }
   const others = [...latest].filter(([, hash]) => !hashes.includes(hash))
-  // Another entry of its configuration may be another plugin's, or taken out since it started.
+  // Another entry of its configuration may belong to another plugin, or have been removed since it
+  // started.
   const used = new Set(latest.values())
   if (others.length === 0 || hashes.every((hash) => used.has(hash))) return undefined
   return new KmsError(

@@ -1,4 +1,4 @@
-/** How far a rewrite has come, in a file, so that it can be stopped and go on later. @module */
+/** Keeps in a file how far a rewrite has come, so that it can be stopped and continued. @module */
 
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import * as v from 'valibot'
@@ -8,20 +8,20 @@ import type { ObjectName } from '../kube/rewrite.ts'
 const stateSchema = v.strictObject({
   format: v.literal(1),
   server: v.string(),
-  /** When it was begun, ISO 8601. */
+  /** When the rewrite began, ISO 8601. */
   begun: v.string(),
-  /** Those that objects were to be written with; none where nobody said. */
+  /** The key ids that objects were to be written with; none where they were not known. */
   keyIds: v.array(v.string()),
   /** Resources that are done. */
   done: v.array(v.string()),
-  /** Where the next one was stopped. */
+  /** The resource in which the rewrite was stopped. */
   current: v.optional(
     v.strictObject({ resource: v.string(), namespace: v.string(), name: v.string() }),
   ),
 })
 type State = v.InferOutput<typeof stateSchema>
 
-/** What a state is of: one of something else is no use. */
+/** What a state is about; a state of another migration cannot be used. */
 interface Migration {
   readonly server: string
   readonly keyIds: ReadonlySet<string>
@@ -31,7 +31,7 @@ const SAVE_MS = 1_000
 
 export class MigrateState {
   readonly begun: string
-  /** The file tells of another key id, so that all begins anew. */
+  /** True where the file is about another key id, so that everything begins again. */
   readonly outdated: boolean
   readonly #path: string | undefined
   #state: State
@@ -45,7 +45,7 @@ export class MigrateState {
     this.outdated = outdated
   }
 
-  /** @throws KmsError where the file is another cluster's, or cannot be read */
+  /** @throws KmsError where the file belongs to another cluster, or cannot be read */
   static async open(path: string | undefined, migration: Migration): Promise<MigrateState> {
     const { server } = migration
     const keyIds = [...migration.keyIds]
@@ -75,7 +75,7 @@ export class MigrateState {
     this.#state = { ...this.#state, current: { resource, namespace, name } }
     if (performance.now() - this.#savedAt < SAVE_MS) return
     this.#savedAt = performance.now()
-    // The save at the end says what is wrong.
+    // The save at the end reports what is wrong.
     this.#saving = this.save().catch(() => undefined)
   }
 
@@ -99,7 +99,7 @@ export class MigrateState {
     }
   }
 
-  /** What `failed` is kept to go on with; otherwise nothing is left. */
+  /** After a failure, keeps the file so that the rewrite can be continued; otherwise removes it. */
   async end(failed: boolean): Promise<void> {
     if (failed) return await this.save()
     await this.#saving

@@ -1,4 +1,8 @@
-/** `trousseau recover export`: Secrets and other objects as manifests for another cluster. @module */
+/**
+ * `trousseau recover export` writes Secrets and other objects as manifests for another cluster.
+ *
+ * @module
+ */
 
 import { resolve } from 'node:path'
 import { KmsError, toKmsError } from '../../base/errors.ts'
@@ -18,13 +22,13 @@ import { differing, whole } from './tally.ts'
 export interface RecoverExportOptions extends StorageFlags, KeyOptions, Selection {
   /** A new file, or `-` for standard output. */
   readonly out: string
-  /** Of the manifests, and of what is said about them where they go to a file. */
+  /** The format of the manifests, and of the report where the manifests go to a file. */
   readonly json: boolean
 }
 
 interface Sink {
   write(text: string): Promise<void> | void
-  /** Settles when all of it is kept. */
+  /** Settles when everything is written. */
   keep(): Promise<void>
 }
 
@@ -43,7 +47,9 @@ const JSON_LIST: Form = {
   text: manifestJson,
 }
 
-/** @throws ConfigError, or KmsError where the storage or a key cannot be read, or the file is there already */
+/**
+ * @throws ConfigError, or KmsError where the storage or a key cannot be read, or the file exists
+ */
 export async function recoverExport(options: RecoverExportOptions, io: Io): Promise<number> {
   await using file =
     options.out === '-' ? undefined : await OutFile.make(resolve(options.out), io.stop)
@@ -78,7 +84,7 @@ export async function recoverExport(options: RecoverExportOptions, io: Io): Prom
 function tell(out: Manifests, path: string | undefined, revision: bigint, io: Io) {
   const { exported, left, differing: differ, problems } = out
   const what = `Exported ${counted(exported, 'object')} of revision ${revision} of etcd`
-  // Where there are manifests on standard output, it is theirs alone.
+  // Where the manifests go to standard output, nothing else may be printed there.
   if (problems !== undefined && (path !== undefined || exported === 0)) {
     const file = exported === 0 ? undefined : path
     io.out(
@@ -92,7 +98,7 @@ function tell(out: Manifests, path: string | undefined, revision: bigint, io: Io
 class Manifests {
   exported = 0
   left = 0
-  /** Exported, but not readable for an API server. */
+  /** Exported, although an API server could not read it. */
   differing = 0
   /** For `--json`. */
   readonly problems: { readonly name: string; readonly reason: string }[] | undefined

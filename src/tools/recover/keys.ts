@@ -1,4 +1,8 @@
-/** With what `trousseau recover` opens: recovery keys, and the providers of a config. @module */
+/**
+ * What `trousseau recover` opens objects with: recovery keys, and the providers of a config.
+ *
+ * @module
+ */
 
 import { withinLimit } from '../../base/call.ts'
 import { systemClock } from '../../base/clock.ts'
@@ -18,7 +22,7 @@ export interface KeyOptions extends PassphraseSource {
   readonly config?: string
 }
 
-/** A person waits, and no API server gives up: what passes by itself is waited out. */
+/** A person waits here and no API server, so failures that pass may take longer. */
 const LIMIT_MS = 30_000
 
 interface Keys extends AsyncDisposable {
@@ -49,7 +53,10 @@ export async function openKeys(options: KeyOptions, io: Io): Promise<Keys> {
   }
 }
 
-/** As the plugin makes them, without recipients: their files may be gone, and nothing is sealed. */
+/**
+ * Makes the providers as the plugin does, but without recovery recipients: their files may be gone,
+ * and nothing is sealed.
+ */
 async function providersOf(path: string, io: Io): Promise<Generation> {
   const config = await loadConfig(path)
   const events = noticesTo(io)

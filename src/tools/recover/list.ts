@@ -1,4 +1,4 @@
-/** `trousseau recover list`: what a source holds, and with whose keys it could be opened. @module */
+/** `trousseau recover list` shows what a source holds, and whose keys could open it. @module */
 
 import { Buffer } from 'node:buffer'
 import { KmsError } from '../../base/errors.ts'
@@ -15,7 +15,7 @@ export interface RecoverListOptions extends StorageFlags, Selection {
 }
 
 /**
- * What is in the clear is listed only where its resource is asked for.
+ * Objects in the clear are listed only where their resource is asked for.
  *
  * @throws KmsError where the storage cannot be read
  */
@@ -51,7 +51,7 @@ export async function recoverList(options: RecoverListOptions, io: Io): Promise<
 class Listing {
   count = 0
   protected readonly io: Io
-  /** What opens an object is a long text, and the same for most: it is shown once. */
+  /** What opens an object is a long text, and the same for most objects, so it is shown once. */
   protected readonly notes = new Map<string, { readonly number: number; objects: number }>()
   #revision = 0n
 
@@ -94,7 +94,7 @@ class JsonListing extends Listing {
     this.io.out(`{\n  "revision": "${revision}",\n  "objects": [`)
   }
 
-  /** @param failure with which reading came to an end too early */
+  /** @param failure why reading ended too early */
   override end(failure?: Failure): void {
     const protections = [...this.notes].map(([openedBy, note]) => ({ ...note, openedBy }))
     const error = failure === undefined ? '' : `,\n  "error": ${JSON.stringify(failure)}`
@@ -118,7 +118,7 @@ export function noted({ object }: Found, seen: Set<string>): boolean {
   return true
 }
 
-/** Of several resources one may be misspelt, and the others are found. */
+/** One of several resources may be misspelt while the others are found. */
 export function tellAbsent({ resources = [] }: Selection, seen: Set<string>, io: Io): void {
   const absent = resources.filter((name) => !seen.has(name))
   if (absent.length === 0) return

@@ -1,11 +1,11 @@
-/** What opening everything came to, counted for a person and for scripts. @module */
+/** Counts the results of opening everything, for people and for scripts. @module */
 
 import type { Io } from '../../console/io.ts'
 import { paint, printable, table } from '../../console/output.ts'
 import { counted, grouped } from '../../console/progress.ts'
 import type { OpeningOutcome } from '../etcd/outcome.ts'
 
-/** An object that does not open, or that opens here and for no API server. */
+/** An object that does not open, or that opens here but not for an API server. */
 export interface Problem {
   readonly name: string
   readonly code: string
@@ -15,11 +15,11 @@ export interface Problem {
 interface Counts {
   opened: number
   failed: number
-  /** Opened, but no API server could read them. */
+  /** Objects that were opened, but that no API server could read. */
   differing: number
 }
 
-/** So many reasons tell enough. */
+/** More reasons than these would tell nothing new. */
 const MAX_REASONS = 10
 
 export class Tally {
@@ -53,7 +53,7 @@ export class Tally {
     return total
   }
 
-  /** Something was there, and nothing is wrong. */
+  /** True where there were objects, and nothing is wrong. */
   get good(): boolean {
     const { opened, failed, differing } = this.total
     return opened > 0 && failed + differing === 0
@@ -131,7 +131,7 @@ function section(title: string, counts: ReadonlyMap<string, number>): string {
   return `\n${title}\n${lines.join('')}`
 }
 
-/** Fit for a terminal, and not cut: it names objects and keys. */
+/** Safe for a terminal, and not cut, since it names objects and keys. */
 export function whole(text: string): string {
   return (text.match(/.{1,200}/gsu) ?? []).map(printable).join('')
 }

@@ -1,4 +1,4 @@
-/** What a census means, and what to do about it, in sentences. @module */
+/** What the counted objects mean, and what to do about it, in sentences. @module */
 
 import { printable } from '../../console/output.ts'
 import { counted, grouped } from '../../console/progress.ts'

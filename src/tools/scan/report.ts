@@ -1,4 +1,9 @@
-/** A census for people and for scripts. Names of keys are shown, nothing of their values is. @module */
+/**
+ * Reports the counted objects for people and for scripts. It shows the names of keys, and nothing
+ * of their values.
+ *
+ * @module
+ */
 
 import type { Io } from '../../console/io.ts'
 import { type Color, paint, printable, table } from '../../console/output.ts'
@@ -7,18 +12,18 @@ import type { Census, CensusRow } from '../etcd/census.ts'
 import type { Verdict, Wanted } from '../etcd/verdict.ts'
 import { adviceOf, answerOf, isWell } from './advice.ts'
 
-/** Resources that were asked about, and of which there is no object. */
+/** Resources that were asked about, but have no object. */
 export interface Absent {
   readonly names: readonly string[]
-  /** Those of them that no built-in or custom resource is called. */
+  /** Those that are neither built-in nor custom resources. */
   readonly unknown: readonly string[]
 }
 
 export interface ReadCensus {
   readonly census: Census
-  /** What was read. */
+  /** The name of the storage that was read. */
   readonly name: string
-  /** Of a file whether its checksum is there, and right. */
+  /** For a file, whether its checksum exists and is right. */
   readonly verified: boolean | undefined
   readonly wanted: Wanted | undefined
   readonly absent: Absent
@@ -33,7 +38,7 @@ const COLORS: Readonly<Partial<Record<Verdict, Color>>> = {
   damaged: 'red',
   unknown: 'red',
 }
-/** Of these a line each would hide the others. */
+/** These verdicts are summed up, since a line for each would hide the others. */
 const PLAIN: readonly Verdict[] = ['unencrypted', 'never-encrypted']
 const PLAIN_SHOWN = 8
 
@@ -118,7 +123,7 @@ function encryptedWith(row: CensusRow, keys: readonly string[]): string {
   }
 }
 
-/** Each key id once: those that are wanted, then those with the most objects first. */
+/** Each key id once: the wanted ones first, then those with the most objects. */
 function keyIdsOf({ census: { rows }, wanted }: ReadCensus): string[] {
   const objects = new Map<string, number>()
   for (const { form, keyId, objects: count } of rows) {

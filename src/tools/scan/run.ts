@@ -1,6 +1,6 @@
 /**
- * `trousseau scan`: what every object of a cluster is encrypted with, read from etcd or from a file
- * of it. Nothing is decrypted, nothing is written.
+ * `trousseau scan` says what every object of a cluster is encrypted with, read from etcd or from a
+ * file of it. It decrypts and writes nothing.
  *
  * @module
  */
@@ -23,8 +23,8 @@ export interface ScanFlags extends StorageFlags, WantedFlags {
 }
 
 /**
- * @param root what the paths of the node are below, where etcd is not named
- * @throws ConfigError, or KmsError where something cannot be read or asked
+ * @param root the folder that the node's paths are below, where no etcd is named
+ * @throws ConfigError, or KmsError where something cannot be read or does not answer
  */
 export async function scan(named: ScanFlags, io: Io, root = ''): Promise<number> {
   const wanted = await wantedOf(named)
@@ -56,12 +56,12 @@ export async function scan(named: ScanFlags, io: Io, root = ''): Promise<number>
   }
 }
 
-/** The option comes first. */
+/** The option takes precedence. */
 function prefixOf({ prefix }: ScanFlags, found: EtcdPlace): string {
   return prefix === PREFIX ? (found.prefix ?? prefix) : prefix
 }
 
-/** Of the resources that were asked about those without an object. */
+/** The resources that were asked about and have no object. */
 function absentOf(resources: readonly string[], { rows, defined }: Census): Absent {
   const names = resources.filter((name) => {
     const asked = new Set(storedAs(name))

@@ -1,4 +1,4 @@
-/** What objects ought to be encrypted with: as a person says, or as a running plugin does. @module */
+/** What objects should be encrypted with, according to a person or to a running plugin. @module */
 
 import { KmsError } from '../../base/errors.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
@@ -17,7 +17,7 @@ export interface WantedFlags {
 const STATUS_MS = 3_000
 
 /**
- * @returns undefined where nobody said
+ * @returns undefined where nothing was named
  * @throws ConfigError, or KmsError where the plugin does not answer
  */
 export async function wantedOf({

@@ -1,4 +1,4 @@
-/** The providers of a config that a command is about. @module */
+/** Selects the providers of a config that a command is about. @module */
 
 import { ConfigError, loadConfig } from '../../config/load.ts'
 import type { ProviderConfig } from '../../services/registry.ts'
@@ -6,11 +6,11 @@ import type { ProviderConfig } from '../../services/registry.ts'
 export interface ProviderOptions {
   /** The config file. */
   readonly config: string
-  /** Name of the provider; all of the type where absent. */
+  /** Name of the provider; where absent, all of the type. */
   readonly provider?: string | undefined
 }
 
-/** @throws ConfigError where there is none */
+/** @throws ConfigError where the config has none */
 export async function providersOf<T extends ProviderConfig['type']>(
   type: T,
   { config: path, provider }: ProviderOptions,

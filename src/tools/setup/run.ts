@@ -1,6 +1,5 @@
 /**
- * `trousseau vault setup`: what the key service must be told before the plugin may
- * use it, as a script, and done over its API.
+ * `trousseau vault setup` prepares the key service for the plugin, as a script or over its API.
  *
  * @module
  */
@@ -32,7 +31,7 @@ import { nameInUse, setupSteps } from '../../services/vault/setup/steps.ts'
 import { type ProviderOptions, providersOf } from './provider_configs.ts'
 
 export interface SetupOptions extends ProviderOptions, SetupChoices {
-  /** Where absent, the commands are printed and nothing is asked. */
+  /** Where absent, the commands are printed, and the key service is not asked. */
   readonly api?: SetupCall | undefined
 }
 
@@ -112,7 +111,7 @@ interface Planning {
   readonly dryRun: boolean
 }
 
-/** What was done stands in it also where something fails halfway. */
+/** The document has what was done even where something fails halfway. */
 async function asDocument({ plan, setup, admin, dryRun }: Planning, io: Io): Promise<number> {
   const { address, namespace, name: provider } = setup.input
   const refused = plan.some(({ finding }) => finding.state === 'refused')
@@ -148,11 +147,11 @@ function readable(plan: readonly Planned[], io: Io): string {
     const color = COLORS[plan[at]?.finding.state ?? 'ok']
     return `  ${paint(io, color, state)}  ${rest.join('  ')}`.trimEnd()
   })
-  // Commands are not broken: they are copied.
+  // Commands are not wrapped, since people copy them.
   return `${fitted(lines.join('\n'), io)}\n\n${plan.map(forOperator).join('')}`
 }
 
-/** What only the operator can do, or tell to be right. */
+/** Steps that only the operator can do, or can judge. */
 function forOperator({ step, finding: { state, compareWith } }: Planned): string {
   if (state !== 'by hand' && compareWith === undefined) return ''
   const title = compareWith === undefined ? 'By hand' : 'Compare'

@@ -1,4 +1,4 @@
-/** Which of the two command line clients an operator has: `vault`, or OpenBao's. @module */
+/** Which of the two clients the operator has: `vault`, or `bao` of OpenBao. @module */
 
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,9 +7,9 @@ import type { Io } from '../../console/io.ts'
 export type VaultClient = 'vault' | 'bao'
 
 /**
- * The one that is on the PATH; `vault` where both are, or none.
+ * The client that is on the PATH; `vault` where both are, or none.
  *
- * @param named which one somebody asked for
+ * @param named the client that was asked for
  */
 export async function clientOf({ environment }: Io, named?: VaultClient): Promise<VaultClient> {
   if (named !== undefined) return named

@@ -1,4 +1,4 @@
-/** `trousseau status`: what kube-apiserver gets to see of any plugin. @module */
+/** `trousseau status` shows what kube-apiserver sees of any plugin. @module */
 
 import { keyIdHash } from '../../base/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../../base/limits.ts'
@@ -25,7 +25,7 @@ interface StatusOptions {
   readonly socketPath: string
   readonly timeoutMs: number
   readonly json: boolean
-  /** Asks only whether the process answers, whatever it answers. */
+  /** Asks only whether the process answers, whatever the answer is. */
   readonly live?: boolean
 }
 
@@ -40,7 +40,7 @@ interface V2Status {
 interface Report {
   readonly socket: string
   readonly healthy: boolean
-  /** The first thing that is wrong. */
+  /** The first problem. */
   readonly problem: string | undefined
   readonly v2: Answer<V2Status & { readonly keyIdHash: string }>
   readonly v1beta1: Answer<{ version: string; runtimeName: string; runtimeVersion: string }>
@@ -54,11 +54,11 @@ interface ConfigStatusOptions extends Omit<StatusOptions, 'socketPath'> {
 }
 
 /**
- * Of the plugin that a config is about: every socket, and what the plugin says of its
- * providers where the config has an admin server. What answers is shown also where
- * something else does not.
+ * The status of the plugin that a config is about: every socket, and what the plugin says of its
+ * providers where the config has an admin server. What answers is shown even where something else
+ * does not.
  *
- * @throws ConfigError, or KmsError when nobody can be asked
+ * @throws ConfigError, or KmsError when nothing can be reached
  */
 export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Promise<number> {
   const config = await loadConfig(options.configPath)
@@ -92,7 +92,7 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
   return EXIT.ok
 }
 
-/** Of several sockets one that nobody answers on. */
+/** One of several sockets, on which nothing answers. */
 interface Unreached {
   readonly socket: string
   readonly healthy: false
@@ -118,7 +118,7 @@ function readableAll(
 
 const NO_ADMIN = 'The config has no admin.listen: nobody can be asked about the providers.\n'
 
-/** @throws KmsError when nobody can be asked */
+/** @throws KmsError when the plugin cannot be reached */
 export async function status(options: StatusOptions, io: Io): Promise<number> {
   const report = await reportOf(options)
   io.out(options.json ? json(report) : fitted(readable(report, io), io))
@@ -128,14 +128,14 @@ export async function status(options: StatusOptions, io: Io): Promise<number> {
 }
 
 /**
- * A process that hangs is connected to, and says nothing. One whose key service hangs may
- * answer its Status with that very code, but never its Version.
+ * A process that hangs accepts a connection and answers nothing. A plugin whose key service hangs
+ * may answer its Status with that very code, but never its Version.
  */
 function isLive({ v2, v1beta1 }: Report): boolean {
   return [v2, v1beta1].some((answer) => !('error' in answer && answer.error.code === NO_ANSWER))
 }
 
-/** @throws KmsError when nobody can be asked */
+/** @throws KmsError when the plugin cannot be reached */
 export async function reportOf(
   options: Pick<StatusOptions, 'socketPath' | 'timeoutMs'>,
 ): Promise<Report> {
@@ -163,7 +163,7 @@ async function ask(client: KmsClient, socket: string): Promise<Report> {
 
 async function timed<T extends object>(run: () => Promise<T>): Promise<Answer<T>> {
   try {
-    // The first call pays for the connection.
+    // The first call includes the time to connect, so it is not measured.
     await run()
     const start = performance.now()
     const answer = await run()
@@ -174,7 +174,7 @@ async function timed<T extends object>(run: () => Promise<T>): Promise<Answer<T>
   }
 }
 
-/** A plugin of v1beta1 alone is judged by its Version. */
+/** A plugin that serves v1beta1 alone is judged by its Version. */
 function problemOf({ v2, v1beta1 }: Pick<Report, 'v2' | 'v1beta1'>): string | undefined {
   if (!('error' in v2)) return v2Problem(v2)
   if (v2.error.code !== UNIMPLEMENTED) return `Status answered ${said(v2.error)}`

@@ -1,6 +1,6 @@
 /**
- * What the plugin itself says of its providers, for people: `/statusz` of its admin
- * server, read strictly and shown as tables.
+ * What the plugin itself says of its providers: `/statusz` of its admin server, read strictly and
+ * shown as tables.
  *
  * @module
  */
@@ -247,7 +247,7 @@ const UNITS = [
   ['m', 60_000],
 ] as const
 
-/** Such as `3 d`, in the largest unit that it has one of. */
+/** A time such as `3 d`, in the largest unit of which there is at least one. */
 function spanOf(ms: number): string {
   for (const [name, unit] of UNITS) if (ms >= unit) return `${Math.floor(ms / unit)} ${name}`
   return `${Math.max(Math.round(ms / 1_000), 0)} s`

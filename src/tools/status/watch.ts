@@ -1,4 +1,9 @@
-/** `trousseau status --watch`: a page that stays up to date, or one line a change where nobody sees pages. @module */
+/**
+ * `trousseau status --watch` shows a page that stays up to date, or prints one line for each change
+ * where there is no terminal.
+ *
+ * @module
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stopped } from '../../base/call.ts'
@@ -19,7 +24,7 @@ interface WatchOptions {
 const CLEARED = '\u001b[H\u001b[2J'
 
 /**
- * Ends when it is stopped, with the code of what was seen last.
+ * Returns when it is stopped, with the exit code of the last answer.
  *
  * @throws ConfigError
  */
@@ -58,7 +63,7 @@ async function page(options: WatchOptions, io: Io): Promise<number> {
   return code
 }
 
-/** @param said of each socket, so far */
+/** @param said what each socket said so far */
 async function lines(
   sockets: readonly string[],
   said: Map<string, string>,

@@ -21,12 +21,15 @@ export interface ApiServerOptions {
   readonly etcd: Pick<Etcd, 'endpoint'>
   /** JSON or YAML of the EncryptionConfiguration; without one nothing is encrypted. */
   readonly encryption?: object | string | undefined
-  /** More flags, such as `--feature-gates=KMSv1=true`. */
+  /** Further flags, such as `--feature-gates=KMSv1=true`. */
   readonly flags?: readonly string[]
   readonly version?: KubernetesVersion
-  /** Tells API servers of one cluster apart. */
+  /** Distinguishes API servers of one cluster. */
   readonly name?: string
-  /** Polled for changes of the EncryptionConfiguration; a minute where true. */
+  /**
+   * Whether changes of the EncryptionConfiguration are followed; the API server then checks the
+   * file every minute.
+   */
   readonly reloads?: boolean
 }
 
@@ -156,7 +159,9 @@ export async function startApiServer(
   return running
 }
 
-/** Once: tokens of ServiceAccounts outlive a restart, and are good at every API server. */
+/**
+ * Made once, because tokens of ServiceAccounts outlive a restart and are valid at every API server.
+ */
 async function makeSigningKey(file: string): Promise<void> {
   const there = await access(file).then(
     () => true,

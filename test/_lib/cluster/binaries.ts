@@ -1,6 +1,6 @@
 /**
- * The programs of a cluster, built once from their Go modules into a cache outside
- * the tree: what stands in `test/cluster/go/` is only which modules, at which versions.
+ * The programs of a cluster, built once from their Go modules into a cache outside the tree.
+ * `test/cluster/go/` only says which modules at which versions.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A whole cluster on loopback: an OpenBao, an etcd, and nodes that each have an API
- * server and a plugin of their own. Times are short, so that nothing takes minutes.
+ * A whole cluster on loopback: an OpenBao, an etcd, and nodes that each have an API server and a
+ * plugin of their own. Its times are short, so that no test takes minutes.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export interface Cluster extends AsyncDisposable {
   readonly bao: OpenBao
   readonly transit: Transit
   readonly etcd: Etcd
-  /** The provider that stands for the OpenBao in a plugin's config. */
+  /** The provider in a plugin's config that uses the OpenBao. */
   readonly provider: Config
   /** Another node; all of them end with the cluster. */
   addNode(options?: NodeOptions): Promise<ClusterNode>
@@ -39,7 +39,7 @@ interface NodeOptions extends Partial<Pick<ApiServerOptions, 'flags' | 'reloads'
   readonly encryption?: (socketPath: string) => object
   /** Where it is not the cluster's. */
   readonly etcd?: Etcd
-  /** Laid over the plugin's usual config. */
+  /** Merged into the plugin's usual config. */
   readonly config?: Config
   /** What starts at once: both, waiting until they are ready, or the one that is named. */
   readonly starts?: 'both' | 'plugin' | 'api server'
@@ -65,13 +65,13 @@ export class ClusterNode implements AsyncDisposable {
     return this.#server
   }
 
-  /** The one that runs, or that ran last. */
+  /** The plugin that runs, or that ran last. */
   get plugin(): PluginProcess {
     if (this.#plugin === undefined) throw new Error('The plugin was not started')
     return this.#plugin
   }
 
-  /** What `startPlugin` without an argument writes into its config file. */
+  /** The config that `startPlugin` without an argument writes. */
   config(extra: Config = {}): Config {
     return {
       providers: [this.#cluster.provider],
@@ -84,7 +84,7 @@ export class ClusterNode implements AsyncDisposable {
     }
   }
 
-  /** Starts one in the place of the last, which is ended where it still runs. */
+  /** Starts a plugin in place of the last one, which is ended if it still runs. */
   async startPlugin(extra: Config = {}): Promise<PluginProcess> {
     await this.#plugin?.[Symbol.asyncDispose]()
     await mkdir(this.folder, { recursive: true, mode: 0o700 })
@@ -92,7 +92,10 @@ export class ClusterNode implements AsyncDisposable {
     return this.#plugin
   }
 
-  /** The first time: resolves when it is ready, or at once with `launchOnly`. */
+  /**
+   * Starts the API server for the first time. Resolves when it is ready, or at once with
+   * `launchOnly`.
+   */
   async startServer({ launchOnly = false } = {}): Promise<ApiServer> {
     const { name = 'one', etcd, encryption, flags, reloads, version } = this.#options
     this.#server = await startApiServer(
@@ -110,7 +113,10 @@ export class ClusterNode implements AsyncDisposable {
     return this.#server
   }
 
-  /** Ends the API server and starts it again; resolves when it is ready, to the milliseconds that took. */
+  /**
+   * Ends the API server and starts it again. Resolves when it is ready, to the milliseconds that
+   * this took.
+   */
   async restartServer(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
     await this.server.process.stop(signal)
     const start = performance.now()
@@ -118,7 +124,7 @@ export class ClusterNode implements AsyncDisposable {
     return performance.now() - start
   }
 
-  /** What the plugin's admin server says at that path. */
+  /** The page of the plugin's admin server at that path. */
   adminPage(path: string): Promise<string> {
     return adminPage(`${this.folder}/admin.sock`, path)
   }

@@ -1,4 +1,4 @@
-/** How an API server comes to a new key id, and how that shows. @module */
+/** How an API server gets to know a new key id, and how a test can see that. @module */
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { until } from '../wait.ts'
@@ -8,7 +8,10 @@ import { readStoredV2 } from './stored.ts'
 
 const NOTICED_MS = 120_000
 
-/** As a load balancer does, which makes an API server ask for Status every 20 s and not every minute. */
+/**
+ * Asks for health as a load balancer does, which makes an API server ask for Status every 20 s
+ * instead of every minute.
+ */
 export function pokeHealth(apis: readonly KubeApi[]): AsyncDisposable {
   const stopping = new AbortController()
   const { signal } = stopping

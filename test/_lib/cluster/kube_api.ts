@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-explicit-any
-/** A plain client of an API server for tests, apart from the product's own. @module */
+/** A plain client of an API server for tests, independent of the product's own client. @module */
 
 import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'undici'

@@ -1,4 +1,4 @@
-/** Builds the programs of a cluster ahead of the tests, and says what takes so long. @module */
+/** Builds the programs of a cluster before the tests, and says what takes so long. @module */
 
 import process from 'node:process'
 import { chosenVersion, etcdBinaries, helmBinary, kubernetesBinaries } from './binaries.ts'

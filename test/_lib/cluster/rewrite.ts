@@ -1,4 +1,9 @@
-/** Every object written anew as it is, which an API server does to what is stale. @module */
+/**
+ * Rewrites every object unchanged, which an API server really writes only where the object is
+ * stale.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
 import { inParallel, type KubeApi } from './kube_api.ts'

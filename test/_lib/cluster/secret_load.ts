@@ -1,10 +1,9 @@
 /**
- * Clients that create, update, delete and read Secrets without pause, and remember
- * what the API server acknowledged, so that at the end each Secret can be held
- * against it.
+ * Clients that create, update, delete and read Secrets without pause. They remember what the API
+ * server acknowledged, so that each Secret can be compared with that at the end.
  *
- * A Secret has one writer. A write that failed may have been done all the same, now or
- * later, so its Secret is not written to again, and may be as before or as wanted.
+ * A Secret has one writer. A write that failed may still have been done, or be done later, so its
+ * Secret is not written again, and may have either value.
  *
  * @module
  */
@@ -16,10 +15,10 @@ import type { KubeApi } from './kube_api.ts'
 
 const SECRETS_OF_A_WRITER = 40
 const AFTER_FAILURE_MS = 100
-/** Successes of a kind that show that it works. */
+/** So many successes of a kind show that it works. */
 const GOES_ON = 20
 
-/** Stands in every value: nothing that is stored may hold it. */
+/** Part of every value; nothing that is stored may contain it. */
 export const PLANTED = 'planted-9b37ce11-plaintext'
 
 type LoadKind = 'write' | 'read'
@@ -55,7 +54,7 @@ interface Kept {
 
 export class SecretLoad implements AsyncDisposable {
   readonly attempts: LoadAttempt[] = []
-  /** Reads that gave something else than what was acknowledged. */
+  /** Reads that returned something else than what was acknowledged. */
   readonly wrong: string[] = []
   #apis: readonly KubeApi[]
   readonly #underWay = new Set<Promise<void>>()
@@ -117,7 +116,7 @@ export class SecretLoad implements AsyncDisposable {
     await Promise.allSettled(this.#underWay)
   }
 
-  /** Resolves as soon as some writes and reads that begin from now on have succeeded. */
+  /** Resolves as soon as some writes and reads that began after this call have succeeded. */
   async goesOn(limitMs = 60_000): Promise<void> {
     const since = performance.now()
     for (const kind of ['write', 'read'] as const) {
@@ -141,7 +140,10 @@ export class SecretLoad implements AsyncDisposable {
     await Promise.all(this.#workers)
   }
 
-  /** Reads every Secret once more, at the API server given; resolves to what is not as acknowledged. */
+  /**
+   * Reads every Secret once more at the given API server. Resolves to the differences from what was
+   * acknowledged.
+   */
   async differences(api: KubeApi): Promise<string[]> {
     const there = new Map<string, string>()
     let onward = ''
@@ -258,7 +260,7 @@ export class SecretLoad implements AsyncDisposable {
   }
 }
 
-/** Whether it is what was acknowledged at that time, or was wanted later. */
+/** Whether the value is what was acknowledged at that time, or was wanted later. */
 function allowed({ wanted }: Kept, since: number, found: string | undefined): boolean {
   return wanted.slice(since).includes(found)
 }

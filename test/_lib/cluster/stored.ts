@@ -1,6 +1,6 @@
 /**
- * What an API server stored, taken apart by code of the tests' own, so that the
- * product's reader is not judged by itself.
+ * Parses what an API server stored with code of the tests' own, so that the product's parser is not
+ * tested by itself.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** A custom resource. @module */
+/** A custom resource for tests. @module */
 
 import { until } from '../wait.ts'
 import type { KubeApi } from './kube_api.ts'

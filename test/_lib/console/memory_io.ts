@@ -1,4 +1,4 @@
-/** A command's terminal that remembers what was printed. @module */
+/** The `Io` of a command in a test; it remembers what was printed. @module */
 
 import { KmsError } from '../../../src/base/errors.ts'
 import type { Io } from '../../../src/console/io.ts'
@@ -6,13 +6,13 @@ import type { Io } from '../../../src/console/io.ts'
 interface MemoryIo extends Io {
   readonly printed: () => string
   readonly complained: () => string
-  /** As SIGTERM does. */
+  /** Stops the command, as SIGTERM does. */
   readonly halt: () => void
-  /** As SIGHUP does. */
+  /** Has the config read again, as SIGHUP does. */
   readonly hangUp: () => void
 }
 
-/** @param answers what is typed when the command asks, in this order */
+/** @param answers the lines that are typed when the command asks, in this order */
 export function memoryIo({
   color = false,
   showsProgress = false,

@@ -1,6 +1,6 @@
 /**
- * Programs built once from their Go modules into a cache outside the tree: what stands
- * in the tree is only which modules, at which versions.
+ * Programs built once from their Go modules into a cache outside the tree. The tree only says which
+ * modules at which versions.
  *
  * @module
  */
@@ -16,7 +16,9 @@ import { promisify } from 'node:util'
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'trousseau')
 const run = promisify(execFile)
 const OUTPUT_BYTES = 64 * 1024 * 1024
-/** Two that build the same at once take twice as long; the second one waits for the first. */
+/**
+ * Two builds of the same at once would take twice as long, so the second one waits for the first.
+ */
 const LOCK_S = 3_600
 const UNLESS_THERE =
   'folder=$1 draft=$2; shift 2; test -d "$folder" || { "$@" && mv -T "$draft/bin" "$folder"; }'
@@ -31,7 +33,7 @@ interface GoPrograms {
   readonly tags?: string | undefined
 }
 
-/** Resolves to the folder of the programs, under a name that the module's files and the flags decide. */
+/** Resolves to the folder of the programs; its name depends on the module's files and the flags. */
 export async function goPrograms(wanted: GoPrograms): Promise<string> {
   const { name, sources } = wanted
   const folder = join(CACHE, `${name}-${await digestOf(wanted)}`)
@@ -40,7 +42,7 @@ export async function goPrograms(wanted: GoPrograms): Promise<string> {
   const draft = await mkdtemp(join(CACHE, `${name}.new-`))
   try {
     const build = ['go', 'build', ...flagsOf(wanted), '-o', `${draft}/bin/`]
-    // The lock ends with whoever holds it, however that ends.
+    // The lock is released when its holder ends, however that ends.
     const alone = ['--timeout', String(LOCK_S), `${folder}.lock`, 'sh', '-c', UNLESS_THERE, 'sh']
     await run('flock', [...alone, folder, draft, ...build, ...wanted.packages], {
       cwd: sources,

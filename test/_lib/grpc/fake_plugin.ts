@@ -1,6 +1,6 @@
 /**
- * A KMS plugin that keeps every rule and can be told to break one: hooks replace
- * single answers, and a front stands between the socket and the server.
+ * A KMS plugin that keeps every rule and can be told to break one: hooks replace single answers,
+ * and `front` can interfere between a client and the server.
  *
  * @module
  */
@@ -45,12 +45,12 @@ export interface FakeEncrypted {
 
 type MaybePromise<T> = T | Promise<T>
 
-/** Each is told what a good plugin does, and does otherwise. */
+/** Each hook gets the answer of a good plugin, and may return another. */
 interface FakeHooks {
   /** Before every call; may throw. */
   readonly before?: (path: string, authority: string) => MaybePromise<void>
   readonly status?: (good: FakeStatus) => MaybePromise<FakeStatus>
-  /** The very bytes of the answer to Status. */
+  /** The exact bytes of the answer to Status. */
   readonly statusBytes?: Uint8Array
   readonly encrypt?: (
     plaintext: Uint8Array,
@@ -73,7 +73,7 @@ export interface FakeOptions extends FakeHooks {
   readonly path?: string
   readonly mode?: number
   readonly v2Only?: boolean
-  /** A method that the API does not have, and that is answered all the same. */
+  /** A method that the API does not have, but this plugin answers. */
   readonly extraMethod?: string
   /** The code of the error that answers what is not a request. */
   readonly garbageCode?: number
@@ -122,7 +122,7 @@ export async function startFakePlugin(options: FakeOptions = {}): Promise<FakePl
   }
 }
 
-/** Leads both ends into each other, and ends both with either. */
+/** Connects both ends with each other, and ends both when one ends. */
 export function pipe(client: Socket, server: Socket): void {
   client.pipe(server).pipe(client)
   for (const [one, other] of [

@@ -1,7 +1,7 @@
 /**
- * kube-apiserver as a KMS plugin meets it, on a virtual clock: when it asks for
- * Status and Encrypt, what it checks, what it caches, when it stops writing, and
- * records as it stores them (kms-contract §2.3 to §2.10, §4.2, §4.3).
+ * kube-apiserver as a KMS plugin sees it, on a virtual clock: when it asks for Status and Encrypt,
+ * what it checks and caches, when it stops writing, and what it stores. docs/contract.md has
+ * the rules that it checks.
  *
  * @module
  */
@@ -52,9 +52,9 @@ interface ApiServerOptions {
 }
 
 export class ApiServer {
-  /** Answers that no plugin may give. */
+  /** Answers that broke a rule. */
   readonly violations: string[] = []
-  /** Encrypts that answered another key id than the Status that asked for them (rule R3). */
+  /** Encrypts that answered another key id than the Status before them (rule R3). */
   races = 0
   calls = { status: 0, encrypt: 0, decrypt: 0 }
   readonly #options: ApiServerOptions
@@ -129,7 +129,7 @@ export class ApiServer {
     this.#cancelTick = this.#options.clock.after(ms, () => void this.#tick())
   }
 
-  /** One check at a time; whoever comes meanwhile gets its result. */
+  /** Only one check runs at a time; callers that come meanwhile get its result. */
   #checked(): Promise<boolean> {
     this.#checking ??= this.#checkOnce().finally(() => {
       this.#checking = undefined

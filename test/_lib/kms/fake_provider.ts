@@ -1,6 +1,6 @@
 /**
- * A key service in memory, with real AES-GCM, whose versions, outages and lies a
- * test decides. For the domain's tests; the providers are tested on real servers.
+ * A key service in memory with real AES-GCM; a test decides its versions, outages and wrong
+ * answers. It is for the tests of the domain; the providers are tested on real servers.
  *
  * @module
  */
@@ -31,7 +31,10 @@ export class FakeProvider implements Provider {
   serviceTime: number | undefined
   versions: KeyVersion[] = []
   calls = { keyState: 0, wrap: 0, unwrap: 0 }
-  /** As a service does that never read the field: wraps are bound to nothing, and open under anything. */
+  /**
+   * Acts like a service that never reads the field: wraps are bound to nothing, and open under
+   * anything.
+   */
   ignoresAssociatedData = false
   /** Changes what unwrap answers. */
   distort: (plaintext: Uint8Array) => Uint8Array = (plaintext) => plaintext

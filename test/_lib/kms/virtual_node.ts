@@ -1,6 +1,6 @@
 /**
- * A control-plane node without processes: plugin and API server on a clock of its
- * own, which may be wrong.
+ * A control-plane node without processes: plugin and API server on a clock of their own, which may
+ * be wrong.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { ApiServer, type Etcd } from './api_server_model.ts'
 import { VirtualEndpoint, type VirtualEndpointOptions } from './virtual_endpoint.ts'
 
 interface VirtualNodeOptions extends Partial<VirtualEndpointOptions> {
-  /** How much later it is by the node's calendar than in the world. */
+  /** How far the node's calendar is ahead of the world's. */
   readonly skewMs?: number
   /** What stands between the API server and the keyring; nothing where absent. */
   readonly between?: (keyring: KmsService) => KmsService

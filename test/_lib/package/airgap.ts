@@ -1,4 +1,9 @@
-/** A bundle for the air gap with a key of the test's own, and nodes without a network to install it on. @module */
+/**
+ * A bundle for the air gap, signed with a key of the test's own, and nodes without a network on
+ * which to install it.
+ *
+ * @module
+ */
 
 import { rmSync } from 'node:fs'
 import { chown, mkdir, open, readdir, writeFile } from 'node:fs/promises'
@@ -11,7 +16,7 @@ import { makeSigningKey } from './release.ts'
 import { binary, ROOT, run } from './shipped.ts'
 import { debianTool } from './tools.ts'
 
-/** What the plugin runs as. */
+/** The user that the plugin runs as. */
 export const USER = 65_532
 export const CONFIG = `apiVersion: trousseau.io/v1
 kind: TrousseauConfig
@@ -19,7 +24,7 @@ socket: { path: /run/trousseau/kms.sock }
 providers: [{ name: keys, type: local, keyFile: /etc/trousseau/keys }]
 stateDir: /var/lib/trousseau/state
 `
-/** The start of a command line with a network of its own that has nothing but loopback. */
+/** The start of a command line that has a network of its own with nothing but loopback. */
 export const OFFLINE = ['unshare', '--net', 'sh', '-ec', 'ip link set lo up; exec "$@"', 'sh']
 
 interface Bundle {
@@ -29,7 +34,10 @@ interface Bundle {
   readonly unpacked: string
 }
 
-/** Gone when the process ends: all tests of a file share it, since it takes half a minute to make. */
+/**
+ * Made once and removed when the process ends. All tests of a file share it, since it takes half a
+ * minute to make.
+ */
 export async function makeBundle(): Promise<Bundle> {
   await debianTool('iproute2')
   await debianTool('zstd')
@@ -56,7 +64,7 @@ interface Node extends TempFolder {
   isWell(): Promise<boolean>
 }
 
-/** With next to nothing in it but what the operator brings: a config, beside it, and the key that it names. */
+/** A node with almost nothing but what the operator brings: a config, and the key that it names. */
 export async function makeNode({ key, unpacked }: Bundle): Promise<Node> {
   const folder = await tempFolder()
   const root = folder.at('root')
@@ -100,7 +108,7 @@ export async function filesOf(unpacked: string): Promise<string[]> {
     .sort()
 }
 
-/** With one byte of the file changed while `body` runs. */
+/** Changes one byte of the file while `body` runs. */
 export async function withFlip(
   path: string,
   { at, bits }: { readonly at: number; readonly bits: number },

@@ -11,7 +11,10 @@ import { debianTool } from './tools.ts'
 
 export interface Containerd extends AsyncDisposable {
   readonly address: string
-  /** The one container's name: runc's control groups are those of the machine, where another test may run one too. */
+  /**
+   * The name of the one container. runc's control groups belong to the machine, where another test
+   * may run a container at the same time.
+   */
   readonly container: string
   /** The start of every command line of its client. */
   readonly ctr: readonly [program: string, ...args: string[]]
@@ -33,7 +36,7 @@ export async function startContainerd(
     'version = 2',
     `root = "${folder.at('containerd')}"`,
     `state = "${folder.at('state')}"`,
-    // The part that a kubelet talks to wants a network for its pods.
+    // The plugin for the kubelet needs a network for its pods.
     'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
     `[grpc]\naddress = "${address}"`,
   ]

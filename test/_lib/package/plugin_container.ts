@@ -1,7 +1,7 @@
 /**
- * The image as a plugin in a container, with what the manifests ask for: the node's
- * network, a root that nobody writes to, an ordinary user, no capabilities, the
- * default seccomp profile and no new privileges.
+ * Runs the image as a plugin in a container, with the restrictions of the manifests: the node's
+ * network, a read-only root, an ordinary user, no capabilities, the default seccomp profile and no
+ * new privileges.
  *
  * @module
  */

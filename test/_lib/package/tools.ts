@@ -1,4 +1,4 @@
-/** Programs of Debian that the tests of what ships need; installed where they are missing. @module */
+/** Programs of Debian that the tests of the packages need; missing ones are installed. @module */
 
 import { execFile } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
@@ -22,8 +22,8 @@ const INSTALL = `test -x "$1" || { ${APT} update && ${APT} install --yes --no-in
 const run = promisify(execFile)
 
 /**
- * Test files run side by side, and apt-get fails where it finds another one's locks: one at a time
- * looks and installs, so that nobody takes a package that is half there for a whole one.
+ * Test files run side by side, and apt-get fails where it finds the lock of another one. So only
+ * one at a time checks and installs, and none uses a package that is half installed.
  */
 export async function debianTool(name: Package): Promise<string> {
   const path = PACKAGES[name]

@@ -6,8 +6,8 @@ import { until } from '../wait.ts'
 import { configText, type PluginProcess } from './process.ts'
 
 /**
- * `in place`: as an editor may; `rename`: another file takes its place; `link`: a link on
- * the way to it leads elsewhere, as where kubelet mounts a ConfigMap.
+ * `in place`: the file is written, as an editor may do; `rename`: another file replaces it; `link`:
+ * a link on the way to it is changed, as the kubelet does for a ConfigMap.
  */
 export type Way = 'in place' | 'rename' | 'link'
 type Changed = Pick<PluginProcess, 'configPath' | 'socketPath'>

@@ -1,7 +1,7 @@
 /**
- * A client that asks a plugin without pause, as API servers with both versions of the
- * protocol would: Status, Encrypt and Decrypt side by side, each as soon as the one
- * before is answered. It remembers every answer, and everything that was encrypted.
+ * A client that asks a plugin without pause, as API servers with both versions of the protocol
+ * would: Status, Encrypt and Decrypt side by side, each as soon as the previous one is answered. It
+ * remembers every answer, and everything that was encrypted.
  *
  * @module
  */
@@ -23,7 +23,7 @@ const PAUSE_MS: Readonly<Record<Kind, number>> = {
   decrypt_v2: 1,
   decrypt_v1: 1,
 }
-/** Of each API and key id the oldest ciphertexts are kept, and of each API the latest. */
+/** For each API and key id the oldest ciphertexts are kept, and for each API the latest. */
 const OLDEST = 4
 const LATEST = 32
 
@@ -48,7 +48,10 @@ interface Made {
 }
 
 interface LoadOptions {
-  /** Asked before and after each Decrypt: false where it may fail, and so is not asked for. */
+  /**
+   * Called before and after each Decrypt. Where it returns false, the Decrypt may fail, and so is
+   * not made.
+   */
   readonly opens?: (envelope: OpenedEnvelope) => boolean
 }
 
@@ -81,7 +84,7 @@ export class KmsLoad implements AsyncDisposable {
     )
   }
 
-  /** The longest time without an answer that was a success. */
+  /** The longest time without a successful answer. */
   longestGapMs(kind: Kind, since = 0): number {
     const ends = this.of(kind).flatMap(({ end, failed }) => (failed || end < since ? [] : end))
     const gaps = ends.map((end, index) => end - (ends[index - 1] ?? (since || end)))

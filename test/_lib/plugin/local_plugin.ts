@@ -1,4 +1,4 @@
-/** The bundle with a key file of its own, where a test is about something else than keys. @module */
+/** The bundle with a key file of its own, for tests that are not about keys. @module */
 
 import * as assert from 'uvu/assert'
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
@@ -26,7 +26,7 @@ export async function startLocalPlugin(
   })
 }
 
-/** Its socket answers, and well. */
+/** Resolves when its socket answers and it is healthy. */
 export async function serves(plugin: PluginProcess): Promise<void> {
   const status = await until('Status is ok', () => plugin.client.v2.status().catch(() => undefined))
   assert.is(status.healthz, 'ok')

@@ -1,7 +1,7 @@
 /**
- * The built bundle as a child process, on Node with the flags it ships with or on
- * Deno with the narrow permissions, and everything it ever printed. With TEST_BINARY,
- * a path from the project's root, the built binary runs in place of Node and bundle.
+ * The built bundle as a child process, on Node with the flags that it ships with or on Deno with
+ * narrow permissions, and everything that it printed. With TEST_BINARY, a path from the project's
+ * root, the built binary is used instead of Node and bundle.
  *
  * @module
  */
@@ -21,7 +21,9 @@ export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
 const BINARY = process.env['TEST_BINARY']
 /** Node's flags as they ship. */
 export const NODE_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']
-/** The program itself: the one in `.bin` is a script around it that passes no signals on. */
+/**
+ * The program itself, because the one in `.bin` is a script around it that passes no signals on.
+ */
 const DENO = join(
   ROOT,
   'node_modules',
@@ -43,7 +45,9 @@ export interface PluginProcessOptions {
   readonly config: Readonly<Record<string, unknown>>
   /** Hosts that Deno may speak to, such as `127.0.0.1:8200`. */
   readonly hosts?: readonly string[]
-  /** Of Node, besides those that ship: they want the bundle, since the binary takes none. */
+  /**
+   * Flags for Node besides those that ship. They need the bundle, since the binary accepts none.
+   */
   readonly nodeFlags?: readonly string[]
   /** What runs the program in place of a runtime and the bundle. */
   readonly command?: readonly string[]
@@ -62,7 +66,7 @@ export interface PluginProcess extends AsyncDisposable {
   output(): string
   /** Log lines whose `event` is this, of those that have come so far. */
   events(name: string): Record<string, unknown>[]
-  /** The same as soon as there is one: the log comes behind the answers that it is about. */
+  /** Waits for such a line, since the log may come later than the answers that it is about. */
   told(name: string): Promise<Record<string, unknown>[]>
   /** SIGTERM, or another signal; resolves to the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>

@@ -1,6 +1,6 @@
 /**
- * A TCP load balancer: new connections go where `target` says, and stay there whatever
- * becomes of it, as with every balancer below HTTP and every name that moves.
+ * A TCP load balancer: new connections go where `target` says, and stay there whatever happens to
+ * it, as with every balancer below HTTP and every name that changes its address.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface Balancer extends AsyncDisposable {
   target: string
   /** Connections that were made so far. */
   readonly made: number
-  /** Those that are open pass nothing on any more, and nobody is told. */
+  /** From now on, open connections pass nothing on, and neither end notices. */
   swallow(): void
 }
 

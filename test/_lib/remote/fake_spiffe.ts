@@ -86,7 +86,7 @@ export class FakeAgent {
     return JSON.stringify({ keys: this.#published.map(({ jwk }) => jwk) })
   }
 
-  /** From now on SVIDs are other ones, as they are when half of their life is over. */
+  /** From now on SVIDs are new ones, as after half of their life. */
   rotate(): void {
     this.#svids.clear()
   }

@@ -1,4 +1,8 @@
-/** A proxy before a key service, which makes it do something else than it was asked. @module */
+/**
+ * A proxy in front of a key service, which makes it answer something else than it was asked.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
@@ -24,7 +28,7 @@ export type Lie = (told: Told, asked: Asked) => Told
 
 export interface LyingProxy extends AsyncDisposable {
   readonly address: string
-  /** Undefined for the truth. */
+  /** Undefined to pass on the true answer. */
   lie: Lie | undefined
 }
 
@@ -58,7 +62,7 @@ export async function startLyingProxy(service: () => string): Promise<LyingProxy
   return proxy
 }
 
-/** The host stays what was asked for, since a signature may cover it. */
+/** The host stays the one that was asked for, since a signature may cover it. */
 async function passOn(service: string, { method, path, headers, body }: Asked): Promise<Told> {
   const { 'content-length': _, 'transfer-encoding': __, ...kept } = headers
   const outgoing = request(`${service}${path}`, {

@@ -1,4 +1,4 @@
-/** A client of its own for the tests of servers, so that the product is not judged by the product. @module */
+/** A client for the tests of servers, independent of the product's own client. @module */
 
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 

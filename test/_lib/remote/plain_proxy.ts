@@ -1,4 +1,4 @@
-/** An HTTP proxy that remembers from which ports it asked, and can be slow. @module */
+/** An HTTP proxy that remembers the ports from which it made requests, and can be slow. @module */
 
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'

@@ -1,7 +1,7 @@
 /**
- * Stands in for the kubelet: runs the command of each manifest in
- * `/etc/kubernetes/manifests` as a process, starts it anew when the manifest changes
- * or the process ends, and ends it when the manifest is gone.
+ * A stand-in for the kubelet: it runs the command of each manifest in `/etc/kubernetes/manifests`
+ * as a process, starts it again when the manifest changes or the process ends, and ends it when the
+ * manifest is removed.
  *
  * @module
  */
@@ -111,7 +111,7 @@ async function manifests(): Promise<Map<string, string>> {
   const there = new Map<string, string>()
   for (const file of (await readdir(MANIFESTS)).filter((name) => name.endsWith('.yaml'))) {
     const text = await readFile(join(MANIFESTS, file), 'utf8').catch(() => '')
-    // One that is just being written waits for the next look.
+    // A file that is just being written waits for the next round.
     if (text.endsWith('\n')) there.set(file, text)
   }
   return there

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { encryptionBy } from '../cluster/api_server.ts'
 import { type ControlPlane, startControlPlane } from './control_plane.ts'
 
-/** The old plugin's, which may do everything. */
+/** The token of the old plugin, which may do everything. */
 export const TOKEN_FILE = '/etc/old-plugin-token'
 
 /** @param kms the entry of the EncryptionConfiguration, but for its endpoint */

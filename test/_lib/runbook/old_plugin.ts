@@ -1,7 +1,6 @@
 /**
- * A plugin as they were before: it stores Vault's own text under v1 and v2, and its
- * key id is the number of the key's version. Run as a process, with its options as
- * JSON.
+ * A plugin as older ones were: it stores Vault's own text under v1 and v2, and its key id is the
+ * number of the key's version. It runs as a process, with its options as JSON.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
- * A runbook's page as what is done and what is seen. Blocks marked `sh run` are
- * executed in their order, blocks marked `text see` are what the block before them
- * prints, and comments `<!-- meanwhile: … -->` are where the test does what happens to
- * the operator, or looks behind the operator's back.
+ * A runbook's page as steps to do and output to see. Blocks marked `sh run` are executed in their
+ * order, blocks marked `text see` are what the block before them prints, and comments `<!--
+ * meanwhile: … -->` are where the test lets something happen to the operator, or checks something
+ * itself.
  *
  * @module
  */

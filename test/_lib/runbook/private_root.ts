@@ -1,6 +1,6 @@
 /**
- * Folders of the system that are a test's own: the runbooks' commands run with the
- * paths that they have on a control-plane node, and touch nothing of this machine.
+ * Folders of the system that belong to the test alone: the runbooks' commands run with the paths of
+ * a control-plane node, and touch nothing of this machine.
  *
  * @module
  */
@@ -16,7 +16,10 @@ import { promisify } from 'node:util'
 const INSIDE = 'TROUSSEAU_TEST_PRIVATE_ROOT'
 const run = promisify(execFile)
 
-/** Begins the test file anew where mounts are its own, and ends this process as that one ends. */
+/**
+ * Starts the test file again in a mount namespace of its own, and ends this process when that one
+ * ends.
+ */
 export async function enterPrivateMounts(moduleUrl: string): Promise<void> {
   if (process.env[INSIDE] !== undefined) return
   const own = process.getuid?.() === 0 ? [] : ['--map-root-user']

@@ -5,7 +5,7 @@ import type { ControlPlane } from './control_plane.ts'
 import { looksLike, readPage, type Step } from './page.ts'
 import { OperatorShell } from './shell.ts'
 
-/** What the test does at the places that a page names, which all must be named. */
+/** What the test does at the places that a page marks; every one of them must be given. */
 type Meanwhile = Readonly<Record<string, (shell: OperatorShell) => Promise<unknown>>>
 
 export async function runPage(
@@ -26,7 +26,7 @@ export async function runPage(
   }
 }
 
-/** Where a page sends its reader to numbered steps of another one. */
+/** For a page that sends its reader to numbered steps of another one. */
 export async function runSteps(
   shell: OperatorShell,
   name: string,

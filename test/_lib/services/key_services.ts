@@ -1,6 +1,6 @@
 /**
- * Three key services of a kind that are configured together: two real OpenBao servers
- * and a local key file, each with ways to take it away and to bring it back.
+ * Three key services that are configured together: two real OpenBao servers and a local key file,
+ * each with ways to stop it and to bring it back.
  *
  * @module
  */
@@ -10,7 +10,10 @@ import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import { type TempFolder, tempFolder } from '../temp_folder.ts'
 import { type OpenBao, startOpenBao, type Transit } from './vault/openbao.ts'
 
-/** `killed`: at once, as by a power failure; `stopped`: as by an operator; `frozen`: takes connections and answers nothing. */
+/**
+ * `killed`: at once, as by a power failure; `stopped`: as by an operator; `frozen`: it accepts
+ * connections and answers nothing.
+ */
 export type Outage = 'killed' | 'stopped' | 'frozen'
 export type ServiceName = 'a' | 'b' | 'local'
 

@@ -1,11 +1,11 @@
-/** What a service can answer that it was not asked for, in the language of each. @module */
+/** Wrong answers that a service can give, in the protocol of each. @module */
 
 import { Buffer } from 'node:buffer'
 import type { Asked, Lie, Told } from '../remote/lying_proxy.ts'
 
 export type Act = 'keyState' | 'wrap' | 'unwrap'
 
-/** A language in which one kind of service answers. */
+/** How one kind of service encodes its answers. */
 export interface Dialect {
   /** What a request is for; undefined for a login. */
   readonly actOf: (asked: Asked) => Act | undefined
@@ -56,7 +56,7 @@ const PAGE = '<html><title>Sign in</title>planted-remote-words</html>'
 const HTML = { 'content-type': 'text/html' }
 const N = 2_000_000
 
-/** What no service of any kind says in earnest, and the code that it leads to. */
+/** Answers that are wrong at every kind of service, and the code that each leads to. */
 export const HOLLOW: readonly (readonly [does: string, code: string, told: () => Told])[] = [
   ['nests arrays 2 million deep', 'protocol', () => ok('['.repeat(N) + ']'.repeat(N))],
   ['nests objects without an end', 'protocol', () => ok('{"data":'.repeat(N / 4))],

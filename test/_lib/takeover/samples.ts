@@ -1,7 +1,7 @@
 /**
- * Requests as they come for what other plugins stored, with made-up ciphertexts of
- * the services in the exact form of each. Where the service itself runs in the
- * tests, test/e2e/takeover_vault.node.test.ts has it make them.
+ * Requests for what other plugins stored, with made-up ciphertexts in the exact format of each.
+ * Where the service itself runs in the tests, test/e2e/takeover_vault.node.test.ts lets it make
+ * them.
  *
  * @module
  */

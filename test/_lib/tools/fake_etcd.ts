@@ -1,4 +1,8 @@
-/** As much of etcd as reading needs, over gRPC with or without TLS, and a memory of what was asked. @module */
+/**
+ * The part of etcd that reading needs, over gRPC with or without TLS. It remembers what was asked.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'

@@ -1,6 +1,6 @@
 /**
- * The one page of an API server that a key service asks: TokenReview. Strict about
- * everything that the real one is strict about.
+ * The one page of an API server that a key service asks: TokenReview. It is as strict as the real
+ * one.
  *
  * @module
  */

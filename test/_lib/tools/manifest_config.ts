@@ -1,4 +1,4 @@
-/** A config with everything that a manifest can be made of. @module */
+/** A config that uses everything of which manifests are made. @module */
 
 export const MANIFEST_CONFIG = {
   apiVersion: 'trousseau.io/v1',

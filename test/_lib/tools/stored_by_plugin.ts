@@ -1,4 +1,8 @@
-/** A plugin of this process, and an etcd that holds Secrets under a seed that it has wrapped. @module */
+/**
+ * A plugin in this process, and an etcd that holds Secrets under a seed that the plugin wrapped.
+ *
+ * @module
+ */
 
 import { randomBytes } from 'node:crypto'
 import { parseConfig } from '../../../src/config/load.ts'

@@ -1,4 +1,8 @@
-/** Kept connections that lead to somebody who is gone, sealed or silent; behind a balancer on loopback. @module */
+/**
+ * Kept connections to a node that is gone, sealed or silent; behind a balancer on loopback.
+ *
+ * @module
+ */
 
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'

@@ -1,4 +1,4 @@
-/** What of a service's JSON is worth parsing, and what the rest costs. @module */
+/** Which JSON of a service is worth parsing, and what refusing the rest costs. @module */
 
 import process from 'node:process'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,9 @@
-/** Whom a connection trusts, and what is said where it does not; against servers of Node's own. @module */
+/**
+ * Which certificates a connection trusts, and what it says of others; against servers of Node's
+ * own.
+ *
+ * @module
+ */
 
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,8 @@
-/** What stands between us and a service: proxies that let us through, refuse, or are none. @module */
+/**
+ * Proxies between us and a service: some let us through, some refuse, and some are no proxies.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'

@@ -1,7 +1,6 @@
 /**
- * What every provider does where a service answers something else than it was asked
- * for: each lie is refused, with the same code whoever tells it, and the truth is
- * believed again as soon as it is told.
+ * What every provider does where a service answers something else than it was asked for: each lie
+ * is refused, with the same code at every provider, and the next true answer is accepted again.
  *
  * @module
  */

@@ -1,7 +1,6 @@
 /**
- * What takeover keeps with every key service: wraps that the service itself makes,
- * put into the exact form in which another plugin stored them, come back through
- * the recognisers and the real provider.
+ * The rules of takeover with every key service: wraps that the service itself makes, put into the
+ * exact format in which another plugin stored them, are recognised and opened by the real provider.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What Cloud KMS can refuse or fail to, by a strict fake of it. @module */
+/** How Cloud KMS can refuse or fail, on a strict fake. @module */
 
 import * as assert from 'uvu/assert'
 import {

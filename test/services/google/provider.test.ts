@@ -1,4 +1,4 @@
-/** What goes to Cloud KMS and what it makes of it, by a strict fake of it. @module */
+/** The requests to Cloud KMS, and how its answers are read, on a strict fake. @module */
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,9 @@
-/** What a real server says beside its results, and what is made of it where somebody changes them. @module */
+/**
+ * What a real server answers besides its results, and what the provider does where these answers
+ * are changed.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'

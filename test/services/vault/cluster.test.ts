@@ -1,7 +1,7 @@
 /**
- * What the client of Vault and OpenBao does where a node, or all of them, are in
- * trouble: a table of answers with the code that each leads to, and what several
- * nodes are good for. Against a fake whose words are compared with the real server's.
+ * What the client of Vault and OpenBao does where a node, or all of them, have a problem: a table
+ * of answers with the code that each leads to, and how several nodes are used. It runs on a fake
+ * whose words are compared with the real server's.
  *
  * @module
  */

@@ -1,4 +1,9 @@
-/** Logins to a real OpenBao behind somebody who answers in its place: no credentials are at fault then. @module */
+/**
+ * Logins to a real OpenBao while something else answers in its place: the credentials are then not
+ * to blame.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'

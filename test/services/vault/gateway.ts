@@ -1,4 +1,9 @@
-/** A reverse proxy that serves a service under a path, as an ingress does, and knows nothing else. @module */
+/**
+ * A reverse proxy that serves a service under a path, as an ingress does, without knowing the
+ * service.
+ *
+ * @module
+ */
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'

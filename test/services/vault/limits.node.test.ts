@@ -1,6 +1,6 @@
 /**
- * A real server that serves, but not us: it counts our requests against a quota, or
- * waits for an audit device that takes nothing.
+ * A real server that works but does not serve us: it counts our requests against a quota, or waits
+ * for an audit device that accepts nothing.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What a service on the other end can answer or fail to, by a fake that does exactly that. @module */
+/** How a service can answer or fail, on a fake that does exactly what the test says. @module */
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'

@@ -1,4 +1,9 @@
-/** What doctor says of each file of the corpus, of which the cluster's tests show that kube-apiserver says the same. @module */
+/**
+ * What doctor says of each file of the corpus; the cluster's tests show that kube-apiserver decides
+ * the same.
+ *
+ * @module
+ */
 
 import * as assert from 'uvu/assert'
 import { createKeyFile } from '../../../src/services/local/key_file.ts'

@@ -1,4 +1,8 @@
-/** Faults that doctor must find, one at a time, and a setup in which it finds nothing to mend. @module */
+/**
+ * Faults that doctor must find, one at a time, and a setup in which it finds nothing to fix.
+ *
+ * @module
+ */
 
 import {
   appendFile,
@@ -175,7 +179,7 @@ test('a healthy setup has nothing to mend, and says what was looked at', async (
   const { out } = await examined(all)
 
   assert.equal(ids, [], JSON.stringify(findings, null, 1))
-  if (since(13)) assert.match(out, /Nothing to mend: \d+ things are well/)
+  if (since(13)) assert.match(out, /Nothing to fix: \d+ things are well/)
   for (const id of [
     'plugin',
     'provider',

@@ -1,4 +1,9 @@
-/** Doctor's look at SELinux labels, on a made-up kernel: a tree for /sys and /proc, and a `stat` that knows labels. @module */
+/**
+ * Doctor's checks of SELinux labels, on a made-up kernel: a tree for /sys and /proc, and a `stat`
+ * that knows labels.
+ *
+ * @module
+ */
 
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

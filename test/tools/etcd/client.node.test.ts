@@ -1,4 +1,8 @@
-/** Whom the client of etcd trusts, and what is said where it does not; over real TLS. @module */
+/**
+ * Which certificates the client of etcd trusts, and what it says of others; over real TLS.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import { readFile } from 'node:fs/promises'

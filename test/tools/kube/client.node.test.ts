@@ -1,4 +1,9 @@
-/** The client of the API server: whom it trusts, and an API server under a path; over real TLS. @module */
+/**
+ * The client of the API server: which certificates it trusts, and an API server under a path; over
+ * real TLS.
+ *
+ * @module
+ */
 
 import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,9 @@
-/** Go's nil slices and maps are null in JSON, and a key without a value is null in YAML: both are read as nothing there. @module */
+/**
+ * Go's nil slices and maps are null in JSON, and a key without a value is null in YAML: both are
+ * read as absent.
+ *
+ * @module
+ */
 
 import { writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'

@@ -173,7 +173,7 @@ test('a state of a rewrite to another key id is no use, and all begins anew', as
   const { code, err, patched } = await all.migrate('--key-id', 'two')
 
   assert.is(code, 0, err)
-  assert.match(err, /state\.json is of a rewrite to another key id: all begins anew/)
+  assert.match(err, /state\.json is of a rewrite to another key id: everything begins again/)
   assert.equal(new Set(patched), new Set(NAMES))
 })
 

@@ -1,4 +1,4 @@
-/** Whose commands are printed for the operator of a key service. @module */
+/** For which client the commands are printed that the operator of a key service runs. @module */
 
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'

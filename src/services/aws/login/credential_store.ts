@@ -17,9 +17,11 @@ import type { AwsCredentials } from '../api.ts'
 
 /** One way to get credentials. */
 export interface CredentialSource {
-  /** For events and messages. */
+  /** The source's name, for events and messages. */
   readonly name: string
-  /** @throws KmsError `denied` where there is nothing to be had without an operator */
+  /**
+   * @throws KmsError `denied` where an operator has to do something before there are credentials
+   */
   fetch(call: Call): Promise<AwsCredentials>
 }
 
@@ -33,11 +35,11 @@ interface CredentialStoreDeps {
   readonly requestTimeoutMs: number
 }
 
-/** Files whose keys tell no end are read again so often. */
+/** How often files are read again whose keys have no known end. */
 const REREAD_MS = 300_000
-/** Who asks so soon after a failure gets the same one. */
+/** Requests that come so soon after a failure get the same failure. */
 const REMEMBER_MS = 5_000
-/** Credentials this young that are refused too: others are not to be had now. */
+/** If credentials that are younger than this are refused too, there are no others now. */
 const CONFIRMED_MS = 4_000
 
 export class CredentialStore {
@@ -53,12 +55,12 @@ export class CredentialStore {
     this.#source = source
     this.#deps = deps
     this.#renewal = new Renewal(deps, () => {
-      // What goes wrong is told, and tried again.
+      // A failure is reported, and the next attempt is scheduled.
       this.#fetch({ signal: new AbortController().signal, deadline: 0 }).catch(() => undefined)
     })
   }
 
-  /** @throws KmsError where there are none that are still good */
+  /** @throws KmsError where no credentials are valid */
   async get(call: Call): Promise<AwsCredentials> {
     const current = this.#current
     if (current === undefined) return await this.#fetch(call)
@@ -72,9 +74,10 @@ export class CredentialStore {
   }
 
   /**
-   * After the service refused `dead`: others, or undefined where there are none.
+   * Called after the service refused `dead`. Returns other credentials, or undefined where there
+   * are none.
    *
-   * @throws KmsError where others may exist and cannot be had
+   * @throws KmsError where there may be others, but they cannot be fetched
    */
   async replace(dead: AwsCredentials, call: Call): Promise<AwsCredentials | undefined> {
     const young = this.#deps.clock.monotonic() - this.#fetchedAt < CONFIRMED_MS
@@ -90,7 +93,7 @@ export class CredentialStore {
     return expiresAt !== undefined && expiresAt <= this.#deps.clock.monotonic()
   }
 
-  /** Once for everyone who waits; each waits no longer than its own call allows. */
+  /** Fetches once for everyone who waits; each caller waits no longer than its own call allows. */
   #fetch({ signal }: Call): Promise<AwsCredentials> {
     return this.#fetching.run(() => this.#load(), signal)
   }
@@ -117,7 +120,7 @@ export class CredentialStore {
     const now = this.#deps.clock.monotonic()
     this.#fetchedAt = now
     this.#failure = undefined
-    // The same object goes on, with what was derived from it.
+    // The same object stays in use, with the signing keys that were derived from it.
     const current = before !== undefined && isSame(before, fetched) ? before : fetched
     this.#current = current
     const lifeMs = current.expiresAt === undefined ? undefined : current.expiresAt - now

@@ -1,8 +1,8 @@
 /**
- * Where credentials for AWS come from: one source that the config names, or the usual
- * chain (docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html)
- * without its last link, since instance metadata is asked only by name; on top of
- * either a role.
+ * Where credentials for AWS come from: one source that the config names, or the usual chain
+ * (docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html) without its last link,
+ * because instance metadata is used only where the config names it. A role may be assumed on top of
+ * either.
  *
  * @module
  */
@@ -78,12 +78,12 @@ export const awsCredentialsConfig = v.variant('source', [
 export type AwsCredentialsConfig = v.InferOutput<typeof awsCredentialsConfig>
 type Of<T extends AwsCredentialsConfig['source']> = Extract<AwsCredentialsConfig, { source: T }>
 
-/** The process's own, which main.ts reads. */
+/** The environment of the process, which main.ts reads. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 interface AwsCredentialsDeps extends MetadataDeps {
   readonly sts: AwsApi
-  /** AWS's time, for ends that come without a `Date`. */
+  /** AWS's time, for credentials whose end comes without a `Date`. */
   readonly signing: SigningClock
   readonly environment: Environment
 }
@@ -131,7 +131,7 @@ class Sources {
     return this.#lasting(await assumeRole(this.#deps.sts, role, base, call))
   }
 
-  /** The first source of the chain that there is anything for. */
+  /** The first source of the chain for which anything is configured. */
   async #first(): Promise<Exclude<AwsCredentialsConfig, { source: 'default' | 'imds' }>> {
     const { environment } = this.#deps
     const has = (name: string) => (environment[name] ?? '') !== ''
@@ -216,7 +216,10 @@ class Sources {
     throw new KmsError(`Variable ${name} is not set in the environment`, { code: 'denied' })
   }
 
-  /** By the clock of whoever handed them out, which need not be this node's. */
+  /**
+   * The end is counted by the clock of the service that gave them, which may differ from this
+   * node's.
+   */
   #lasting({ expiration, serviceTime, ...credentials }: Temporary): AwsCredentials {
     const { clock, signing } = this.#deps
     const lifeMs = Date.parse(expiration) - (serviceTime ?? signing.now())

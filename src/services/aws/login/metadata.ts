@@ -1,11 +1,11 @@
 /**
- * Credentials of the machine or the pod, from services beside it: never through a
- * proxy, and asked only where the config or the environment names them.
+ * Credentials of the machine or the pod, from services beside it. They are never asked through a
+ * proxy, and only where the config or the environment names them.
  *
  * Instance metadata, version 2 alone:
- * docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
- * and …/instance-metadata-security-credentials.html. Containers (ECS, EKS Pod
- * Identity): docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html.
+ * docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html and
+ * …/instance-metadata-security-credentials.html. Containers (ECS, EKS Pod Identity):
+ * docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html.
  *
  * @module
  */
@@ -27,17 +27,17 @@ import type { Temporary } from './sts.ts'
 
 export interface MetadataDeps {
   readonly clock: Clock
-  /** Without a proxy. */
+  /** Connections without a proxy. */
   readonly direct: Transport
 }
 
 const IMDS = 'http://169.254.169.254'
 const ECS = 'http://169.254.170.2'
-/** Services that answer from this machine: whoever takes longer is not there. */
+/** These services answer from this machine, so one that takes longer is not there. */
 const LIMIT_MS = 1_000
 const ROLES = '/latest/meta-data/iam/security-credentials/'
 const TOKEN_SECONDS = '60'
-/** Where http is safe: this machine and the two addresses of container credentials. */
+/** Hosts for which http is safe: this machine and the two addresses of container credentials. */
 const CONTAINER_HOSTS = new Set([
   'localhost',
   '[::1]',
@@ -46,7 +46,7 @@ const CONTAINER_HOSTS = new Set([
   '[fd00:ec2::23]',
 ])
 
-/** What a header can carry. */
+/** The characters that a header can carry. */
 const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/))
 const fields = {
   AccessKeyId: word,
@@ -97,13 +97,13 @@ export async function instanceCredentials(
 
 interface ContainerPlace {
   readonly uri: string
-  /** File with what to send as `Authorization`, read each time. */
+  /** File whose content is sent as `Authorization`, read for each request. */
   readonly tokenFile?: string | undefined
-  /** The same in the environment, as ECS does it. */
+  /** The same value from the environment, as ECS provides it. */
   readonly token?: string | undefined
 }
 
-/** @throws KmsError `denied` for a place that credentials must not be had from */
+/** @throws KmsError `denied` for an address that credentials must not come from */
 export async function containerCredentials(
   { uri, tokenFile, token }: ContainerPlace,
   deps: MetadataDeps,
@@ -143,7 +143,7 @@ type Ask = Pick<HttpRequest, 'method' | 'path' | 'headers'>
 function asker(address: string, { clock, direct }: MetadataDeps, what: string) {
   const client = new HttpClient(address, direct)
   return async (ask: Ask): Promise<HttpAnswer> => {
-    // The path of container credentials is as good as a password on the node.
+    // The path of container credentials is as good as a password on the node, so it is not shown.
     const shownPath = what.toLowerCase()
     const answer = await withinLimit(clock, LIMIT_MS, ({ signal }) =>
       client.send({ ...ask, shownPath, signal }),

@@ -1,7 +1,7 @@
 /**
- * Profiles of the shared files `~/.aws/config` and `~/.aws/credentials`
- * (docs.aws.amazon.com/sdkref/latest/guide/file-format.html): static keys, and roles
- * with `source_profile`, `credential_source` or `web_identity_token_file`.
+ * Reads profiles of the shared files `~/.aws/config` and `~/.aws/credentials`
+ * (docs.aws.amazon.com/sdkref/latest/guide/file-format.html): static keys, and roles with
+ * `source_profile`, `credential_source` or `web_identity_token_file`.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface ProfilePlace {
   readonly credentialsFile: string
 }
 
-/** What a profile stands for; roles are taken on from the innermost outwards. */
+/** What a profile means. Roles are assumed from the innermost outwards. */
 export type ProfileKind =
   | {
       readonly kind: 'keys'
@@ -40,11 +40,11 @@ type Section = ReadonlyMap<string, string>
 type Sections = ReadonlyMap<string, Section>
 
 const SOURCES = ['Environment', 'Ec2InstanceMetadata', 'EcsContainer'] as const
-/** Ways that need a program, a browser or a cache of another one. */
+/** Settings that need a program, a browser or the cache of another program. */
 const UNSUPPORTED = ['credential_process', 'sso_session', 'sso_start_url', 'login_session']
 const MAX_CHAIN = 5
 
-/** @throws KmsError `denied` with what is missing; never with what the files hold */
+/** @throws KmsError `denied` that says what is missing, and never what the files hold */
 export async function readProfile({
   profile,
   configFile,
@@ -63,7 +63,7 @@ export async function readProfile({
   return resolve(profile, find, MAX_CHAIN)
 }
 
-/** Whether one of the files is there and has the profile. */
+/** Whether one of the files exists and has the profile. */
 export async function hasProfile(place: ProfilePlace): Promise<boolean> {
   const names = [place.profile, `profile ${place.profile}`]
   const files = await Promise.all([place.configFile, place.credentialsFile].map(sectionsOf))
@@ -83,7 +83,7 @@ function resolve(name: string, find: (name: string) => Section, left: number): P
   const tokenFile = section.get('web_identity_token_file')
   if (tokenFile !== undefined) return { kind: 'webIdentity', role, tokenFile }
   const source = section.get('source_profile')
-  // A profile may name itself, for the keys that stand beside its role.
+  // A profile may name itself as the source, which means the keys that it has beside its role.
   if (source === name) return { kind: 'role', role, from: keysOf(name, section) }
   if (source !== undefined) return { kind: 'role', role, from: resolve(source, find, left - 1) }
   const from = SOURCES.find((known) => known === section.get('credential_source'))
@@ -123,7 +123,7 @@ async function sectionsOf(path: string): Promise<Sections> {
       current = sections.get(header) ?? new Map()
       sections.set(header, current)
     }
-    // Lines that begin with white space belong to a key that is of no use here.
+    // Indented lines belong to a nested setting that is not needed here.
     const [, key, value] = /^([^\s#;[=][^=]*?)\s*=\s*(.*?)(?:\s+[#;].*)?$/.exec(line) ?? []
     if (key !== undefined && value !== undefined && value !== '')
       current.set(key.toLowerCase(), value)

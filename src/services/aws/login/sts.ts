@@ -1,6 +1,6 @@
 /**
- * Roles taken on at STS: AssumeRole and AssumeRoleWithWebIdentity, in the query
- * protocol with its XML (docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html,
+ * Assumes roles at STS: AssumeRole and AssumeRoleWithWebIdentity, in the query protocol with its
+ * XML (docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html,
  * …/API_AssumeRoleWithWebIdentity.html).
  *
  * @module
@@ -48,12 +48,12 @@ export const webIdentityFields = {
   sessionName: v.optional(sessionName),
 }
 
-/** What a service of credentials hands out; `expiration` by its own clock. */
+/** Temporary credentials; `expiration` is by the clock of the service that gave them. */
 export interface Temporary {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken: string
-  /** A time as in ISO 8601. */
+  /** A time in ISO 8601. */
   readonly expiration: string
   readonly serviceTime: number | undefined
 }
@@ -116,7 +116,10 @@ const temporary = v.object({
   Expiration: v.pipe(v.string(), v.isoTimestamp()),
 })
 
-/** The four elements of `Credentials`, none of which has escapes; anything else is refused. */
+/**
+ * Reads the four elements of `Credentials`. None of them contains escapes, so anything else is
+ * refused.
+ */
 function credentialsIn({ text, serviceTime }: HttpAnswer, action: string): Temporary {
   const block = /<Credentials>((?:(?!<Credentials>).)*)<\/Credentials>/s.exec(text)?.[1] ?? ''
   const pairs = [...block.matchAll(/<(\w+)>\s*([^<]*?)\s*<\/\1>/g)]

@@ -31,7 +31,7 @@ interface AzureLoginDeps extends Omit<AzureJsonDeps, 'onCertificate' | 'signing'
   readonly provider: string
 }
 
-/** Microsoft Entra allows five minutes. */
+/** Microsoft Entra accepts a difference of five minutes. */
 const TOLERANCE_MS = 240_000
 
 const LOGINS: ByMethod<AzureLogin, AzureJsonDeps, LoginMethod> = {

@@ -1,7 +1,6 @@
 /**
- * Login as an application with a certificate: a JWT signed by its key, PS256 with
- * the header `x5t#S256`, as of
- * learn.microsoft.com/entra/identity-platform/certificate-credentials.
+ * Login as an application with a certificate: a JWT signed by its key, PS256 with the header
+ * `x5t#S256`, as in learn.microsoft.com/entra/identity-platform/certificate-credentials.
  *
  * @module
  */
@@ -36,9 +35,9 @@ export const clientCertificateConfig = v.strictObject({
 type ClientCertificateConfig = v.InferOutput<typeof clientCertificateConfig>
 
 export interface CertificateDeps extends EntraDeps {
-  /** The time for assertions. */
+  /** The clock with which assertions are signed. */
   readonly signing: SigningClock
-  /** Told of the certificate at each login, with its ends in milliseconds since the epoch. */
+  /** Called with the certificate's dates at each login, in milliseconds since the epoch. */
   readonly onCertificate: (life: { readonly notBefore: number; readonly notAfter: number }) => void
 }
 
@@ -49,7 +48,7 @@ interface Credential {
 
 const MIN_RSA_BITS = 2_048
 const LIFETIME_S = 300
-/** Clocks differ; an assertion is good from a little before it was made. */
+/** Clocks differ, so an assertion is valid from a little before it was made. */
 const LEEWAY_S = 30
 
 export function createClientCertificateLogin(
@@ -120,7 +119,7 @@ async function readCredential({
   return { certificate, key }
 }
 
-/** Reads the block alone, since runtimes differ in what else may stand in the file. */
+/** Reads one block of the file, since runtimes differ in what else the file may contain. */
 async function readPem<T>(path: string, block: RegExp, parse: (pem: string) => T): Promise<T> {
   const text = await readSmallFile(path).catch((cause: unknown) => {
     throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)

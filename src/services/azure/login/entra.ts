@@ -1,9 +1,8 @@
 /**
- * Tokens of Microsoft Entra by the client credentials grant of OAuth 2.0:
- * `POST https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token`, a form, as of
- * learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow.
- * Credentials go to the configured authority alone, whatever a 401 of the key
- * service names.
+ * Tokens of Microsoft Entra by the client credentials grant of OAuth 2.0: `POST
+ * https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token`, a form, as in
+ * learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow. Credentials are
+ * sent to the configured authority alone, whatever address a 401 of the key service names.
  *
  * @module
  */
@@ -19,7 +18,7 @@ import type { Token } from '../../../remote/token_source.ts'
 
 export interface EntraDeps extends RetryDeps {
   readonly authority: HttpClient
-  /** Whose tokens are wanted: `https://vault.azure.net`. */
+  /** The service that the token is for: `https://vault.azure.net`. */
   readonly resource: string
 }
 
@@ -42,12 +41,12 @@ const entraFailure = v.pipe(
   }),
 )
 
-/** Where the assertion of an application is for. */
+/** The audience of an application's assertion. */
 export function tokenEndpoint({ authority }: EntraDeps, { tenantId }: Application): string {
   return `${authority.address}${tokenPath(tenantId)}`
 }
 
-/** @param secret what proves who asks: `client_secret`, or `client_assertion` and its type */
+/** @param secret the proof of who asks: `client_secret`, or `client_assertion` and its type */
 export function requestToken(
   deps: EntraDeps,
   { tenantId, clientId }: Application,
@@ -75,7 +74,7 @@ export function requestToken(
   )
 }
 
-/** The secret part of a request whose proof is a JWT. */
+/** The fields of a request that is proved by a JWT. */
 export function assertionForm(jwt: string): Record<string, string> {
   return {
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
@@ -91,7 +90,10 @@ const NO_FEDERATION =
   'no federated credential of the application fits the token: compare issuer, subject and audience'
 const NOT_NOW = 700_024
 
-/** By the number that stands behind AADSTS, as of learn.microsoft.com/entra/identity-platform/reference-error-codes. */
+/**
+ * By the number after AADSTS, as in
+ * learn.microsoft.com/entra/identity-platform/reference-error-codes.
+ */
 const REASONS: ReadonlyMap<number, string> = new Map([
   [7_000_215, 'the client secret is wrong: wanted its value, not its id'],
   [7_000_222, 'the client secret has expired: make a new one'],
@@ -109,7 +111,7 @@ const REASONS: ReadonlyMap<number, string> = new Map([
   [500_011, 'the tenant does not know Key Vault: check tenantId and cloud'],
   [53_003, 'a policy of conditional access forbids it'],
 ])
-/** Whatever the status. */
+/** These errors are temporary, whatever the status. */
 const PASSES = new Set(['temporarily_unavailable', 'server_error'])
 
 function refusal(answer: HttpAnswer, path: string): KmsError {

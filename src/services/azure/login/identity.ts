@@ -1,7 +1,7 @@
 /**
- * Login as the managed identity of this machine:
- * `GET http://169.254.169.254/metadata/identity/oauth2/token` with the header
- * `Metadata: true`, never through a proxy, as of
+ * Login as the managed identity of this machine: `GET
+ * http://169.254.169.254/metadata/identity/oauth2/token` with the header `Metadata: true`, never
+ * through a proxy, as in
  * learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token.
  *
  * @module
@@ -18,9 +18,12 @@ import { bearer } from './entra.ts'
 
 export const METADATA_SERVICE = 'http://169.254.169.254'
 const API_VERSION = '2018-02-01'
-/** The page above: wait at least a second. What is not over in one request's time, the next login waits out. */
+/**
+ * The page above demands to wait at least a second. What lasts longer than one request is left to
+ * the next login.
+ */
 const FIRST_RETRY_MS = 1_000
-/** The service hands out what it has; less than this it is about to replace. */
+/** The service returns the token that it has; one with less time left is about to be replaced. */
 const MIN_TTL_S = 30
 
 export const managedIdentityConfig = v.pipe(
@@ -82,12 +85,14 @@ async function ask({ metadata, clock }: IdentityDeps, query: string, call: Call)
   const answer = await metadata.send(request)
   if (answer.status !== 200) throw failure(answer)
   const { access_token, expires_on } = parseAnswer(answer, identityAnswer, `GET ${path}`)
-  // Not expires_in: tokens come out of a cache, and that counts from when they were made.
+  // expires_in is not used: tokens come out of a cache, and it counts from when they were made.
   const left = expires_on - (answer.serviceTime ?? clock.now()) / 1000
   return { value: access_token, ttlSeconds: Math.max(left, MIN_TTL_S), renewable: false }
 }
 
-/** How it tells that it is being updated, which lasts 70 seconds at most. */
+/**
+ * With these statuses the service says that it is being updated, which lasts 70 seconds at most.
+ */
 const UPDATING = [404, 410]
 
 function failure(answer: HttpAnswer): KmsError {

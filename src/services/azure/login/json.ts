@@ -1,7 +1,7 @@
 /**
- * Login with what `/etc/kubernetes/azure.json` says, the file of the cloud provider
- * for Azure, read as Azure/kubernetes-kms reads it
- * (cloud-provider-azure.sigs.k8s.io/install/configs). It is read again at every login.
+ * Login with the settings of `/etc/kubernetes/azure.json`, the file of the cloud provider for
+ * Azure, read as Azure/kubernetes-kms reads it (cloud-provider-azure.sigs.k8s.io/install/configs).
+ * The file is read again at every login.
  *
  * @module
  */
@@ -85,7 +85,7 @@ function loginOf(json: AzureJson, file: string, deps: AzureJsonDeps): LoginMetho
   throw unusable(file, 'has no aadClientSecret, aadClientCertPath or managed identity')
 }
 
-/** The plugin of the vendor takes client ids alone. */
+/** The vendor's plugin accepts client ids alone. */
 function identityOf(id: string, deps: AzureJsonDeps): LoginMethod {
   if (id === '') return createManagedIdentityLogin({}, deps)
   return createManagedIdentityLogin(

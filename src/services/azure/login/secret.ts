@@ -1,4 +1,8 @@
-/** Login as an application with a client secret, or with a token that somebody else signs. @module */
+/**
+ * Login as an application with a client secret, or with a token that another issuer signs.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
 import { absolutePath } from '../../../remote/login_fields.ts'
@@ -36,7 +40,7 @@ export const workloadIdentityConfig = v.strictObject({
 })
 type WorkloadIdentityConfig = v.InferOutput<typeof workloadIdentityConfig>
 
-/** @param given the secret itself, where it does not stand in a file of its own */
+/** @param given the secret itself, where it is not in a file of its own */
 export function createClientSecretLogin(
   config: Omit<ClientSecretConfig, 'method'>,
   deps: EntraDeps,

@@ -1,4 +1,4 @@
-/** All logins to Google Cloud by their name, and what they may act as. @module */
+/** All logins to Google Cloud by their method, and the accounts that they may act as. @module */
 
 import * as v from 'valibot'
 import { type ByMethod, byMethod } from '../../../base/by_method.ts'
@@ -44,7 +44,7 @@ const SOURCES: ByMethod<GoogleAuth, GoogleDeps, GoogleSource> = {
   federation: federationSource,
 }
 
-/** Logs in for Cloud KMS. */
+/** Makes the login for Cloud KMS. */
 export function createGoogleLogin(auth: GoogleAuth, deps: GoogleDeps): LoginMethod {
   const source = byMethod(SOURCES, auth, deps)
   const { impersonate, iamEndpoint: endpoint = IAM_ENDPOINT } = auth

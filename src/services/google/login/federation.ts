@@ -1,10 +1,10 @@
 /**
- * Workload identity federation: a token of somebody else's, such as a ServiceAccount
- * token of Kubernetes, is exchanged for one of Google's.
+ * Workload identity federation: the token of another issuer, such as a ServiceAccount token of
+ * Kubernetes, is exchanged for one of Google's.
  *
  * Credential configurations of type `external_account` with a file or a URL as source:
- * https://google.aip.dev/auth/4117. The exchange is RFC 8693,
- * `POST https://sts.googleapis.com/v1/token` without an Authorization header:
+ * https://google.aip.dev/auth/4117. The exchange is RFC 8693, `POST
+ * https://sts.googleapis.com/v1/token` without an Authorization header:
  * https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
  *
  * @module
@@ -48,7 +48,10 @@ const STS_URL = /^https:\/\/sts(?:[.-][\w.-]+)?\.googleapis\.com\/v1\/token$/
 const IMPERSONATION_URL =
   /^https:\/\/[\w.-]+\/v1\/projects\/-\/serviceAccounts\/([\w.@:-]+):generateAccessToken$/
 
-/** A file that names other hosts would send the subject token to them. */
+/**
+ * Only Google's hosts are accepted, since a file that names other hosts would send the subject
+ * token to them.
+ */
 export const federationFile = {
   what: 'auth.credentialsFile',
   wanted:
@@ -78,7 +81,7 @@ export const federationFile = {
 }
 type FederationFile = v.InferOutput<typeof federationFile.schema>
 
-/** Whose tokens are used in the end, where the file says so. */
+/** The account whose tokens are used in the end, where the file names one. */
 export function impersonatedBy(file: FederationFile): string | undefined {
   return IMPERSONATION_URL.exec(file.service_account_impersonation_url ?? '')?.[1]
 }

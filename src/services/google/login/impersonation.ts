@@ -63,7 +63,7 @@ const answer = v.object({
   expireTime: v.pipe(v.string(), v.isoTimestamp()),
 })
 
-/** `source`, but with the tokens of the account that it acts as. */
+/** Like `source`, but returns tokens of the account that it acts as. */
 export function impersonated(
   source: PreparedSource,
   as: Impersonation,

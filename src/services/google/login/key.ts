@@ -1,9 +1,9 @@
 /**
- * Service-account keys: a JWT that this process signs is the token itself, without
- * any token endpoint in between.
+ * Service-account keys: this process signs a JWT that is the token itself, without asking a token
+ * endpoint.
  *
- * Header `alg` RS256 and `kid`, claims `iss` = `sub` = the account's address, `aud` the
- * service, at most an hour: https://google.aip.dev/auth/4111 and
+ * Header `alg` RS256 and `kid`, claims `iss` = `sub` = the account's address, `aud` the service, at
+ * most an hour: https://google.aip.dev/auth/4111 and
  * https://developers.google.com/identity/protocols/oauth2/service-account#jwt-auth
  *
  * @module
@@ -38,7 +38,7 @@ export const keyFile = {
 }
 
 const LIFETIME_S = 3_600
-/** Clocks differ: a JWT is good from a little before it was made. */
+/** Clocks differ, so a JWT is valid from a little before it was made. */
 const LEEWAY_S = 30
 
 export function keySource(

@@ -1,8 +1,8 @@
 /**
  * Tokens from the metadata server of Compute Engine and GKE.
  *
- * `GET http://169.254.169.254/computeMetadata/v1/instance/service-accounts/ACCOUNT/token`
- * with `Metadata-Flavor: Google`, which the answer must carry too:
+ * `GET http://169.254.169.254/computeMetadata/v1/instance/service-accounts/ACCOUNT/token` with
+ * `Metadata-Flavor: Google`, which the answer must carry too:
  * https://cloud.google.com/compute/docs/access/authenticate-workloads#applications and
  * https://cloud.google.com/compute/docs/metadata/querying-metadata
  *
@@ -39,7 +39,7 @@ export const metadataConfig = {
       v.regex(/^http:\/\/[^/?#@\s]+$/, 'http://host or http://host:port'),
       v.description('Where the metadata server is'),
     ),
-    // The name would need a resolver; the address is documented as good as it.
+    // The name would need a resolver; the documentation allows the address as well.
     'http://169.254.169.254',
   ),
 }
@@ -56,7 +56,7 @@ export function metadataSource(config: MetadataConfig, deps: GoogleDeps): Google
     prepare: () =>
       Promise.resolve({
         fingerprint: fingerprintOf(config.address, config.serviceAccount),
-        // What the token is for is decided by the access scopes of the instance.
+        // The access scopes of the instance decide what the token is for.
         token: (_use, call) => metadataToken(config, deps, call),
       }),
   }

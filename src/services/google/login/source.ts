@@ -1,9 +1,4 @@
-/**
- * What every login to Google is made of: where tokens come from, and what they are
- * for.
- *
- * @module
- */
+/** What all logins to Google share: where tokens come from, and what they are for. @module */
 
 import * as v from 'valibot'
 import { retry } from '../../../base/attempts/retry.ts'
@@ -23,11 +18,14 @@ import {
   mayPass,
 } from '../api.ts'
 
-/** What a token is good for. Scopes are those that the methods' pages list under "Authorization scopes". */
+/**
+ * What a token is for. Scopes are those that the pages of the methods list under "Authorization
+ * scopes".
+ */
 export interface GoogleUse {
-  /** Claim `aud` of a self-signed JWT. */
+  /** The claim `aud` of a self-signed JWT. */
   readonly audience: string
-  /** Scope of an access token. */
+  /** The scope of an access token. */
   readonly scope: string
 }
 
@@ -42,14 +40,14 @@ export const USES = {
   },
 } as const satisfies Record<string, GoogleUse>
 
-/** One kind of account that can be had here. */
+/** One way to get tokens. */
 export interface GoogleSource {
   /** Reads the credentials as they are now. */
   prepare(): Promise<PreparedSource>
 }
 
 export interface PreparedSource {
-  /** Digest of the credentials, to know refused ones again. */
+  /** Digest of the credentials, by which refused ones are recognised. */
   readonly fingerprint: string
   /** @throws KmsError `denied` when the credentials are refused */
   token(use: GoogleUse, call: Call): Promise<Token>
@@ -57,17 +55,20 @@ export interface PreparedSource {
 
 export interface GoogleDeps {
   readonly clock: Clock
-  /** The time for JWTs that are signed here. */
+  /** The clock with which JWTs are signed here. */
   readonly signing: SigningClock
   /** From 0 to 1; for jitter alone. */
   readonly random: () => number
-  /** Connections to Google over the configured proxy. */
+  /** Connections to Google through the configured proxy. */
   readonly transport: Transport
-  /** Connections that never take a proxy: to what runs on or beside this node. */
+  /** Connections that never use a proxy, to what runs on or beside this node. */
   readonly direct: Transport
 }
 
-/** Takes in the time of a refusal: the next JWT is signed with it where this node's clock is far off. */
+/**
+ * Learns the service's time from a refusal: where this node's clock is far off, the next JWT is
+ * signed with that time.
+ */
 export function heard(signing: SigningClock): (error: unknown) => never {
   return (error) => {
     const refused = error instanceof GoogleStatusError && error.status === 401
@@ -76,7 +77,7 @@ export function heard(signing: SigningClock): (error: unknown) => never {
   }
 }
 
-/** One request, again where its failure may pass. */
+/** Makes a request, and repeats it where its failure may pass. */
 export function askWithRetries<TSchema extends v.GenericSchema>(
   { clock, signing, random }: GoogleDeps,
   transport: Transport,
@@ -89,14 +90,14 @@ export function askWithRetries<TSchema extends v.GenericSchema>(
   return retry(ask, { clock, random, mayPass }, call)
 }
 
-/** What a header can carry. */
+/** The characters that a header can carry. */
 export const bearer = v.pipe(v.string(), v.regex(/^[\x21-\x7e]+$/))
 export const tokenAnswer = v.object({
   access_token: bearer,
   expires_in: v.pipe(v.number(), v.finite(), v.minValue(0)),
 })
 
-/** Tokens are never renewed: they are replaced. */
+/** The token is never renewed; it is replaced. */
 export function tokenOf(value: string, seconds: number): Token {
   return { value, ttlSeconds: Math.max(Math.floor(seconds), 1), renewable: false }
 }
@@ -107,7 +108,7 @@ interface SecretJson<T> {
 }
 
 /**
- * A file of credentials as Google hands them out.
+ * Reads a file of credentials in the form that Google issues.
  *
  * @param what the config key, for messages
  * @param wanted what `schema` reads, for messages

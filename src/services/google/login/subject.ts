@@ -1,7 +1,6 @@
 /**
- * The token of somebody else's that is exchanged for one of Google's: in a file, or
- * behind a URL, as bare text or in a field of JSON
- * (https://google.aip.dev/auth/4117, "credential_source").
+ * The token of another issuer that is exchanged for one of Google's. It comes from a file or a URL,
+ * as bare text or in a field of JSON (https://google.aip.dev/auth/4117, "credential_source").
  *
  * @module
  */
@@ -15,7 +14,7 @@ import { answerJson } from '../../../remote/http/json.ts'
 import { absolutePath } from '../../../remote/login_fields.ts'
 import type { GoogleDeps } from './source.ts'
 
-/** Nothing but loopback and link-local addresses may be asked in the clear. */
+/** Only loopback and link-local addresses may be asked without TLS. */
 const NEAR =
   /^http:\/\/(?:localhost|127\.[\d.]+|169\.254\.[\d.]+|\[::1\]|\[fe80:[\da-f:]+\])(?=[:/])/
 
@@ -45,7 +44,7 @@ type UrlSource = Extract<SubjectSource, { url: string }>
 
 const MAX_CHARACTERS = 65_536
 
-/** @throws KmsError `denied`: without the subject token there is no login */
+/** @throws KmsError `denied`, since there is no login without the subject token */
 export async function readSubject({ file, format: as }: FileSource): Promise<string> {
   const place = `File "${file}" of credential_source`
   const text = await readSmallFile(file).catch((cause: unknown) => {
@@ -56,7 +55,7 @@ export async function readSubject({ file, format: as }: FileSource): Promise<str
 }
 
 /**
- * What is near is asked directly; a proxy would read the token.
+ * An address nearby is asked without the proxy, which would otherwise read the token.
  *
  * @throws KmsError
  */

@@ -1,4 +1,4 @@
-/** No login: a Vault agent or proxy in between adds its own token. @module */
+/** No login: a Vault agent or proxy in between adds its own token to each request. @module */
 
 import * as v from 'valibot'
 import type { LoginMethod } from '../../../remote/token_source.ts'

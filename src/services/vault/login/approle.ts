@@ -1,4 +1,9 @@
-/** Login by AppRole: a role id and a secret id from files, the latter plain, wrapped, or none where the role wants none. @module */
+/**
+ * Login by AppRole: a role id and a secret id from files. The secret id is plain or wrapped; a role
+ * that needs none has none.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
 import type { Call } from '../../../base/provider.ts'
@@ -47,7 +52,7 @@ type ApproleConfig = v.InferOutput<typeof approleConfig>
 export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginMethod {
   const secretIds = new SecretIds(config, api)
   const care = careFor(api)
-  /** For the one look at it after each login. */
+  /** The secret id of the last login, which is looked up once after it. */
   let used: string | undefined
   return {
     ...care,
@@ -85,7 +90,7 @@ export function createApproleLogin(config: ApproleConfig, api: VaultApi): LoginM
   }
 }
 
-/** A wrapping token works once, so what it gave out is kept for the logins to come. */
+/** A wrapping token works only once, so the secret id that it gave is kept for later logins. */
 class SecretIds {
   readonly #config: ApproleConfig
   readonly #api: VaultApi

@@ -1,4 +1,8 @@
-/** All logins to Vault and OpenBao by their method, in one literal table that the compiler checks. @module */
+/**
+ * All logins to Vault and OpenBao by their method, in one literal table that the compiler checks.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
 import { type ByMethod, byMethod } from '../../../base/by_method.ts'
@@ -29,7 +33,7 @@ export type VaultAuth = v.InferOutput<typeof vaultAuth>
 export type VaultAuthBy<M extends VaultAuth['method']> = Extract<VaultAuth, { readonly method: M }>
 
 interface VaultLoginDeps extends CertLoginDeps {
-  /** In the namespace of the login. */
+  /** Sends requests in the namespace of the login. */
   readonly api: VaultApi
   readonly events: EventSink
   readonly clock: Clock
@@ -52,7 +56,7 @@ export function createVaultLogin(config: VaultAuth, deps: VaultLoginDeps): Login
   return byMethod(LOGINS, config, deps)
 }
 
-/** Within the 60 s that the service allows, less what a JWT says that it was made before now. */
+/** Less than the 60 s that the service allows, minus the time by which a JWT is backdated. */
 const TOLERANCE_MS = 30_000
 
 function signingClock({ clock, events, provider }: VaultLoginDeps): SigningClock {
@@ -60,7 +64,7 @@ function signingClock({ clock, events, provider }: VaultLoginDeps): SigningClock
   return new SigningClock({ clock, events, provider, service, toleranceMs: TOLERANCE_MS })
 }
 
-/** Where the login happens; undefined for the namespace of the key. */
+/** The namespace of the login; undefined where it is the namespace of the key. */
 export function loginNamespace(config: VaultAuth): string | undefined {
   return config.method === 'agent' ? undefined : config.namespace
 }

@@ -1,6 +1,6 @@
 /**
- * Login with the client certificate of the connection (`tls.certFile`), also with
- * the one that the kubelet renews.
+ * Login with the client certificate of the connection (`tls.certFile`), including the one that the
+ * kubelet renews.
  *
  * @module
  */
@@ -24,9 +24,9 @@ type CertConfig = v.InferOutput<typeof certConfig>
 
 export interface CertLoginDeps {
   readonly api: VaultApi
-  /** PEM of the certificate that the connection presents. */
+  /** The PEM file of the certificate that the connection presents. */
   readonly certFile: string | undefined
-  /** Makes connections present the certificate as it is now. */
+  /** Makes new connections present the certificate as it is now. */
   readonly refresh: () => Promise<unknown>
 }
 
@@ -53,7 +53,7 @@ export function createCertLogin(
       }
     },
     async renew(token, call) {
-      // The service renews a token only for the certificate that it was given to.
+      // The service renews a token only for the certificate with which it was issued.
       if ((await fingerprintIn(certFile)) !== usedForLogin) {
         throw new KmsError(
           'The certificate has changed since the login: its token is not renewed',
@@ -74,6 +74,6 @@ async function fingerprintIn(path = ''): Promise<string> {
     const why = `cannot be read: ${systemReasonOf(cause)}`
     throw new KmsError(`File "${path}" of tls.certFile ${why}`, { code: 'denied', cause })
   })
-  // Its key may stand in the same file and must not be kept, not even as a digest.
+  // The file may contain the key, of which nothing must be kept, not even a digest.
   return fingerprintOf(CERTIFICATE.exec(text)?.[0] ?? '')
 }

@@ -1,6 +1,7 @@
 /**
- * Login with a JWT: one that somebody else puts into a file, one that a SPIFFE agent issues, or one
- * that this node signs itself with a key of its own, which works while every API server is down.
+ * Login with a JWT: one that another program puts into a file, one that a SPIFFE agent issues, or
+ * one that this node signs itself with a key of its own, which works while every API server is
+ * down.
  *
  * @module
  */
@@ -44,9 +45,9 @@ type JwtConfig = v.InferOutput<typeof jwtConfig>
 interface JwtLoginDeps {
   readonly api: VaultApi
   readonly clock: Clock
-  /** For JWTs that this node signs. */
+  /** The clock for JWTs that this node signs. */
   readonly signingClock: SigningClock
-  /** Wanted where `spiffe` is configured. */
+  /** Required where `spiffe` is configured. */
   readonly fetchSvids?: FetchSvids | undefined
 }
 
@@ -69,7 +70,7 @@ async function prepare(
   if (selfSigned !== undefined) {
     const key = await readAssertionKey(selfSigned.keyFile)
     return {
-      // The key and not the JWT, which is another one every time.
+      // Of the key and not of the JWT, which is a new one each time.
       fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(selfSigned)),
       signed: true,
       login: (own) =>

@@ -1,6 +1,6 @@
 /**
- * Login with the token of a ServiceAccount. The service asks an API server to review
- * the token, so this cannot work while that one waits for this plugin.
+ * Login with the token of a ServiceAccount. The service asks an API server to review the token, so
+ * this cannot work while that API server waits for this plugin.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What all logins to Vault and OpenBao share: the answer with the token, renewal,
- * and the token's end.
+ * What all logins to Vault and OpenBao share: reading the answer with the token, and renewing and
+ * revoking the token.
  *
  * @module
  */
@@ -18,11 +18,11 @@ import { loginReason } from './reasons.ts'
 const seconds = v.pipe(v.number(), v.finite(), v.minValue(0))
 const loginAnswer = v.object({
   auth: v.object({
-    // Empty where a second factor is wanted.
+    // Empty where a second factor is required.
     client_token: v.pipe(v.string(), v.regex(/^[\x21-\x7e]*$/)),
     lease_duration: seconds,
     renewable: v.boolean(),
-    // 0 for as many as one likes.
+    // 0 means that there is no limit.
     num_uses: v.optional(seconds, 0),
     token_type: v.optional(v.string(), 'service'),
     mfa_requirement: v.nullish(v.unknown()),
@@ -38,15 +38,15 @@ interface LoginRequest {
 }
 
 /**
- * Posts credentials to a login path. A login carries no token.
+ * Posts credentials to a login path; the request carries no token.
  *
- * @throws KmsError `denied`, also for a token that is for a few uses only
+ * @throws KmsError `denied`, also for a token that may be used only a few times
  */
 export async function logIn(api: VaultApi, request: LoginRequest, call: Call): Promise<Token> {
   const { auth, cached } = await loginReply(api, request, call)
   const { client_token: value, lease_duration: ttlSeconds, renewable, num_uses } = auth
   if (value === '') throw noToken(request.path, auth.mfa_requirement)
-  // A batch token is kept nowhere, and cannot be revoked.
+  // A batch token is stored nowhere, and cannot be revoked.
   const token = { value, ttlSeconds, renewable, ours: !cached && auth.token_type !== 'batch' }
   if (num_uses === 0) return token
   if (token.ours) await revokeSelf(api, token, call).catch(() => undefined)
@@ -86,7 +86,7 @@ export function postedLogin(
   }
 }
 
-/** What every method does with the tokens that its logins give. */
+/** Renews and revokes the tokens that logins give, in the same way for every method. */
 export function careFor(api: VaultApi) {
   return {
     renew: (token, call) => renewSelf(api, token, call),
@@ -96,7 +96,7 @@ export function careFor(api: VaultApi) {
 }
 
 /**
- * A renewal for the usual time; the service answers how long that is.
+ * Renews the token for the usual time; the service answers how long that is.
  *
  * @throws KmsError `denied` for a token that cannot be renewed any more
  */
@@ -115,7 +115,7 @@ export async function renewSelf(api: VaultApi, token: Token, call: Call): Promis
   }
 }
 
-/** @throws KmsError `denied` where the policy does not allow it, or the token is dead */
+/** @throws KmsError `denied` where the policy does not allow it, or the token has ended */
 async function revokeSelf(api: VaultApi, token: Token, call: Call): Promise<void> {
   const path = 'auth/token/revoke-self'
   const accept = [200, 204]
@@ -148,7 +148,10 @@ function noToken(path: string, wanted: unknown): KmsError {
   )
 }
 
-/** Refused credentials come as 400, 403 or 500, a missing mount as 403 or 404, a missing namespace as 404. */
+/**
+ * Refused credentials are answered with 400, 403 or 500, a missing mount with 403 or 404, a missing
+ * namespace with 404.
+ */
 function refusedLogin(error: unknown, path: string): unknown {
   if (!(error instanceof VaultStatusError) || error.foreign) return error
   const { status, serviceTime } = error

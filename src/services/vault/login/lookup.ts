@@ -1,6 +1,6 @@
 /**
- * What a token says of itself (`auth/token/lookup-self`, which the policy `default`
- * allows), and what of that will end it or shut it out.
+ * What a token's own lookup says (`auth/token/lookup-self`, which the policy `default` allows), and
+ * which of it will end the token or shut the node out.
  *
  * @module
  */
@@ -17,10 +17,10 @@ export const lookupAnswer = v.object({
     ttl: seconds,
     // Absent for tokens without a lease.
     renewable: v.optional(v.boolean(), false),
-    // Null for a token that never expires; one that is about to has a ttl of 0 too.
+    // Null for a token that never expires; a token that is about to expire also has a ttl of 0.
     expire_time: v.optional(v.nullable(v.string()), null),
     num_uses: v.optional(seconds, 0),
-    // The rest is only told of: what cannot be read is no reason to fail.
+    // The rest is only reported, so a value that cannot be read is no reason to fail.
     orphan: v.fallback(v.boolean(), true),
     period: v.fallback(seconds, 0),
     explicit_max_ttl: v.fallback(seconds, 0),
@@ -32,7 +32,10 @@ export const lookupAnswer = v.object({
 })
 export type TokenLookup = v.InferOutput<typeof lookupAnswer>['data']
 
-/** @throws KmsError; a {@link VaultStatusError} of 403 where the token may not, or is dead */
+/**
+ * @throws KmsError; a {@link VaultStatusError} of 403 where the token may not look itself up, or
+ * has ended
+ */
 export async function lookupSelf(
   api: VaultApi,
   token: string | undefined,
@@ -44,9 +47,9 @@ export async function lookupSelf(
 }
 
 /**
- * Of a token that a login gave: when it ends, the next login gives another.
+ * For a token that a login gave: when it ends, the next login gives another.
  *
- * @param more what else can be asked once the token has said whose it is
+ * @param more what else can be asked once the token's owner is known
  */
 export async function loginRestrictions(
   api: VaultApi,
@@ -63,12 +66,12 @@ export async function loginRestrictions(
   return [...boundRestrictions(found), ...(await more(found))]
 }
 
-/** What a policy denies comes as a list of errors; without one the token itself is refused. */
+/** A refusal by policy has a list of errors; a refusal without one means the token itself. */
 function refusesToken(error: unknown): boolean {
   return error instanceof VaultStatusError && error.status === 403 && !error.says('occurred')
 }
 
-/** Of a token that somebody else made, after which there is none. */
+/** For a token that somebody else made, after which there is no other. */
 export function givenRestrictions(found: TokenLookup): Restriction[] {
   return [...boundRestrictions(found), ...parentRestrictions(found), ...endRestrictions(found)]
 }
@@ -94,7 +97,7 @@ function parentRestrictions({ orphan }: TokenLookup): Restriction[] {
   return [{ id: 'parent', level: 'warn', message }]
 }
 
-/** Whoever logged in for a token, such as an agent, writes a new one when it ends. */
+/** A program that logged in for a token, such as an agent, writes a new one when it ends. */
 function endRestrictions(found: TokenLookup): Restriction[] {
   const { period, explicit_max_ttl: longest, expire_time, path } = found
   const byHand = path.startsWith('auth/token/')

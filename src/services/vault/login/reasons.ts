@@ -1,7 +1,7 @@
 /**
- * Why Vault and OpenBao refuse a login. The phrases are the service's own, in whose log they
- * stand too, and are said as they stand here: nothing else of an answer is passed on. Each
- * was met on OpenBao 2.7.2, or on Vault 1.12 to 1.21, or stands in Vault's source.
+ * Why Vault and OpenBao refuse a login. The phrases are the service's own and also stand in its
+ * log; they are passed on exactly as they stand here, and nothing else of an answer is. Each was
+ * seen on OpenBao 2.7.2, or on Vault 1.12 to 1.21, or stands in Vault's source.
  *
  * @module
  */
@@ -10,7 +10,7 @@ const CLOCK = 'compare the clock of this node with that of the service'
 const LOCKS = 'after five refusals the service may lock it for 15 minutes'
 const APPROLE = `check the files of role id and secret id, which may have expired or be used up; ${LOCKS}`
 
-/** The first phrase that is said is the reason. */
+/** The first phrase that the answer contains is the reason. */
 const REASONS: readonly (readonly [phrase: string, advice: string])[] = [
   ['namespace not found', 'check auth.namespace, or namespace'],
   ['invalid audience (aud) claim', "the JWT's audience must be one of bound_audiences of the role"],
@@ -47,21 +47,21 @@ const REASONS: readonly (readonly [phrase: string, advice: string])[] = [
   ['missing secret_id', 'the role wants a secret id: set auth.secretIdFile'],
   ['CIDR restrictions', 'the address of this node is none of those that the role allows'],
   ['invalid role or secret ID', APPROLE],
-  // Of Vault 1.12 and 1.13.
+  // Vault 1.12 and 1.13 say this.
   ['invalid secret id', APPROLE],
   ['invalid role ID', APPROLE],
   ['invalid username or password', `check auth.username and auth.passwordFile; ${LOCKS}`],
   ['no client certificate found', 'set tls.certFile'],
 ]
 
-/** What is said without a word of its own. */
+/** What a refusal without a reason means, by its status. */
 const SILENT: Readonly<Record<number, string>> = {
   403: `no reason given: check that auth.mount is there, in this namespace; else the credentials cannot be verified, the address of this node is not among token_bound_cidrs, or they are locked: ${LOCKS}`,
   404: 'there is no such login: check auth.mount and auth.namespace',
 }
 
 /**
- * @param says whether the service's words hold a phrase
+ * @param says whether the service's words contain a phrase
  * @returns whether the service gave a reason, and what it means
  */
 export function loginReason(

@@ -1,6 +1,6 @@
 /**
- * What the service knows of the secret id of an AppRole login. Whoever asks must have
- * the secret id itself, so the policy may allow it for any role.
+ * What the service knows of the secret id of an AppRole login. Only somebody who has the secret id
+ * can ask, so the policy may allow it for any role.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import type { Token } from '../../../remote/token_source.ts'
 import type { VaultApi } from '../api.ts'
 
 export const secretIdAnswer = v.object({
-  // Absent for one that the role does not know.
+  // Absent for a secret id that the role does not know.
   data: v.optional(
     v.object({
-      /** What is left of them; 0 for as many as one likes. */
+      /** How many uses are left; 0 means that there is no limit. */
       secret_id_num_uses: v.pipe(v.number(), v.minValue(0)),
-      /** In the year 1 for one that does not end. */
+      /** A date in the year 1 means that it does not expire. */
       expiration_time: v.pipe(v.string(), v.isoTimestamp()),
     }),
   ),
@@ -27,14 +27,16 @@ type SecretIdFacts = v.InferOutput<typeof secretIdAnswer>['data']
 
 interface SecretIdUse {
   readonly token: Token
-  /** Of the login method. */
+  /** The mount of the login method. */
   readonly mount: string
-  /** As the service calls it. */
+  /** The service's name for the role. */
   readonly role: string
   readonly secretId: string
 }
 
-/** Right after a login with it; nothing where the policy does not let it be seen. */
+/**
+ * Asked right after a login with the secret id; returns nothing where the policy does not allow it.
+ */
 export async function secretIdRestrictions(
   api: VaultApi,
   { token, mount, role, secretId }: SecretIdUse,
@@ -52,7 +54,7 @@ export async function secretIdRestrictions(
   }
 }
 
-/** @param facts undefined for one that is used up */
+/** @param facts undefined for a secret id that is used up */
 export function secretIdLimits(facts: SecretIdFacts): Restriction[] {
   const { secret_id_num_uses: uses = 0, expiration_time = '' } = facts ?? {}
   const endsAt = Date.parse(expiration_time)

@@ -1,4 +1,4 @@
-/** A token from a file, as an operator or an agent's sink writes it. @module */
+/** A token from a file, which an operator or an agent's sink wrote. @module */
 
 import * as v from 'valibot'
 import { KmsError } from '../../../base/errors.ts'
@@ -43,7 +43,7 @@ export function createTokenFileLogin(
         },
       }
     },
-    // Not revoked: whoever wrote the file may use it elsewhere.
+    // The token is not revoked, since whoever wrote the file may use it elsewhere.
     renew: (token, call) => renewSelf(api, token, call),
     restrictions: () => Promise.resolve(restrictions),
   }
@@ -53,7 +53,7 @@ function tokenOf(value: string, { ttl, renewable, expire_time }: TokenLookup): T
   return { value, ttlSeconds: expire_time === null ? ttl : Math.max(ttl, 1), renewable }
 }
 
-/** What the token says of itself; one that may not look itself up is used all the same. */
+/** The lookup of the token; a token that may not look itself up is used all the same. */
 async function looked(api: VaultApi, value: string, events: EventSink, call: Call) {
   try {
     return await lookupSelf(api, value, call)

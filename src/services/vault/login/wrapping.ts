@@ -1,6 +1,6 @@
 /**
- * Secret ids that come wrapped: the file holds a token that gives the secret id out
- * once. Where it is used up already, somebody else may have it.
+ * Secret ids that are delivered wrapped: the file holds a token that gives the secret id out once.
+ * If the token is used up already, somebody else may have the secret id.
  *
  * @module
  */
@@ -18,8 +18,9 @@ const unwrapAnswer = v.object({
 /**
  * The secret id behind a wrapping token.
  *
- * @param creationPath what must have made it, such as `auth/approle/role/trousseau/secret-id`
- * @throws KmsError `denied` for one that was made elsewhere, is used up or has expired
+ * @param creationPath the path that must have made it, such as
+ * `auth/approle/role/trousseau/secret-id`
+ * @throws KmsError `denied` for a token that was made elsewhere, is used up or has expired
  */
 export async function unwrapSecretId(
   api: VaultApi,
@@ -38,7 +39,7 @@ export async function unwrapSecretId(
       call,
     )
     if (lookup.body.data.creation_path !== creationPath) throw swapped(creationPath)
-    // With the token in the body as well the service would use it up and answer nothing.
+    // If the token were in the body as well, the service would use it up and answer nothing.
     const unwrapped = await api.request(
       {
         method: 'POST',
@@ -55,7 +56,7 @@ export async function unwrapSecretId(
   }
 }
 
-/** Asked of nobody's account, so that the one use of such a token is not spent. */
+/** Asked without any account, so that the one use of such a token is not spent. */
 export async function isWrappingToken(api: VaultApi, token: string, call: Call): Promise<boolean> {
   const path = 'sys/wrapping/lookup'
   return await api

@@ -1,4 +1,4 @@
-/** Reading and writing a key service's settings, under an administrator's token. @module */
+/** Reads and writes a key service's settings with an administrator's token. @module */
 
 import * as v from 'valibot'
 import { withinLimit } from '../../../base/call.ts'
@@ -15,7 +15,7 @@ export type Body = Readonly<
 >
 
 export interface VaultAdmin {
-  /** The `data` of an answer; nothing where there is no such thing. */
+  /** The `data` of an answer; undefined where there is nothing at the path. */
   read<T extends v.GenericSchema>(path: string, data: T): Promise<v.InferOutput<T> | undefined>
   /** The whole answer, as `answer` reads it. */
   write<T extends v.GenericSchema>(path: string, body: Body, answer: T): Promise<v.InferOutput<T>>
@@ -29,7 +29,7 @@ interface VaultAdminOptions
   readonly events: EventSink
 }
 
-/** Mounting an engine may take its time. */
+/** Mounting an engine may take a while. */
 const REQUEST_TIMEOUT_MS = 10_000
 
 export function createVaultAdmin(options: VaultAdminOptions): VaultAdmin {

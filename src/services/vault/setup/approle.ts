@@ -38,7 +38,10 @@ export function approleSteps(auth: ApproleAuth, setup: Setup): SetupStep[] {
   ]
 }
 
-/** Whoever knows the role id is let in then: what the role is bound to instead is the operator's to decide. */
+/**
+ * For a role without secret ids, whoever knows the role id can log in; so the operator must decide
+ * what else the role is bound to.
+ */
 function noSecretIdStep({ cli }: Setup, path: string): SetupStep {
   return {
     what: `role ${path} without secret ids`,

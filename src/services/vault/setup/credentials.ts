@@ -1,7 +1,6 @@
 /**
- * Credentials that are on this machine already: read as the plugin will read them,
- * and shown to the service, so that what the plugin could not use is found before
- * anything is changed.
+ * Credentials that exist on this machine. They are read as the plugin will read them and tested at
+ * the service, so that what the plugin could not use is found before anything is changed.
  *
  * @module
  */
@@ -18,7 +17,7 @@ import { fileFinding } from './files.ts'
 import { readRole } from './role.ts'
 import type { StepFinding } from './step.ts'
 
-/** The service refuses longer ones, of which bcrypt would see no more. */
+/** The service refuses longer passwords, since bcrypt would ignore the rest. */
 const MAX_PASSWORD_BYTES = 72
 
 const wrappingAnswer = v.object({ data: v.object({ creation_path: v.string() }) })
@@ -27,7 +26,10 @@ const NOT_SEEN: StepFinding = {
   detail: 'is there, and stays as it is; your token may not see whether it is good',
 }
 
-/** @throws KmsError `denied` for a file that the plugin could not use either, as the others do */
+/**
+ * @throws KmsError `denied`, as the other functions here, for a file that the plugin could not use
+ * either
+ */
 export async function judgePassword(file: string): Promise<StepFinding> {
   const password = await readSecretLine(file, 'auth.passwordFile')
   if (Buffer.byteLength(password) <= MAX_PASSWORD_BYTES) return fileFinding('taken', '')
@@ -36,7 +38,7 @@ export async function judgePassword(file: string): Promise<StepFinding> {
   )
 }
 
-/** Whether a secret id opens the role, and for how long. */
+/** Whether a secret id works with the role, and for how long. */
 export async function judgeSecretId(
   file: string,
   role: string,
@@ -53,7 +55,7 @@ export async function judgeSecretId(
   })
 }
 
-/** A wrapping token, which can be looked at without opening it. */
+/** A wrapping token, which can be looked up without being used. */
 export async function judgeWrapped(
   file: string,
   role: string,

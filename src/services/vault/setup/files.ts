@@ -1,4 +1,8 @@
-/** Credentials that setting up leaves on a node: made once, readable by the owner alone. @module */
+/**
+ * Credentials that the setup leaves on a node: each is made once, and only its owner can read it.
+ *
+ * @module
+ */
 
 import { randomBytes } from 'node:crypto'
 import { access, constants, link, lstat, open, rm, stat } from 'node:fs/promises'
@@ -10,7 +14,10 @@ import type { StepFinding } from './step.ts'
 const FILE_MODE = 0o600
 const ABSENT = new Set(['ENOENT', 'ENOTDIR'])
 
-/** Whether a file is there, or could be, or not since its folder takes none or this machine has no such folder. */
+/**
+ * Whether a file exists, can be made, or cannot be made, since its folder is not writable or this
+ * machine has no such folder.
+ */
 type Place = 'taken' | 'free' | 'shut' | 'no folder'
 
 export async function placeOf(path: string): Promise<Place> {
@@ -29,7 +36,7 @@ async function takesFiles(folder: string): Promise<boolean> {
   }
 }
 
-/** @param content what would go into the file */
+/** @param content what would be written into the file */
 export function fileFinding(place: Place, content: string): StepFinding {
   if (place === 'taken') return { state: 'ok', detail: 'is there, and stays as it is' }
   if (place === 'free') return { state: 'make', detail: `${content}, mode 0600` }
@@ -41,8 +48,8 @@ export function fileFinding(place: Place, content: string): StepFinding {
 }
 
 /**
- * Writes a file that must not be there. The secret is asked for only once the
- * folder has proved writable, so that none is made in vain.
+ * Writes a file that must not exist. The secret is asked for only once the folder has proved
+ * writable, so that none is made in vain.
  */
 export async function writeNewSecret(path: string, secret: () => Promise<string>): Promise<void> {
   const draft = `${path}.${randomBytes(6).toString('hex')}.new`
@@ -53,7 +60,7 @@ export async function writeNewSecret(path: string, secret: () => Promise<string>
     } finally {
       await file.close()
     }
-    // A link, unlike a rename, fails where a file stands already.
+    // Unlike a rename, making a link fails where a file exists.
     await link(draft, path)
   } catch (error) {
     throw error instanceof KmsError ? error : cannotWrite(path, error)
@@ -62,7 +69,7 @@ export async function writeNewSecret(path: string, secret: () => Promise<string>
   }
 }
 
-/** A link that leads nowhere is there as well. */
+/** A link that leads nowhere exists as well. */
 function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,

@@ -1,4 +1,8 @@
-/** What setting up a key service is told: a provider's config, and the operator's choices. @module */
+/**
+ * The input for setting up a key service: a provider's config, and the operator's choices.
+ *
+ * @module
+ */
 
 import { KmsError } from '../../../base/errors.ts'
 import type { ProxyOptions } from '../../../remote/http/proxy.ts'
@@ -8,7 +12,7 @@ import { loginNamespace, type VaultAuth } from '../login/auth.ts'
 import type { PolicyInput } from './policy.ts'
 
 export interface SetupInput extends PolicyInput {
-  /** Of the provider. */
+  /** The name of the provider. */
   readonly name: string
   readonly address: string
   readonly tls: TlsOptions
@@ -17,33 +21,33 @@ export interface SetupInput extends PolicyInput {
 }
 
 export interface SetupChoices {
-  /** The command line client that the operator has. */
+  /** The client that the operator uses. */
   readonly cli: 'vault' | 'bao'
   readonly policyName?: string | undefined
   readonly role?: string | undefined
-  /** Lets a policy of the same name be replaced. */
+  /** Allows a policy of the same name to be replaced. */
   readonly replacePolicy: boolean
 }
 
-/** Input and choices with every name decided. */
+/** Input and choices, with all names decided. */
 export interface Setup {
   readonly input: SetupInput
   readonly cli: 'vault' | 'bao'
   readonly policyName: string
-  /** What earlier versions called the policy, where that is another name. */
+  /** The name that earlier versions gave the policy, where it differs. */
   readonly olderName?: string | undefined
   /** What tokens come from: the role, or for `userpass` the user. */
   readonly role: string
   readonly replacePolicy: boolean
 }
 
-/** Its name stands in no other one. */
+/** Names contain the mount unless it is this one. */
 const USUAL_MOUNT = 'transit'
 
 /**
- * The one place that knows the provider's config.
+ * The only function that reads the provider's config.
  *
- * @throws KmsError `request_invalid` for what can only be set up by hand
+ * @throws KmsError `request_invalid` for a config that can only be set up by hand
  */
 export function setupInputOf(config: VaultConfig): SetupInput {
   const { name, namespace, mount = USUAL_MOUNT, key, settingsFrom, tls, proxy, auth } = config
@@ -72,7 +76,7 @@ export function decideNames(input: SetupInput, choices: SetupChoices): Setup {
     })
   }
   // Named after mount and key, so that two clusters at one key service do not share a policy. In
-  // lower case, since the service reads names of policies so.
+  // lower case, since the service turns names of policies into lower case.
   const short = `trousseau-${input.key}`.toLowerCase()
   const long = `trousseau-${input.mount.replaceAll('/', '-')}-${input.key}`.toLowerCase()
   const policyName = choices.policyName ?? (input.mount === USUAL_MOUNT ? short : long)
@@ -82,7 +86,7 @@ export function decideNames(input: SetupInput, choices: SetupChoices): Setup {
   return { input, cli, policyName, olderName, role, replacePolicy }
 }
 
-/** The service knows no path with another one, and would say so only after other steps. */
+/** The service has no path for other names, and would say so only after other steps. */
 function checkName(name: string): void {
   if (/^\w(?:[\w.@-]*\w)?$/.test(name)) return
   throw new KmsError(

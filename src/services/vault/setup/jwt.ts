@@ -1,4 +1,4 @@
-/** JWT: whose signatures count, and one role for all nodes. @module */
+/** JWT: whose signatures are accepted, and one role for all nodes. @module */
 
 import type { Buffer } from 'node:buffer'
 import { createPublicKey, type KeyObject } from 'node:crypto'
@@ -86,7 +86,7 @@ export function jwtSteps(auth: JwtAuth, setup: Setup): SetupStep[] {
   ]
 }
 
-/** Where the config names none, the service takes that of the mount. */
+/** Where the config names no role, the service uses the default of the mount. */
 function defaultRole({ role }: Setup, auth: JwtAuth) {
   return auth.role === undefined ? { default_role: role } : {}
 }
@@ -97,7 +97,9 @@ const jwtBounds = v.object({
   bound_claims_type: v.fallback(v.string(), 'string'),
 })
 
-/** A role for this node alone is as good for it; several nodes need one without. */
+/**
+ * A role that is bound to this node works for it, but several nodes need a role without that bound.
+ */
 function shutOutBy(role: FoundRole, { subject, claims }: SelfSigned): string | undefined {
   const { bound_subject, bound_claims, bound_claims_type } = v.parse(jwtBounds, role)
   if (!['', subject].includes(bound_subject)) return 'bound_subject'
@@ -165,12 +167,15 @@ function spiffeSteps(
   ]
 }
 
-/** As bytes: comparing keys of two types leaves an error in OpenSSL that the next call throws. */
+/**
+ * Compared as bytes, because comparing keys of two types leaves an error in OpenSSL that the next
+ * call throws.
+ */
 function derOf(publicKey: KeyObject): Buffer {
   return publicKey.export({ type: 'spki', format: 'der' })
 }
 
-/** @param pem of a list that may have certificates too */
+/** @param pem an entry of a list that may also contain certificates */
 function isOf(own: Buffer, pem: string): boolean {
   try {
     return derOf(createPublicKey(pem)).equals(own)

@@ -1,4 +1,4 @@
-/** Mounting a secrets engine or a login method, where it is not mounted. @module */
+/** Mounts a secrets engine or a login method where it is not mounted. @module */
 
 import * as v from 'valibot'
 import type { Setup } from './input.ts'
@@ -15,7 +15,7 @@ const KINDS = {
   secrets: { api: 'sys/mounts', called: 'engine', why: 'The engine that keeps the key.' },
   auth: { api: 'sys/auth', called: 'login', why: 'How the plugin logs in.' },
 } as const
-/** Where the service keeps all logins, which no engine may lie in. */
+/** The path below which the service keeps all logins, so no engine may be mounted there. */
 const LOGINS = ['auth/']
 const mounts = v.record(v.string(), v.object({ type: v.string() }))
 
@@ -28,7 +28,7 @@ export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupSte
       unlessThere([cli, 'read', `${api}/${path}`], [cli, kind, 'enable', `-path=${path}`, type]),
     ],
     async look(admin) {
-      // All of them: the answer for one that is missing differs between versions.
+      // All mounts are read, since the answer for a missing one differs between versions.
       const all = await admin.read(api, mounts)
       if (all === undefined) {
         return {
@@ -51,7 +51,7 @@ export function mountStep({ cli }: Setup, { kind, path, type }: Mount): SetupSte
   }
 }
 
-/** No mount may lie below another one. */
+/** No mount may be below another one. */
 function free(path: string, kind: Mount['kind'], mounted: readonly string[]): StepFinding {
   const wanted = `${path}/`
   const taken = [...mounted, ...(kind === 'secrets' ? LOGINS : [])]

@@ -1,6 +1,6 @@
 /**
- * The policy that the plugin needs and nothing more, in the policy language of
- * Vault and OpenBao. The tests against the real server run under exactly it.
+ * The policy that the plugin needs and nothing more, in the policy language of Vault and OpenBao.
+ * The tests against the real server run under exactly this policy.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { KmsError } from '../../../base/errors.ts'
 export interface SettingsPlace {
   readonly mount: string
   readonly path: string
-  /** Of the engine. */
+  /** The version of the engine. */
   readonly version: 1 | 2
 }
 
 export interface PolicyInput {
   readonly namespace?: string | undefined
-  /** Of the transit engine. */
+  /** The mount of the transit engine. */
   readonly mount: string
   readonly key: string
   readonly settingsFrom?: SettingsPlace | undefined
@@ -31,7 +31,7 @@ interface Rule {
   readonly capability: 'read' | 'update'
 }
 
-/** Logins by which somebody else gets the token, which is not the plugin's to revoke. */
+/** Logins in which the token comes from somebody else, so that the plugin must not revoke it. */
 const GIVEN: ReadonlySet<string> = new Set(['token', 'agent'])
 
 /** Anything else could be a wildcard, a template or the end of the string. */
@@ -46,12 +46,12 @@ export function policyText(input: PolicyInput): string {
   return [...head(input), ...rules].join('\n')
 }
 
-/** Whether two policies say the same but for comments and spaces. */
+/** Whether two policies are the same except for comments and white space. */
 export function samePolicy(one: string, other: string): boolean {
   return wordsOf(one) === wordsOf(other)
 }
 
-/** Where the API has the secret; version 2 of the engine puts a word in between. */
+/** The path of the secret in the API; version 2 of the engine adds a word to it. */
 export function settingsApiPath({ mount, path, version }: SettingsPlace): string {
   return version === 2 ? `${mount}/data/${path}` : `${mount}/${path}`
 }
@@ -127,7 +127,7 @@ function literal(path: string): string {
   )
 }
 
-/** Strings stay whole; spaces between words, and lines that are comments, go. */
+/** Keeps strings whole, and removes white space between words and lines that are comments. */
 function wordsOf(text: string): string {
   const code = text.replaceAll(/^\s*(?:#|\/\/).*$/gm, '')
   return (code.match(/"[^"\n]*"|\S/g) ?? []).join(' ')

@@ -1,6 +1,6 @@
 /**
- * Whether the administrator's token may do all that a plan wants, asked before
- * anything is changed: otherwise it would stop half-way.
+ * Checks before anything is changed whether the administrator's token may do all that a plan needs.
+ * Otherwise the setup would stop half-way.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { VaultAdmin } from './admin.ts'
 export interface Need {
   readonly path: string
   readonly capability: 'create' | 'update' | 'read'
-  /** The service wants `sudo` besides. */
+  /** True where the service also requires `sudo`. */
   readonly sudo?: true
 }
 
@@ -22,7 +22,10 @@ const list = v.array(v.string())
 const UNTOLD: ReadonlySet<number> = new Set([403, 404])
 const self = v.object({ num_uses: v.optional(v.number(), 0) })
 
-/** For each step why its requests would fail; undefined where they may work, or where nobody can tell. */
+/**
+ * For each step, why its requests would fail; undefined where they may work, or where that cannot
+ * be known.
+ */
 export async function missingRights(
   needs: readonly (readonly Need[])[],
   admin: VaultAdmin,
@@ -30,7 +33,7 @@ export async function missingRights(
   const all = needs.flat()
   if (all.length === 0) return needs.map(() => undefined)
   const allowed = await unlessUntold(() => askCapabilities(all, admin))
-  // Asked last: each request before this one counted.
+  // Asked last, because each request before this one used up one.
   const uses = await unlessUntold(() => admin.read('auth/token/lookup-self', self))
   const left = uses?.num_uses || Number.POSITIVE_INFINITY
   let sent = 0
@@ -52,7 +55,7 @@ async function askCapabilities(needs: readonly Need[], admin: VaultAdmin): Promi
 
 function isMet({ path, capability, sudo }: Need, allowed: Allowed): boolean {
   const has = allowed[path]
-  // A service that does not tell of a path is believed to allow it.
+  // A service that does not answer for a path is assumed to allow it.
   if (!v.is(list, has)) return true
   if (has.includes('root')) return true
   return has.includes(capability) && (sudo !== true || has.includes('sudo'))
@@ -63,7 +66,9 @@ function missingText({ path, capability, sudo }: Need): string {
   return `the token of --token-file may not do this: its policy must allow ${wanted} on ${path}`
 }
 
-/** A token may be kept from asking about itself; where there is no namespace, nobody can. */
+/**
+ * A token may not be allowed to ask about itself, and where a namespace is missing, nobody can ask.
+ */
 async function unlessUntold<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask()

@@ -1,6 +1,6 @@
 /**
- * The role that gives the plugin its tokens, by whatever name the login method
- * has for it: a role, a certificate or a user.
+ * The role that gives the plugin its tokens, whatever the login method calls it: a role, a
+ * certificate or a user.
  *
  * @module
  */
@@ -15,18 +15,18 @@ import type { SetupStep, StepFinding } from './step.ts'
 interface Role {
   readonly path: string
   readonly why: readonly string[]
-  /** Who gets in; a role with others is somebody else's. */
+  /** Who can log in; a role with other bounds belongs to somebody else. */
   readonly bounds: Body
-  /** What a role that exists may bind besides, each to one of these. */
+  /** Further bounds that an existing role may have, each with the values that are accepted. */
   readonly mayBind?: Readonly<Record<string, readonly string[]>>
-  /** Which further bound of a role that exists shuts this node out. */
+  /** Which further bound of an existing role shuts this node out. */
   readonly shutOutBy?: (found: FoundRole) => string | undefined
-  /** The bounds have `<...>` in them. */
+  /** The bounds contain `<...>`, which somebody has to fill in. */
   readonly fillIn?: true
 }
 
 const TOKEN_TTL = '1h'
-/** Past it the plugin logs in again, so it only limits what a stolen token is worth. */
+/** After this time the plugin logs in again, so it only limits what a stolen token is worth. */
 const TOKEN_MAX_TTL = '24h'
 
 const count = v.fallback(v.number(), 0)
@@ -34,14 +34,14 @@ const roleAnswer = v.looseObject({
   token_policies: v.nullish(v.array(v.string()), []),
   token_no_default_policy: v.optional(v.boolean(), false),
   token_num_uses: count,
-  // Of AppRole alone.
+  // Only AppRole has this field.
   bind_secret_id: v.fallback(v.boolean(), true),
   secret_id_num_uses: count,
   secret_id_ttl: count,
 })
 export type FoundRole = v.InferOutput<typeof roleAnswer>
 
-/** What every role says about its tokens. */
+/** The fields that every role has about its tokens. */
 export function tokenFields(policyName: string): Body {
   return { ...policyFields(policyName), token_ttl: TOKEN_TTL, token_max_ttl: TOKEN_MAX_TTL }
 }
@@ -62,7 +62,7 @@ export function roleStep({ cli, policyName }: Setup, role: Role): SetupStep {
     },
   }
   if (fillIn) return { ...step, fillIn }
-  // The life of tokens stays as it is in a role that exists: it is the operator's to choose.
+  // In an existing role the life of tokens stays as it is, since the operator chooses it.
   const apply = async (admin: VaultAdmin, { state }: StepFinding) => {
     const fields = state === 'make' ? body : { ...bounds, ...mendedFields(policyName) }
     await admin.write(path, fields, v.unknown())
@@ -79,12 +79,12 @@ function policyFields(policyName: string): Body {
   return { token_policies: policyName, token_no_default_policy: true }
 }
 
-/** What is changed in a role that exists. */
+/** The fields that are changed in an existing role. */
 export function mendedFields(policyName: string): Body {
   return { ...policyFields(policyName), token_num_uses: 0 }
 }
 
-/** The service tells roles that are made from those that are changed. */
+/** The service needs different rights to make a role and to change one. */
 export function roleNeed(path: string, { state }: StepFinding): Need {
   return { path, capability: state === 'make' ? 'create' : 'update' }
 }
@@ -93,7 +93,7 @@ export function readRole(path: string, admin: VaultAdmin): Promise<FoundRole | u
   return admin.read(path, roleAnswer)
 }
 
-/** How a role that exists fits. */
+/** Judges whether an existing role fits. */
 export function judge(
   found: FoundRole,
   { bounds, fillIn, shutOutBy }: Pick<Role, 'bounds' | 'fillIn' | 'shutOutBy'>,
@@ -133,7 +133,7 @@ function changesOf({ token_no_default_policy, token_num_uses }: FoundRole): stri
   return wanted
 }
 
-/** What ends the logins of a node one day; nobody but the operator may decide that. */
+/** What will end the logins of a node one day, which only the operator may change. */
 function risksOf({ secret_id_num_uses, secret_id_ttl }: FoundRole): string[] {
   const risks: string[] = []
   if (secret_id_num_uses > 0) {

@@ -1,11 +1,11 @@
-/** The steps of setting up a key service as a shell script for its administrator. @module */
+/** The steps of setting up a key service, as a shell script for its administrator. @module */
 
 import { comment, word } from '../../../base/shell.ts'
 import type { Setup } from './input.ts'
 import { guardFunctions, PREFIX } from './shell.ts'
 import type { SetupStep } from './step.ts'
 
-/** It may be run again: what is there already stays. */
+/** The script may be run again: what exists stays. */
 export function setupScript(setup: Setup, steps: readonly SetupStep[]): string {
   const numbered = steps.map((step, index) => sectionOf(step, index + 1))
   return [...head(setup), guards(setup, steps), ...numbered].join('\n\n').concat('\n')
@@ -17,7 +17,7 @@ function guards({ cli }: Setup, steps: readonly SetupStep[]): string {
   return [comment(why), guardFunctions(cli), ...all].join('\n')
 }
 
-/** The lines of a step that a person does; nothing in them runs before it is filled in. */
+/** The lines of a step that a person fills in and runs. */
 export function byHandLines({ commands }: SetupStep): readonly string[] {
   return commands.flatMap((command) => command.split('\n'))
 }
@@ -58,7 +58,7 @@ function setting(name: string, value: string): string {
   return `export ${name}=${word(value)}`
 }
 
-/** A path of the nodes, which may be another on the machine of the administrator. */
+/** The path of a file on the nodes, which may be elsewhere on the administrator's machine. */
 function fallback(name: string, value: string): string {
   return `[ -n "\${${name}:-}" ] || ${setting(name, value)}`
 }

@@ -1,9 +1,9 @@
-/** Lines of shell for the `vault` and `bao` clients. @module */
+/** Lines of shell for the clients `vault` and `bao`. @module */
 
 import { CONTINUED, commandLine, comment, word } from '../../../base/shell.ts'
 import type { Body } from './admin.ts'
 
-/** How the environment variables of each client begin. */
+/** The beginning of each client's environment variables. */
 export const PREFIX = { vault: 'VAULT', bao: 'BAO' } as const
 
 export function writeCommand(cli: string, path: string, body: Body): string {
@@ -11,19 +11,19 @@ export function writeCommand(cli: string, path: string, body: Body): string {
   return commandLine([cli, 'write', path, ...values])
 }
 
-/** Runs the second command where the first finds nothing. */
+/** Runs the second command where the first one finds nothing. */
 export function unlessThere(look: readonly string[], make: readonly string[]): string {
   return `${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${commandLine(make)}`
 }
 
-/** Runs the second command where the first finds something. */
+/** Runs the second command where the first one finds something. */
 export function whereThere(look: readonly string[], make: string): string {
   return `! ${commandLine(look)} > /dev/null 2>&1 ||${CONTINUED}${make}`
 }
 
 /**
- * Functions for guards: what another cluster may need is never replaced. What cannot
- * be read is not taken for absent.
+ * Shell functions that guard what another cluster may need from being replaced. What cannot be read
+ * is not taken for absent.
  */
 export function guardFunctions(cli: string): string {
   return [
@@ -46,7 +46,7 @@ export function guardFunctions(cli: string): string {
   ].join('\n')
 }
 
-/** Ends the script where a role is there and one of its fields has none of the values. */
+/** Ends the script where the role exists and one of its fields has none of the values. */
 export function guardRole(
   cli: string,
   path: string,
@@ -58,20 +58,23 @@ export function guardRole(
   return [`if there ${cli} read ${word(path)}; then`, ...lines, 'fi'].join('\n')
 }
 
-/** Ends the script where a file of this folder is there, and the condition does not hold. */
+/** Ends the script where a file exists in this folder and the condition does not hold. */
 export function guardFile(file: string, condition: string, problem: string): string {
   const why = `file ${file} in this folder ${problem}. Of another cluster? Move it away`
   return `if [ -e ${word(file)} ] && ! { ${condition}; }; then\n  stop ${word(why)}\nfi`
 }
 
-/** What a command prints becomes a file of the operator's alone, once; a failed command leaves none. */
+/**
+ * Writes what a command prints into a file that only the operator can read, once; a failed command
+ * leaves no file.
+ */
 export function intoFile(command: string, file: string): string {
   const [name, draft] = [word(file), word(`${file}.new`)]
-  // In a shell of its own, whose failure ends the script, and whose umask stays its own.
+  // Runs in a subshell whose failure ends the script and whose umask does not affect the rest.
   return `if [ ! -e ${name} ]; then (\n  umask 077 &&\n  ${command} > ${draft} &&\n  mv ${draft} ${name}\n) fi`
 }
 
-/** Where a file of this folder belongs. */
+/** Says where a file of this folder belongs on the nodes. */
 export function onNodes(file: string, path: string): string {
   return comment(`On each node: install -m 0600 ${word(file)} ${word(path)}`)
 }

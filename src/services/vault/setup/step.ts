@@ -1,8 +1,7 @@
 /**
- * A step of setting up a key service: what a person types for it, and how it is
- * seen and done over the API. The script and the plan are made from the same
- * steps, so that they cannot tell different things. Whatever can be known to fail
- * is found while planning, before anything is changed.
+ * A step of setting up a key service: what a person types for it, and how its state is found and
+ * changed over the API. The script and the plan are made from the same steps, so that they cannot
+ * differ. Whatever is known to fail is found while planning, before anything is changed.
  *
  * @module
  */
@@ -13,32 +12,35 @@ import type { VaultAdmin } from './admin.ts'
 import { missingRights, type Need } from './rights.ts'
 
 export interface SetupStep {
-  /** What is set up, for the plan. */
+  /** What the step sets up, for the plan. */
   readonly what: string
-  /** Lines for the operator: what it is for, what to look out for. */
+  /** Lines for the operator: the purpose of the step, and what to watch for. */
   readonly why: readonly string[]
   /** Lines of shell. */
   readonly commands: readonly string[]
-  /** Lines of shell that end the script before anything is changed, where it would replace what is another's. */
+  /**
+   * Lines of shell that end the script, before anything is changed, where it would replace what
+   * belongs to others.
+   */
   readonly guard?: readonly string[]
-  /** The commands have `<...>` in them that somebody has to fill in. */
+  /** The commands contain `<...>`, which somebody has to fill in. */
   readonly fillIn?: true
-  /** How things stand; nothing is changed. */
+  /** Finds out the present state, and changes nothing. */
   look(admin: VaultAdmin): Promise<StepFinding>
-  /** Does what {@link look} found missing. Without it the step is by hand alone. */
+  /** Does what {@link look} found missing. A step without it can only be done by hand. */
   apply?(admin: VaultAdmin, finding: StepFinding): Promise<void>
-  /** The requests of {@link apply}, so that the plan can tell whether the token may make them. */
+  /** The requests of {@link apply}, so that the plan can say whether the token may make them. */
   needs?(finding: StepFinding): readonly Need[]
 }
 
 const SETUP_STATES = ['ok', 'make', 'change', 'by hand', 'refused'] as const
-/** `refused`: something else stands there, and nobody but the operator may change it. */
+/** `refused`: something exists that does not fit, and only the operator may change it. */
 export type SetupState = (typeof SETUP_STATES)[number]
 
 export interface StepFinding {
   readonly state: SetupState
   readonly detail: string
-  /** Shows what is there, which only the operator can tell to be right. */
+  /** The command that shows what exists, where only the operator can judge it. */
   readonly compareWith?: string
 }
 
@@ -63,7 +65,10 @@ export async function planSetup(
   })
 }
 
-/** A file here that cannot be used stands in the way of its step; a service that refuses ends the plan. */
+/**
+ * A file on this machine that cannot be used refuses its own step; a failure of the service ends
+ * the plan.
+ */
 async function look(step: SetupStep, admin: VaultAdmin): Promise<StepFinding> {
   try {
     return await step.look(admin)
@@ -74,7 +79,7 @@ async function look(step: SetupStep, admin: VaultAdmin): Promise<StepFinding> {
   }
 }
 
-/** Does the steps in their order, since the later stand on the earlier. */
+/** Does the steps in order, since later ones depend on earlier ones. */
 export async function applySetup(
   plan: readonly Planned[],
   admin: VaultAdmin,

@@ -76,7 +76,7 @@ function keyStep({ cli, input: { mount, key } }: Setup): SetupStep {
   }
 }
 
-/** Seen by encrypting a zero byte, which changes nothing; nothing where all is well. */
+/** Tested by encrypting a zero byte, which changes nothing; returns nothing where all is well. */
 async function heedsAssociatedData(
   admin: VaultAdmin,
   path: string,
@@ -93,7 +93,7 @@ async function heedsAssociatedData(
     : []
 }
 
-/** What nobody but the operator may decide, and two of which cannot be undone. */
+/** Settings that only the operator may change, two of which cannot be undone. */
 function risksOf(key: v.InferOutput<typeof existingKey>): string[] {
   const risks: string[] = []
   if (key.exportable) risks.push('but exportable: who may export it reads every Secret')
@@ -102,7 +102,9 @@ function risksOf(key: v.InferOutput<typeof existingKey>): string[] {
   return risks
 }
 
-/** Vault has the setting from 1.13 on; whether a server has it is known once the engine is mounted. */
+/**
+ * Vault has the setting since 1.13; whether a server has it can be seen once the engine is mounted.
+ */
 function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
   const path = `${mount}/config/keys`
   return {
@@ -124,7 +126,7 @@ function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
       try {
         await admin.write(path, NO_UPSERT, v.unknown())
       } catch (error) {
-        // Known only once the engine is there.
+        // This is known only once the engine exists.
         if (!(error instanceof VaultStatusError) || error.status !== 404) throw error
       }
     },
@@ -133,7 +135,7 @@ function upsertStep({ cli, input: { mount } }: Setup): SetupStep {
 }
 
 /**
- * The names of an earlier version, where it set up the very same under them.
+ * Uses the names of an earlier version where it set up exactly the same under them.
  *
  * @returns the name of the policy
  */

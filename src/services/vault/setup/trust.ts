@@ -1,11 +1,11 @@
-/** Where a login method learns whom to trust. @module */
+/** The config of a login method that says whom it trusts. @module */
 
 import * as v from 'valibot'
 import { commandLine } from '../../../base/shell.ts'
 import type { Setup } from './input.ts'
 import type { SetupStep } from './step.ts'
 
-/** What the plan shows of such a config. */
+/** The parts of that config that the plan shows. */
 const trusted = v.object({
   kubernetes_host: v.fallback(v.string(), ''),
   jwks_url: v.fallback(v.string(), ''),
@@ -15,7 +15,7 @@ const trusted = v.object({
   jwt_validation_pubkeys: v.fallback(v.array(v.string()), []),
 })
 
-/** Which nobody but the operator can tell. */
+/** Only the operator can judge whether such a config is right. */
 export function configStep(
   { cli }: Setup,
   path: string,

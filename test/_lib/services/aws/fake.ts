@@ -1,7 +1,7 @@
 /**
- * KMS, STS, instance metadata and container credentials of a pretended AWS, on one
- * address. It verifies every signature, token and header, does real cryptography, and
- * fails on demand in the ways that AWS does.
+ * KMS, STS, instance metadata and container credentials of a fake AWS, on one address. It verifies
+ * every signature, token and header, does real cryptography, and fails on demand in the ways that
+ * AWS does.
  *
  * @module
  */
@@ -56,7 +56,7 @@ export class FakeAws {
   readonly metadata: FakeMetadata
   readonly faults: Fault[] = []
   readonly seen: Seen[] = []
-  /** By which answers are dated and signatures judged. */
+  /** The clock that dates answers and judges signatures. */
   now: () => number = () => Date.now()
   /** How long credentials live that are handed out from now on. */
   lifeMs = 3_600_000

@@ -1,4 +1,4 @@
-/** Lies in the language of AWS KMS. @module */
+/** Wrong answers in the protocol of AWS KMS. @module */
 
 import { type Act, again, body, cut, type Dialect, field } from '../lie.ts'
 

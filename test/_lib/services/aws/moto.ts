@@ -1,7 +1,7 @@
 /**
- * KMS, STS and IAM of moto, an independent judge of what the plugin sends: with its
- * authentication on it verifies every signature with botocore's own code. The PyPI
- * package is brought into a cache outside the tree.
+ * KMS, STS and IAM of moto, an independent check of what the plugin sends: with authentication
+ * turned on it verifies every signature with botocore's own code. The PyPI package is downloaded
+ * into a cache outside the tree.
  *
  * @module
  */

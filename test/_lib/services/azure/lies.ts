@@ -1,4 +1,4 @@
-/** Lies in the language of Key Vault and Managed HSM. @module */
+/** Wrong answers in the protocol of Key Vault and Managed HSM. @module */
 
 import { Buffer } from 'node:buffer'
 import type { Lie } from '../../remote/lying_proxy.ts'

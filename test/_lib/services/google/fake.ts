@@ -1,7 +1,7 @@
 /**
- * Google as far as the provider speaks to it: Cloud KMS, the Security Token Service,
- * the IAM Credentials API, the metadata server and a place with subject tokens, all on
- * one port and told apart by their paths. Strict: what Google would not take is refused.
+ * Google as far as the provider uses it: Cloud KMS, the Security Token Service, the IAM Credentials
+ * API, the metadata server and a source of subject tokens, all on one port and distinguished by
+ * their paths. It is strict: what Google would not accept is refused.
  *
  * @module
  */

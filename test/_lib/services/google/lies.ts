@@ -1,4 +1,8 @@
-/** Lies in the language of Cloud KMS. Sums are right, unless they are the lie. @module */
+/**
+ * Wrong answers in the protocol of Cloud KMS. Checksums are right, unless they are what is wrong.
+ *
+ * @module
+ */
 
 import { Buffer } from 'node:buffer'
 import type { Lie } from '../../remote/lying_proxy.ts'

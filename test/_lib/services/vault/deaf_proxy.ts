@@ -1,6 +1,6 @@
 /**
- * Stands before OpenBao and makes of it what HashiCorp Vault before 1.13 is: a service
- * that drops associated data from every batch item, and answers as if all were well.
+ * A proxy that makes OpenBao act like HashiCorp Vault before 1.13: it removes associated data from
+ * every batch item, and answers as if all were well.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import * as v from 'valibot'
 
 interface DeafProxy extends AsyncDisposable {
   readonly address: string
-  /** While false it passes on everything as it is: the service was upgraded. */
+  /** Set to false after an upgrade of the service: everything is then passed on unchanged. */
   deaf: boolean
   /** Items to encrypt that nothing was bound to, and that were not bound inside either, as it passed them on. */
   readonly unbound: readonly string[]

@@ -1,6 +1,6 @@
 /**
- * A first look at a provider, as the health loop takes it: after it the provider knows
- * how its service binds, and calls the versions of its key by that.
+ * Asks a provider for the first time, as the health loop does. After that the provider knows how
+ * its service binds, and labels the versions of its key accordingly.
  *
  * @module
  */

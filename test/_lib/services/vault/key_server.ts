@@ -1,7 +1,7 @@
 /**
- * Which server the tests of the vault provider run against: OpenBao, or with
- * `TEST_KEY_SERVICE=vault-1.21.0` HashiCorp's Vault of that version in its place; and
- * in what the two differ as far as a test has to know.
+ * Which server the tests of the vault provider use: OpenBao, or with
+ * `TEST_KEY_SERVICE=vault-1.21.0` HashiCorp's Vault of that version; and how the two differ as far
+ * as a test must know.
  *
  * @module
  */
@@ -69,7 +69,7 @@ export function since(minor: number): boolean {
   return vault === undefined || Number(vault.split('.')[1]) >= minor
 }
 
-/** What the provider calls the first version of a key here. */
+/** The provider's label for the first version of a key at this server. */
 export function firstVersion(): string {
   return since(13) ? '1' : '1.inside'
 }

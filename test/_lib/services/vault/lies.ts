@@ -1,4 +1,4 @@
-/** Lies in the language of the transit engine. @module */
+/** Wrong answers in the protocol of the transit engine. @module */
 
 import type { Lie } from '../../remote/lying_proxy.ts'
 import { type Act, type Body, body, cut, type Dialect } from '../lie.ts'

@@ -1,6 +1,6 @@
 /**
- * The real OpenBao server, or Vault in its place (`key_server.ts`), with storage of
- * its own on disk, so that it can be stopped and started, frozen and sealed as in life.
+ * The real OpenBao server, or Vault in its place (`key_server.ts`), with its storage on disk, so
+ * that a test can stop and start it, freeze and seal it.
  *
  * @module
  */

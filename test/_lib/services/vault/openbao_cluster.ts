@@ -44,7 +44,7 @@ export interface OpenBaoCluster extends AsyncDisposable {
   /** Waits until every running node has what is written now; standbys lag by milliseconds. */
   settled(): Promise<void>
   rotate(transit: Transit): Promise<void>
-  /** The active node gives up its office, and waits a while before it seeks it again. */
+  /** The active node steps down, and waits a while before it stands for election again. */
   stepDown(): Promise<void>
   stop(index: number, signal?: NodeJS.Signals): Promise<void>
   /** Starts a node at the same address and unseals it. */

@@ -1,4 +1,8 @@
-/** The vault provider itself, against the real server, as a test of what the server does to it wants it. @module */
+/**
+ * The vault provider itself on the real server, for tests of what the server does to it.
+ *
+ * @module
+ */
 
 import * as v from 'valibot'
 import { withinLimit } from '../../../../src/base/call.ts'

@@ -1,4 +1,9 @@
-/** EncryptionConfigurations with which kube-apiserver starts, and those with which it exits. @module */
+/**
+ * All EncryptionConfigurations of the corpus: some with which kube-apiserver starts, and some with
+ * which it exits.
+ *
+ * @module
+ */
 
 import type { Sample } from './build.ts'
 import { DECODING } from './decoding.ts'

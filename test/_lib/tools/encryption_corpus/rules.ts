@@ -1,4 +1,4 @@
-/** Files that are decoded, and break a rule or just keep it. @module */
+/** Files that can be decoded, and that break a rule or just keep it. @module */
 
 import {
   bad,

@@ -1,6 +1,6 @@
 /**
- * Three real OpenBao nodes: what their standbys do, how office passes on, and that
- * the fake's standbys do the same.
+ * Three real OpenBao nodes: what their standbys do, how another node becomes active, and that the
+ * fake's standbys do the same.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** Every fault of the fake, as a plain client meets it. @module */
+/** Every fault of the fake, as a plain client sees it. @module */
 
 import { Buffer } from 'node:buffer'
 import * as assert from 'uvu/assert'

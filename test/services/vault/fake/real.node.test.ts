@@ -1,7 +1,6 @@
 /**
- * The fake is worth what it has in common with the real server: the same requests go
- * to both, and status, error texts, shape of the body and the headers that matter
- * must be the same.
+ * The fake is only worth something if it is like the real server: the same requests go to both, and
+ * status, error texts, shape of the body and the important headers must be the same.
  *
  * @module
  */

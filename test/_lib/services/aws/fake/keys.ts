@@ -24,12 +24,12 @@ export interface FakeKey {
   state: string
   usage: string
   spec: string
-  /** As a service does that never read the encryption context. */
+  /** True to act like a service that never reads the encryption context. */
   deaf: boolean
 }
 
 const MAGIC = Buffer.from('0102030078', 'hex')
-/** What makes a wrap of 32 bytes as long as that of KMS: 184. */
+/** Makes a wrap of 32 bytes as long as that of KMS: 184 bytes. */
 const PADDING = 55
 const IV = 12
 const TAG = 16

@@ -1,7 +1,7 @@
 /**
- * Verifies Signature Version 4 with node:crypto, from AWS's description of it
- * (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)
- * and not from the package that the product signs with.
+ * Verifies Signature Version 4 with node:crypto, from AWS's description
+ * (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html), and so
+ * without the package that the product signs with.
  *
  * @module
  */

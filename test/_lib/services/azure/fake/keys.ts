@@ -39,7 +39,7 @@ type Material =
 export interface KeyState {
   readonly tokens: TokenState
   readonly hsm: boolean
-  /** As a service does that never read the associated data. */
+  /** True to act like a service that never reads the associated data. */
   deaf: boolean
   readonly key: string
   /** As the service calls itself: `name.vault.azure.net`. */

@@ -1,7 +1,7 @@
 /**
- * Microsoft Entra's token endpoint and the metadata service of a machine, as strict
- * as the pages that `src/auth/azure_*.ts` name: assertions are verified by node:crypto
- * alone, so that the product's JWTs are not judged by the product's library.
+ * Microsoft Entra's token endpoint and the metadata service of a machine, as strict as the pages
+ * that `src/services/azure/login/` names. Assertions are verified by node:crypto alone, so that the
+ * product's JWTs are not tested by the product's library.
  *
  * @module
  */

@@ -28,7 +28,7 @@ export class FakeKey {
   purpose = 'ENCRYPT_DECRYPT'
   primary: number | undefined
   readonly versions: FakeVersion[] = []
-  /** As a service does that never read the associated data. */
+  /** True to act like a service that never reads the associated data. */
   deaf = false
 
   constructor(name: string) {

@@ -1,4 +1,4 @@
-/** How a reply leaves a node, whole or as a fault spoils it. @module */
+/** How a reply leaves a node: unchanged, or changed by a fault. @module */
 
 import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
