@@ -105,8 +105,10 @@ export class Wrapping {
 
   /**
    * An envelope with the wraps of all that answer in time: for v1beta1, where a plaintext
-   * that is not wrapped now is a write that fails.
+   * that is not wrapped now is a write that fails. Who answered is asked anew, without the
+   * others, for as long as any of them fails.
    *
+   * @param part of the time that is left, for this try
    * @throws KmsError where fewer than `minimum` answer
    */
   async wrapWithSome(
@@ -114,14 +116,15 @@ export class Wrapping {
     plaintext: Uint8Array,
     minimum: number,
     call: Call,
+    part = FIRST_TRY,
   ): Promise<Uint8Array> {
     const prepared = await this.prepare(active, plaintext)
     if (active.monitors.length <= minimum) return await this.wrapAll(prepared, call)
-    const results = await this.#wrapEach(prepared, call)
+    const results = await this.#wrapEach(prepared, part, call)
     const done = active.monitors.filter((_, member) => 'data' in (results[member] ?? {}))
     if (done.length < minimum) throw results.find((result) => 'error' in result)?.error
     if (done.length < active.monitors.length) {
-      return await this.wrapAll(await this.prepare(onlyOf(active, done), plaintext), call)
+      return await this.wrapWithSome(onlyOf(active, done), plaintext, minimum, call, 1)
     }
     const wraps = results.flatMap((result, member) =>
       'data' in result ? { member, data: result.data } : [],
@@ -129,12 +132,12 @@ export class Wrapping {
     return encodeEnvelope(prepared.header, wraps, prepared.sealed)
   }
 
-  async #wrapEach(prepared: Prepared, call: Call): Promise<WrapResult[]> {
+  async #wrapEach(prepared: Prepared, part: number, call: Call): Promise<WrapResult[]> {
     return await Promise.all(
       prepared.active.monitors.map(async (_, member) => {
         try {
-          const data = await withinPart(this.#options.clock, call, FIRST_TRY, (part) =>
-            this.#wrap(prepared, member, part),
+          const data = await withinPart(this.#options.clock, call, part, (own) =>
+            this.#wrap(prepared, member, own),
           )
           return { data }
         } catch (error) {

@@ -167,6 +167,29 @@ test('v1beta1 uses the remaining providers at once, also in the request that mee
   for (const made of [first, second]) assert.equal(await open(endpoint, made, 'v1beta1'), SEED)
 })
 
+test('v1beta1 does without one provider more where it fails while those that answered are asked anew', async ({
+  a,
+  b,
+  started,
+  encrypt,
+  open,
+}) => {
+  const endpoint = await started()
+  const before = b.calls.wrap
+  fail(a)
+  b.pause = () => {
+    // Its second wrap of this request; the first one has answered.
+    if (b.calls.wrap === before + 2) fail(b)
+    return Promise.resolve()
+  }
+
+  const made = await encrypt(endpoint, 'v1beta1')
+
+  assert.is(b.calls.wrap, before + 2)
+  assert.is(membersOf(made), 'c')
+  assert.equal(await open(endpoint, made, 'v1beta1'), SEED)
+})
+
 test('v1beta1 does without a provider that hangs, inside the time of the request', async ({
   clock,
   b,
