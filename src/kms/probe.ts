@@ -121,7 +121,7 @@ function checkSuccession(
     )
   }
   if (how === 'recreated') {
-    const message = `Key of provider "${batched.name}" was deleted and made anew: what the old key wrapped is lost there`
+    const message = `Key of provider "${batched.name}" was deleted and made again: what the old key wrapped is lost there`
     events.emit({ type: 'notice', level: 'error', what: 'key_recreated', message })
   }
   if (how === 'same') return

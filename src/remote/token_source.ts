@@ -145,7 +145,7 @@ export class TokenSource {
         await this.#spent.end(this.#current, call)
       })
     } catch (error) {
-      const message = `The token of provider "${provider}" was not revoked, and ends by itself: ${toKmsError(error).message}`
+      const message = `The token of provider "${provider}" was not revoked, and stays valid until it expires: ${toKmsError(error).message}`
       const what = 'token_not_revoked'
       events.emit({ type: 'notice', level: 'info', what, message, fields: { provider } })
     }
