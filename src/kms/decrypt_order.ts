@@ -1,8 +1,4 @@
-/**
- * Which provider is asked first to open something (docs/protection.md, "Reading").
- *
- * @module
- */
+/** Which provider is asked first to open a wrap (docs/protection.md, "Reading"). @module */
 
 import type { Wrapped } from '../base/provider.ts'
 import type { Candidate } from './hedge.ts'
@@ -19,7 +15,7 @@ export interface Opener {
 
 /** Until a provider's usual time is known. */
 const UNKNOWN_HEDGE_MS = 100
-/** Below this a hedge would be asked for nothing but a busy moment of this process. */
+/** With a shorter limit, a busy moment of this process alone would cause a hedged request. */
 const MIN_HEDGE_MS = 2
 const MAX_HEDGE_MS = 1_000
 

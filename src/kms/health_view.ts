@@ -132,7 +132,7 @@ function chosenView(
   if (verdict === 'waiting') return { ...base, state: 'held', v1 }
   const none = { ...base, v1, active: undefined, lastSuccess: undefined }
   if (verdict === 'lost') return { ...none, state: 'failed' }
-  // A key that failed stays failed until it works again, whatever comes over the way to it.
+  // A key that failed counts as failed until it works again, even when it is out of reach later.
   return before.state === 'failed'
     ? { ...none, error: before.error }
     : { ...none, state: 'starting' }

@@ -1,8 +1,8 @@
 /**
- * One probe of one provider: the key's versions, which of them encrypts now, and a
- * round trip under it that proves that wraps open and are bound (rule S14: the API
- * server itself never tests Decrypt while it runs). A provider that is only read is asked for its key alone:
- * its credentials need not be good for more.
+ * One probe of one provider: the key's versions, which of them encrypts now, and a round trip under
+ * it that proves that wraps open and are bound (rule S14: the API server itself never tests Decrypt
+ * while it runs). A provider that is only read is asked for its key alone, since its credentials
+ * may allow no more.
  *
  * @module
  */

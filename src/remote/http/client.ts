@@ -48,11 +48,11 @@ export interface HttpAnswer {
   readonly text: string
 }
 
-/** Whoever answers so serves nothing, and somebody else behind the same address may. */
+/** A node that answers one of these serves nothing, but another behind the same address may. */
 const SERVES_NOTHING = new Set([472, 474])
 /** How long an answer may take until another connection is tried beside the kept one. */
 const SILENCE_MS = 1_000
-/** Who was waited for so long in vain may be gone. */
+/** A node that gave no answer for so long may be gone. */
 const SUSPICIOUS_MS = 500
 
 export class HttpClient {
