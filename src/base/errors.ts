@@ -27,7 +27,7 @@ export const KMS_ERROR_CODES = [
 ] as const
 export type KmsErrorCode = (typeof KMS_ERROR_CODES)[number]
 
-/** What a status, a code or a phrase of somebody else comes to here. */
+/** What a status, a code or a phrase of another program means here. */
 export interface FailureMeaning {
   readonly code: KmsErrorCode
   readonly why: string

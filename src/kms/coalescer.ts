@@ -29,7 +29,7 @@ const MAX_IN_FLIGHT = 8
 const PATIENCE = 4
 const MIN_PATIENCE_MS = 25
 const MAX_PATIENCE_MS = 500
-/** A batch older than this may hang: an equal item that comes later is asked for anew. */
+/** A batch older than this may hang: an equal item that comes later is sent again. */
 const JOIN_WITHIN_MS = 250
 /** Weight of the newest batch in what batches usually take. */
 const NEWEST = 0.2

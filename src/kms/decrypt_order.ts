@@ -7,7 +7,7 @@ import type { ProviderMonitor } from './provider_monitor.ts'
 /** Names of providers in the order to ask them, or how that order is found. */
 export type DecryptPreference = 'fastest' | 'roundrobin' | readonly string[]
 
-/** A wrap and whoever may open it. */
+/** A wrap and the provider that may open it. */
 export interface Opener {
   readonly monitor: ProviderMonitor
   readonly item: Wrapped
@@ -56,7 +56,7 @@ function typical({ monitor }: Opener): number {
   return monitor.batched.latency.typical ?? Number.MAX_VALUE
 }
 
-/** @param failed told of every failure, so that the provider is probed soon */
+/** @param failed called for every failure, so that the provider is probed soon */
 export function candidateOf(
   { monitor, item }: Opener,
   failed: (monitor: ProviderMonitor, error: unknown) => void,

@@ -14,7 +14,7 @@ import type { Choice, Writer, WriterRules, WriterSet } from './writers.ts'
 
 export interface Protection extends Scheme, WriterRules {}
 
-/** What every key id of an endpoint stands on, beside the keys. */
+/** What every key id of an endpoint is computed from, beside the keys. */
 export interface KeyIdRules {
   readonly protection: Protection
   /** Thumbprints of the recovery recipients, sorted. */
@@ -27,7 +27,7 @@ export interface Observed {
   readonly observation: Observation
 }
 
-/** A key id with what it stands on. */
+/** A key id with everything from which it is computed. */
 export interface KeySet {
   readonly keyId: string
   readonly inputs: KeyIdInputs

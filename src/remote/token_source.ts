@@ -122,7 +122,10 @@ export class TokenSource {
     return await this.#runAgain(work, token, call)
   }
 
-  /** Logs in anew where the credentials have changed since the last login; a failure is told, and the token stays. */
+  /**
+   * Logs in again where the credentials have changed since the last login; a failure is reported,
+   * and the token stays.
+   */
   async follow(call: Call): Promise<void> {
     if (this.#current === undefined) return
     const prepared = await this.#method.prepare(call).catch(() => undefined)
