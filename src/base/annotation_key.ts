@@ -4,7 +4,7 @@ const LABELS =
   /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\.?$/
 const MAX_CHARACTERS = 253
 
-/** One dot at the end is tolerated. */
+/** kube-apiserver accepts one dot at the end. */
 export function isAnnotationKey(key: string): boolean {
   return key.length <= MAX_CHARACTERS && LABELS.test(key)
 }

@@ -1,7 +1,7 @@
 /**
- * Base64 from bytes to bytes, and only the one spelling that an encoder makes: no
- * blanks, no missing or wrong padding, no bits left over. What is decoded may be a
- * secret, so nothing passes through strings.
+ * Decodes base64 from bytes to bytes. Only the spelling that an encoder makes is accepted: no
+ * blanks, no missing or wrong padding, no bits left over. Nothing passes through strings, since a
+ * decoded value may be a secret.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Time limits of one call: whatever hangs, the caller gets an answer (rules S12 and E13).
+ * Time limits of one call: the caller gets an answer even when something hangs (rules S12 and E13).
  *
  * @module
  */
@@ -31,7 +31,7 @@ export async function withinLimit<T>(
   }
 }
 
-/** What `promise` settles to, or a rejection with the signal's reason as soon as it fires. */
+/** Settles as `promise` does, or rejects with the signal's reason as soon as the signal fires. */
 export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason)

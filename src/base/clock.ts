@@ -1,8 +1,4 @@
-/**
- * Time as the domain sees it, so that tests can drive it by hand.
- *
- * @module
- */
+/** The time that all other code uses, so that tests can control it. @module */
 
 import { setImmediate } from 'node:timers'
 
@@ -13,7 +9,7 @@ export interface Clock {
   monotonic(): number
   /** Calls `run` once after `ms`; the returned function cancels. */
   after(ms: number, run: () => void): () => void
-  /** Calls `run` once the input that is there already has been taken in; this costs no time. */
+  /** Calls `run` after the input that has already arrived was processed; this takes no time. */
   soon(run: () => void): void
 }
 

@@ -1,4 +1,4 @@
-/** Durations as configs write them. @module */
+/** Durations in the form of the config: `2500ms`, `30s`, `5m` or `1h`. @module */
 
 import * as v from 'valibot'
 
@@ -27,7 +27,7 @@ function durationMs(text: string): number {
   return Number.parseInt(text, 10) * UNITS[unit]
 }
 
-/** As it can be given, in the largest unit that leaves no rest. */
+/** The text that a config could have for the duration, in the largest unit that divides it. */
 export function durationText(ms: number): string {
   const [unit, size] = Object.entries(UNITS).findLast(
     ([, each]) => ms % each === 0 && ms >= each,

@@ -1,9 +1,9 @@
 /**
- * Failures this plugin tells apart (docs/observability.md, "Error codes").
+ * The failures that this plugin distinguishes (docs/observability.md, "Error codes").
  *
- * Code and message go to the API server and to the log, so neither may carry
- * key material, tokens, URL queries or a service's answer. What a foreign error
- * said belongs into `cause`, which only the log may read.
+ * Code and message go to the API server and to the log, so neither may carry key material, tokens,
+ * URL queries or a service's answer. The text of any other error belongs into `cause`, which only
+ * the log may read.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export const KMS_ERROR_CODES = [
 ] as const
 export type KmsErrorCode = (typeof KMS_ERROR_CODES)[number]
 
-/** What a status, a code or a phrase of somebody else comes to here. */
+/** What a status, a code or a phrase of another program means here. */
 export interface FailureMeaning {
   readonly code: KmsErrorCode
   readonly why: string
@@ -47,13 +47,16 @@ export class KmsError extends Error {
   }
 }
 
-/** Anything thrown, as a {@link KmsError}: what is not one already is a fault of ours and keeps its words in `cause`. */
+/**
+ * Turns anything thrown into a {@link KmsError}. What is not one already is a bug of this program,
+ * and keeps its text in `cause`.
+ */
 export function toKmsError(error: unknown): KmsError {
   if (error instanceof KmsError) return error
   return new KmsError('Internal error', { code: 'internal', cause: error })
 }
 
-/** The first system or library code down the chain of causes, such as `ECONNREFUSED`. */
+/** The first code of the system or a library in the chain of causes, such as `ECONNREFUSED`. */
 export function systemCodeOf(error: unknown): string | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     if (!(at instanceof KmsError) && 'code' in at && typeof at.code === 'string') return at.code
@@ -61,7 +64,7 @@ export function systemCodeOf(error: unknown): string | undefined {
   return undefined
 }
 
-/** The system's codes, as an operator reads them. */
+/** What the system's codes mean, in words for an operator. */
 const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -88,7 +91,7 @@ const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'no answer in time',
 }
 
-/** What the system refused something with; its code where there are no words for it. */
+/** The reason why the system refused something, in words; its code where there are none. */
 export function systemReasonOf(error: unknown): string {
   if (error instanceof Error && error.name === 'TimeoutError') return 'no answer in time'
   const code = systemCodeOf(error) ?? 'unknown error'

@@ -1,9 +1,8 @@
 /**
- * What happened, told to whoever listens. Logs and metrics are made of these in
- * `observe/`; the layers that emit them know neither.
+ * Events that report what happened. `observe` makes logs and metrics of them; the code that emits
+ * them knows neither.
  *
- * No event may hold key material, tokens, plaintexts, ciphertexts or answers of
- * a service.
+ * No event may hold key material, tokens, plaintexts, ciphertexts or answers of a service.
  *
  * @module
  */
@@ -47,7 +46,7 @@ export type KmsEvent =
       readonly durationMs: number
     }
   | {
-      /** After each look at a provider of the endpoint. */
+      /** Emitted after each observation of a provider of the endpoint. */
       readonly type: 'health'
       readonly endpoint?: string | undefined
       readonly state: HealthState
@@ -81,7 +80,7 @@ export type KmsEvent =
       readonly error?: KmsError | undefined
     }
   | {
-      /** A certificate that TLS to a key service stands on; told again every day. */
+      /** A certificate that TLS to a key service depends on; emitted again every day. */
       readonly type: 'certificate'
       readonly provider: string
       readonly kind: CertificateKind
@@ -111,9 +110,12 @@ export interface ProviderHealth {
   readonly material?: string | undefined
   /** What an operator should know of how the key is used now, in a sentence. */
   readonly note?: string | undefined
-  /** Its part in what is written now. */
+  /** Whether it wraps what is written now. */
   readonly role?: ProviderRole
-  /** When it is taken back at the earliest, where it was left out and is well, or when the config lets it write. */
+  /**
+   * The earliest time at which it wraps again, if it was left out and is healthy, or from which the
+   * config lets it write.
+   */
   readonly joinsAt?: number | undefined
   /** Since when it has been ok, or has not been, in milliseconds since the epoch. */
   readonly since?: number
@@ -122,8 +124,8 @@ export interface ProviderHealth {
 }
 
 /**
- * `writes`: wraps; `left_out`: should wrap, and does not since it was not well;
- * `waiting`: the config lets it write later; `reads`: it is only read.
+ * `writes`: it wraps; `left_out`: it should wrap but does not, because it was not healthy;
+ * `waiting`: the config lets it write later; `reads`: it only unwraps.
  */
 export type ProviderRole = 'writes' | 'left_out' | 'waiting' | 'reads'
 

@@ -1,7 +1,7 @@
 /**
- * Files that are on disk as soon as they are written. Node's permission model, under
- * which the binary runs, refuses to flush an open file or folder, but not to write
- * synchronously.
+ * Writes files so that they survive a power failure as soon as they are written. Node's permission
+ * model, under which the binary runs, refuses to flush an open file or folder, but it allows
+ * synchronous writes.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export async function writeNewFile(path: string, text: string, mode: number): Pr
   }
 }
 
-/** Until a name that came by a link or a rename is on disk, a power failure may take it back. */
+/** A power failure may undo a link or a rename until the new name is on disk. */
 export async function nameOnDisk(path: string): Promise<void> {
   try {
     await flushFolder(dirname(path))
@@ -51,8 +51,8 @@ async function flushFolder(path: string): Promise<void> {
 }
 
 /**
- * All that is left where a folder may not be flushed: ext4, XFS and Btrfs put the
- * file's last change of name into the transaction of a synchronous write to it.
+ * The only way where a folder may not be flushed: ext4, XFS and Btrfs put the file's last change of
+ * name into the transaction of a synchronous write to it.
  */
 async function writeFirstByteAgain(path: string): Promise<void> {
   const file = await open(path, O_RDWR | O_SYNC)

@@ -1,12 +1,12 @@
 /**
- * How long a provider usually takes, from its latest answers: which one to ask
- * first, and when to ask another one besides.
+ * How long a provider usually takes, by its latest answers. This decides which provider is asked
+ * first, and when another one is asked as well.
  *
  * @module
  */
 
 const KEPT = 64
-/** Sorting for every request would cost more than it tells. */
+/** Sorting after every request would cost more than it gains. */
 const RENEW_AFTER = 8
 const QUANTILE = 0.95
 /** Weight of the newest answer in what is typical. */
@@ -19,7 +19,10 @@ export class Latency {
   #p95: number | undefined
   #typical: number | undefined
 
-  /** @param ms how long no answer came before nobody waited any more: that is short for many reasons, and long for one */
+  /**
+   * @param ms how long a caller waited in vain; a long wait has one reason, a slow provider, and a
+   * short one may have many
+   */
   observeNone(ms: number): void {
     if (ms > (this.#typical ?? 0)) this.observe(ms)
   }

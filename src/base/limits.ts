@@ -4,7 +4,7 @@
 export const MAX_V2_CIPHERTEXT_BYTES = 1024
 /** KMS v1beta1 stores the length in 16 bits (rule V3). */
 export const MAX_V1_CIPHERTEXT_BYTES = 65_535
-/** Rule S7. */
+/** A longer key id is refused (rule S7). */
 export const MAX_KEY_ID_BYTES = 1024
 /** Keys and values together (rule E6). */
 export const MAX_ANNOTATION_BYTES = 32_768

@@ -1,7 +1,6 @@
 /**
- * The seam between the keyring and the key services (docs/architecture.md, "Rooms"). A
- * provider holds one key of one service; it knows nothing of gRPC, key ids or other
- * providers.
+ * The interface between the keyring and the key services (docs/architecture.md, "Rooms"). A
+ * provider holds one key of one service; it knows nothing of gRPC, key ids or other providers.
  *
  * @module
  */

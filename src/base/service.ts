@@ -1,5 +1,5 @@
 /**
- * What the gRPC handlers ask of the domain: three operations in plain types.
+ * The interface between the gRPC handlers and the domain: three operations with plain types.
  *
  * @module
  */

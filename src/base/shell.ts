@@ -25,7 +25,7 @@ export function commandLine(words: readonly string[]): string {
   return lines.join(CONTINUED)
 }
 
-/** One line, whatever is in it: what followed a line break would be run. */
+/** Makes one line of any text, since the shell would execute what follows a line break. */
 export function comment(text: string): string {
   return `# ${text.replaceAll(/\p{Cc}/gu, '?')}`
 }

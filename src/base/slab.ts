@@ -1,11 +1,14 @@
 /**
- * Small pieces of larger arrays. Every array of its own costs the runtime an
- * allocation outside its heap and work when it collects garbage.
+ * Hands out small pieces of larger arrays. Every array of its own costs the runtime an allocation
+ * outside its heap and work when it collects garbage.
  *
  * @module
  */
 
-/** For what is not secret and lives about as long as a request: a piece keeps its whole array alive. */
+/**
+ * Use it only for bytes that are not secret and live about as long as a request, because a piece
+ * keeps its whole array alive.
+ */
 export class Slab {
   readonly #bytes: number
   readonly #fill: (bytes: number) => Uint8Array
@@ -18,7 +21,7 @@ export class Slab {
     this.#fill = fill
   }
 
-  /** Bytes that nobody else was given. */
+  /** Bytes that no other caller has. */
   take(bytes: number): Uint8Array {
     if (bytes > this.#bytes / 4) return this.#fill(bytes)
     if (this.#used + bytes > this.#slab.length) {

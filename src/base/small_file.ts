@@ -1,4 +1,4 @@
-/** Configs, keys, tokens and certificates, read whole. @module */
+/** Reads configs, keys, tokens and certificates as a whole. @module */
 
 import { Buffer } from 'node:buffer'
 import { createReadStream } from 'node:fs'
@@ -10,7 +10,8 @@ const MAX_BYTES = 4_194_304
 const HANDED_OVER = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/self\/fd\/)/
 
 /**
- * A file's bytes. What never ends, or never begins, as a device or a pipe of nobody, is no file.
+ * The bytes of a file. Devices and pipes are refused, because reading them may never begin or never
+ * end, but for those that a shell hands over.
  *
  * @throws Error with a code that `systemReasonOf` has words for
  */

@@ -1,4 +1,4 @@
-/** Values of options that are lists, with commas between. @module */
+/** Values of options that are lists, separated by commas. @module */
 
 import { InvalidArgumentError } from 'commander'
 import { isBuiltIn, meantBy } from '../tools/kube/resource_names.ts'

@@ -1,6 +1,6 @@
 /**
- * The config file (docs/configuration.md): every key, its default and what it may be. The
- * editors' JSON Schema is made from this.
+ * The config file (docs/configuration.md): every key, its default and its permitted values. The
+ * JSON Schema for editors is made from this.
  *
  * @module
  */

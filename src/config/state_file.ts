@@ -1,6 +1,6 @@
 /**
- * The saved state in a file of `stateDir`. A file that cannot be used
- * is as good as none: what it would have told is asked of the key service.
+ * Keeps the saved state in a file of `stateDir`. A file that cannot be used is treated like a
+ * missing one, and the plugin asks the key service instead.
  *
  * @module
  */

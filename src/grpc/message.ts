@@ -1,4 +1,4 @@
-/** Messages between bytes and types, with what is wrong said in words. @module */
+/** Converts messages between bytes and types, and says in words what is wrong. @module */
 
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { KmsError } from '../base/errors.ts'
@@ -18,7 +18,10 @@ export function requestInvalid(message: string): KmsError {
   return new KmsError(message, { code: 'request_invalid' })
 }
 
-/** Something of ours would break the protocol: better no answer than one the API server must not store. */
+/**
+ * Our own answer would break the protocol. An error is better than an answer that the API server
+ * must not store.
+ */
 export function wrongAnswer(what: string): KmsError {
   return new KmsError(`Answer would break the protocol: ${what}`, { code: 'internal' })
 }

@@ -1,4 +1,4 @@
-/** What grpc-js says by itself where nobody answered a call, in words for an operator. @module */
+/** Turns grpc-js's own texts for a call without an answer into words for an operator. @module */
 
 /** Its words of 1.14, which begin so and are no server's. The first that fits. */
 const WORDS: readonly (readonly [RegExp, string])[] = [

@@ -1,4 +1,4 @@
-/** Whether anybody listens on a socket, and why not, in words for an operator. @module */
+/** Tests whether a process listens on a socket, and tells an operator why none does. @module */
 
 import { connect } from 'node:net'
 import { KmsError, systemReasonOf } from '../base/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * Both services on one socket, from the first bind to the last answer. A socket
- * file that vanishes is bound again by itself.
+ * Both services on one socket, from the first bind to the last answer. A socket file that vanishes
+ * is made again automatically.
  *
  * @module
  */
@@ -40,7 +40,7 @@ export interface GrpcServer {
 const MAX_REQUEST_BYTES = 262_144
 const WATCH_MS = 1_000
 const DRAIN_CHECK_MS = 20
-/** For answers and farewells to leave the process. */
+/** The time for last answers and GOAWAY frames to leave the process. */
 const FLUSH_MS = 100
 
 /** @throws KmsError when the socket cannot be had; the message says why */
@@ -81,7 +81,7 @@ class KmsSocket implements GrpcServer {
       await openTo({ ...this.#options.socket, path: draft })
       await rename(draft, this.path)
     } catch (error) {
-      // Or it would be in the way of the next attempt.
+      // Otherwise the next attempt would find it bound.
       this.#server.unbind(`unix:${draft}`)
       throw error
     } finally {
@@ -94,7 +94,7 @@ class KmsSocket implements GrpcServer {
     this.#notify('info', what, `Listening on ${this.path} (mode ${mode})`)
   }
 
-  /** Looks after the socket file until the server closes. */
+  /** Checks the socket file until the server closes, and makes it again when it vanishes. */
   watch(): void {
     if (this.#closed) return
     this.#cancelWatch = this.#options.clock.after(WATCH_MS, () => {

@@ -66,7 +66,7 @@ export async function leaveDraft(draft: string): Promise<void> {
   })
 }
 
-/** Whether somebody answers at the path; throws where something else than a socket stands there. */
+/** Whether a process answers at the path; throws where something other than a socket is there. */
 async function lives(path: string): Promise<boolean> {
   const found = await lstat(path).catch(absent)
   if (found === undefined) return false

@@ -21,7 +21,7 @@ import type { FetchSvids, IssuedSvid } from '../remote/jwt_svid.ts'
 import { JWTSVIDRequestSchema, JWTSVIDResponseSchema } from './spiffe_pb.ts'
 
 const METHOD = '/SpiffeWorkloadAPI/FetchJWTSVID'
-/** The standard has every call without it refused. */
+/** The standard demands that calls without this header are refused. */
 const HEADER = 'workload.spiffe.io'
 const MAX_ANSWER_BYTES = 1_048_576
 

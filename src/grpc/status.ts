@@ -1,4 +1,9 @@
-/** The only place that knows how a {@link KmsError} looks on the wire (docs/observability.md, "Error codes"). @module */
+/**
+ * The only place that knows which gRPC status a {@link KmsError} becomes (docs/observability.md,
+ * "Error codes").
+ *
+ * @module
+ */
 
 import { status } from '@grpc/grpc-js'
 import type { KmsError, KmsErrorCode } from '../base/errors.ts'

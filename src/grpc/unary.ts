@@ -83,7 +83,8 @@ function limited(
     const cancelTimer = clock.after(ms, () =>
       giveUp(`Gave up after ${Math.round(ms)} ms`, 'timeout'),
     )
-    // grpc-js says the same of a client that went away, of one whose deadline passed, and after every answer.
+    // grpc-js emits this event for a client that went away, for one whose deadline passed, and
+    // after every answer.
     grpcCall.on('cancelled', () => {
       if (ended) return
       const late = clock.monotonic() >= deadline

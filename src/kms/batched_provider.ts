@@ -1,6 +1,6 @@
 /**
- * A provider under its operator's name: single items in, batches out, with every
- * call told to the event sink and its answers counted.
+ * A provider under the name that the operator gave it. It takes single items and makes batches of
+ * them, emits an event for every call, and measures its latency.
  *
  * @module
  */
@@ -76,7 +76,7 @@ export class BatchedProvider {
       this.latency.observe(clock.monotonic() - start)
       return opened
     } catch (error) {
-      // It tells something too, or one that became slow would never be found out.
+      // A call that was given up counts too, or a slow provider would never be noticed.
       if (call.signal.aborted) this.latency.observeNone(clock.monotonic() - start)
       throw error
     }
@@ -142,7 +142,7 @@ function checked(outcomes: Outcomes, items: number): Outcomes {
   )
 }
 
-/** It would lose what it stands for (rule D12, and Trousseau 1.x). */
+/** An empty result would lose what was wrapped (rule D12, and Trousseau 1.x). */
 const EMPTY_RESULT: Outcome<never> = {
   ok: false,
   error: new KmsError('Provider answered an empty result', { code: 'protocol' }),

@@ -1,7 +1,7 @@
 /**
- * Many callers, few requests to a key service: the first item leaves at
- * once; what arrives while requests are under way leaves together as one batch.
- * Equal items under way are one.
+ * Makes few requests to a key service for many callers. The first item is sent at once; items that
+ * arrive while requests are under way are sent together as one batch. Equal items that are under
+ * way are sent once.
  *
  * @module
  */
@@ -23,13 +23,13 @@ interface CoalescerOptions<TItem, TValue> {
 
 /** Two keep the service busy while an answer is on its way; more made batches smaller and everything slower. */
 const IN_FLIGHT = 2
-/** So many where those under way hang. */
+/** The maximum when those under way hang. */
 const MAX_IN_FLIGHT = 8
 /** An item waits for a batch under way at most so many times as long as batches usually take. */
 const PATIENCE = 4
 const MIN_PATIENCE_MS = 25
 const MAX_PATIENCE_MS = 500
-/** A batch older than this may hang: an equal item that comes later is asked for anew. */
+/** A batch older than this may hang: an equal item that comes later is sent again. */
 const JOIN_WITHIN_MS = 250
 /** Weight of the newest batch in what batches usually take. */
 const NEWEST = 0.2
@@ -104,7 +104,7 @@ export class Coalescer<TItem, TValue> {
     return batch !== undefined && this.#options.clock.monotonic() - batch.start > JOIN_WITHIN_MS
   }
 
-  /** Takes a caller that gave up out of an entry, and the entry out of what nobody waits for. */
+  /** Removes a caller that gave up from its entry, and the entry itself when no caller is left. */
   #forget(entry: Entry<TItem, TValue>, waiter: Waiter<TValue>): void {
     entry.waiters.delete(waiter)
     if (entry.waiters.size > 0) return
@@ -173,7 +173,7 @@ export class Coalescer<TItem, TValue> {
     this.#inFlight -= 1
     this.#usualMs += (clock.monotonic() - batch.start - this.#usualMs) * NEWEST
     for (const [index, entry] of entries.entries()) this.#settle(entry, outcomes[index])
-    // A slot is free again, and so the patience of those who waited for it starts anew.
+    // A slot is free again, so the waiting time of the items in the queue starts again.
     this.#cancelPatience?.()
     this.#cancelPatience = undefined
     this.#launchSoon()
@@ -204,7 +204,7 @@ function latestDeadline<TItem, TValue>(entries: readonly Entry<TItem, TValue>[])
   return latest
 }
 
-/** Always as many outcomes as items; one that ignores its signal ends with it all the same. */
+/** Always returns as many outcomes as items, even when the work ignores its signal. */
 async function settled<TValue>(
   run: () => Promise<readonly Outcome<TValue>[]>,
   count: number,

@@ -1,8 +1,4 @@
-/**
- * Which provider is asked first to open something (docs/protection.md, "Reading").
- *
- * @module
- */
+/** Which provider is asked first to open a wrap (docs/protection.md, "Reading"). @module */
 
 import type { Wrapped } from '../base/provider.ts'
 import type { Candidate } from './hedge.ts'
@@ -11,7 +7,7 @@ import type { ProviderMonitor } from './provider_monitor.ts'
 /** Names of providers in the order to ask them, or how that order is found. */
 export type DecryptPreference = 'fastest' | 'roundrobin' | readonly string[]
 
-/** A wrap and whoever may open it. */
+/** A wrap and the provider that may open it. */
 export interface Opener {
   readonly monitor: ProviderMonitor
   readonly item: Wrapped
@@ -19,7 +15,7 @@ export interface Opener {
 
 /** Until a provider's usual time is known. */
 const UNKNOWN_HEDGE_MS = 100
-/** Below this a hedge would be asked for nothing but a busy moment of this process. */
+/** With a shorter limit, a busy moment of this process alone would cause a hedged request. */
 const MIN_HEDGE_MS = 2
 const MAX_HEDGE_MS = 1_000
 
@@ -60,7 +56,7 @@ function typical({ monitor }: Opener): number {
   return monitor.batched.latency.typical ?? Number.MAX_VALUE
 }
 
-/** @param failed told of every failure, so that the provider is probed soon */
+/** @param failed called for every failure, so that the provider is probed soon */
 export function candidateOf(
   { monitor, item }: Opener,
   failed: (monitor: ProviderMonitor, error: unknown) => void,

@@ -1,10 +1,10 @@
 /**
- * The ciphertext that the API server stores: two magic bytes, then a protobuf of
- * a header and the wraps made under it (docs/envelope.md).
+ * The ciphertext that the API server stores: two magic bytes, then a protobuf of a header and the
+ * wraps made under it (docs/envelope.md).
  *
- * Every wrap is bound to a digest of the header bytes as they are stored, so no
- * part of one envelope can be moved into another, and nothing that is read from
- * an envelope depends on today's config.
+ * Every wrap is bound to a digest of the header bytes as they are stored, so no part of one
+ * envelope can be moved into another, and nothing that is read from an envelope depends on the
+ * present config.
  *
  * @module
  */
@@ -112,7 +112,8 @@ export function decodeEnvelope(ciphertext: Uint8Array): OpenedEnvelope {
   const { header, sealed } = envelope
   if (sealed.length > 0 !== (scheme === 'threshold')) throw damaged()
   const digest = digestOf(header)
-  // The codec forgives unknown fields, repeats and wrong wire types; only what this file writes is one of ours.
+  // The codec accepts unknown fields, repeated fields and wrong wire types, so only bytes that this
+  // file would write are accepted.
   const canonical = writeEnvelope(MAGIC, { header, wraps, sealed })
   if (!equalBytes(canonical, ciphertext)) throw damaged()
   return { keyId: keyIdOf(inputs), scheme, k, members, digest, wraps, sealed }

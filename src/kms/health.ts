@@ -62,7 +62,7 @@ export class EndpointHealth {
     this.#view = startingView(deps.clock.monotonic())
   }
 
-  /** Takes up what an earlier process or config left, and follows the monitors. */
+  /** Resumes from the state that an earlier process or config left, and follows the monitors. */
   start(): void {
     this.#resume()
     for (const monitor of this.#options.monitors) {
@@ -139,7 +139,7 @@ export class EndpointHealth {
     return active
   }
 
-  /** Decides anew over what is known of the providers. */
+  /** Decides again from the latest observations of the providers. */
   #decide(): void {
     if (this.#stopped) return
     const before = this.#view
@@ -182,7 +182,7 @@ export class EndpointHealth {
     const waits = this.#options.monitors.flatMap(({ writesInMs }) => writesInMs || [])
     const soonest = Math.min(ms ?? Number.POSITIVE_INFINITY, ...waits)
     if (soonest === Number.POSITIVE_INFINITY) return
-    // What is left of a millisecond after rounding would bring it back at the same moment again and again.
+    // Without rounding up, the timer would fire again and again within one millisecond.
     this.#cancelTimer = this.#deps.clock.after(Math.ceil(soonest) + 1, () => this.#decide())
   }
 

@@ -1,6 +1,6 @@
 /**
- * What is told of health: each provider's part in what is written now, and why the
- * key id is what it is.
+ * Describes an endpoint's health: each provider's part in what is written now, and why the key id
+ * is what it is.
  *
  * @module
  */

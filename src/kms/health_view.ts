@@ -14,7 +14,7 @@ import type { Choice, Writer, WriterRules, WriterSet } from './writers.ts'
 
 export interface Protection extends Scheme, WriterRules {}
 
-/** What every key id of an endpoint stands on, beside the keys. */
+/** What every key id of an endpoint is computed from, beside the keys. */
 export interface KeyIdRules {
   readonly protection: Protection
   /** Thumbprints of the recovery recipients, sorted. */
@@ -27,7 +27,7 @@ export interface Observed {
   readonly observation: Observation
 }
 
-/** A key id with what it stands on. */
+/** A key id with everything from which it is computed. */
 export interface KeySet {
   readonly keyId: string
   readonly inputs: KeyIdInputs
@@ -132,7 +132,7 @@ function chosenView(
   if (verdict === 'waiting') return { ...base, state: 'held', v1 }
   const none = { ...base, v1, active: undefined, lastSuccess: undefined }
   if (verdict === 'lost') return { ...none, state: 'failed' }
-  // A key that failed stays failed until it works again, whatever comes over the way to it.
+  // A key that failed counts as failed until it works again, even when it is out of reach later.
   return before.state === 'failed'
     ? { ...none, error: before.error }
     : { ...none, state: 'starting' }

@@ -1,7 +1,7 @@
 /**
- * Asks some of several providers until enough have answered (docs/protection.md,
- * "Reading"): those that come first in line at once, the next one when these are
- * slower than usual, and at once after an error.
+ * Asks several providers until enough have answered (docs/protection.md, "Reading"). The first ones
+ * in the order are asked at once; the next one is asked when these are slower than usual, and at
+ * once after an error.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface Candidate {
   readonly run: (call: Call) => Promise<Uint8Array>
 }
 
-/** Which of several failures tells most: one that may pass before one that will stay. */
+/** The order in which failures are reported: those that may be temporary come first. */
 const TELLING: readonly KmsErrorCode[] = [
   'timeout',
   'unavailable',

@@ -25,7 +25,7 @@ export interface Scheme {
   readonly k: number
 }
 
-/** What a key id stands on. `members` are sorted by provider id. */
+/** Everything from which a key id is computed. `members` are sorted by provider id. */
 export interface KeyIdInputs extends Scheme {
   readonly format: number
   readonly members: readonly Member[]

@@ -1,6 +1,6 @@
 /**
- * Encrypt and Decrypt over the configured providers: envelopes made under the
- * active keys, and opened by whichever providers hold a wrap (docs/architecture.md).
+ * Encrypt and Decrypt with the configured providers (docs/architecture.md). Envelopes are made
+ * under the active keys, and opened by the providers that hold their wraps.
  *
  * @module
  */
@@ -76,7 +76,7 @@ export class Keyring implements KmsService {
   }
 
   async encrypt({ api, plaintext }: EncryptRequest, call: Call): Promise<EncryptReply> {
-    // Taken once, so that key id, header and wraps are of one moment (rule E3).
+    // Read once, so that key id, header and wraps belong together (rule E3).
     const active = await this.#active(api)
     checkPlaintext(plaintext, active, MAX_CIPHERTEXT_BYTES[api])
     const { ciphertext, annotations } =
@@ -108,8 +108,8 @@ export class Keyring implements KmsService {
   }
 
   /**
-   * Just after a start it is as the first probes say: under v1beta1 API servers have writes
-   * wait for the socket, which come before those.
+   * Right after a start the first probes are waited for: under v1beta1 API servers have writes
+   * waiting for the socket, which arrive before the first probe has ended.
    */
   async #active(api: KmsApi): Promise<ActiveKeys> {
     const { health, monitors } = this.#options
@@ -175,7 +175,7 @@ export class Keyring implements KmsService {
   }
 }
 
-/** A failure that the provider may be to blame for makes its monitor probe it soon. */
+/** After a failure that may be the provider's fault, its monitor probes it soon. */
 function probeSoon(monitor: ProviderMonitor, error: unknown): void {
   if (!OF_THE_REQUEST.has(toKmsError(error).code)) monitor.nudge()
 }

@@ -28,7 +28,7 @@ const OUTAGE: ReadonlySet<KmsErrorCode> = new Set([
   'internal',
 ])
 
-/** True where the key itself is the trouble: denied, disabled, gone. */
+/** True where the key itself is the problem: it is denied, disabled or deleted. */
 export function isLost({ error }: Observation): boolean {
   return error !== undefined && !OUTAGE.has(error.code)
 }

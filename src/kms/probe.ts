@@ -1,8 +1,8 @@
 /**
- * One probe of one provider: the key's versions, which of them encrypts now, and a
- * round trip under it that proves that wraps open and are bound (rule S14: the API
- * server itself never tests Decrypt while it runs). A provider that is only read is asked for its key alone:
- * its credentials need not be good for more.
+ * One probe of one provider: the key's versions, which of them encrypts now, and a round trip under
+ * it that proves that wraps open and are bound (rule S14: the API server itself never tests Decrypt
+ * while it runs). A provider that is only read is asked for its key alone, since its credentials
+ * may allow no more.
  *
  * @module
  */
@@ -121,7 +121,7 @@ function checkSuccession(
     )
   }
   if (how === 'recreated') {
-    const message = `Key of provider "${batched.name}" was deleted and made anew: what the old key wrapped is lost there`
+    const message = `Key of provider "${batched.name}" was deleted and made again: what the old key wrapped is lost there`
     events.emit({ type: 'notice', level: 'error', what: 'key_recreated', message })
   }
   if (how === 'same') return

@@ -1,7 +1,7 @@
 /**
- * Asks one provider again and again in the background, and keeps what it said
- * (docs/architecture.md, "A rotation"). Several endpoints may share one monitor; each decides by itself what
- * the answers mean for its key id.
+ * Asks one provider regularly in the background, and keeps the latest observation
+ * (docs/architecture.md, "A rotation"). Several endpoints may share one monitor; each decides for
+ * itself what the observation means for its key id.
  *
  * @module
  */
@@ -132,7 +132,7 @@ export class ProviderMonitor {
     this.#scheduleAtMost(Math.max(gap, 0))
   }
 
-  /** Probes at once; one probe serves all who ask meanwhile. */
+  /** Probes the provider at once; callers that come meanwhile share the result. */
   probe(): Promise<void> {
     this.#probing ??= this.#round().finally(() => {
       this.#probing = undefined

@@ -1,5 +1,5 @@
 /**
- * What the keyring needs of recovery recipients (docs/recovery.md); `recovery/`
+ * The interface to recovery recipients that the keyring uses (docs/recovery.md); `recovery/`
  * implements it.
  *
  * @module

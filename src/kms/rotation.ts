@@ -1,7 +1,7 @@
 /**
- * Which version of a key encrypts (docs/operations.md, "Rotating the key"): the newest
- * usable one that is old enough for every node to know it, by the service's own clock,
- * so that all nodes switch together with no coordination.
+ * Decides which version of a key encrypts (docs/operations.md, "Rotating the key"): the newest
+ * usable one that is old enough for every node to know it, by the service's own clock, so that all
+ * nodes switch together with no coordination.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export function activation(state: KeyState, now: number, delayMs: number): Activ
   }
 }
 
-/** A creation time in the future counts as now: such a version waits until its time has really come. */
+/** A creation time in the future counts as now: the delay begins when that time has come. */
 function ripeInMs({ createdAt }: KeyVersion, now: number, delayMs: number): number {
   return Math.min(createdAt * 1000, now) + delayMs - now
 }
@@ -52,10 +52,10 @@ export type SeenVersion = Pick<KeyVersion, 'label' | 'createdAt'>
 type Succession = 'same' | 'newer' | 'lagging' | 'recreated'
 
 /**
- * How `next` follows what was `seen` before, both oldest first. The newest version
- * gone while nothing newer came is a lagging replica or a restored backup; another
- * creation time under a known label means that the key was deleted and made anew.
- * Services hide old versions, so missing *old* ones say nothing.
+ * How `next` follows what was `seen` before, both oldest first. The newest version gone while
+ * nothing newer came is a lagging replica or a restored backup; another creation time under a known
+ * label means that the key was deleted and made again. Services hide old versions, so missing *old*
+ * ones say nothing.
  */
 export function succession(
   seen: readonly SeenVersion[],

@@ -1,8 +1,7 @@
 /**
- * The proof that a key version can be trusted with keys of an API server: what it wraps
- * opens to the same bytes, and under other associated data not at all. A service that
- * ignores associated data looks healthy in everything else, until the day on which it
- * heeds it.
+ * The proof that a key version can be trusted with keys of an API server: what it wraps opens to
+ * the same bytes, and under other associated data not at all. A service that ignores associated
+ * data looks healthy otherwise, until an upgrade makes it check them.
  *
  * @module
  */
@@ -83,7 +82,7 @@ export async function onceMoreIfUnbound<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Another one in every round, so that a service which heeds a part of them is found too. */
+/** Another bit in every round, so that a service that checks only some bytes is found too. */
 function withOneBitChanged(bytes: Uint8Array, random: (bytes: number) => Uint8Array): Uint8Array {
   const changed = Uint8Array.from(bytes)
   const [at = 0, bit = 0] = random(2)

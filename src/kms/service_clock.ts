@@ -14,7 +14,7 @@ interface Bounds {
 
 /** More would follow a clock that drifts too slowly. */
 const KEPT = 16
-/** What a `Date` header cuts off. */
+/** A `Date` header has whole seconds, and cuts off the rest. */
 const CUT_MS = 1_000
 
 export class ServiceClock {

@@ -1,7 +1,6 @@
 /**
- * What survives a restart where the operator allows it (`stateDir`), and
- * a reload of the config always: nothing secret, only what lets a restart keep the
- * last key id during an outage and notice a rollback.
+ * The state that survives every reload of the config, and with `stateDir` a restart: nothing
+ * secret, only what lets a restart keep the last key id during an outage and notice a rollback.
  *
  * @module
  */
@@ -15,7 +14,7 @@ export interface SavedEndpoint {
   readonly name: string
   /** Undefined once the key was found unusable. */
   readonly keyId?: string | undefined
-  /** The members that the key id stands on. */
+  /** The members from which the key id is computed. */
   readonly members: readonly Member[]
   /** Ids of providers that were left out since they were not well. */
   readonly out: readonly string[]
@@ -101,7 +100,7 @@ export class StateBook {
 
   async #saveAll(): Promise<void> {
     while (this.#changed) {
-      // What is told in one go is saved in one go.
+      // Changes of one moment are saved together.
       await Promise.resolve()
       this.#changed = false
       await this.#saveOnce({

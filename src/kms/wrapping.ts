@@ -30,7 +30,7 @@ interface WrappingOptions {
   readonly clock: Clock
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
-  /** Told of every failure, so that the provider is probed soon. */
+  /** Called for every failure, so that the provider is probed soon. */
   readonly failed: (monitor: ProviderMonitor, error: unknown) => void
 }
 

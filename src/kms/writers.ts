@@ -1,6 +1,6 @@
 /**
- * Which providers wrap now (docs/protection.md, "When a provider is away"): a pure
- * decision over what is known of each, so that every case can be a line of a table.
+ * Decides which providers wrap now (docs/protection.md, "When a provider is away"). It is a pure
+ * function of the observations, so that each case can be tested as a row of a table.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Writer {
   readonly lost: boolean
   /** How long it has been ok, or has not been. */
   readonly forMs: number
-  /** The version that it stands on in the set of now may no longer encrypt. */
+  /** The version that it wraps with now may no longer encrypt. */
   readonly mustLeave: boolean
 }
 
@@ -44,7 +44,7 @@ export interface Choice extends WriterSet {
   readonly verdict: 'settled' | 'waiting' | 'lost' | 'starting'
   /** True where waiting ends with a smaller set, and not with none. */
   readonly othersSuffice: boolean
-  /** When the decision may be another one though nobody answered anything new. */
+  /** When the decision may change although there is no new observation. */
   readonly againInMs: number | undefined
 }
 
@@ -64,7 +64,7 @@ function first(writers: readonly Writer[], absentMs: number, rules: WriterRules)
   const ready = writers.filter(({ ok }) => ok)
   const enough = ready.length >= rules.minimum && writers.every(({ asked }) => asked)
   const missing = writers.filter(({ ok }) => !ok)
-  // A provider may have been away for long when a changed config begins anew.
+  // When a changed config starts the decision again, a provider may have been away for long.
   const given = ({ lost, forMs }: Writer) => lost || forMs >= rules.holdMs
   const inTime = absentMs >= rules.holdMs || missing.every(given)
   if (enough && inTime) return settled(ready, writers, NONE, rules)

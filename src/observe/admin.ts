@@ -1,7 +1,7 @@
 /**
- * The admin server for probes and monitoring: `/livez` says that the process works,
- * `/readyz` that its key services do, `/metrics` what happened and `/statusz` what is
- * going on. It takes no input and is meant for loopback.
+ * The admin server for probes and monitoring: `/livez` says that the process works, `/readyz` that
+ * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state.
+ * It takes no input and is meant for loopback.
  *
  * @module
  */
@@ -74,7 +74,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   }
 }
 
-/** A fault in an answer ends that answer and nothing else. */
+/** A bug in an answer ends that answer and nothing else. */
 async function answerTo(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
   try {
     return refusalOf(request, options.listen) ?? (await pageAt(request, options))
@@ -141,7 +141,7 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
-    // What is refused may go on sending; nobody reads it.
+    // A client that was refused may go on sending, so the connection is closed.
     ...(status >= 400 && status < 500 ? { connection: 'close' } : {}),
   })
   response.end(request.method === 'HEAD' ? undefined : body)

@@ -1,6 +1,6 @@
 /**
- * What an admin server shows, counted from the first event on. Loaded only where a
- * config wants one: prom-client, and what it watches of the runtime, take time and
+ * What an admin server shows, counted from the first event on. It is loaded only where the config
+ * has an admin server, because prom-client and its measurements of the runtime take time and
  * memory.
  *
  * @module

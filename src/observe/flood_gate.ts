@@ -1,6 +1,6 @@
 /**
- * Holds back what repeats itself, so that an outage under load does not fill a
- * disk: a few of each in a while, and a count of the rest.
+ * Limits repeated log lines, so that an outage under load does not fill a disk: a few of each kind
+ * in a while are written, and the rest are counted.
  *
  * @module
  */

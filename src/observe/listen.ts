@@ -71,7 +71,7 @@ async function bindSocket(server: Server, path: string): Promise<void> {
 function unusable(at: AdminAddress, why: string, cause?: unknown): KmsError {
   const where = 'path' in at ? at.path : `${at.host}:${at.port}`
   return new KmsError(
-    `Admin server cannot listen on ${where} (${why}): choose another admin.listen, or mend that`,
+    `Admin server cannot listen on ${where} (${why}): choose another admin.listen, or fix that`,
     { code: 'unavailable', cause },
   )
 }

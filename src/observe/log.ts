@@ -62,7 +62,7 @@ export function standardError(): LogFile {
   }
 }
 
-/** Each write costs a switch to another thread, under load more than the request that it tells of. */
+/** Each write costs a switch to another thread: under load more than the request that is logged. */
 class LineGatherer {
   readonly #file: LogOutput
   #lines: string[] = []
@@ -296,7 +296,7 @@ function causesOf(error: Error): Error[] {
   return causes
 }
 
-/** Both are texts of whoever threw: what does not look like a name is none. */
+/** Both texts come from whoever threw the error, so only what looks like a name is used. */
 function nameOf(error: Error): string {
   const names = ['code' in error ? error.code : undefined, error.name]
   return (
@@ -305,8 +305,8 @@ function nameOf(error: Error): string {
 }
 
 /**
- * Where it happened. What it said may quote anything, also lines that look like
- * places, so the places are what comes after it.
+ * Where the error happened. Its message may quote anything, even lines that look like places in the
+ * code, so only the lines after the message count.
  */
 function stackOf(error: KmsError): string | undefined {
   const { message, stack } = error.cause instanceof Error ? error.cause : error

@@ -1,6 +1,6 @@
 /**
- * What is going on, as one JSON document for people and scripts: made of events, and
- * of nothing that is secret.
+ * The present state as one JSON document for people and scripts. It is made of events, and contains
+ * nothing secret.
  *
  * @module
  */

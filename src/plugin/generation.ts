@@ -1,7 +1,7 @@
 /**
- * What one config makes: providers with their monitors, and for each endpoint health
- * and keyring. A changed config makes the next generation; providers that are
- * configured as before go over into it with all that is known of them.
+ * Everything that one config makes: the providers with their monitors, and for each endpoint its
+ * health and keyring. A changed config makes the next generation, which takes over the providers
+ * that are configured as before, with all that is known of them.
  *
  * @module
  */

@@ -1,7 +1,6 @@
 /**
- * Follows the config file while the plugin serves (docs/architecture.md, "A reload"):
- * on SIGHUP, and when the file is another one than before. A config that cannot be
- * used changes nothing.
+ * Follows the config file while the plugin serves (docs/architecture.md, "A reload"): it is read
+ * again on SIGHUP, and when the file has changed. A config that cannot be used changes nothing.
  *
  * @module
  */
@@ -15,7 +14,7 @@ import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Plugin } from './plugin.ts'
 
-/** A ConfigMap or a package changes the file behind a link, so it is checked and not waited for. */
+/** Checked regularly and not watched: a ConfigMap or a package changes the file behind a link. */
 const CHECK_MS = 1_000
 /** A config for which the providers were not ready is tried again after this time. */
 const RETRY_MS = 30_000

@@ -14,9 +14,9 @@ import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
 import type { Served } from './generation.ts'
 import { VERSION } from './version.ts'
 
-/** How long requests under way, and then giving tokens back, may take once the plugin is told to stop. */
+/** How long requests under way, and then revoking tokens, may take once the plugin is to stop. */
 export const DRAIN_MS = 5_000
-/** How often a socket that one of several endpoints cannot have is tried again. */
+/** With several endpoints, how often a socket that cannot be opened is tried again. */
 const RETRY_MS = 5_000
 
 interface SocketsDeps {
@@ -30,7 +30,7 @@ export class Sockets {
   readonly #deps: SocketsDeps
   readonly #services = new Map<string, SwitchedService>()
   readonly #servers: GrpcServer[] = []
-  /** Endpoints without their socket: why, and how to end trying. */
+  /** Endpoints whose socket is not open: the reason, and how to stop trying. */
   readonly #unheard = new Map<string, { readonly why: string; readonly cancel: () => void }>()
   #closed = false
 
@@ -91,7 +91,7 @@ export class Sockets {
     else this.#servers.push(server)
   }
 
-  /** One endpoint's socket is no reason to stop the others. */
+  /** The failure of one endpoint's socket is no reason to stop the others. */
   #openLater(config: Config, served: Served, error: unknown): void {
     if (this.#closed) return
     const { name } = served.endpoint
@@ -105,7 +105,7 @@ export class Sockets {
   }
 }
 
-/** Hands each request to the keyring that is in force when it comes. */
+/** Hands each request to the keyring that is in force when the request comes. */
 class SwitchedService implements KmsService {
   #current: KmsService
 

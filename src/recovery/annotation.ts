@@ -1,8 +1,7 @@
 /**
- * The annotation `recovery.trousseau.io` (docs/recovery.md, "Opening by hand"): the
- * seed as one JWE in the general JSON form (RFC 7516 §7.2.1), which every recipient
- * opens alone. Its associated data is the digest of the envelope's header, so it
- * belongs to that one envelope.
+ * The annotation `recovery.trousseau.io` holds the seed as one JWE in the general JSON form (RFC
+ * 7516 §7.2.1), which every recipient can open alone (docs/recovery.md, "Opening by hand"). Its
+ * associated data is the digest of the envelope's header, so it belongs to that one envelope.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Keys of recovery recipients (docs/recovery.md): ECDH keys on P-256 or X25519 as JWK
- * (RFC 7517, RFC 8037). Public halves stand in files that the config names; private
- * halves are kept away from the cluster.
+ * Keys of recovery recipients (docs/recovery.md): ECDH keys on P-256 or X25519 as JWK (RFC 7517,
+ * RFC 8037). Public halves are in files that the config names; private halves are kept away from
+ * the cluster.
  *
  * @module
  */

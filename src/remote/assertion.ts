@@ -14,7 +14,7 @@ import { readSmallFile } from '../base/small_file.ts'
 import { absolutePath } from './login_fields.ts'
 import { fingerprintOf } from './secret_file.ts'
 
-/** These are made here. */
+/** These claims are set here. */
 const RESERVED = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 
 export const assertionConfig = v.strictObject({

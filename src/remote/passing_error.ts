@@ -36,9 +36,9 @@ export function retryPassing<T>(
 }
 
 /**
- * The failure that passes which a status tells of; undefined for another one.
+ * The temporary failure that a status stands for; undefined for another status.
  *
- * @param also statuses that tell the same of this service
+ * @param also statuses that mean the same at this service
  */
 export function passingFailure(
   { status, header }: HttpAnswer,

@@ -1,4 +1,4 @@
-/** Secrets are paths of files, read when they are needed, so that new ones need no restart. @module */
+/** Reads secrets from files when they are needed, so that new ones need no restart. @module */
 
 import { createHash } from 'node:crypto'
 import { KmsError, systemReasonOf } from '../base/errors.ts'

@@ -1,7 +1,6 @@
 /**
- * Tokens that nobody needs any more, of those that this process alone has: they are
- * ended at the service, so that no stop, restart or new login leaves one alive.
- * What is not ended in time ends by itself.
+ * Revokes tokens of this process alone that are not needed any more, so that no stop, restart or
+ * new login leaves one alive. A token that is not revoked in time stays valid until it expires.
  *
  * @module
  */
@@ -19,7 +18,7 @@ interface SpentTokensDeps {
 export class SpentTokens {
   readonly #revoke: NonNullable<LoginMethod['revoke']>
   readonly #deps: SpentTokensDeps
-  /** With how not to end them later. */
+  /** With the function that cancels the later revocation. */
   readonly #waiting = new Map<Token, () => void>()
 
   constructor(method: Pick<LoginMethod, 'revoke'>, deps: SpentTokensDeps) {
@@ -27,7 +26,10 @@ export class SpentTokens {
     this.#deps = deps
   }
 
-  /** Ends a token once the requests that carry it are over. It may be dead already, so a failure tells nothing. */
+  /**
+   * Revokes a token once the requests that carry it are over. It may be dead already, so a failure
+   * is ignored.
+   */
   add(token: Token): void {
     if (token.ours !== true) return
     const { clock, requestTimeoutMs } = this.#deps
@@ -41,9 +43,9 @@ export class SpentTokens {
   }
 
   /**
-   * Ends the last token, and at once those that wait.
+   * Revokes the last token, and at once those that wait.
    *
-   * @throws KmsError where the last one could not be ended
+   * @throws KmsError where the last one could not be revoked
    */
   async end(last: Token | undefined, call: Call): Promise<void> {
     const spent = [...this.#waiting]

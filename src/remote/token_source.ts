@@ -122,7 +122,10 @@ export class TokenSource {
     return await this.#runAgain(work, token, call)
   }
 
-  /** Logs in anew where the credentials have changed since the last login; a failure is told, and the token stays. */
+  /**
+   * Logs in again where the credentials have changed since the last login; a failure is reported,
+   * and the token stays.
+   */
   async follow(call: Call): Promise<void> {
     if (this.#current === undefined) return
     const prepared = await this.#method.prepare(call).catch(() => undefined)
@@ -145,7 +148,7 @@ export class TokenSource {
         await this.#spent.end(this.#current, call)
       })
     } catch (error) {
-      const message = `The token of provider "${provider}" was not revoked, and ends by itself: ${toKmsError(error).message}`
+      const message = `The token of provider "${provider}" was not revoked, and stays valid until it expires: ${toKmsError(error).message}`
       const what = 'token_not_revoked'
       events.emit({ type: 'notice', level: 'info', what, message, fields: { provider } })
     }

@@ -1,7 +1,7 @@
 /**
- * Takeover: which provider opens what another KMS plugin stored (docs/takeover.md). A
- * provider reads a form only where its config says so, and a ciphertext goes to at
- * most one provider; only the lines of Trousseau 2 go to one provider each.
+ * Takeover: decides which provider opens what another KMS plugin stored (docs/takeover.md). A
+ * provider reads a format only where its config says so, and a ciphertext goes to at most one
+ * provider; only the lines of Trousseau 2 go to one provider each.
  *
  * @module
  */

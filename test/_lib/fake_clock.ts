@@ -55,8 +55,8 @@ export class FakeClock implements Clock {
   }
 
   /**
-   * Moves on by `ms`, running timers in their order and letting promises settle between
-   * them, and what is under way end.
+   * Moves the time on by `ms`, runs timers in their order and lets promises settle between them,
+   * and what is under way end.
    */
   async advance(ms: number): Promise<void> {
     const rest = this.#quick ? turn : quiet

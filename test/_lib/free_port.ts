@@ -1,8 +1,8 @@
 /**
- * Ports for servers that are told theirs, and bind it a while later. They lie below those
- * that the system gives to whoever asks for any, or a fake of a test that runs beside
- * could get one meanwhile. A UDP socket of the same number keeps it from other tests,
- * also while its server is stopped, for as long as the process lives.
+ * Ports for servers that must be given one and bind it a while later. They lie below those that the
+ * system assigns by itself; otherwise a fake of another test could get the port meanwhile. A UDP
+ * socket of the same number keeps it from other tests, also while its server is stopped, for as
+ * long as the process lives.
  *
  * @module
  */

@@ -131,7 +131,7 @@ test('a version below min_decryption_version is FAILED_PRECONDITION with the way
   assert.is(await codeOf(plugin.client.v2.decrypt({ ...old, uid: 'u' })), 'OK')
 })
 
-test('a key that is deleted stops writes at once; made anew it has another key id, an alarm, and does not open old data [S6 F9]', async () => {
+test('a key that is deleted stops writes at once; made again it has another key id, an alarm, and does not open old data [S6 F9]', async () => {
   await using one = await healthyPlugin()
   const { bao, transit, plugin, keyId, first } = one
   const old = await plugin.client.v2.encrypt({ plaintext: SEED, uid: 'u' })
@@ -141,7 +141,7 @@ test('a key that is deleted stops writes at once; made anew it has another key i
 
   await bao.request('DELETE', path)
   await until('Status stops', async () => (await codeOf(plugin.client.v2.status())) === 'NOT_FOUND')
-  // Creation times have whole seconds: a key made anew within the first one's could not be told apart.
+  // Creation times have whole seconds: a key made again within the first one's could not be told apart.
   await until('another second has come', () => Math.floor(Date.now() / 1_000) > bornBefore)
   await bao.request('POST', path, {})
 

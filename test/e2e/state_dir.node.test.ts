@@ -16,8 +16,8 @@ import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const test = suite('e2e/state_dir', () => ({}))
-/** A process at rest takes less of a core between two looks. */
-const LOOK_MS = 500
+/** A process at rest takes less of a core between two readings. */
+const POLL_MS = 500
 const RESTS_TICKS = 10
 
 function start(folder: TempFolder, stateDir: string, runtime: Runtime = 'node') {
@@ -40,7 +40,7 @@ async function rests(plugin: PluginProcess): Promise<void> {
       before = now
       return taken < RESTS_TICKS
     },
-    { everyMs: LOOK_MS },
+    { everyMs: POLL_MS },
   )
 }
 

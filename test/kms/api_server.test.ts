@@ -259,7 +259,7 @@ test('a replica that lags keeps the key id, and nothing is lost', async ({
   await readAll(one)
 })
 
-test('a key made anew gets another key id, and what the old one wrapped is an error and never garbage', async ({
+test('a key made again gets another key id, and what the old one wrapped is an error and never garbage', async ({
   clock,
   etcd,
   provider,

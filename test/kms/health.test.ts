@@ -358,7 +358,7 @@ test('a lagging replica keeps the key id and is reported', async ({ clock, provi
   assert.is(health.problem(), undefined)
 })
 
-test('a key that was deleted and made anew gets a new key id and an alarm', async ({
+test('a key that was deleted and made again gets a new key id and an alarm', async ({
   clock,
   events,
   provider,

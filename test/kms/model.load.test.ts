@@ -57,7 +57,7 @@ const altered =
 const MISTAKES: readonly [string, () => Mistakes][] = [
   ["activation by the nodes' own clocks", () => ({ hidesServiceTime: true })],
   [
-    'a key id that a key made anew keeps',
+    'a key id that a key made again keeps',
     () => ({
       between: altered((keyring) => ({
         status: () => keyring.status().replace(/-[\w-]{43}$/, ''),

@@ -395,7 +395,7 @@ export class ModelWorld {
 }
 
 /**
- * Everybody is configured everywhere, and read. Who is new to writing begins at one
+ * Every provider is configured on every node, and read. One that is new to writing begins at one
  * time on all nodes (docs/migration.md, "The order").
  */
 function configOf(

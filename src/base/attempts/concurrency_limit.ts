@@ -1,7 +1,6 @@
 /**
- * A limit on how many requests are under way, which gives way where the service says
- * that there are too many: halved then, and raised again by one for every round that
- * goes well.
+ * Limits how many requests are under way. The limit is halved when the service says that there are
+ * too many, and raised by one after every round that succeeds.
  *
  * @module
  */
@@ -46,7 +45,7 @@ export class ConcurrencyLimit {
     try {
       await unlessAborted(promise, signal)
     } catch (error) {
-      // One that was let in already gives its place to the next.
+      // A request that was admitted already gives its place to the next one.
       if (!this.#waiting.delete(resolve)) {
         this.#busy -= 1
         this.#admit()

@@ -1,6 +1,6 @@
 /**
- * Several attempts at one thing, each started when those before it failed or took
- * too long; the first good result counts, and the others are told to stop.
+ * Makes several attempts at the same request. Each starts when those before it failed or took too
+ * long; the first good result counts, and the others are aborted.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export class FirstGood<T> {
     return this.#last
   }
 
-  /** Starts one more; it never rejects unless something of ours is broken. */
+  /** Starts one more attempt, which rejects only on a bug of this program. */
   add(attempt: (signal: AbortSignal) => Promise<T>): void {
     this.#running += 1
     attempt(this.#controller.signal)
@@ -73,7 +73,7 @@ export class FirstGood<T> {
     return this.#good
   }
 
-  /** Stops whatever still runs. */
+  /** Aborts all attempts that are still running. */
   end(): void {
     this.#signal.removeEventListener('abort', this.#abort)
     this.#controller.abort(new KmsError('Another node was faster', { code: 'cancelled' }))

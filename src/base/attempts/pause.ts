@@ -1,4 +1,4 @@
-/** Waiting that ends with the request it belongs to. @module */
+/** A pause that ends early when its request does. @module */
 
 import { unlessAborted } from '../call.ts'
 import type { Clock } from '../clock.ts'

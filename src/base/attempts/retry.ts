@@ -1,4 +1,4 @@
-/** Trying again, for failures that pass by themselves. @module */
+/** Repeats work whose failure may be temporary. @module */
 
 import type { Clock } from '../clock.ts'
 import type { Call } from '../provider.ts'
@@ -9,17 +9,19 @@ interface RetryOptions {
   /** From 0 to 1; for jitter alone. */
   readonly random: () => number
   readonly mayPass: (error: unknown) => boolean
-  /** How long the service asked to wait besides. */
+  /** The wait that the service itself demanded. */
   readonly waitMs?: (error: unknown) => number
   readonly firstPauseMs?: number
 }
 
 const MAX_TURNS = 4
 const FIRST_PAUSE_MS = 100
-/** The least that an answer after a pause needs. */
+/** The shortest time in which an answer can come after a pause. */
 const ROOM_MS = 100
 
-/** Does `work` again, after pauses that grow, while its failure may pass and there is time for it. */
+/**
+ * Repeats `work` after growing pauses while its failure may be temporary and there is time left.
+ */
 export async function retry<T>(
   work: () => Promise<T>,
   { clock, random, mayPass, waitMs, firstPauseMs = FIRST_PAUSE_MS }: RetryOptions,

@@ -9,7 +9,7 @@
 export const SERVICE_ADDRESS =
   /^(?:https?:\/\/[^/?#@\\\s]+(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)*\/?|unix:\/\/\/\S+)$/
 
-/** What an address that does not fit {@link SERVICE_ADDRESS} ought to be; never quotes it. */
+/** What was expected of an address that does not match {@link SERVICE_ADDRESS}; never quotes it. */
 export function wantedOfAddress(text: string): string {
   const [, host = '', path = ''] = /^https?:\/\/([^/?#]*)([^?#]*)/.exec(text) ?? []
   if (host === '') return 'https://host:port, maybe with a path, or unix:///path of an agent'

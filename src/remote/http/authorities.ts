@@ -1,7 +1,7 @@
 /**
- * The authorities that may vouch for a service, from a file or a folder of files. Of a
- * folder what is no authority is left out and told of; a certificate that is not whole is
- * refused, since somebody may be writing it.
+ * The authorities that may vouch for a service, from a file or a folder of files. Files of a folder
+ * that are no authorities are left out and reported. An incomplete certificate is refused, since it
+ * may just be being written.
  *
  * @module
  */
@@ -33,7 +33,7 @@ export const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFIC
 
 const NOT_WHOLE = 'it is not whole, as when it is being written'
 
-/** @throws KmsError `unavailable`; whatever is wrong may be mended while the plugin runs */
+/** @throws KmsError `unavailable`; whatever is wrong may be corrected while the plugin runs */
 export async function readAuthorities(files: AuthorityFiles): Promise<Authorities> {
   const { caFile, caDir, text } = files
   const alone = [

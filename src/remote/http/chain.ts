@@ -1,6 +1,6 @@
 /**
- * The certificates that the other end shows, and their names. Whoever is on the way may show
- * anything, so nothing here throws or is believed.
+ * The certificates that the other end shows, and their names. Something in between may show any
+ * certificate, so nothing here throws, and nothing is trusted because of it.
  *
  * @module
  */

@@ -28,7 +28,7 @@ export interface HttpRequest {
   readonly signal: AbortSignal
   /** False where the service must not see it twice. */
   readonly repeatable?: boolean
-  /** Whether an answer says that somebody else serves, beside its status. */
+  /** Whether an answer says, beside its status, that another node serves. */
   readonly isElsewhere?: (answer: HttpAnswer) => boolean
   /** What messages say in place of a path that is nobody's business. */
   readonly shownPath?: string
@@ -38,7 +38,7 @@ export interface HttpAnswer {
   readonly status: number
   /** Who answered. */
   readonly address: string
-  /** It came over a connection that was good before: over a new one somebody else may answer. */
+  /** It came over a connection that worked before; a new one may lead to another node. */
   readonly kept: boolean
   /** The service's clock in milliseconds since the epoch, by its `Date` header. */
   readonly serviceTime: number | undefined
@@ -48,11 +48,11 @@ export interface HttpAnswer {
   readonly text: string
 }
 
-/** Whoever answers so serves nothing, and somebody else behind the same address may. */
+/** A node that answers one of these serves nothing, but another behind the same address may. */
 const SERVES_NOTHING = new Set([472, 474])
 /** How long an answer may take until another connection is tried beside the kept one. */
 const SILENCE_MS = 1_000
-/** Who was waited for so long in vain may be gone. */
+/** A node that gave no answer for so long may be gone. */
 const SUSPICIOUS_MS = 500
 
 export class HttpClient {
@@ -71,10 +71,10 @@ export class HttpClient {
   }
 
   /**
-   * The answer, whatever its status. A connection that was kept may lead to somebody who is
-   * gone: where it breaks or stays silent the request is sent once more over a new one, and
-   * so it is where a certificate is not trusted and files have changed since they were read.
-   * After an answer of somebody who serves nothing, too, the next request goes over a new one.
+   * The answer, whatever its status. A connection that was kept may lead to a node that is gone:
+   * where it breaks or stays silent the request is sent once more over a new one, and so it is
+   * where a certificate is not trusted and files have changed since they were read. After an answer
+   * of a node that serves nothing, too, the next request goes over a new one.
    *
    * @throws KmsError `unavailable`, `protocol`, or the reason of the signal
    */
@@ -137,7 +137,7 @@ export class HttpClient {
     return repeatable && isStale(error)
   }
 
-  /** One exchange, and what it tells of the connections. */
+  /** One exchange, and what it shows of the connections. */
   async #once(request: HttpRequest, connections: Connections): Promise<HttpAnswer> {
     const { clock } = this.#transport
     const { proven: kept } = connections

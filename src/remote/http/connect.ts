@@ -38,7 +38,10 @@ const POOL = {
   keepAliveTimeout: KEEP_ALIVE_MS,
   keepAliveMaxTimeout: KEEP_ALIVE_MS,
 } as const
-/** Of what a proxy or a service has to be spoken to with; said, since variables of the environment change what is not. */
+/**
+ * The TLS settings for a proxy or a service. They are set explicitly, because environment variables
+ * would change the defaults.
+ */
 const TLS = {
   allowH2: false,
   timeout: CONNECT_TIMEOUT_MS,

@@ -11,13 +11,13 @@ import type { Clock } from '../../base/clock.ts'
 
 export interface Connections {
   readonly dispatcher: Dispatcher
-  /** Whether it has answered well and in time: a failure may then be of what was kept. */
+  /** Whether it has answered well and in time; a later failure may come from a kept connection. */
   proven: boolean
   /** From now on new ones are made; what is under way ends on these. */
   readonly renew: () => void
 }
 
-/** Somebody may have moved while the old place still answers. */
+/** The service may have moved while its old address still answers. */
 const MAX_AGE_MS = 300_000
 /** What still is under way on connections that are replaced may take so long. */
 const FAREWELL_MS = 10_000

@@ -1,4 +1,4 @@
-/** How long the certificates are good for that a connection stands on, and who vouches for it. @module */
+/** When the certificates of a connection expire, and which authority vouches for it. @module */
 
 import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
@@ -17,7 +17,7 @@ export interface Expiry {
 const NEAR_MS = 14 * 86_400_000
 const NEAR_PART = 0.1
 
-/** A certificate is near its end two weeks before, or in the last tenth of a short life. */
+/** A certificate is near its end two weeks before it, or in the last tenth of a short life. */
 export function isNearEnd(
   { notBefore, notAfter }: Pick<Expiry, 'notBefore' | 'notAfter'>,
   now: number,

@@ -38,11 +38,11 @@ function isSelfSigned({ subject, issuer }: X509Certificate): boolean {
   return subject === issuer
 }
 
-const LOOK_LIMIT_MS = 1_000
+const LIMIT_MS = 1_000
 
 /**
- * What whoever listens there shows, where the failure brought no names: nothing is sent, and
- * nothing of it is believed.
+ * What the listener there shows, where the failure brought no names: nothing is sent, and nothing
+ * of it is trusted.
  */
 export function presentedAt(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
@@ -52,7 +52,7 @@ export function presentedAt(host: string, port: number): Promise<string | undefi
       socket.destroy()
       resolve(names)
     }
-    socket.setTimeout(LOOK_LIMIT_MS, () => end(undefined))
+    socket.setTimeout(LIMIT_MS, () => end(undefined))
     socket.once('secureConnect', () => end(presentedBy(socket)))
     socket.on('error', () => end(undefined))
   })

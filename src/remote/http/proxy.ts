@@ -37,10 +37,10 @@ function isInside(host: string, rule: string): boolean {
 }
 
 /**
- * The header that the proxy wants, in UTF-8 (RFC 7617). Only the end of the line is no part of
- * the password, which may have spaces.
+ * The header that the proxy wants, in UTF-8 (RFC 7617). Only the end of the line is no part of the
+ * password, which may have spaces.
  *
- * @throws KmsError `unavailable`; the file may be mended while the plugin runs
+ * @throws KmsError `unavailable`; the file may be corrected while the plugin runs
  */
 export async function proxyToken({ credentialsFile }: ProxyOptions): Promise<string | undefined> {
   if (credentialsFile === undefined) return undefined

@@ -41,7 +41,7 @@ export interface TlsMaterial {
   readonly key: string | undefined
 }
 
-/** @throws KmsError `unavailable`; whatever is wrong may be mended while the plugin runs */
+/** @throws KmsError `unavailable`; whatever is wrong may be corrected while the plugin runs */
 export async function readTlsMaterial(options: TlsOptions): Promise<TlsMaterial> {
   const { caFile, caDir, certFile, keyFile, pem = {} } = options
   const own = caFile === undefined && caDir === undefined && pem.ca === undefined

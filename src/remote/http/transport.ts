@@ -1,8 +1,8 @@
 /**
- * Connections to one key service, under the files as they are: made when first needed, so
- * that a CA file that comes late is no reason to exit, and made anew when a file changes;
- * what is under way ends on the old ones. undici is loaded with the first of them: it
- * takes longer than all else, and the sockets answer first.
+ * Connections to one key service, under the files as they are: made when first needed, so that a CA
+ * file that comes late is no reason to exit, and made again when a file changes; what is under way
+ * ends on the old ones. undici is loaded with the first of them: it takes longer than all else, and
+ * the sockets answer first.
  *
  * @module
  */
@@ -89,7 +89,7 @@ export class Transport {
     return connections.to(address)
   }
 
-  /** How often the files have changed, and connections were made anew. */
+  /** How often the files have changed, and connections were made again. */
   get changes(): number {
     return this.#changes
   }
@@ -189,7 +189,7 @@ export class Transport {
     this.#warnOfEnds(expiries)
   }
 
-  /** Tells of every certificate once a day, so that whoever watches sees it in time. */
+  /** Reports every certificate once a day, so that its end is noticed in time. */
   #warnOfEnds(expiries: readonly Expiry[]): void {
     const { clock, events, provider } = this.#options
     for (const { kind, notBefore, notAfter } of expiries) {

@@ -18,7 +18,7 @@ export const DECRYPT_RULES: readonly Rule[] = [
     await probe.sample()
     for (const length of LENGTHS) {
       const made = await probe.encrypt(randomBytes(length)).catch(() => undefined)
-      // E1 tells of lengths that are refused.
+      // Rule E1 reports lengths that are refused.
       if (made === undefined) continue
       const plaintext = await probe.decrypt(made).catch((cause: unknown) => {
         throw new Broken(`Decrypt of its own ciphertext answered ${codeOf(cause)}`, { cause })

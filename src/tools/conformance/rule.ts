@@ -16,7 +16,7 @@ export interface RuleFinding {
 export interface Rule {
   readonly id: string
   readonly title: string
-  /** What breaking it is. */
+  /** What breaking the rule means. */
   readonly broken: 'fail' | 'warn'
   /** Set where nothing after this rule can be probed when it is broken: the reason. */
   readonly gate?: string

@@ -98,7 +98,7 @@ export const STATUS_AFTERTHOUGHTS: readonly Rule[] = [
     const changes = statuses.filter(
       ({ keyId }, at) => at > 0 && keyId !== statuses[at - 1]?.keyId,
     ).length
-    // One change is a rotation, unless it went back and forth.
+    // One change is a rotation, unless the key id changed back.
     expect(changes <= 1, `the key id changed ${changes} times`)
     return `${statuses.length} answers${changes === 1 ? ', one rotation' : ''}`
   }),

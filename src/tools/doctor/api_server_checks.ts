@@ -24,7 +24,7 @@ interface SocketRights {
   readonly group: number | undefined
 }
 
-interface Looked {
+interface Checked {
   /** The EncryptionConfiguration that was checked. */
   readonly encryptionFile: string | undefined
   /** The path of each of the plugin's sockets as the API server connects to it. */
@@ -34,7 +34,7 @@ interface Looked {
 export async function manifestFindings(
   pod: StaticPod,
   socket: SocketRights,
-  { encryptionFile, dialed }: Looked,
+  { encryptionFile, dialed }: Checked,
 ): Promise<Finding[]> {
   const container = apiServerOf(pod)
   if (container === undefined) {

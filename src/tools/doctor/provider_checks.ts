@@ -69,7 +69,7 @@ async function used(
     const made = await create()
     provider = made
     return await withinLimit(systemClock, LIMIT_MS, (call) =>
-      onceMoreIfUnbound(() => looked(name, made, call)),
+      onceMoreIfUnbound(() => checkKey(name, made, call)),
     )
   } catch (error) {
     return [unusable(name, toKmsError(error)), ...clockFindings(name, heard)]
@@ -78,7 +78,7 @@ async function used(
   }
 }
 
-async function looked(name: string, provider: Provider, call: Call): Promise<Finding[]> {
+async function checkKey(name: string, provider: Provider, call: Call): Promise<Finding[]> {
   const before = systemClock.now()
   const { versions, serviceTime } = await provider.keyState(call)
   const usable = versions.filter(({ mayEncrypt, mayDecrypt }) => mayEncrypt && mayDecrypt)

@@ -107,12 +107,12 @@ async function askedFindings(
 async function apiServer(config: Config, flags: DoctorFlags): Promise<Finding[]> {
   const manifest = await manifestPath(flags)
   const { encryptionConfig } = flags
-  const pod = await sightOf('manifest-unreadable', manifest, readStaticPod)
-  const file = await sightOf('encryption-unreadable', encryptionConfig, readEncryptionFile)
-  const entries = file.seen?.config === undefined ? [] : kmsEntries(file.seen.config)
+  const pod = await readIfNamed('manifest-unreadable', manifest, readStaticPod)
+  const file = await readIfNamed('encryption-unreadable', encryptionConfig, readEncryptionFile)
+  const entries = file.content?.config === undefined ? [] : kmsEntries(file.content.config)
   const sockets = endpointsOf(config).map(({ socket }) => socket)
   const paths = sockets.map(({ path }) => path)
-  const dialed = await dialedOf(entries, paths, pod.seen)
+  const dialed = await dialedOf(entries, paths, pod.content)
   const served = {
     sockets: paths,
     requestTimeoutMs: config.requestTimeout,
@@ -122,11 +122,13 @@ async function apiServer(config: Config, flags: DoctorFlags): Promise<Finding[]>
     ...(encryptionConfig === undefined
       ? [skipped('encryption', 'The EncryptionConfiguration: name it with --encryption-config')]
       : file.findings),
-    ...(file.seen === undefined ? [] : encryptionFindings(file.seen, served, factsOf(pod.seen))),
+    ...(file.content === undefined
+      ? []
+      : encryptionFindings(file.content, served, factsOf(pod.content))),
     ...(manifest === undefined
       ? [skipped('manifest', "The API server's static pod: name it with --api-server-manifest")]
       : pod.findings),
-    ...(await podFindings(pod.seen, sockets[0], dialed, encryptionConfig)),
+    ...(await podFindings(pod.content, sockets[0], dialed, encryptionConfig)),
   ]
 }
 
@@ -153,8 +155,8 @@ async function podFindings(
     group: seen?.gid ?? socket.group,
   }
   const paths = dialed.filter((each) => each.socket === socket.path).map(({ path }) => path)
-  const looked = { encryptionFile, dialed: paths.length === 0 ? [socket.path] : paths }
-  return await manifestFindings(pod, rights, looked)
+  const checked = { encryptionFile, dialed: paths.length === 0 ? [socket.path] : paths }
+  return await manifestFindings(pod, rights, checked)
 }
 
 async function pluginManifest({ pluginManifest: path }: DoctorFlags): Promise<Finding[]> {
@@ -218,20 +220,20 @@ async function cluster(
   })
 }
 
-interface Sight<T> {
-  readonly seen?: T
+interface FileContent<T> {
+  readonly content?: T
   readonly findings: readonly Finding[]
 }
 
 /** The content of a file; undefined where no file is named. */
-async function sightOf<T>(
+async function readIfNamed<T>(
   id: string,
   path: string | undefined,
   read: (path: string) => Promise<T>,
-): Promise<Sight<T>> {
+): Promise<FileContent<T>> {
   if (path === undefined) return { findings: [] }
   try {
-    return { seen: await read(path), findings: [] }
+    return { content: await read(path), findings: [] }
   } catch (error) {
     return { findings: [unreadable(id, error)] }
   }

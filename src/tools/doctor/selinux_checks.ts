@@ -47,7 +47,7 @@ interface SelinuxOptions {
   readonly pluginPod?: StaticPod | undefined
 }
 
-interface Sight {
+interface Labels {
   readonly socketPath: string
   /** The type that the plugin runs with, or would run with. */
   readonly pluginType: string | undefined
@@ -63,16 +63,16 @@ export async function selinuxFindings(
 ): Promise<Finding[]> {
   const enforcing = await enforces(roots)
   if (enforcing === undefined) return []
-  const sight = await sightOf(config, { roots, searchPath, pluginPod })
-  const findings = [...folderFindings(sight), ...apiServerFindings(sight)]
-  if (findings.length === 0) return [summary(sight, enforcing)]
+  const labels = await labelsOf(config, { roots, searchPath, pluginPod })
+  const findings = [...folderFindings(labels), ...apiServerFindings(labels)]
+  if (findings.length === 0) return [summary(labels, enforcing)]
   return enforcing ? findings : findings.map(whilePermissive)
 }
 
-async function sightOf(
+async function labelsOf(
   config: Config,
   { roots, searchPath, pluginPod }: Required<SelinuxOptions>,
-): Promise<Sight> {
+): Promise<Labels> {
   const sockets = endpointsOf(config).map(({ socket }) => socket.path)
   const [socketPath = ''] = sockets
   const { stateDir } = config
@@ -104,7 +104,7 @@ function typeOf(pod: StaticPod | undefined): string | undefined {
   return type ?? (said.some(({ privileged }) => privileged === true) ? REACHABLE : BY_DEFAULT)
 }
 
-function folderFindings({ pluginType = '', folders }: Sight): Finding[] {
+function folderFindings({ pluginType = '', folders }: Labels): Finding[] {
   const allowed = WRITES[pluginType]
   if (allowed === undefined) return []
   return folders.flatMap(({ path, label }) =>
@@ -124,7 +124,7 @@ function apiServerFindings({
   pluginType,
   socket,
   socketPath,
-}: Sight): Finding[] {
+}: Labels): Finding[] {
   const allowed = WRITES[apiServer?.type ?? '']
   if (apiServer === undefined || allowed === undefined) return []
   const reachable = pluginType === REACHABLE || pluginType === apiServer.type
@@ -158,20 +158,20 @@ function includes({ categories }: Label, other: Label | undefined): boolean {
   return [...(other?.categories ?? [])].every((each) => categories.has(each))
 }
 
-function summary(sight: Sight, enforcing: boolean): Finding {
+function summary(labels: Labels, enforcing: boolean): Finding {
   const mode = enforcing ? 'SELinux enforces' : 'SELinux is permissive'
-  const unseen = unseenIn(sight)
+  const unseen = unseenIn(labels)
   if (unseen.length > 0) {
     const how =
       'run doctor as root on the node while both run; the binary starts no program that tells labels, so compare there with ls -dZ'
     return skipped('selinux', `${mode}; not seen, and not compared: ${unseen.join(', ')} (${how})`)
   }
-  const { pluginType, socket, apiServer } = sight
+  const { pluginType, socket, apiServer } = labels
   const types = `${pluginType} serves ${socket?.type}, and ${apiServer?.type} asks`
   return ok('selinux', `${mode}; nothing in the labels is known to be denied: ${types}`)
 }
 
-function unseenIn({ pluginType, apiServer, socket, folders }: Sight): string[] {
+function unseenIn({ pluginType, apiServer, socket, folders }: Labels): string[] {
   const unlabelled = folders.filter(({ label }) => label === undefined)
   return [
     ...(pluginType === undefined ? ['the type of the plugin'] : []),

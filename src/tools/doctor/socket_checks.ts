@@ -14,13 +14,13 @@ import { type Finding, found, ok } from './finding.ts'
 const LIMIT_MS = 3_000
 const OTHERS_MAY_CONNECT = 0o002
 
-interface SocketSight {
+interface SocketResult {
   readonly findings: readonly Finding[]
   /** The key id that Status answered. */
   readonly keyId: string | undefined
 }
 
-export async function socketFindings(path: string): Promise<SocketSight> {
+export async function socketFindings(path: string): Promise<SocketResult> {
   const missing = await folderFindings(path)
   if (missing.length > 0) return { findings: missing, keyId: undefined }
   try {
@@ -71,7 +71,7 @@ async function openFindings(path: string): Promise<Finding[]> {
   })
 }
 
-async function answerFindings(path: string): Promise<SocketSight> {
+async function answerFindings(path: string): Promise<SocketResult> {
   const client = connectKms(path, { timeoutMs: LIMIT_MS })
   try {
     const { healthz, keyId } = await client.v2.status()

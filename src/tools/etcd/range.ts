@@ -13,9 +13,9 @@ import type { ObjectSource, StoredObject } from './source.ts'
 
 /** An answer of etcd whose status is not OK. */
 export interface EtcdRefusal {
-  /** Such as `PERMISSION_DENIED`. */
+  /** The name of the status, such as `PERMISSION_DENIED`. */
   readonly status: string
-  /** The server's own words, or why it has none. */
+  /** The server's own words, or the reason why there are none. */
   readonly details: string
 }
 

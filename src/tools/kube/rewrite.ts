@@ -52,7 +52,7 @@ const GONE = 410
 /** Asks for names and versions alone. */
 const METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
 const MERGE_PATCH = 'application/merge-patch+json'
-const LANES = 4
+const WORKERS = 4
 const TRIES = 6
 /** Each try costs as long as the API server waits for the webhook. */
 const TRIES_WITH_DEAD_WEBHOOK = 3
@@ -146,7 +146,7 @@ class Run {
     const { stop, onDone } = this.#options
     const settled: boolean[] = []
     let [next, done] = [0, 0]
-    const lane = async () => {
+    const worker = async () => {
       while (next < names.length && !stop.aborted && this.#stoppedBy === undefined) {
         const at = next
         next += 1
@@ -164,7 +164,7 @@ class Run {
         }
       }
     }
-    await Promise.all(Array.from({ length: LANES }, lane))
+    await Promise.all(Array.from({ length: WORKERS }, worker))
     const [gone, failed] = [this.#gone, this.#failed]
     const finished = done === names.length
     const stoppedBy =

@@ -15,7 +15,7 @@ import { list } from './go_json.ts'
 import { succeeded } from './status.ts'
 
 const GROUP = 'storagemigration.k8s.io'
-const LOOK_MS = 1_000
+const POLL_MS = 1_000
 /** A working controller begins at once; where nothing happens for so long, there is none. */
 export const UNTOUCHED_MS = 30_000
 
@@ -85,6 +85,6 @@ async function outcome(
     if (is('Succeeded')) return true
     if (is('Failed')) throw new MigrationFailed(resource)
     if (status.conditions.length === 0 && performance.now() - start > UNTOUCHED_MS) return false
-    await sleep(LOOK_MS, undefined, { signal: stop })
+    await sleep(POLL_MS, undefined, { signal: stop })
   }
 }

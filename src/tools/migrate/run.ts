@@ -49,7 +49,7 @@ export interface MigrateFlags extends StorageFlags, WantedFlags {
   readonly json: boolean
 }
 
-const LOOK_MS = 2_000
+const POLL_MS = 2_000
 const SHOWN_FAILURES = 5
 
 /** @throws ConfigError, or KmsError */
@@ -210,17 +210,17 @@ async function usesKeyId(
   io: Io,
 ): Promise<void> {
   const end = performance.now() + waitMs
-  for (let looks = 0; ; looks += 1) {
+  for (let polls = 0; ; polls += 1) {
     const other = await otherKeyId(kube, hashes, io)
     if (other === undefined) return
     if (performance.now() > end || io.stop.aborted) throw other
-    if (looks === 0) {
+    if (polls === 0) {
       tellWait(
         io,
         `Waits until ${kube.server} uses the new key id, which it notices within a minute; ${durationText(waitMs)} at most (--wait)`,
       )
     }
-    await sleep(LOOK_MS, undefined, { signal: io.stop })
+    await sleep(POLL_MS, undefined, { signal: io.stop })
   }
 }
 

@@ -53,7 +53,7 @@ export class VirtualNode {
     return new ApiServer({ clock: this.clock, plugin: () => this.service, etcd: this.#etcd })
   }
 
-  /** Settles after the first probe of the providers, which takes virtual time where they hang. */
+  /** Settles after the first probe of each provider, which takes virtual time where one hangs. */
   startPlugin(): Promise<void> {
     this.endpoint = new VirtualEndpoint({
       clock: this.clock,

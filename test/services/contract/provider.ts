@@ -1,8 +1,4 @@
-/**
- * What every provider keeps, whatever service stands behind it.
- *
- * @module
- */
+/** The rules that every provider keeps, whatever its service. @module */
 
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'

@@ -1,7 +1,6 @@
 /**
- * One set of credentials for all requests: fetched once however many
- * wait, replaced well before they end, and kept in use until they really have ended
- * while replacing them fails.
+ * One set of credentials for all requests. It is fetched once for everyone who waits, replaced well
+ * before it ends, and kept in use until it really has ended where it cannot be replaced.
  *
  * @module
  */

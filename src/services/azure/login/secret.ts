@@ -62,7 +62,7 @@ export function createWorkloadIdentityLogin(
   })
 }
 
-/** A login with what is read anew each time. */
+/** A login whose secret is read again each time. */
 function readLogin(
   name: string,
   application: Application,

@@ -70,7 +70,7 @@ interface PreparedRequest extends LoginRequest {
   readonly fingerprint: string
 }
 
-/** A login whose credentials are read anew each time, and posted as they are. */
+/** A login whose credentials are read again each time, and posted as they are. */
 export function postedLogin(
   name: string,
   api: VaultApi,
