@@ -38,6 +38,8 @@ interface UnaryMethod {
 }
 
 const MAX_UID_CHARACTERS = 128
+/** By so much may grpc-js's timer and ours differ: both begin at whole milliseconds. */
+const GRAIN_MS = 2
 
 export function createUnary(method: UnaryMethod, deps: UnaryDeps): UnaryHandler {
   return (grpcCall, callback) => {
@@ -87,7 +89,7 @@ function limited(
     // after every answer.
     grpcCall.on('cancelled', () => {
       if (ended) return
-      const late = clock.monotonic() >= deadline
+      const late = clock.monotonic() >= deadline - GRAIN_MS
       if (late) giveUp('Deadline of the client passed', 'timeout')
       else giveUp('Client went away', 'cancelled')
     })
