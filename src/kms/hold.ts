@@ -9,6 +9,8 @@ import { KmsError } from '../base/errors.ts'
 import type { HealthView } from './health_view.ts'
 import type { WriterRules } from './writers.ts'
 
+const NO_ANSWER_YET = 'No answer of a key service yet'
+
 export interface HoldLimits {
   /** How old a good view may get before it counts as an outage. */
   readonly staleAfterMs: number
@@ -57,5 +59,3 @@ export function refusalOf({ state, error }: HealthView): KmsError {
   const why = state === 'starting' ? 'Not ready yet' : 'Key service has been away too long'
   return new KmsError(`${why}: ${reason}`, { code: 'unavailable', cause: error })
 }
-
-const NO_ANSWER_YET = 'No answer of a key service yet'

@@ -23,7 +23,7 @@ import type { ProviderMonitor } from './provider_monitor.ts'
 import { splitPlaintext } from './shares.ts'
 
 const RANDOM_BYTES = 4_096
-/** Of the time that is left, for wrapping with all; the rest is for wrapping with those that answered. */
+/** Of the time that is left, for wrapping with all; what then is left, for those that answered. */
 const FIRST_TRY = 0.5
 
 interface WrappingOptions {
@@ -108,7 +108,6 @@ export class Wrapping {
    * that is not wrapped now is a write that fails. Who answered is asked anew, without the
    * others, for as long as any of them fails.
    *
-   * @param part of the time that is left, for this try
    * @throws KmsError where fewer than `minimum` answer
    */
   async wrapWithSome(
@@ -116,20 +115,23 @@ export class Wrapping {
     plaintext: Uint8Array,
     minimum: number,
     call: Call,
-    part = FIRST_TRY,
   ): Promise<Uint8Array> {
-    const prepared = await this.prepare(active, plaintext)
-    if (active.monitors.length <= minimum) return await this.wrapAll(prepared, call)
-    const results = await this.#wrapEach(prepared, part, call)
-    const done = active.monitors.filter((_, member) => 'data' in (results[member] ?? {}))
-    if (done.length < minimum) throw results.find((result) => 'error' in result)?.error
-    if (done.length < active.monitors.length) {
-      return await this.wrapWithSome(onlyOf(active, done), plaintext, minimum, call, 1)
+    let left = active
+    for (let part = FIRST_TRY; ; part = 1) {
+      const prepared = await this.prepare(left, plaintext)
+      if (left.monitors.length <= minimum) return await this.wrapAll(prepared, call)
+      const results = await this.#wrapEach(prepared, part, call)
+      const done = left.monitors.filter((_, member) => 'data' in (results[member] ?? {}))
+      if (done.length < minimum) throw results.find((result) => 'error' in result)?.error
+      if (done.length < left.monitors.length) {
+        left = onlyOf(left, done)
+        continue
+      }
+      const wraps = results.flatMap((result, member) =>
+        'data' in result ? { member, data: result.data } : [],
+      )
+      return encodeEnvelope(prepared.header, wraps, prepared.sealed)
     }
-    const wraps = results.flatMap((result, member) =>
-      'data' in result ? { member, data: result.data } : [],
-    )
-    return encodeEnvelope(prepared.header, wraps, prepared.sealed)
   }
 
   async #wrapEach(prepared: Prepared, part: number, call: Call): Promise<WrapResult[]> {

@@ -103,7 +103,7 @@ const FAULTS: readonly Fault[] = [
   {
     title: 'a full key id stands on the wraps of those that answered',
     file: 'wrapping.ts',
-    from: 'if (done.length < active.monitors.length) {',
+    from: 'if (done.length < left.monitors.length) {',
     to: 'if (done.length < 0) {',
     by: 'several_providers',
   },
