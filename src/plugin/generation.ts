@@ -20,9 +20,9 @@ import { ProviderMonitor } from '../kms/provider_monitor.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
 import type { StateBook } from '../kms/state.ts'
+import { type FollowedSettings, ofTheProcess } from '../services/followed_settings.ts'
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../services/registry.ts'
-import { type FollowedSettings, ofTheProcess } from '../services/vault/settings.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
 
 export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs' | 'onSettings'> {

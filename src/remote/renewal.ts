@@ -74,15 +74,18 @@ export class Renewal {
   }
 }
 
-interface TokenHolder {
+/** What whoever keeps a token or credentials for a provider needs. */
+export interface HolderDeps extends RenewalDeps {
   readonly events: EventSink
-  /** Its name. */
+  /** The provider's name, for events. */
   readonly provider: string
+  /** Time limit of one attempt. */
+  readonly requestTimeoutMs: number
 }
 
 /** @param outcome the life in seconds, or why there is none */
 export function tellToken(
-  { events, provider }: TokenHolder,
+  { events, provider }: Pick<HolderDeps, 'events' | 'provider'>,
   { action, method }: { readonly action: 'login' | 'renew'; readonly method: string },
   outcome: number | KmsError,
 ): void {

@@ -9,11 +9,9 @@
 
 import { SingleFlight } from '../base/attempts/single_flight.ts'
 import { withinLimit } from '../base/call.ts'
-import type { Clock } from '../base/clock.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
-import type { EventSink } from '../base/events.ts'
 import type { Call } from '../base/provider.ts'
-import { Renewal, tellToken } from './renewal.ts'
+import { type HolderDeps, Renewal, tellToken } from './renewal.ts'
 import { SpentTokens } from './spent_tokens.ts'
 import { type Restriction, tellNew } from './token_restriction.ts'
 
@@ -49,14 +47,7 @@ export interface PreparedLogin {
   login(call: Call): Promise<Token>
 }
 
-interface TokenSourceDeps {
-  readonly clock: Clock
-  readonly events: EventSink
-  /** From 0 to 1; for jitter alone. */
-  readonly random: () => number
-  /** The provider's name, for events. */
-  readonly provider: string
-  readonly requestTimeoutMs: number
+interface TokenSourceDeps extends HolderDeps {
   /** How long refused credentials rest after the first, second and every further refusal; as Vault needs it where absent. */
   readonly refusalWaitsMs?: readonly number[]
 }

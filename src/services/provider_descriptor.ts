@@ -11,7 +11,7 @@ import type { EventSink } from '../base/events.ts'
 import type { Provider, Remark } from '../base/provider.ts'
 import type { FetchSvids } from '../remote/jwt_svid.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
-import type { FollowedSettings } from './vault/settings.ts'
+import type { FollowedSettings } from './followed_settings.ts'
 
 export interface ProviderDeps {
   readonly clock: Clock

@@ -7,43 +7,22 @@
  */
 
 import * as v from 'valibot'
-import { duration } from '../../base/duration.ts'
 import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
 import { type Notify, notifierOf, type OfProvider } from '../../base/notices.ts'
 import type { Call } from '../../base/provider.ts'
 import { vaultPath } from '../../remote/login_fields.ts'
+import { type FollowedSettings, followedSettings } from '../followed_settings.ts'
 import { VaultStatusError } from './api.ts'
 import { transitKeyName, type VaultConfig } from './config.ts'
 import { settingsApiPath } from './setup/policy.ts'
 
-const followed = {
-  activationDelay: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
-  outageHold: v.optional(duration({ minMs: 0, maxMs: 86_400_000 })),
-  logLevel: v.optional(v.picklist(['debug', 'info', 'warn', 'error'])),
-}
 const settings = v.strictObject({
   mount: v.optional(vaultPath),
   key: v.optional(transitKeyName),
-  ...followed,
+  ...followedSettings.entries,
 })
 type Settings = v.InferOutput<typeof settings>
-
-/**
- * The settings that may change while the plugin runs; undefined means the value of the config file.
- */
-export type FollowedSettings = v.InferOutput<ReturnType<typeof followedObject>>
-
-function followedObject() {
-  return v.object(followed)
-}
-
-const OF_THE_PROCESS = ['logLevel', 'outageHold'] as const satisfies (keyof FollowedSettings)[]
-
-/** Names of the settings that are for the whole process, and not for one provider. */
-export function ofTheProcess(settings: FollowedSettings): string[] {
-  return OF_THE_PROCESS.filter((key) => settings[key] !== undefined)
-}
 
 export const kvAnswer = {
   1: v.object({ data: v.record(v.string(), v.unknown()) }),

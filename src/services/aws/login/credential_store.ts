@@ -7,11 +7,9 @@
 
 import { SingleFlight } from '../../../base/attempts/single_flight.ts'
 import { withinLimit } from '../../../base/call.ts'
-import type { Clock } from '../../../base/clock.ts'
 import { KmsError, toKmsError } from '../../../base/errors.ts'
-import type { EventSink } from '../../../base/events.ts'
 import type { Call } from '../../../base/provider.ts'
-import { FIRST_RETRY_MS, Renewal, tellToken } from '../../../remote/renewal.ts'
+import { FIRST_RETRY_MS, type HolderDeps, Renewal, tellToken } from '../../../remote/renewal.ts'
 import type { AwsCredentials } from '../api.ts'
 
 /** One way to get credentials. */
@@ -24,16 +22,6 @@ export interface CredentialSource {
   fetch(call: Call): Promise<AwsCredentials>
 }
 
-interface CredentialStoreDeps {
-  readonly clock: Clock
-  readonly events: EventSink
-  /** From 0 to 1; for jitter alone. */
-  readonly random: () => number
-  /** The provider's name, for events. */
-  readonly provider: string
-  readonly requestTimeoutMs: number
-}
-
 /** How often files are read again whose keys have no known end. */
 const REREAD_MS = 300_000
 /** Requests that come so soon after a failure get the same failure. */
@@ -43,14 +31,14 @@ const CONFIRMED_MS = 4_000
 
 export class CredentialStore {
   readonly #source: CredentialSource
-  readonly #deps: CredentialStoreDeps
+  readonly #deps: HolderDeps
   #current: AwsCredentials | undefined
   #fetchedAt = 0
   readonly #fetching = new SingleFlight<AwsCredentials>()
   #failure: { readonly error: KmsError; readonly until: number } | undefined
   readonly #renewal: Renewal
 
-  constructor(source: CredentialSource, deps: CredentialStoreDeps) {
+  constructor(source: CredentialSource, deps: HolderDeps) {
     this.#source = source
     this.#deps = deps
     this.#renewal = new Renewal(deps, () => {
