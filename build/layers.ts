@@ -33,10 +33,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['base', 'takeover', 'remote', 'observe', 'grpc', 'kms', 'recovery', 'services', 'config'],
     ...['plugin', 'console'],
   ],
-  cli: [
-    ...['base', 'remote', 'observe', 'recovery', 'services', 'config'],
-    ...['plugin', 'console', 'tools'],
-  ],
+  cli: ['base', 'recovery', 'services', 'plugin', 'console', 'tools'],
   main: ['base', 'console', 'cli'],
 }
 

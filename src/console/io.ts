@@ -5,7 +5,9 @@
  * @module
  */
 
-export interface Io {
+import type { Host } from '../base/host.ts'
+
+export interface Io extends Host {
   /** Standard output. */
   out(text: string): void
   /**
@@ -23,23 +25,10 @@ export interface Io {
   readonly redraws: boolean
   /** Whether standard error is such a terminal, where progress may be shown. */
   readonly showsProgress: boolean
-  /** Whether a person reads standard error directly. */
-  readonly atTerminal: boolean
-  /** Fires on SIGINT and SIGTERM. */
-  readonly stop: AbortSignal
   /**
    * Asks a person for something that must not be seen, such as a passphrase.
    *
    * @throws KmsError where there is no terminal
    */
   ask(question: string): Promise<string>
-  /** From now on SIGHUP calls `run` and ends nothing. */
-  onReload(run: () => void): void
-  /**
-   * Registers a check that the end of the process makes: whether something may hold the process for
-   * ever.
-   */
-  mayHang(stuck: () => boolean): void
-  /** Variables of the environment. */
-  readonly environment: Readonly<Record<string, string | undefined>>
 }

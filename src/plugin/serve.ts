@@ -1,0 +1,73 @@
+/** Runs the plugin until it is told to stop, and follows its config file. @module */
+
+import { stopped } from '../base/call.ts'
+import { systemClock } from '../base/clock.ts'
+import type { Host } from '../base/host.ts'
+import { loadConfig, STANDARD_INPUT } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { createLogger, type Logger, standardError } from '../observe/log.ts'
+import { type Plugin, startPlugin } from './plugin.ts'
+import { ConfigFollower } from './reload.ts'
+import { VERSION } from './version.ts'
+
+interface ServeOptions {
+  readonly configPath: string
+  /** Takes over the socket of a running plugin once this one is ready to answer. */
+  readonly takeOver: boolean
+}
+
+/** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
+export async function serve(options: ServeOptions, host: Host): Promise<number> {
+  const config = await loadConfig(options.configPath)
+  const output = standardError()
+  const log = createLogger({
+    level: config.log.level,
+    format: config.log.format ?? (host.atTerminal ? 'text' : 'json'),
+    output,
+    monotonic: systemClock.monotonic,
+  })
+  const say = (what: 'started' | 'stopping' | 'stopped', message: string) =>
+    log.emit({ type: 'notice', level: 'info', what, message })
+  try {
+    const plugin = await startPlugin(config, log, {
+      environment: host.environment,
+      takeOver: options.takeOver,
+      mayHang: host.mayHang,
+    })
+    say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
+    const unfollow = follow(options.configPath, config, plugin, log, host)
+    await stopped(host.stop)
+    await unfollow()
+    say('stopping', 'Trousseau answers what is under way and stops')
+    await plugin.close()
+    say('stopped', 'Trousseau has stopped')
+    return 0
+  } finally {
+    await output.close()
+  }
+}
+
+function follow(
+  path: string,
+  config: Config,
+  plugin: Plugin,
+  log: Logger,
+  host: Host,
+): () => Promise<void> {
+  if (path === STANDARD_INPUT) {
+    host.onReload(() =>
+      log.emit({
+        type: 'notice',
+        level: 'warn',
+        what: 'config_not_followed',
+        message:
+          'The config came on standard input and cannot be read again: restart the plugin with another one, or name a file',
+      }),
+    )
+    return () => Promise.resolve()
+  }
+  const follower = new ConfigFollower(path, config, plugin, { clock: systemClock, events: log })
+  follower.start()
+  host.onReload(() => follower.reload())
+  return () => follower.stop()
+}
