@@ -2,21 +2,16 @@
 
 import { writeFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { withinLimit } from '../../../../src/base/call.ts'
 import { type Clock, systemClock } from '../../../../src/base/clock.ts'
-import type { Call, Provider } from '../../../../src/base/provider.ts'
 import { azureKmsConfig } from '../../../../src/services/azure/config.ts'
 import { createAzureKmsProvider } from '../../../../src/services/azure/provider.ts'
 import { RecordedEvents } from '../../events.ts'
-import { type TempFolder, tempFolder } from '../../temp_folder.ts'
+import { tempFolder } from '../../temp_folder.ts'
+import { type ProviderSetup, providerSetup } from '../provider_setup.ts'
 import { type FakeAzure, type FakeAzureOptions, startFakeAzure } from './fake.ts'
 
-export interface AzureSetup extends AsyncDisposable {
+export interface AzureSetup extends ProviderSetup {
   readonly azure: FakeAzure
-  readonly provider: Provider
-  readonly events: RecordedEvents
-  readonly folder: TempFolder
-  readonly limited: <T>(work: (call: Call) => Promise<T>) => Promise<T>
 }
 
 export async function azureSetup(
@@ -45,16 +40,5 @@ export async function azureSetup(
   const events = new RecordedEvents()
   const deps = { clock, events, requestTimeoutMs: limitMs }
   const provider = createAzureKmsProvider(config, deps)
-  return {
-    azure,
-    provider,
-    events,
-    folder,
-    limited: (work) => withinLimit(clock, limitMs, work),
-    async [Symbol.asyncDispose]() {
-      await provider.close()
-      await azure[Symbol.asyncDispose]()
-      await folder[Symbol.asyncDispose]()
-    },
-  }
+  return { azure, ...providerSetup({ provider, events, folder, fake: azure, clock, limitMs }) }
 }

@@ -1,21 +1,16 @@
 /** A provider of type `gcpkms` beside a fake Google that it speaks to. @module */
 
 import * as v from 'valibot'
-import { withinLimit } from '../../../../src/base/call.ts'
 import { type Clock, systemClock } from '../../../../src/base/clock.ts'
-import type { Call, Provider } from '../../../../src/base/provider.ts'
 import { gcpKmsConfig } from '../../../../src/services/google/config.ts'
 import { createGcpKmsProvider } from '../../../../src/services/google/provider.ts'
 import { RecordedEvents } from '../../events.ts'
 import { type TempFolder, tempFolder } from '../../temp_folder.ts'
+import { type ProviderSetup, providerSetup } from '../provider_setup.ts'
 import { FakeGoogle, KEY } from './fake.ts'
 
-export interface GoogleSetup extends AsyncDisposable {
+export interface GoogleSetup extends ProviderSetup {
   readonly google: FakeGoogle
-  readonly provider: Provider
-  readonly events: RecordedEvents
-  readonly folder: TempFolder
-  readonly limited: <T>(work: (call: Call) => Promise<T>) => Promise<T>
 }
 
 interface GoogleSetupOptions {
@@ -49,16 +44,5 @@ export async function googleSetup({
   })
   const events = new RecordedEvents()
   const provider = createGcpKmsProvider(config, { clock, events, requestTimeoutMs: limitMs })
-  return {
-    google,
-    provider,
-    events,
-    folder,
-    limited: (work) => withinLimit(clock, limitMs, work),
-    async [Symbol.asyncDispose]() {
-      await provider.close()
-      await google[Symbol.asyncDispose]()
-      await folder[Symbol.asyncDispose]()
-    },
-  }
+  return { google, ...providerSetup({ provider, events, folder, fake: google, clock, limitMs }) }
 }
