@@ -2,12 +2,15 @@
 
 import * as v from 'valibot'
 
-/** A mount, namespace or key path: words joined by `/`, with or without the slash that the service prints at the end. */
+/**
+ * A mount, namespace or key path: words joined by `/`, with or without the slash that the service
+ * prints at the end. A URL would take `..` for the folder above.
+ */
 export const vaultPath = v.pipe(
   v.string(),
   v.regex(
-    /^[\w.-]+(?:\/[\w.-]+)*\/?$/,
-    'a path such as "team/name", of letters, digits, ".", "_" and "-"',
+    /^(?!(?:.*\/)?\.{1,2}(?:\/|$))[\w.~-]+(?:\/[\w.~-]+)*\/?$/,
+    'a path such as "team/name", of letters, digits, ".", "_", "~" and "-"',
   ),
   v.transform((path) => path.replace(/\/$/, '')),
 )
@@ -24,5 +27,6 @@ export const loginFields = {
 }
 
 /** Names as the service takes them. */
+export const VAULT_NAME = /^(?!\.{1,2}$)[\w.-]+$/
 export const NAME_WORDS = 'a name of letters, digits, ".", "_" and "-"'
-export const roleName = v.pipe(v.string(), v.regex(/^[\w.-]+$/, NAME_WORDS))
+export const roleName = v.pipe(v.string(), v.regex(VAULT_NAME, NAME_WORDS))

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot'
 import { normalAddress, SERVICE_ADDRESS, wantedOfAddress } from '../../remote/http/address.ts'
-import { NAME_WORDS, vaultPath } from '../../remote/login_fields.ts'
+import { NAME_WORDS, VAULT_NAME, vaultPath } from '../../remote/login_fields.ts'
 import { proxyConfig, tlsConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
 import { vaultAuth } from './login/auth.ts'
@@ -23,7 +23,7 @@ const settingsFrom = v.strictObject({
   ),
 })
 
-export const transitKeyName = v.pipe(v.string(), v.regex(/^[\w.-]+$/, NAME_WORDS))
+export const transitKeyName = v.pipe(v.string(), v.regex(VAULT_NAME, NAME_WORDS))
 
 export const vaultConfig = v.pipe(
   v.strictObject({

@@ -35,7 +35,7 @@ interface Rule {
 const GIVEN: ReadonlySet<string> = new Set(['token', 'agent'])
 
 /** Anything else could be a wildcard, a template or the end of the string. */
-const SAFE_PATH = /^[\w.-]+(?:\/[\w.-]+)*$/
+const SAFE_PATH = /^[\w.~-]+(?:\/[\w.~-]+)*$/
 
 /** @throws KmsError `request_invalid` for a path that a policy would not take literally */
 export function policyText(input: PolicyInput): string {
@@ -122,7 +122,7 @@ function settingsRules({ settingsFrom }: PolicyInput): Rule[] {
 function literal(path: string): string {
   if (SAFE_PATH.test(path)) return path
   throw new KmsError(
-    'A path for the policy has characters that it would not take literally: wanted letters, digits, "_", "-" and ".", joined by "/"',
+    'A path for the policy has characters that it would not take literally: wanted letters, digits, "_", "-", "~" and ".", joined by "/"',
     { code: 'request_invalid' },
   )
 }
