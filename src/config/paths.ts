@@ -14,19 +14,21 @@ interface ConfigPaths extends Paths {
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, stateDir, admin } = config
+  const { recovery, stateDir, admin, probes } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
-  const page = admin !== undefined && 'path' in admin.listen ? [admin.listen.path] : []
+  const pages = [admin, probes].flatMap((each) =>
+    each !== undefined && 'path' in each.listen ? [each.listen.path] : [],
+  )
   return {
     files: unique([...all.flatMap(({ files }) => files), ...(recovery?.recipients ?? [])]),
     folders: unique(all.flatMap(({ folders }) => folders)),
     sockets: unique(all.flatMap(({ sockets }) => sockets)),
-    listens: [...endpoints, ...page],
+    listens: [...endpoints, ...pages],
     written: unique([
       ...endpoints.map((path) => dirname(path)),
       ...(stateDir === undefined ? [] : [stateDir]),
-      ...page.map((path) => dirname(path)),
+      ...pages.map((path) => dirname(path)),
     ]),
   }
 }

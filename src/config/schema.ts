@@ -61,6 +61,11 @@ const listen = v.pipe(
   v.check((at) => 'path' in at || at.port <= MAX_PORT, LISTEN),
 )
 
+const runtimeMetrics = v.optional(
+  described(v.boolean(), 'Whether /metrics has those of the process and its runtime'),
+  true,
+)
+
 /** Where the admin server listens. */
 export type Listen = { readonly path: string } | { readonly host: string; readonly port: number }
 
@@ -208,7 +213,16 @@ export const configSchema = v.strictObject({
     ),
   ),
   admin: v.optional(
-    described(v.strictObject({ listen }), 'Serves /livez, /readyz and /metrics; none without it'),
+    described(
+      v.strictObject({ listen, runtimeMetrics }),
+      'Serves /livez, /readyz, /metrics and /statusz; none without it',
+    ),
+  ),
+  probes: v.optional(
+    described(
+      v.strictObject({ listen }),
+      'Serves /livez, /healthz and /readyz alone, for a kubelet that asks from outside',
+    ),
   ),
   log: v.optional(described(log, 'What is logged, one line an event on standard error'), {}),
 })

@@ -1,7 +1,8 @@
 /**
  * The admin server for probes and monitoring: `/livez` says that the process works, `/readyz` that
  * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state.
- * It takes no input and is meant for loopback.
+ * It takes no input and is meant for loopback. A server of `probes` has what a kubelet asks for and
+ * nothing else, since it may be open to others.
  *
  * @module
  */
@@ -10,15 +11,20 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
-import { type AdminAddress, listen } from './listen.ts'
+import { ADMIN_NAMES, type AdminAddress, type AdminKind, listen } from './listen.ts'
 
 export interface AdminOptions {
   readonly listen: AdminAddress
+  /** The key of the config that it is of. */
+  readonly of: AdminKind
   readonly events: EventSink
   /** What is wrong now; undefined when ready. */
   readonly problem: () => string | undefined
-  readonly metrics: { text(): Promise<string>; readonly contentType: string }
-  readonly statusz: { json(): string }
+  /** The pages that show more than whether all is well. */
+  readonly pages?: {
+    readonly metrics: { text(): Promise<string>; readonly contentType: string }
+    readonly statusz: { json(): string }
+  }
 }
 
 export interface AdminServer {
@@ -54,8 +60,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   server.requestTimeout = LIMIT_MS
   server.headersTimeout = LIMIT_MS
   server.keepAliveTimeout = LIMIT_MS
-  const address = await listen(server, options.listen)
-  const message = `Admin server listens on ${address}`
+  const address = await listen(server, options.listen, options.of)
+  const message = `${ADMIN_NAMES[options.of]} listens on ${address}`
   options.events.emit({
     type: 'notice',
     level: 'info',
@@ -103,23 +109,37 @@ function refusalOf(request: IncomingMessage, at: AdminAddress): Answer | undefin
 }
 
 async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
-  switch (request.url?.split('?')[0]) {
-    case '/':
-      return { status: 200, body: INDEX }
+  const path = request.url?.split('?')[0] ?? ''
+  return probeAt(path, options) ?? (await morePages(path, options.pages))
+}
+
+/** What a kubelet asks for. */
+function probeAt(path: string, { problem: problemNow }: AdminOptions): Answer | undefined {
+  switch (path) {
     case '/livez':
+    case '/healthz':
       return { status: 200, body: 'ok\n' }
     case '/readyz': {
-      const problem = options.problem()
+      const problem = problemNow()
       return problem === undefined
         ? { status: 200, body: 'ok\n' }
         : { status: 503, body: `${problem}\n` }
     }
-    case '/metrics': {
-      const { contentType } = options.metrics
-      return { status: 200, body: await options.metrics.text(), contentType }
-    }
+    default:
+      return undefined
+  }
+}
+
+async function morePages(path: string, pages: AdminOptions['pages']): Promise<Answer> {
+  if (pages === undefined) return { status: 404, body: 'Wanted /livez, /healthz or /readyz\n' }
+  const { metrics, statusz } = pages
+  switch (path) {
+    case '/':
+      return { status: 200, body: INDEX }
+    case '/metrics':
+      return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
     case '/statusz':
-      return { status: 200, body: options.statusz.json(), contentType: 'application/json' }
+      return { status: 200, body: statusz.json(), contentType: 'application/json' }
     default:
       return { status: 404, body: 'Wanted /livez, /readyz, /metrics or /statusz\n' }
   }

@@ -13,7 +13,7 @@ import { createStatusz } from './statusz.ts'
 
 interface AdminMetrics {
   readonly sinks: readonly EventSink[]
-  start(options: Omit<AdminOptions, 'metrics' | 'statusz'>): Promise<AdminServer>
+  start(options: Omit<AdminOptions, 'of' | 'pages'>): Promise<AdminServer>
 }
 
 export function createAdminMetrics(options: MetricsOptions): AdminMetrics {
@@ -21,6 +21,6 @@ export function createAdminMetrics(options: MetricsOptions): AdminMetrics {
   const statusz = createStatusz(options)
   return {
     sinks: [metrics.sink, statusz.sink],
-    start: (admin) => startAdmin({ ...admin, metrics, statusz }),
+    start: (admin) => startAdmin({ ...admin, of: 'admin', pages: { metrics, statusz } }),
   }
 }

@@ -16,6 +16,10 @@ export type AdminAddress =
   | { readonly path: string }
   | { readonly host: string; readonly port: number }
 
+/** The keys of the config that have a server answer, and what messages call it. */
+export const ADMIN_NAMES = { admin: 'Admin server', probes: 'Server for probes' } as const
+export type AdminKind = keyof typeof ADMIN_NAMES
+
 const WHY: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process listens there',
   EADDRNOTAVAIL: 'this node does not have that address',
@@ -32,16 +36,16 @@ const UMASK = 0o177
  *
  * @throws KmsError when the address cannot be had
  */
-export async function listen(server: Server, at: AdminAddress): Promise<string> {
+export async function listen(server: Server, at: AdminAddress, of: AdminKind): Promise<string> {
   try {
-    if ('path' in at) await bindSocket(server, at.path)
+    if ('path' in at) await bindSocket(server, at.path, of)
     else {
       server.listen(at.port, at.host)
       await once(server, 'listening')
     }
   } catch (cause) {
     if (cause instanceof KmsError) throw cause
-    throw unusable(at, WHY[systemCodeOf(cause) ?? ''] ?? systemReasonOf(cause), cause)
+    throw unusable(at, of, WHY[systemCodeOf(cause) ?? ''] ?? systemReasonOf(cause), cause)
   }
   const bound = server.address()
   if (bound === null || typeof bound === 'string') return String(bound)
@@ -50,13 +54,13 @@ export async function listen(server: Server, at: AdminAddress): Promise<string> 
     : `${bound.address}:${bound.port}`
 }
 
-async function bindSocket(server: Server, path: string): Promise<void> {
+async function bindSocket(server: Server, path: string, of: AdminKind): Promise<void> {
   const found = await lstat(path).catch(() => undefined)
   if (found?.isSocket() === true) {
-    if (await socketAnswers(path)) throw unusable({ path }, 'another process answers there')
+    if (await socketAnswers(path)) throw unusable({ path }, of, 'another process answers there')
     await unlink(path)
   } else if (found !== undefined)
-    throw unusable({ path }, 'something that is no socket stands there')
+    throw unusable({ path }, of, 'something that is no socket stands there')
   const listening = once(server, 'listening')
   // Both runtimes bind before they return, so the mode is right from the start.
   const umask = process.umask(UMASK)
@@ -68,10 +72,10 @@ async function bindSocket(server: Server, path: string): Promise<void> {
   await listening
 }
 
-function unusable(at: AdminAddress, why: string, cause?: unknown): KmsError {
+function unusable(at: AdminAddress, of: AdminKind, why: string, cause?: unknown): KmsError {
   const where = 'path' in at ? at.path : `${at.host}:${at.port}`
   return new KmsError(
-    `Admin server cannot listen on ${where} (${why}): choose another admin.listen, or fix that`,
+    `${ADMIN_NAMES[of]} cannot listen on ${where} (${why}): choose another ${of}.listen, or fix that`,
     { code: 'unavailable', cause },
   )
 }

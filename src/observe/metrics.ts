@@ -32,6 +32,8 @@ export interface MetricsOptions {
   readonly now: () => number
   /** Names of all endpoints, so that their series begin with the process. */
   readonly endpoints?: readonly string[]
+  /** Whether those of the process and its runtime are there too, which is so where absent. */
+  readonly runtimeMetrics?: boolean
 }
 
 const SECONDS = [
@@ -52,9 +54,10 @@ export function createMetrics({
   runtime,
   now,
   endpoints = [ONLY_ENDPOINT],
+  runtimeMetrics = true,
 }: MetricsOptions): Metrics {
   const registry = new Registry()
-  processMetrics(registry)
+  if (runtimeMetrics) processMetrics(registry)
   const sinks = [
     requestMetrics(registry, endpoints),
     providerMetrics(registry),

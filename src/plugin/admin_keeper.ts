@@ -79,7 +79,7 @@ export class AdminKeeper {
     const handsOver = takeOver && ++this.#tries < HAND_OVER_TRIES
     const level = handsOver ? 'info' : 'warn'
     const retryMs = handsOver ? HAND_OVER_RETRY_MS : RETRY_MS
-    const message = `${toKmsError(error).message}. The plugin serves its sockets without an admin server, and tries again every ${retryMs / 1_000} s`
+    const message = `${toKmsError(error).message}. The plugin serves its sockets without it, and tries again every ${retryMs / 1_000} s`
     if (message !== this.#told) {
       events.emit({ type: 'notice', level, what: 'admin_waits', message, error })
       this.#told = message

@@ -62,7 +62,7 @@ export async function startPlugin(
   log: FollowingLog,
   { environment = {}, takeOver = false, mayHang }: StartOptions = {},
 ): Promise<Plugin> {
-  const { admin } = config
+  const { admin, probes } = config
   const metrics =
     admin && (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config))
   const events = fanOut([log, ...(metrics?.sinks ?? [])])
@@ -74,14 +74,20 @@ export async function startPlugin(
   try {
     await book.load()
     await plugin.start(config)
-    if (admin !== undefined && metrics !== undefined) {
-      const problem = () => plugin.problem()
-      const start = () => metrics.start({ listen: admin.listen, events, problem })
+    const keep = async (start: () => Promise<{ close(): Promise<void> }>) => {
       const keeper = new AdminKeeper(start, { clock: systemClock, events, takeOver })
       await plugin.atEnd(keeper)
       mayHang?.(() => keeper.trying)
       // A name that cannot be resolved holds up neither the start nor the end.
       void keeper.open()
+    }
+    const problem = () => plugin.problem()
+    if (admin !== undefined && metrics !== undefined) {
+      await keep(() => metrics.start({ listen: admin.listen, events, problem }))
+    }
+    if (probes !== undefined) {
+      const { startAdmin } = await import('../observe/admin.ts')
+      await keep(() => startAdmin({ listen: probes.listen, of: 'probes', events, problem }))
     }
     return plugin
   } catch (error) {
@@ -92,7 +98,8 @@ export async function startPlugin(
 
 function aboutOf(config: Config) {
   const endpoints = endpointsOf(config).map(({ name }) => name)
-  return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints }
+  const runtimeMetrics = config.admin?.runtimeMetrics ?? true
+  return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints, runtimeMetrics }
 }
 
 /** The plugin from its start to its end. */
@@ -240,6 +247,7 @@ function checkKept(before: Config, after: Config): void {
     socket: config.socket,
     endpoints: config.endpoints?.map(({ name, socket }) => ({ name, socket })),
     admin: config.admin,
+    probes: config.probes,
     stateDir: config.stateDir,
     statusVersion: config.statusVersion,
     requestTimeout: config.requestTimeout,

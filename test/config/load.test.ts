@@ -82,7 +82,7 @@ test('loadConfig() reads YAML', async () => {
   })
   assert.is(config.providers[0]?.name, 'vault-prod')
   assert.is(config.rotation.activationDelay, 3_600_000)
-  assert.equal(config.admin, { listen: { host: '127.0.0.1', port: 8787 } })
+  assert.equal(config.admin, { listen: { host: '127.0.0.1', port: 8787 }, runtimeMetrics: true })
 })
 
 test('loadConfig() reads JSON and fills in every default', async () => {

@@ -12,17 +12,22 @@ import { rejection, suite } from '../_lib/uvu.ts'
 
 const test = suite('observe/admin', () => ({}))
 
+const PAGES = {
+  metrics: {
+    text: () => Promise.resolve('metric 1\n'),
+    contentType: 'text/plain; version=0.0.4',
+  },
+  statusz: { json: () => '{}\n' },
+}
+
 async function start(change: Partial<AdminOptions> = {}) {
   const events = new RecordedEvents()
   const server = await startAdmin({
     listen: { host: '127.0.0.1', port: 0 },
     events,
     problem: () => undefined,
-    metrics: {
-      text: () => Promise.resolve('metric 1\n'),
-      contentType: 'text/plain; version=0.0.4',
-    },
-    statusz: { json: () => '{}\n' },
+    of: 'admin',
+    pages: PAGES,
     ...change,
   })
   return { ...server, events, [Symbol.asyncDispose]: () => server.close() }
@@ -112,7 +117,7 @@ for (const [title, request, status] of [
 
 test('a page that fails is a 500 and an event, and the server lives', async () => {
   const broken = { text: () => Promise.reject(new Error('planted')), contentType: 'text/plain' }
-  await using admin = await start({ metrics: broken })
+  await using admin = await start({ pages: { ...PAGES, metrics: broken } })
 
   const answer = await ask(admin.address, '/metrics')
 
@@ -120,6 +125,35 @@ test('a page that fails is a 500 and an event, and the server lives', async () =
   assert.not.match(answer.body, /planted/)
   assert.equal(admin.events.notices(), ['admin_listening', 'admin_failed'])
   assert.is((await ask(admin.address, '/livez')).status, 200)
+})
+
+test('a server for probes says whether all is well, and shows nothing else', async () => {
+  const events = new RecordedEvents()
+  let problem = ''
+  await using server = await startAdmin({
+    listen: { host: '127.0.0.1', port: 0 },
+    of: 'probes',
+    events,
+    problem: () => (problem === '' ? undefined : problem),
+  }).then((started) => ({ ...started, [Symbol.asyncDispose]: () => started.close() }))
+  const statuses = async (paths: readonly string[]) => {
+    const answers = await Promise.all(paths.map((path) => ask(server.address, path)))
+    return answers.map(({ status }) => status)
+  }
+
+  assert.equal(await statuses(['/healthz', '/livez', '/readyz']), [200, 200, 200])
+  assert.equal(await statuses(['/', '/metrics', '/statusz']), [404, 404, 404])
+  problem = 'vault: unavailable'
+  assert.equal(await statuses(['/healthz', '/readyz']), [200, 503])
+  const taken = await rejection(
+    startAdmin({
+      listen: { host: '127.0.0.1', port: Number(server.address.split(':')[1]) },
+      of: 'probes',
+      events,
+      problem: () => undefined,
+    }),
+  )
+  assert.match(String(taken), /Server for probes cannot listen on .*choose another probes\.listen/)
 })
 
 test('a foreign Host is refused on loopback', async () => {
