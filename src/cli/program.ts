@@ -8,6 +8,7 @@
 import { Command, CommanderError } from 'commander'
 import type { Io } from '../console/io.ts'
 import { EXIT, type Failure, failureOf, reportError } from '../console/output.ts'
+import { serveIfPluginCall } from '../plugin/serve.ts'
 import { versionLine } from '../plugin/version.ts'
 import { addCommands } from './commands.ts'
 import { explainCommands, hung, type OnUsage } from './help.ts'
@@ -25,6 +26,10 @@ Exit codes:
   2    wrong usage, or a config that cannot be used
   3    the plugin that was asked is not healthy or breaks a rule, or doctor, scan, migrate or recover found something
   130  stopped by a signal before it was done`
+const PLUGIN_CALL = `
+As a plugin of OpenShift:
+  With arguments such as -vault-address=… and no command, it serves: docs/openshift.md
+`
 
 /** Runs one command line (without the program's name) and returns the exit code. */
 export async function runProgram(argv: readonly string[], outer: Io): Promise<number> {
@@ -41,6 +46,10 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
     usage = { code: 'usage', message, hint }
   })
   try {
+    // No command has a name that begins with a dash.
+    const served =
+      argv[0]?.startsWith('-') === false ? undefined : await serveIfPluginCall(argv, io)
+    if (served !== undefined) return served
     await program.parseAsync(argv, { from: 'user' })
     if (code === EXIT.interrupted) {
       fail({ code: 'interrupted', message: 'Stopped by a signal before it was done' })
@@ -84,7 +93,8 @@ export function createProgram(
       getErrHasColors: () => false,
     })
     .addHelpText('after', ({ command }) => {
-      const lines = EXIT_CODES.split('\n')
+      const call = command.parent === null ? PLUGIN_CALL : ''
+      const lines = `${call}${EXIT_CODES}`.split('\n')
       return lines
         .map((line) => hung(command.createHelp().boxWrap(line, width - CODE_WIDTH), CODE_WIDTH))
         .join('\n')

@@ -16,6 +16,6 @@ export function addServe(program: Command, io: Io, { done }: Ending): void {
       false,
     )
     .action(async ({ config, takeOver }: { config: string; takeOver: boolean }) =>
-      done(await serve({ configPath: config, takeOver }, io)),
+      done(await serve({ config: { path: config }, takeOver }, io)),
     )
 }

@@ -11,14 +11,16 @@ import { ConfigFollower } from './reload.ts'
 import { VERSION } from './version.ts'
 
 interface ServeOptions {
-  readonly configPath: string
+  /** A config file, or the words of a command line that say what one would. */
+  readonly config: { readonly path: string } | { readonly words: readonly string[] }
   /** Takes over the socket of a running plugin once this one is ready to answer. */
   readonly takeOver: boolean
 }
 
 /** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
 export async function serve(options: ServeOptions, host: Host): Promise<number> {
-  const config = await loadConfig(options.configPath)
+  const { config: from } = options
+  const config = 'path' in from ? await loadConfig(from.path) : await fromWords(from.words, host)
   const output = standardError()
   const log = createLogger({
     level: config.log.level,
@@ -35,7 +37,7 @@ export async function serve(options: ServeOptions, host: Host): Promise<number> 
       mayHang: host.mayHang,
     })
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
-    const unfollow = follow(options.configPath, config, plugin, log, host)
+    const unfollow = follow('path' in from ? from.path : undefined, config, plugin, log, host)
     await stopped(host.stop)
     await unfollow()
     say('stopping', 'Trousseau answers what is under way and stops')
@@ -47,22 +49,41 @@ export async function serve(options: ServeOptions, host: Host): Promise<number> 
   }
 }
 
+/**
+ * Serves where the command line has no command but the arguments that OpenShift gives a plugin;
+ * undefined for any other command line.
+ */
+export async function serveIfPluginCall(
+  words: readonly string[],
+  host: Host,
+): Promise<number | undefined> {
+  // Others need nothing of it.
+  const { isPluginCall } = await import('../config/plugin_arguments.ts')
+  if (!isPluginCall(words, host.environment)) return undefined
+  return await serve({ config: { words }, takeOver: false }, host)
+}
+
+async function fromWords(words: readonly string[], { environment }: Host): Promise<Config> {
+  const { configOfArguments } = await import('../config/plugin_arguments.ts')
+  const { emptyDirs } = await import('./empty_dir.ts')
+  return configOfArguments(words, { environment, isEmptyDir: await emptyDirs() })
+}
+
+/** @param path undefined for a config that is no file */
 function follow(
-  path: string,
+  path: string | undefined,
   config: Config,
   plugin: Plugin,
   log: Logger,
   host: Host,
 ): () => Promise<void> {
-  if (path === STANDARD_INPUT) {
+  if (path === undefined || path === STANDARD_INPUT) {
+    const message =
+      path === undefined
+        ? 'The config is the command line and cannot change: restart the plugin with another one'
+        : 'The config came on standard input and cannot be read again: restart the plugin with another one, or name a file'
     host.onReload(() =>
-      log.emit({
-        type: 'notice',
-        level: 'warn',
-        what: 'config_not_followed',
-        message:
-          'The config came on standard input and cannot be read again: restart the plugin with another one, or name a file',
-      }),
+      log.emit({ type: 'notice', level: 'warn', what: 'config_not_followed', message }),
     )
     return () => Promise.resolve()
   }

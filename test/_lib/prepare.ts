@@ -20,6 +20,7 @@ for (const [name, prepare] of [
   ['moto', installMoto],
   ['client in Go', buildGoClient],
   ['client of SPIFFE in Go', () => buildGoProgram('spiffe_client')],
+  ['checks of OpenShift in Go', () => buildGoProgram('openshift_checks')],
 ] as const) {
   const start = performance.now()
   try {

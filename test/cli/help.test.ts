@@ -51,6 +51,7 @@ test('commands are listed in groups, in the order of a newcomer', async () => {
     ['See what is encrypted, and have it rewritten', 'scan'],
     ['For the day when all key services are gone', 'recovery-key'],
     ['About this program', 'verify-bundle'],
+    ['As a plugin of OpenShift', 'With'],
     ['Exit codes', '0'],
   ])
 })

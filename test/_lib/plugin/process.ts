@@ -53,6 +53,10 @@ export interface PluginProcessOptions {
   readonly command?: readonly string[]
   /** Variables of the environment, besides `PATH` and `HOME`. */
   readonly environment?: Readonly<Record<string, string>>
+  /** A command line that says what a config would; `config` is not used then. */
+  readonly words?: readonly string[]
+  /** Where it will listen, where that is not `kms.sock` in the folder. */
+  readonly socketPath?: string
   /** Takes the socket of the process that runs in the same folder. */
   readonly takeOver?: boolean
 }
@@ -74,12 +78,12 @@ export interface PluginProcess extends AsyncDisposable {
 
 /** Settles as soon as the socket answers, whatever it answers. */
 export async function startPluginProcess(options: PluginProcessOptions): Promise<PluginProcess> {
-  const socketPath = join(options.folder, 'kms.sock')
+  const { socketPath = join(options.folder, 'kms.sock') } = options
   const configPath = join(options.folder, 'config.json')
   await writeFile(configPath, configText(socketPath, options.config))
   await chmod(configPath, 0o600)
   const flags = options.takeOver === true ? ['--take-over'] : []
-  const child = run(options, ['serve', '--config', configPath, ...flags])
+  const child = run(options, options.words ?? ['serve', '--config', configPath, ...flags])
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
