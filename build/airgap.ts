@@ -71,7 +71,8 @@ async function fill(root: string): Promise<void> {
     const { licence } = await runtime(architecture)
     await cp(licence, join(root, 'licences', `node-${architecture}.txt`))
   }
-  for (const kind of KIND_NAMES) {
+  // OpenShift's needs the image by its digest in a registry, which only its operator knows.
+  for (const kind of KIND_NAMES.filter((name) => name !== 'openshift')) {
     const args = ['manifests', kind, '--config', join(ROOT, EXAMPLE)]
     const out = join(root, 'manifests', kind)
     await run(process.execPath, [join(ROOT, 'dist/trousseau.mjs'), ...args, '--out', out])

@@ -1,12 +1,13 @@
 /** The options of `trousseau manifests`. @module */
 
 import { resolve } from 'node:path'
-import { Argument, type Command, InvalidArgumentError } from 'commander'
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import type { Io } from '../console/io.ts'
 import { VERSION } from '../plugin/version.ts'
 import { resourceProblems } from '../tools/kube/encryption_resources.ts'
 import { isBuiltIn, meantBy } from '../tools/kube/resource_names.ts'
 import { KIND_NAMES, KINDS, type Kind, type KindName } from '../tools/manifests/kinds.ts'
+import { KEY_FIELDS } from '../tools/manifests/openshift.ts'
 import { type ManifestFlags, manifests } from '../tools/manifests/run.ts'
 import type { Ending } from './command.ts'
 import { resourceList } from './lists.ts'
@@ -38,6 +39,11 @@ export function addManifests(program: Command, io: Io, { short }: Ending): void 
       'trousseau',
     )
     .option('--resources <list>', 'what is encrypted', resources, ['secrets'])
+    .addOption(
+      new Option('--key-field <name>', 'of openshift: how the APIServer resource names the key')
+        .choices(KEY_FIELDS)
+        .default(KEY_FIELDS[0]),
+    )
     .option('--selinux-type <type>', 'that the pod runs with: docs/selinux.md', selinuxType)
     .action((kind: KindName, flags: ManifestFlags, command: Command) =>
       short(manifests(kind, flags, io, (problem) => command.error(problem))),

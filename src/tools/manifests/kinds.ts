@@ -8,6 +8,7 @@ import { encryptionConfig, k3s, kubeadm, kubespray, rke2, talos } from './api_se
 import { daemonSet, kustomize, staticPod } from './cluster.ts'
 import { helmValues } from './helm.ts'
 import { systemd } from './node.ts'
+import { openshift } from './openshift.ts'
 import type { Plan } from './plan.ts'
 import { tmpfiles } from './pod.ts'
 import type { ManifestFile } from './text.ts'
@@ -45,6 +46,10 @@ export const KINDS = {
   kubespray: {
     about: 'group variables of kubespray, and EncryptionConfiguration',
     make: kubespray,
+  },
+  openshift: {
+    about: 'APIServer resource of OpenShift and OKD, which run the plugin themselves',
+    make: openshift,
   },
 } as const satisfies Readonly<Record<string, Kind>>
 

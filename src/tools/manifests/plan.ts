@@ -9,6 +9,7 @@ import { dirname, resolve } from 'node:path/posix'
 import { pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
 import { descriptorOf } from '../../services/registry.ts'
+import type { KeyField } from './openshift.ts'
 
 export interface ManifestChoices {
   /** Where the config lies on the node. */
@@ -23,6 +24,8 @@ export interface ManifestChoices {
   readonly resources: readonly string[]
   /** The SELinux type that the pod runs with; where absent, the runtime chooses. */
   readonly selinuxType?: string
+  /** How an `APIServer` resource of OpenShift names the key. */
+  readonly keyField: KeyField
   /** The client whose commands are printed. */
   readonly client: 'vault' | 'bao'
 }
