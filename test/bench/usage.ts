@@ -24,6 +24,16 @@ export function peakMb(pid: number): number {
   return memoryMb(pid, /^VmHWM:\s+(\d+) kB$/m)
 }
 
+/** Resident memory of its own, which no file on disk can give back. */
+export function anonMb(pid: number): number {
+  return memoryMb(pid, /^RssAnon:\s+(\d+) kB$/m)
+}
+
+/** Resident pages of files, the executable's most of all, which the kernel may drop. */
+export function filePagesMb(pid: number): number {
+  return memoryMb(pid, /^RssFile:\s+(\d+) kB$/m)
+}
+
 function memoryMb(pid: number, line: RegExp): number {
   return Number(line.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
