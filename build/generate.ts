@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { configJsonSchema } from './config_json_schema.ts'
 import { manPage } from './man_page.ts'
+import { referencePage } from './reference_page.ts'
 
 const GENERATED_FROM_PROTO = {
   'v2/api_pb.ts': 'src/grpc/v2_pb.ts',
@@ -27,6 +28,7 @@ const files = new Map<string, string>([
   ...(await fromProto()),
   ['src/config/config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
   ['docs/trousseau.1', manPage()],
+  ['docs/reference.md', referencePage()],
 ])
 
 const check = process.argv.includes('--check')
