@@ -12,7 +12,7 @@ import { EXIT, json, printable } from '../../console/output.ts'
 import { CODES, type CodeEntry } from './codes.ts'
 import { EVENTS, type EventEntry } from './events.ts'
 
-export interface Explanation {
+interface Explanation {
   readonly name: string
   readonly kind: 'error code' | 'event'
   readonly means: string
@@ -28,7 +28,7 @@ const BY_CODE: ReadonlyMap<string, CodeEntry> = new Map(Object.entries(CODES))
 const BY_EVENT: ReadonlyMap<string, EventEntry> = new Map(Object.entries(EVENTS))
 
 /** What is known of a word: a code and an event never have the same name. */
-export function explanationOf(name: string): Explanation | undefined {
+function explanationOf(name: string): Explanation | undefined {
   const code = BY_CODE.get(name)
   if (code !== undefined) return { name, kind: 'error code', ...code }
   const event = BY_EVENT.get(name)
