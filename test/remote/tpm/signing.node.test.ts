@@ -3,7 +3,10 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
+import { withinLimit } from '../../../src/base/call.ts'
+import { systemClock } from '../../../src/base/clock.ts'
 import { KmsError } from '../../../src/base/errors.ts'
+import { tpmRemarks } from '../../../src/remote/tpm/remarks.ts'
 import {
   isSignedJwt,
   pcrsOf,
@@ -146,6 +149,11 @@ test('a TPM that hangs costs one caller its time, and serves again once it answe
   one.tpm.freeze()
   await refused(one.fixed(200), 'timeout', /Gave up after 200 ms/)
   await refused(one.fixed(200), 'timeout', /Gave up after 200 ms/)
+  const config = { keyFile: one.keyFile, policyFile: undefined, device: one.tpm.device }
+  const [remark] = await withinLimit(systemClock, 1_000, (call) =>
+    tpmRemarks(config, { clock: systemClock, call }),
+  )
+  assert.equal([remark?.id, remark?.level], ['tpm-unusable', 'error'])
   one.tpm.thaw()
 
   assert.ok(isSignedJwt(await one.fixed(), publicKey))

@@ -18,7 +18,7 @@ const run = promisify(execFile)
 /** What is measured. */
 const MEASURED = Buffer.alloc(32, 0x5e)
 
-interface SoftwareTpm extends AsyncDisposable {
+export interface SoftwareTpm extends AsyncDisposable {
   /** As the config names it. */
   readonly device: string
   readonly socketPath: string
