@@ -1,6 +1,5 @@
 /** What `doctor` says of a login key in a TPM. @module */
 
-import { withinPart } from '../../base/call.ts'
 import type { Clock } from '../../base/clock.ts'
 import { type KmsError, toKmsError } from '../../base/errors.ts'
 import type { Call, Remark } from '../../base/provider.ts'
@@ -9,18 +8,13 @@ import { isUntouched, type LoginKeyLook, lookAtLoginKey } from './look.ts'
 
 type TpmRemark = Remark | { readonly id: string; readonly level: 'ok'; readonly what: string }
 
-/** So that there is time to say that the TPM did not answer. */
-const PART = 0.8
-
 /** Never fails: what cannot be looked at is an error among the remarks. */
 export async function tpmRemarks(
   config: TpmKeyConfig,
-  { clock, call }: { readonly clock: Clock; readonly call: Call },
+  deps: { readonly clock: Clock; readonly call: Call },
 ): Promise<TpmRemark[]> {
   try {
-    const look = await withinPart(clock, call, PART, (own) =>
-      lookAtLoginKey(config, { clock, call: own }),
-    )
+    const look = await lookAtLoginKey(config, deps)
     return [...verdict(look), ...worthless(look), ...lockedOut(look)]
   } catch (error) {
     return [refused(toKmsError(error))]

@@ -11,16 +11,16 @@ import type { Clock } from '../../base/clock.ts'
 import type { Call } from '../../base/provider.ts'
 import type { TpmChannel } from './channel.ts'
 import { type Command, execute, NO_PASSWORD } from './command.ts'
+import { creation, flushing, MAX_AREA, signatureOf, skipCreation } from './parameters.ts'
 import { RC, TpmRefusal } from './response_code.ts'
 import { ALG, nameOf, readSelection, selectionOf, wide } from './structures.ts'
-import { type Reader, sized, u8, u16, u32 } from './wire.ts'
+import { sized, u8, u16, u32 } from './wire.ts'
 
 const OWNER = 0x40000001
 const NO_HIERARCHY = 0x40000007
 const POLICY_SESSION = 0x01
 const NONCE = 32
 const DIGEST = 32
-const MAX_AREA = 512
 const MAX_PRIVATE = 1_024
 const TAG_NO_TICKET = 0x8024
 const TAG_VERIFIED = 0x8022
@@ -249,27 +249,4 @@ export class Tpm {
     const { parameters } = await execute(command, deps)
     parameters.end()
   }
-}
-
-function flushing(handle: number): Command {
-  return { name: 'FlushContext', parameters: [u32(handle)] }
-}
-
-/** Template, no password, no other data, and no PCRs in the data of the creation. */
-function creation(template: Uint8Array): Uint8Array[] {
-  return [sized(sized(), sized()), sized(template), sized(), u32(0)]
-}
-
-/** What a TPM says of a creation is for attestations. */
-function skipCreation(reader: Reader): void {
-  reader.sized(MAX_AREA)
-  reader.sized(MAX_AREA)
-  reader.u16()
-  reader.u32()
-  reader.sized(MAX_AREA)
-}
-
-function signatureOf(signature: Uint8Array): Buffer {
-  const [r, s] = [signature.subarray(0, DIGEST), signature.subarray(DIGEST)]
-  return Buffer.concat([u16(ALG.ecdsa), u16(ALG.sha256), sized(r), sized(s)])
 }

@@ -5,11 +5,15 @@
  * @module
  */
 
-import { unlessAborted } from '../../base/call.ts'
+import { withinPart } from '../../base/call.ts'
 import type { Clock } from '../../base/clock.ts'
+import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { Call } from '../../base/provider.ts'
 import { openChannel } from './channel.ts'
 import { Tpm } from './tpm.ts'
+
+/** So that there is time to say that the TPM did not answer. */
+const PART = 0.9
 
 /** By device, what ends when the TPM is free again. */
 const turns = new Map<string, Promise<unknown>>()
@@ -18,9 +22,24 @@ const turns = new Map<string, Promise<unknown>>()
  * A command that is under way is not interrupted: where the call ends before, its caller hears at
  * once, and the TPM is cleared away as soon as it answers.
  */
-export function useTpm<T>(
+export async function useTpm<T>(
   device: string,
   { clock, call }: { readonly clock: Clock; readonly call: Call },
+  work: (tpm: Tpm) => Promise<T>,
+): Promise<T> {
+  try {
+    return await withinPart(clock, call, PART, (own) => inTurn(device, clock, own, work))
+  } catch (error) {
+    const { code, message } = toKmsError(error)
+    if (code !== 'timeout' || call.signal.aborted) throw error
+    throw new KmsError(`TPM "${device}" did not answer in time: ${message}`, { code, cause: error })
+  }
+}
+
+function inTurn<T>(
+  device: string,
+  clock: Clock,
+  call: Call,
   work: (tpm: Tpm) => Promise<T>,
 ): Promise<T> {
   const before = turns.get(device) ?? Promise.resolve()
@@ -32,7 +51,7 @@ export function useTpm<T>(
     device,
     mine.catch(() => undefined),
   )
-  return unlessAborted(mine, call.signal)
+  return mine
 }
 
 async function used<T>(
