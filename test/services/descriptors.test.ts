@@ -111,10 +111,10 @@ for (const [index, type] of PROVIDER_TYPES.entries()) {
     const seen = samples.flatMap((sample) => {
       // Shaped as the schema says, though not by the rules between its keys.
       const config = sample as unknown as ProviderConfig
-      const { files, folders, sockets } = descriptorOf(config).paths(config)
+      const { files, folders, sockets, devices = [] } = descriptorOf(config).paths(config)
       for (const path of files) assert.not.match(path, FOLDERS)
       for (const path of folders) assert.match(path, FOLDERS)
-      return [...files, ...folders, ...sockets]
+      return [...files, ...folders, ...sockets, ...devices]
     })
 
     assert.ok(wanted.length > 0)
@@ -163,6 +163,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     folders: [],
     sockets: [],
     listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock'],
+    devices: [],
     written: ['/run/trousseau', '/var/lib/trousseau/state', '/run/admin'],
   })
   const several = pathsOf(parseConfig({ ...common, endpoints }, 'test'))
