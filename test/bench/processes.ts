@@ -79,6 +79,16 @@ export class Processes implements AsyncDisposable {
     return await this.#start(bundleCommand({ folder, nodeFlags }, args), options)
   }
 
+  /** Another plugin by its command, which finds in `PEER_SOCKET` where it is to listen. */
+  async other(command: string, options: ServerOptions): Promise<ServerProcess> {
+    const { folder, environment } = options
+    await mkdir(folder, { mode: 0o700 })
+    const own = { ...environment, PEER_SOCKET: join(folder, SOCKET) }
+    // The process that is measured is the plugin itself, and no shell around it.
+    const args = ['-c', `exec ${command}`]
+    return await this.#start(['/bin/sh', args], { ...options, environment: own })
+  }
+
   async #start(
     [command, args]: readonly [string, readonly string[]],
     { folder, environment }: ServerOptions,
