@@ -129,6 +129,7 @@ const OUTSIDE = [
   'recovery/recipients',
   'stateDir',
   'admin/listen',
+  'probes/listen',
 ]
 
 test('the JSON Schema has no other key with an absolute path than those that pathsOf() is tried with', () => {
@@ -151,6 +152,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     stateDir: '/var/lib/trousseau/state',
     recovery: { recipients: ['/etc/trousseau/r.json'] },
     admin: { listen: 'unix:///run/admin/page.sock' },
+    probes: { listen: 'unix:///run/admin/probes.sock' },
   }
   const socket = { path: 'unix:///run/trousseau/kms.sock' }
   const endpoints = [
@@ -162,7 +164,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     files: ['/etc/trousseau/key', '/etc/trousseau/r.json'],
     folders: [],
     sockets: [],
-    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock'],
+    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock', '/run/admin/probes.sock'],
     devices: [],
     written: ['/run/trousseau', '/var/lib/trousseau/state', '/run/admin'],
   })
