@@ -86,6 +86,14 @@ export async function debFile(wanted: DebianPackage): Promise<string> {
   return path
 }
 
+/** A program that a build runs: the archive's newest, since nothing of it is in what is built. */
+export async function fetchedPackage(name: string, folder: string): Promise<string> {
+  await updateOnce()
+  await apt(['download', name], folder)
+  const [file = ''] = (await readdir(folder)).filter((each) => each.endsWith('.deb'))
+  return join(folder, file)
+}
+
 /** The mirrors from which this machine has its own packages, for the release of the image. */
 async function sources(): Promise<string[]> {
   const format = ['--format', '$(REPO_URI)', 'Created-By: Packages']
