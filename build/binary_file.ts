@@ -37,7 +37,7 @@ export async function buildBinary(options: BinaryOptions): Promise<void> {
     const cache = warmUp && (await warmCache(folder, name, { architecture, warmUp }))
     const content = {
       // Names of files in the folder, since they are recorded inside the binary.
-      main: await bundlePart('loader', folder, { program: name, cacheSha256: sha256(cache) }),
+      main: await bundlePart('loader.ts', folder, { program: name, cacheSha256: sha256(cache) }),
       mainFormat: 'commonjs',
       executable: node,
       output: resolve(ROOT, output),

@@ -13,9 +13,13 @@ import vm from 'node:vm'
 /** All but the first have no global name: they are reached through functions of their kind. */
 const CONSTRUCTORS = [
   Function,
-  async function sample() {}.constructor,
-  function* sample() {}.constructor,
-  async function* sample() {}.constructor,
+  (async () => await undefined).constructor,
+  function* sample() {
+    yield
+  }.constructor,
+  async function* sample() {
+    yield
+  }.constructor,
 ]
 
 /** The flag leaves these; nothing in the program needs them. */

@@ -8,13 +8,15 @@
 
 import { Buffer } from 'node:buffer'
 import { hash } from 'node:crypto'
-import { getRawAsset } from 'node:sea'
+import process from 'node:process'
 import { run, scriptOf } from './script.ts'
 
 /** Set by the build; the digest is empty where there is no cache. */
 declare const PROGRAM_NAME: string
 declare const CACHE_SHA256: string
 
+// Deno, which checks the types, has no such module.
+const { getRawAsset } = process.getBuiltinModule('node:sea')
 const text = Buffer.from(getRawAsset('program'))
 run(scriptOf({ name: PROGRAM_NAME, text, cache: soundCache() }), require)
 

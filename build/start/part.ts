@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { ROOT } from '../cache.ts'
 
-export interface Names {
+interface Names {
   /** What stack traces call the program. */
   readonly program: string
   /** The digest of its code; empty where there is none. */
@@ -13,14 +13,14 @@ export interface Names {
 
 /** Resolves to the name of the file in the folder. */
 export async function bundlePart(
-  part: 'loader' | 'recorder' | 'renumber',
+  part: 'loader.ts' | 'recorder.ts' | 'renumber.ts',
   folder: string,
   { program, cacheSha256 = '' }: Names,
 ): Promise<string> {
-  const file = `${part}.cjs`
+  const file = part.replace('.ts', '.cjs')
   await build({
     absWorkingDir: ROOT,
-    entryPoints: [`build/start/${part}.ts`],
+    entryPoints: [join('build', 'start', part)],
     outfile: join(folder, file),
     bundle: true,
     platform: 'node',

@@ -11,8 +11,12 @@ import { scriptOf } from './script.ts'
 
 declare const PROGRAM_NAME: string
 
-const [program, file] = ['program', 'cache'].map((name) => join(__dirname, name)) as [string, string]
+const [program, file] = ['program', 'cache'].map((name) => join(__dirname, name)) as [
+  string,
+  string,
+]
 const cache = readFileSync(file)
 const script = scriptOf({ name: PROGRAM_NAME, text: readFileSync(program), cache })
-if (script.cachedDataRejected !== false) throw new Error('V8 refuses the code that it has just made')
+if (script.cachedDataRejected !== false)
+  throw new Error('V8 refuses the code that it has just made')
 writeFileSync(file, script.createCachedData())

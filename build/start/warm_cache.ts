@@ -38,7 +38,7 @@ export async function warmCache(
     const flags = [...V8_FLAGS, ...NODE_FLAGS, ...STEADY, join(folder, file)]
     return watched(spawn(command, [...before, ...flags, ...args], { env: {} }))
   }
-  const recorder = await bundlePart('recorder', folder, { program: name })
+  const recorder = await bundlePart('recorder.ts', folder, { program: name })
   let ended: Promise<void> | undefined
   await warmUp((args) => {
     const started = node(recorder, args)
@@ -46,7 +46,7 @@ export async function warmCache(
     return started.child
   })
   await ended
-  await node(await bundlePart('renumber', folder, { program: name }), []).ended
+  await node(await bundlePart('renumber.ts', folder, { program: name }), []).ended
   return await readFile(join(folder, 'cache'))
 }
 
