@@ -29,7 +29,6 @@ const ALSO = [
   [vm, 'createContext'],
   [vm, 'createScript'],
   [vm, 'runInContext'],
-  [vm, 'runInNewContext'],
   [vm, 'runInThisContext'],
   [module.prototype, '_compile'],
 ] as const
@@ -44,8 +43,17 @@ export function denyCode(): void {
   fix(globalThis, 'Function', Function.prototype.constructor)
   fix(globalThis, 'eval', Object.freeze(denied('eval')))
   for (const [owner, name] of ALSO) {
-    if (name in owner) fix(owner, name, Object.freeze(denied(name)))
+    fix(owner, name, Object.freeze(denied(name)))
   }
+  fix(vm, 'runInNewContext', Object.freeze(onlyGlobal(vm.runInNewContext)))
+}
+
+/** Node itself asks for a global object beside this one; where it may make code of text no less. */
+function onlyGlobal(runInNewContext: typeof vm.runInNewContext): (code: unknown) => unknown {
+  const deny = denied('runInNewContext')
+  const contextCodeGeneration = { strings: false, wasm: false }
+  return (code) =>
+    code === 'this' ? runInNewContext('this', undefined, { contextCodeGeneration }) : deny()
 }
 
 function denied(name: string): () => never {

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
-import { buildBinary } from '../../build/binary_file.ts'
+import { probe } from '../_lib/package/probe.ts'
 import { binary, localConfig, ROOT, run, unpackImage } from '../_lib/package/shipped.ts'
 import { debianTool } from '../_lib/package/tools.ts'
 import { startPluginProcess } from '../_lib/plugin/process.ts'
@@ -50,11 +50,9 @@ test('SIGUSR1 opens no inspector, and NODE_OPTIONS adds no flag', async () => {
 
 test('code from strings, child processes, threads, native code, WASI and the inspector are denied', async () => {
   await using folder = await tempFolder()
-  const output = folder.at('probe')
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'x64'
-  await buildBinary({ architecture, main: 'test/package/probe.mjs', output })
+  const { binary: program } = await probe('probe.mjs', folder.path)
 
-  const { stdout, stderr } = await run(output)
+  const { stdout, stderr } = await run(program)
   assert.equal(JSON.parse(stdout), {
     code: 'EvalError',
     child: 'ERR_ACCESS_DENIED',
