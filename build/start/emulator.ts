@@ -13,7 +13,7 @@ const QEMU = { x64: 'usr/bin/qemu-x86_64-static', arm64: 'usr/bin/qemu-aarch64-s
  * The command, to which Node's arguments are added.
  *
  * @param folder gets the libraries of the other architecture
- * @throws Error where qemu or the libraries cannot be had
+ * @throws Error that says what to do, where qemu or the libraries cannot be had
  */
 export async function nodeCommand(
   architecture: Architecture,
@@ -22,8 +22,15 @@ export async function nodeCommand(
   const { node } = await runtime(architecture)
   if (architecture === process.arch) return [node]
   const libraries = join(folder, 'libraries')
-  await fillRootfs(libraries, architecture)
-  return [await qemu(architecture), '-L', libraries, node]
+  try {
+    await fillRootfs(libraries, architecture)
+    return [await qemu(architecture), '-L', libraries, node]
+  } catch (cause) {
+    throw new Error(
+      `The code in the binary for ${architecture} is made under qemu, with Debian's libraries, and one of them cannot be had: install qemu-user-static, and see docs/packaging.md`,
+      { cause },
+    )
+  }
 }
 
 /** The machine's own, or Debian's in the cache. */
