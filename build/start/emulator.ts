@@ -1,5 +1,6 @@
 /** Runs Node for an architecture: as it is on such a machine, and otherwise under qemu. @module */
 
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { cached, exists, run } from '../cache.ts'
@@ -7,7 +8,7 @@ import { fetchedPackage } from '../debian.ts'
 import { fillRootfs } from '../rootfs.ts'
 import { type Architecture, runtime } from '../runtime.ts'
 
-const QEMU = { x64: 'usr/bin/qemu-x86_64-static', arm64: 'usr/bin/qemu-aarch64-static' }
+const QEMU = { x64: 'usr/bin/qemu-x86_64', arm64: 'usr/bin/qemu-aarch64' }
 
 /**
  * The command, to which Node's arguments are added.
@@ -36,9 +37,13 @@ export async function nodeCommand(
 /** The machine's own, or Debian's in the cache. */
 async function qemu(architecture: Architecture): Promise<string> {
   const path = QEMU[architecture]
-  if (await exists(join('/', path))) return join('/', path)
-  const folder = await cached('qemu-user-static', async (draft) => {
-    await run('dpkg-deb', ['-x', await fetchedPackage('qemu-user-static', draft), draft])
+  for (const own of [`/${path}-static`, `/${path}`]) if (await exists(own)) return own
+  const folder = await cached(`qemu-${architecture}`, async (draft) => {
+    const all = join(draft, 'all')
+    await mkdir(all)
+    await run('dpkg-deb', ['-x', await fetchedPackage('qemu-user', all), all])
+    await rename(join(all, path), join(draft, 'qemu'))
+    await rm(all, { recursive: true })
   })
-  return join(folder, path)
+  return join(folder, 'qemu')
 }
