@@ -22,8 +22,8 @@ import {
 } from '../bench/starts.ts'
 
 const ROUNDS = 9
-/** About a tenth above what was measured as this was written. */
-const BUDGET = { cpuMs: 1.95, privateMb: 1.75 } as const satisfies Partial<
+/** A fifth above what was measured as this was written, of memory a tenth. */
+const BUDGET = { cpuMs: 2.2, privateMb: 1.75 } as const satisfies Partial<
   Record<keyof Start, number>
 >
 const BYTES = 1.06
