@@ -21,7 +21,7 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const MIB = 2 ** 20
-const LIMITS_MIB: Readonly<Record<LayoutName, number>> = { image: 46, 'image-zstd': 36 }
+const LIMITS_MIB: Readonly<Record<LayoutName, number>> = { image: 46, 'image-zstd': 34 }
 const LAYOUTS: readonly LayoutName[] = ['image', 'image-zstd']
 const ARCHITECTURES = ['amd64', 'arm64'] as const
 
