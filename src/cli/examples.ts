@@ -18,6 +18,12 @@ export const EXAMPLES = {
   'azurekms policy': [CONFIG],
   'gcpkms policy': [CONFIG],
   'login-key create': ['/etc/trousseau/login-key --subject trousseau:cp-1 > login-cp-1.sh'],
+  'policy facts': [CONFIG, `${CONFIG} --json > facts.json`],
+  'policy test': [CONFIG, `${CONFIG} --facts facts.json --expect kernel-lockdown=passes`],
+  'policy explain': [`${CONFIG} --operation decrypt`],
+  'policy waiver': [
+    '--key /media/offline/waiver-key --node cp-1 --machine DIGEST --rule kernel-lockdown --who "A. Person" --why "kernel update" --for 2h',
+  ],
   manifests: [
     `static-pod ${CONFIG} > /etc/kubernetes/manifests/trousseau.yaml`,
     `systemd ${CONFIG} --out /tmp/trousseau`,

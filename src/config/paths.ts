@@ -14,12 +14,16 @@ interface ConfigPaths extends Paths {
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, stateDir, admin } = config
+  const { recovery, policy, stateDir, admin } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
   const page = admin !== undefined && 'path' in admin.listen ? [admin.listen.path] : []
   return {
-    files: unique([...all.flatMap(({ files }) => files), ...(recovery?.recipients ?? [])]),
+    files: unique([
+      ...all.flatMap(({ files }) => files),
+      ...(recovery?.recipients ?? []),
+      ...policyFiles(policy),
+    ]),
     folders: unique(all.flatMap(({ folders }) => folders)),
     sockets: unique(all.flatMap(({ sockets }) => sockets)),
     listens: [...endpoints, ...page],
@@ -29,6 +33,15 @@ export function pathsOf(config: Config): ConfigPaths {
       ...page.map((path) => dirname(path)),
     ]),
   }
+}
+
+/** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */
+function policyFiles(policy: Config['policy']): string[] {
+  const named = [policy?.opa?.tokenFile, policy?.opa?.tls.caFile, policy?.opa?.tls.certFile]
+  return [
+    ...[...named, policy?.opa?.tls.keyFile, policy?.encryptionConfig].flatMap((path) => path ?? []),
+    ...(policy?.waiver?.keyFiles ?? []),
+  ]
 }
 
 function unique(paths: readonly string[]): string[] {
