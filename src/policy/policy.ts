@@ -78,14 +78,16 @@ export class Policy {
         onChange: () => this.#tell(),
       })
     this.#keeper.onChange((changed) => this.#factsChanged(changed))
+    const read = this.#keeper.start()
     this.facts = {
+      ready: read,
       text: (path) => this.#text(path),
       onChange: (paths, run) =>
         this.#keeper.onChange((changed) => {
           if (paths.some((path) => changed.has(path))) run()
         }),
     }
-    this.ready = this.#start()
+    this.ready = this.#start(read)
   }
 
   /** Undefined where nothing guards a key, so that nothing is on the way of its requests. */
@@ -125,8 +127,8 @@ export class Policy {
     await this.#opa?.close()
   }
 
-  async #start(): Promise<void> {
-    await this.#keeper.start()
+  async #start(read: Promise<void>): Promise<void> {
+    await read
     await this.#waiver?.refresh()
     for (const gate of this.#gates.values()) gate.forget()
     await this.#opa?.prepare(this.#uses())

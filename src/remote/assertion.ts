@@ -17,6 +17,11 @@ import { fingerprintOf } from './secret_file.ts'
 /** These claims are set here. */
 const RESERVED = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 
+const claimName = v.pipe(
+  v.string(),
+  v.check((name) => !RESERVED.has(name), 'a claim other than iss, sub, aud, exp, nbf, iat, jti'),
+)
+
 export const assertionConfig = v.strictObject({
   keyFile: v.pipe(
     absolutePath,
@@ -39,19 +44,16 @@ export const assertionConfig = v.strictObject({
   keyId: v.optional(v.pipe(v.string(), v.nonEmpty(), v.description('Header kid'))),
   claims: v.optional(
     v.pipe(
-      v.record(
-        v.pipe(
-          v.string(),
-          v.check(
-            (name) => !RESERVED.has(name),
-            'a claim other than iss, sub, aud, exp, nbf, iat, jti',
-          ),
-        ),
-        v.union([v.string(), v.number(), v.boolean()]),
-      ),
+      v.record(claimName, v.union([v.string(), v.number(), v.boolean()])),
       v.description('More claims, for bound_claims of the role'),
     ),
     {},
+  ),
+  factClaims: v.optional(
+    v.pipe(
+      v.record(claimName, v.string()),
+      v.description('Claims that hold facts about this node (docs/policy.md), by the path of each'),
+    ),
   ),
 })
 type AssertionConfig = v.InferOutput<typeof assertionConfig>
