@@ -5,6 +5,7 @@
  * @module
  */
 
+import { MAX_PART } from '../facts/vocabulary.ts'
 import { type Expr, failsAlways, isPattern } from './library.ts'
 import { FUNCTIONS, METHODS, OPERATORS } from './signatures.ts'
 import { type CelType, isLike, joined, nameOf, scalar } from './type.ts'
@@ -26,11 +27,13 @@ interface Checked {
   readonly cost: number
 }
 
-/** So many steps take a few milliseconds: the worst that one rule can do to the process. */
-const MAX_COST = 20_000
+/** So many steps take some tens of milliseconds: the worst that a rule can do to the process, and only when a fact has changed. */
+const MAX_COST = 50_000
 const MAX_NESTING = 2
 /** So many characters are compared or searched in one step. */
 const CHARACTERS_A_STEP = 64
+/** So many characters, times those of the pattern, go into one step of RE2. */
+const MATCHED_A_STEP = 16
 const BOOL = scalar('bool')
 
 type Scope = ReadonlyMap<string, CelType>
@@ -127,7 +130,8 @@ export class RuleChecker {
     const checked = parts.map((each) => this.#check(each, scope, depth))
     const types = checked.map(({ type }) => type)
     const type = this.#result(expr, name, target !== undefined, parts, types)
-    return { type, cost: sum(checked) + ownCost(name, types) }
+    const own = name === 'matches' ? matchCost(types, parts.at(-1)) : ownCost(name, types)
+    return { type, cost: sum(checked) + own }
   }
 
   #result(
@@ -210,15 +214,14 @@ function grown(start: CelType, step: CelType, times: number): CelType {
 
 /** Undefined for what cannot be gone over. */
 function elementOf(type: CelType): CelType | undefined {
-  if (type.kind === 'map') return scalar('string', TEXT)
+  if (type.kind === 'map') return scalar('string', MAX_PART)
   return type.kind === 'list' ? (type.of ?? scalar('null')) : undefined
 }
 
-const TEXT = 128
 /** They read a text. */
 const READ = new Set(['bool', 'double', 'duration', 'int', 'timestamp'])
 /** How long the texts are that functions make. */
-const TEXT_OF: Readonly<Record<string, number>> = { string: TEXT }
+const TEXT_OF: Readonly<Record<string, number>> = { string: MAX_PART }
 
 type Result = (types: readonly CelType[]) => CelType | undefined
 
@@ -253,12 +256,21 @@ function takesThese(takes: readonly string[], types: readonly CelType[]): boolea
 /** What a call takes beside its parts. */
 function ownCost(name: string, types: readonly CelType[]): number {
   const [a = 1, b = 1] = types.map(sizeOf)
-  if (name === 'matches') return 1 + Math.ceil((a * b) / CHARACTERS_A_STEP)
   const [, among] = types
   if (name === '@in' && among?.kind === 'list') {
     return 1 + among.size + Math.ceil(b / CHARACTERS_A_STEP)
   }
   return 1 + Math.ceil(Math.max(a, b) / CHARACTERS_A_STEP)
+}
+
+/** RE2's time goes with text and pattern, and a repetition stands for so many copies of its part. */
+function matchCost([text]: readonly CelType[], pattern: Expr | undefined): number {
+  const written = pattern === undefined ? '' : (textOf(pattern) ?? '')
+  const times = [...written.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].map(([, least, most]) =>
+    Math.max(Number(least), Number(most), 1),
+  )
+  const weight = times.reduce((all, each) => all * each, written.length)
+  return 1 + Math.ceil(((text === undefined ? 1 : sizeOf(text)) * weight) / MATCHED_A_STEP)
 }
 
 function sizeOf(type: CelType): number {

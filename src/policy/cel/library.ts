@@ -28,7 +28,7 @@ export class NotCel extends Error {
   readonly offset: number
 
   constructor(offset: number, options: ErrorOptions) {
-    super('is no expression of CEL from here on', options)
+    super('is no whole expression of CEL from here on', options)
     this.offset = offset
   }
 }

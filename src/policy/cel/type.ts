@@ -1,6 +1,6 @@
 /** Types of CEL as the checker knows them, with how large a value can be: the worst case of a rule is made of it. @module */
 
-import type { FactSpec } from '../facts/vocabulary.ts'
+import { type FactSpec, MAX_PART } from '../facts/vocabulary.ts'
 
 export type Scalar =
   | 'bool'
@@ -19,8 +19,6 @@ export type CelType =
   | { readonly kind: 'list'; readonly of: CelType | undefined; readonly size: number }
   | { readonly kind: 'map'; readonly of: CelType; readonly size: number }
   | { readonly kind: 'group'; readonly path: string; readonly fields: ReadonlyMap<string, CelType> }
-
-const TEXT = 128
 
 export function scalar(kind: Scalar, size = 1): CelType {
   return { kind, size }
@@ -76,11 +74,11 @@ export function variablesOf(specs: readonly FactSpec[]): ReadonlyMap<string, Cel
 function typeOf({ type, max }: FactSpec): CelType {
   switch (type) {
     case 'list(string)':
-      return { kind: 'list', of: scalar('string', TEXT), size: max }
+      return { kind: 'list', of: scalar('string', MAX_PART), size: max }
     case 'list(int)':
       return { kind: 'list', of: scalar('int'), size: max }
     case 'map(string)':
-      return { kind: 'map', of: scalar('string', TEXT), size: max }
+      return { kind: 'map', of: scalar('string', MAX_PART), size: max }
     case 'string':
       return scalar('string', max)
     default:

@@ -6,7 +6,8 @@ import { FollowedFile } from './file.ts'
 import { clockSynchronized, folderOwners, inContainer, machineOf, ownDigest } from './here.ts'
 import { KERNEL_FILES, type Roots, readKernelFile } from './kernel.ts'
 import { tpmPcrs, tpmPresent } from './tpm.ts'
-import type { Fact } from './value.ts'
+import { type Fact, Unknown } from './value.ts'
+import { type FactSpec, MAX_PART, nodeSpecs } from './vocabulary.ts'
 
 /**
  * `often`: at each interval; `seldom`: what asks a chip, or firmware, which limits how often it is
@@ -43,7 +44,7 @@ export function sourcesOf(options: SourceOptions): Source[] {
     read: async () => ({ [path]: await read() }),
   })
   const shift = clock.now() - clock.monotonic()
-  return [
+  const sources = [
     ...KERNEL_FILES.map((file) =>
       one(file.path, SELDOM.has(file.path) ? 'seldom' : 'often', () => readKernelFile(file, roots)),
     ),
@@ -61,6 +62,32 @@ export function sourcesOf(options: SourceOptions): Source[] {
     ...Object.entries(files).map(([name, path]) => fileSource(name, new FollowedFile(path))),
     ...(encryptionConfig === undefined ? [] : [encryptionSource(encryptionConfig)]),
   ]
+  const specs = new Map(nodeSpecs({ files, encryptionConfig }).map((spec) => [spec.path, spec]))
+  return sources.map((source) => limited(source, specs))
+}
+
+/** A fact that is larger than rules reckon with is unknown. */
+function limited(source: Source, specs: ReadonlyMap<string, FactSpec>): Source {
+  return {
+    ...source,
+    async read() {
+      const facts = await source.read()
+      return Object.fromEntries(
+        Object.entries(facts).map(([path, fact]) => {
+          const max = specs.get(path)?.max ?? 0
+          return [path, fits(fact, max) ? fact : new Unknown(`larger than ${max}`)]
+        }),
+      )
+    },
+  }
+}
+
+function fits(fact: Fact, max: number): boolean {
+  if (typeof fact === 'string') return fact.length <= max
+  if (typeof fact !== 'object' || fact instanceof Unknown) return true
+  const parts = Object.entries(fact).flat()
+  const isLong = (part: unknown) => typeof part === 'string' && part.length > MAX_PART
+  return Object.keys(fact).length <= max && !parts.some(isLong)
 }
 
 function fileSource(name: string, file: FollowedFile): Source {

@@ -24,6 +24,8 @@ export interface FactSpec {
 /** A text that is longer is unknown. */
 const MAX_TEXT = 4_096
 const SHORT = 128
+/** Characters of a text in a list or a map. */
+export const MAX_PART = 128
 const MAX_ENTRIES = 64
 const PCRS = 24
 

@@ -30,7 +30,7 @@ const WELL: Readonly<Record<string, string | Uint8Array>> = {
   'run/systemd/timesync/synchronized': '',
 }
 
-export interface MadeUpRoot {
+interface MadeUpRoot {
   readonly roots: Roots
   put(path: string, content: string | Uint8Array): Promise<void>
   take(path: string): Promise<void>
