@@ -9,6 +9,7 @@
 import process from 'node:process'
 import { buildGoClient } from './go/client.ts'
 import { buildGoProgram } from './go/program.ts'
+import { opaBinary } from './policy/opa.ts'
 import { installMoto } from './services/aws/moto.ts'
 import { keyServerBinary } from './services/vault/key_server.ts'
 
@@ -18,6 +19,7 @@ const WORTH_TELLING_S = 1
 for (const [name, prepare] of [
   ['key server', keyServerBinary],
   ['moto', installMoto],
+  ['Open Policy Agent', opaBinary],
   ['client in Go', buildGoClient],
   ['client of SPIFFE in Go', () => buildGoProgram('spiffe_client')],
 ] as const) {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { RuleState } from '../../base/events.ts'
 import type { Operation } from '../../base/gate.ts'
 import { ConfigError, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/schema.ts'
@@ -75,6 +76,20 @@ export async function explainRules(options: JudgeOptions, io: Io): Promise<numbe
     )
   }
   return decides === undefined ? EXIT.ok : EXIT.unhealthy
+}
+
+/** What each rule says of this node, without a request. */
+export async function judgedHere(config: Config): Promise<RuleState[]> {
+  const policy = policyOf(config)
+  const book = ruleBook(policy)
+  const bound = book.bind(await factsFor(config, undefined), nodeSpecs(policy))
+  return book.rules.map((rule) => {
+    const { name, mode, guards } = rule.config
+    if (rule.asksRequest) return { name, mode, guards, state: 'by_request' }
+    const verdict = rule.ask(bound)
+    if (verdict.state === 'passes') return { name, mode, guards, state: 'passes' }
+    return { name, mode, guards, state: verdict.state, message: wordsOf(rule, verdict) }
+  })
 }
 
 /** Where it is said what each rule must say, nothing else is judged. */
