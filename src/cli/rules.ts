@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Io } from '../console/io.ts'
-import { type FactsOptions, printFacts } from '../tools/policy/facts.ts'
+import type { FactsOptions } from '../tools/policy/facts.ts'
 import type { JudgeOptions } from '../tools/policy/judge.ts'
 import type { WaiverOptions } from '../tools/policy/waiver.ts'
 import { CONFIG_FILE, type Ending } from './command.ts'
@@ -26,7 +26,10 @@ export function addRules(program: Command, io: Io, { short }: Ending): void {
       'print JSON with sources, which test and explain take as recorded facts',
       false,
     )
-    .action((options: FactsOptions) => short(printFacts(options, io)))
+    .action(async (options: FactsOptions) => {
+      const { printFacts } = await import('../tools/policy/facts.ts')
+      return await short(printFacts(options, io))
+    })
   asking(group.command('test'))
     .description('say what each rule says of facts; with --expect, whether that is as it should be')
     .option('--expect <rule=state>', `what a rule must say: ${STATES.join(', ')}`, expected, {})

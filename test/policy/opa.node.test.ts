@@ -73,7 +73,12 @@ async function policyWith(folder: TempFolder, opa: object) {
     policy,
     admit: async (change: Partial<KeyUse> = {}) => {
       const use = { ...ENCRYPT, ...change }
-      const refusal = await withinLimit(systemClock, 60_000, async (call) => gate?.admit(use, call))
+      const none = Promise.resolve(undefined)
+      const refusal = await withinLimit(
+        systemClock,
+        60_000,
+        (call) => gate?.admit(use, call) ?? none,
+      )
       return refusal?.message
     },
     status: () => gate?.refusal(ENCRYPT)?.message,
