@@ -23,8 +23,10 @@ export interface KeyUse {
 }
 
 export interface Gate {
-  /** Why the key may not be used, from memory and at once: for Status, which nobody counts. */
+  /** Settles when all is known that decides over this use; undefined where it is known already, as nearly always. */
+  wait(use: KeyUse, call: Call): Promise<void> | undefined
+  /** Why the key may not be used now, from memory; of a request, which is counted. */
+  admit(use: KeyUse): KmsError | undefined
+  /** The same for Status, which nobody counts. */
   refusal(use: KeyUse): KmsError | undefined
-  /** The same for a request, which is counted, and which waits for an answer from outside where none is known yet. */
-  admit(use: KeyUse, call: Call): Promise<KmsError | undefined>
 }

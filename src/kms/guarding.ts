@@ -14,16 +14,28 @@ interface GuardedItem {
   readonly item: { readonly version: string }
 }
 
-/** @throws KmsError `policy_denied` where a key that Encrypt would use may not be used */
-export async function admitEncrypt(
+/**
+ * Returns a promise only where something is not known yet, since that costs as much as asking.
+ *
+ * @throws KmsError `policy_denied` where a key that Encrypt would use may not be used
+ */
+export function admitEncrypt(
   gate: Gate,
   api: KmsApi,
   active: ActiveKeys,
   size: number,
   call: Call,
-): Promise<void> {
-  for (const use of encryptUses(api, active, size)) {
-    const refusal = await gate.admit(use, call)
+): Promise<void> | undefined {
+  const uses = encryptUses(api, active, size)
+  const waits = uses.flatMap((use) => gate.wait(use, call) ?? [])
+  if (waits.length > 0) return Promise.all(waits).then(() => admitAll(gate, uses))
+  admitAll(gate, uses)
+  return undefined
+}
+
+function admitAll(gate: Gate, uses: readonly KeyUse[]): void {
+  for (const use of uses) {
+    const refusal = gate.admit(use)
     if (refusal !== undefined) throw refusal
   }
 }
@@ -53,7 +65,9 @@ export async function admitted<T extends GuardedItem>(
   for (const each of items) {
     const { monitor, item } = each
     const use = { operation: 'decrypt', api, ...keyOf(monitor, item.version), size } as const
-    const refusal = await gate.admit(use, call)
+    const waiting = gate.wait(use, call)
+    if (waiting !== undefined) await waiting
+    const refusal = gate.admit(use)
     if (refusal === undefined) left.push(each)
     else refusals.push(refusal)
   }

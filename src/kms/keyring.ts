@@ -88,7 +88,8 @@ export class Keyring implements KmsService {
     const active = await this.#active(api)
     checkPlaintext(plaintext, active, MAX_CIPHERTEXT_BYTES[api])
     const { gate } = this.#options
-    if (gate !== undefined) await admitEncrypt(gate, api, active, plaintext.length, call)
+    const waiting = gate && admitEncrypt(gate, api, active, plaintext.length, call)
+    if (waiting !== undefined) await waiting
     const { ciphertext, annotations } =
       api === 'v2'
         ? await this.#encryptV2(active, plaintext, call)

@@ -10,7 +10,7 @@ import { KmsError } from '../base/errors.ts'
 import type { EventSink, KmsEvent } from '../base/events.ts'
 import type { Gate, KeyUse } from '../base/gate.ts'
 import type { Call } from '../base/provider.ts'
-import type { OpaDecisions, OpaVerdict } from './opa.ts'
+import type { OpaDecisions, OpaUse, OpaVerdict } from './opa.ts'
 import type { AskedUse, BoundFacts, Rule, Verdict } from './rules.ts'
 import type { Waiver } from './waiver_text.ts'
 
@@ -60,21 +60,24 @@ export class RuleGate implements Gate {
     return decision.refusal ?? this.#refusalOutside(use, this.#verdictOf(use))
   }
 
-  async admit(use: KeyUse, call: Call): Promise<KmsError | undefined> {
-    if (!this.#isReady) await this.#deciders.ready
+  wait(use: KeyUse, call: Call): Promise<void> | undefined {
+    const { opa, ready } = this.#deciders
+    const first = this.#isReady ? undefined : ready
+    if (opa?.decisions.guards(use) !== true) return first
+    const asked = opa.decisions.firstAnswer(this.#outside(use), call)
+    return first === undefined ? asked : first.then(() => asked)
+  }
+
+  admit(use: KeyUse): KmsError | undefined {
     const { refusal, told } = this.#decide(use)
     for (const event of told) this.#deciders.events.emit(event)
     if (refusal !== undefined) return refusal
-    const { opa } = this.#deciders
-    if (opa?.decisions.guards(use) !== true) return undefined
-    const verdict = await opa.decisions.settled({ ...use, endpoint: this.#endpoint }, call)
-    if (verdict.allowed) return undefined
-    const outside = this.#refusalOutside(use, verdict)
-    const waived = this.#deciders.waiverOf(OPA_RULE)
-    this.#deciders.events.emit(
-      this.#event(use, OPA_RULE, opa.mode, outcomeOf(waived, opa.mode), verdict.why),
-    )
-    return outside
+    const verdict = this.#verdictOf(use)
+    if (verdict === undefined || verdict.allowed) return undefined
+    const mode = this.#deciders.opa?.mode ?? 'enforce'
+    const outcome = outcomeOf(this.#deciders.waiverOf(OPA_RULE), mode)
+    this.#deciders.events.emit(this.#event(use, OPA_RULE, mode, outcome, verdict.why))
+    return this.#refusalOutside(use, verdict)
   }
 
   /** Facts or waivers are others now. */
@@ -85,7 +88,11 @@ export class RuleGate implements Gate {
   #verdictOf(use: KeyUse): OpaVerdict | undefined {
     const { opa } = this.#deciders
     if (opa?.decisions.guards(use) !== true) return undefined
-    return opa.decisions.verdict({ ...use, endpoint: this.#endpoint })
+    return opa.decisions.verdict(this.#outside(use))
+  }
+
+  #outside({ operation, api, provider }: KeyUse): OpaUse {
+    return { operation, api, provider, endpoint: this.#endpoint }
   }
 
   #refusalOutside(use: KeyUse, verdict: OpaVerdict | undefined): KmsError | undefined {

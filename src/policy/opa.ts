@@ -18,7 +18,7 @@ import { readSecretFile } from '../remote/secret_file.ts'
 import type { OpaConfig } from './config.ts'
 
 /** What an answer is for: the outside decides by this and by the facts. */
-interface OpaUse {
+export interface OpaUse {
   readonly operation: Operation
   readonly api: string
   readonly endpoint: string
@@ -98,13 +98,10 @@ export class OpaDecisions {
     return { allowed: false, why: `Open Policy Agent at ${this.#config.address} gives no answer` }
   }
 
-  /** The same, after the first answer of its kind where there was none yet. */
-  async settled(use: OpaUse, call: Call): Promise<OpaVerdict> {
-    const asked = this.#kindOf(use)
-    if (asked.verdict === undefined && asked.asking !== undefined) {
-      await unlessAborted(asked.asking, call.signal)
-    }
-    return this.verdict(use)
+  /** Settles after the first answer to a question of this kind; undefined where there was one. */
+  firstAnswer(use: OpaUse, { signal }: Call): Promise<void> | undefined {
+    const { verdict, asking } = this.#kindOf(use)
+    return verdict === undefined && asking !== undefined ? unlessAborted(asking, signal) : undefined
   }
 
   /** Asks for all of these; settles when each was answered or was not. */

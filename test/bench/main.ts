@@ -2,7 +2,7 @@
  * `npm run bench` measures what Trousseau costs on this machine, as ratios to an empty gRPC service
  * and to asking OpenBao directly. `--quick` only shows that it works. Other runs: `--memory` (with
  * `--requests` and `--soak-minutes`), `--settings` (with any number of `--setting`, such as
- * `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), and `--profile`. In each,
+ * `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), `--profile` and `--rules`. In each,
  * `--json` prints everything and `--markdown` writes the tables into docs/performance.md.
  *
  * @module
@@ -15,6 +15,7 @@ import { measureMemory, printMemory } from './memory.ts'
 import { writePart } from './page.ts'
 import { measureProfile, printProfile } from './profile.ts'
 import { print } from './report.ts'
+import { measureRules, printRules } from './rules.ts'
 import { measureSettings, printSettings, SETTINGS } from './settings.ts'
 
 const { values } = parseArgs({
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     settings: { type: 'boolean', default: false },
     setting: { type: 'string', multiple: true, default: [...SETTINGS] },
     profile: { type: 'boolean', default: false },
+    rules: { type: 'boolean', default: false },
   },
 })
 
@@ -39,6 +41,8 @@ if (values.memory) {
   await show('memory', await measureMemory(options), printMemory)
 } else if (values.settings) {
   await show('settings', await measureSettings(values.setting), printSettings)
+} else if (values.rules) {
+  await show('rules', await measureRules(), printRules)
 } else if (values.profile) {
   await show('profile', await measureProfile(), printProfile)
 } else {

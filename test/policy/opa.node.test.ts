@@ -73,13 +73,8 @@ async function policyWith(folder: TempFolder, opa: object) {
     policy,
     admit: async (change: Partial<KeyUse> = {}) => {
       const use = { ...ENCRYPT, ...change }
-      const none = Promise.resolve(undefined)
-      const refusal = await withinLimit(
-        systemClock,
-        60_000,
-        (call) => gate?.admit(use, call) ?? none,
-      )
-      return refusal?.message
+      await withinLimit(systemClock, 60_000, (call) => gate?.wait(use, call) ?? Promise.resolve())
+      return gate?.admit(use)?.message
     },
     status: () => gate?.refusal(ENCRYPT)?.message,
     [Symbol.asyncDispose]: () => policy.close(),
