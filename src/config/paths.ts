@@ -9,6 +9,8 @@ import type { Config } from './schema.ts'
 interface ConfigPaths extends Paths {
   /** Sockets that the plugin listens on, those of the API servers first. */
   readonly listens: readonly string[]
+  /** Files that may be absent, and that the plugin looks at again and again. */
+  readonly looked: readonly string[]
   /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
   readonly written: readonly string[]
 }
@@ -27,6 +29,7 @@ export function pathsOf(config: Config): ConfigPaths {
     folders: unique(all.flatMap(({ folders }) => folders)),
     sockets: unique(all.flatMap(({ sockets }) => sockets)),
     listens: [...endpoints, ...page],
+    looked: unique([...Object.values(policy?.files ?? {}), policy?.waiver?.file ?? []].flat()),
     written: unique([
       ...endpoints.map((path) => dirname(path)),
       ...(stateDir === undefined ? [] : [stateDir]),

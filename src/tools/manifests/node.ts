@@ -73,8 +73,7 @@ PrivateDevices=yes
 PrivateUsers=yes
 PrivateIPC=yes
 ProtectProc=invisible
-ProcSubset=pid
-ProtectClock=yes
+${config.policy === undefined ? 'ProcSubset=pid\n' : ''}ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
