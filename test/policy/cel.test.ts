@@ -112,6 +112,7 @@ const ENDLESS = [
   'lsm.active.all(a, lsm.active.all(b, lsm.active.all(c, a != b)))',
   'lsm.active.all(a, lsm.active.all(b, (a + b).contains(kernel.cmdline)))',
   `lsm.active.all(a, kernel.cmdline.matches("${'a?'.repeat(20)}"))`,
+  'kernel.cmdline.matches("((a{9}){9}){9}b")',
   'kernel.cmdline.matches("((a{1,10}){1,10}){1,9}b")',
   'lsm.active.map(a, lsm.active.map(b, a + b)).all(c, c.all(d, d != kernel.cmdline))',
 ]

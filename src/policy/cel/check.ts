@@ -6,20 +6,12 @@
  */
 
 import { MAX_PART } from '../facts/vocabulary.ts'
-import { type Expr, failsAlways, isPattern } from './library.ts'
+import { callCost } from './cost.ts'
+import { RuleFault } from './fault.ts'
+import type { Expr } from './library.ts'
 import { FUNCTIONS, METHODS, OPERATORS } from './signatures.ts'
-import { type CelType, isLike, joined, nameOf, scalar } from './type.ts'
-
-/** What is wrong, and at which node of the expression. */
-export class RuleFault extends Error {
-  override readonly name = 'RuleFault'
-  readonly id: bigint
-
-  constructor(message: string, { id }: Pick<Expr, 'id'>) {
-    super(message)
-    this.id = id
-  }
-}
+import { checkTexts } from './texts.ts'
+import { type CelType, isLike, joined, nameOf, scalar, sizeOf } from './type.ts'
 
 interface Checked {
   readonly type: CelType
@@ -30,10 +22,6 @@ interface Checked {
 /** So many steps take some tens of milliseconds: the worst that a rule can do to the process, and only when a fact has changed. */
 const MAX_COST = 50_000
 const MAX_NESTING = 2
-/** So many characters are compared or searched in one step. */
-const CHARACTERS_A_STEP = 64
-/** So many characters, times those of the pattern, go into one step of RE2. */
-const MATCHED_A_STEP = 16
 const BOOL = scalar('bool')
 
 type Scope = ReadonlyMap<string, CelType>
@@ -130,8 +118,7 @@ export class RuleChecker {
     const checked = parts.map((each) => this.#check(each, scope, depth))
     const types = checked.map(({ type }) => type)
     const type = this.#result(expr, name, target !== undefined, parts, types)
-    const own = name === 'matches' ? matchCost(types, parts.at(-1)) : ownCost(name, types)
-    return { type, cost: sum(checked) + own }
+    return { type, cost: sum(checked) + callCost(name, types, parts) }
   }
 
   #result(
@@ -188,24 +175,6 @@ export class RuleChecker {
   }
 }
 
-/** Texts that must have a form: one that is written there must have it now. */
-function checkTexts(expr: Expr, name: string, parts: readonly Expr[]): void {
-  const last = parts.at(-1) ?? expr
-  const text = textOf(last)
-  if (name === 'matches' && text === undefined) {
-    throw new RuleFault('takes a pattern that is not written there', last)
-  }
-  const fault = text === undefined ? undefined : textFault(expr, name, text)
-  if (fault !== undefined) throw new RuleFault(fault, last)
-}
-
-function textFault(expr: Expr, name: string, text: string): string | undefined {
-  if (name === 'matches') return isPattern(text) ? undefined : 'is a pattern that RE2 does not take'
-  if (READ.has(name))
-    return failsAlways(expr) ? `is a text that ${name}() does not take` : undefined
-  return name.startsWith('get') && !isZone(text) ? 'is no time zone' : undefined
-}
-
 /** `map` and `filter` collect at most one element for each that they see. */
 function grown(start: CelType, step: CelType, times: number): CelType {
   if (start.kind !== 'list' || step.kind !== 'list') return start
@@ -218,8 +187,6 @@ function elementOf(type: CelType): CelType | undefined {
   return type.kind === 'list' ? (type.of ?? scalar('null')) : undefined
 }
 
-/** They read a text. */
-const READ = new Set(['bool', 'double', 'duration', 'int', 'timestamp'])
 /** How long the texts are that functions make. */
 const TEXT_OF: Readonly<Record<string, number>> = { string: MAX_PART }
 
@@ -253,33 +220,6 @@ function takesThese(takes: readonly string[], types: readonly CelType[]): boolea
   return takes.length === types.length && takes.every((kind, at) => types[at]?.kind === kind)
 }
 
-/** What a call takes beside its parts. */
-function ownCost(name: string, types: readonly CelType[]): number {
-  const [a = 1, b = 1] = types.map(sizeOf)
-  const [, among] = types
-  if (name === '@in' && among?.kind === 'list') {
-    return 1 + among.size + Math.ceil(b / CHARACTERS_A_STEP)
-  }
-  return 1 + Math.ceil(Math.max(a, b) / CHARACTERS_A_STEP)
-}
-
-/** RE2's time goes with text and pattern, and a repetition stands for so many copies of its part. */
-function matchCost([text]: readonly CelType[], pattern: Expr | undefined): number {
-  const written = pattern === undefined ? '' : (textOf(pattern) ?? '')
-  const times = [...written.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].map(([, least, most]) =>
-    Math.max(Number(least), Number(most), 1),
-  )
-  const weight = times.reduce((all, each) => all * each, written.length)
-  return 1 + Math.ceil(((text === undefined ? 1 : sizeOf(text)) * weight) / MATCHED_A_STEP)
-}
-
-function sizeOf(type: CelType): number {
-  if (type.kind === 'group') return 1
-  return type.kind === 'list'
-    ? type.size * (type.of === undefined ? 1 : sizeOf(type.of))
-    : type.size
-}
-
 function constantType(expr: Expr): CelType {
   const constant = expr.exprKind.case === 'constExpr' ? expr.exprKind.value.constantKind : undefined
   switch (constant?.case) {
@@ -299,23 +239,6 @@ function constantType(expr: Expr): CelType {
       return scalar('null')
     default:
       throw new RuleFault('has a constant of a kind that no fact has', expr)
-  }
-}
-
-function textOf(expr: Expr): string | undefined {
-  if (expr.exprKind.case !== 'constExpr') return undefined
-  const { constantKind } = expr.exprKind.value
-  return constantKind.case === 'stringValue' ? constantKind.value : undefined
-}
-
-/** As CEL writes them: an area, or hours and minutes. */
-function isZone(text: string): boolean {
-  if (/^[+-]?\d\d:\d\d$/.test(text)) return true
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: text })
-    return true
-  } catch {
-    return false
   }
 }
 

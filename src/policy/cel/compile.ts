@@ -1,7 +1,8 @@
 /** A rule's text made into what can be asked again and again, or a fault with its line and column. @module */
 
 import type { FactSpec } from '../facts/vocabulary.ts'
-import { RuleChecker, RuleFault } from './check.ts'
+import { RuleChecker } from './check.ts'
+import { RuleFault } from './fault.ts'
 import { type Bindings, NotCel, parseCel, planCel } from './library.ts'
 import { variablesOf } from './type.ts'
 

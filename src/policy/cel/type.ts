@@ -49,6 +49,14 @@ export function joined(a: CelType, b: CelType): CelType {
   return { ...a, size }
 }
 
+/** Characters, bytes or entries with what is in them. */
+export function sizeOf(type: CelType): number {
+  if (type.kind === 'group') return 1
+  return type.kind === 'list'
+    ? type.size * (type.of === undefined ? 1 : sizeOf(type.of))
+    : type.size
+}
+
 /** By their first names: `kernel`, `files` and so on. */
 export function variablesOf(specs: readonly FactSpec[]): ReadonlyMap<string, CelType> {
   const root = new Map<string, CelType>()
