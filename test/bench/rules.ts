@@ -31,7 +31,6 @@ interface RulesReport {
   readonly cpuRange: readonly [number, number]
   /** Processor time an Encrypt without rules, in microseconds. */
   readonly plainUs: number
-  readonly startMs: readonly [plain: number, ruled: number]
   readonly rssMb: readonly [plain: number, ruled: number]
 }
 
@@ -72,19 +71,17 @@ export async function measureRules(): Promise<RulesReport> {
     cpuRange: [Math.min(...cpu), Math.max(...cpu)],
     latency: median(rounds.map((round) => round.ruled.latency / round.plain.latency)),
     plainUs: median(rounds.map((round) => round.plain.cpu)) * 1_000,
-    startMs: [plain.readyMs, ruled.readyMs],
     rssMb: [rssMb(plain.pid), rssMb(ruled.pid)],
   }
 }
 
 export function printRules(report: RulesReport, markdown: boolean): string {
-  const { machine: where, method, cpu, cpuRange, latency, plainUs, startMs, rssMb: memory } = report
+  const { machine: where, method, cpu, cpuRange, latency, plainUs, rssMb: memory } = report
   const [least, most] = cpuRange
   const rows = [
     ['', 'with rules by without'],
     ['processor time of an Encrypt', `${ratio(cpu)} (${ratio(least)} to ${ratio(most)})`],
     ['its median latency', ratio(latency)],
-    ['start to the first good Status', ratio(startMs[1] / startMs[0])],
     ['resident memory', ratio(memory[1] / memory[0])],
   ]
   const plain = `Without rules an Encrypt takes ${plainUs.toFixed(0)} µs of processor time.`
