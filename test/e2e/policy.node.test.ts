@@ -1,7 +1,7 @@
 /** The bundle with rules: what API servers are told, what holds it back, and what a reload may not do. @module */
 
-import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { createHash, generateKeyPairSync } from 'node:crypto'
+import { rm, writeFile } from 'node:fs/promises'
 import { status } from '@grpc/grpc-js'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
@@ -13,6 +13,7 @@ import {
   type PluginProcess,
   RUNTIMES,
   type Runtime,
+  runCommand,
   startPluginProcess,
   startWellPlugin,
 } from '../_lib/plugin/process.ts'
@@ -63,7 +64,7 @@ async function scene() {
       mode: 'enforce',
     },
   }
-  const config = (policyRules: readonly object[]) => ({
+  const config = (policyRules: readonly object[], more: object = {}) => ({
     providers: [{ name: 'here', type: 'local', keyFile: folder.at('keys') }],
     admin: { listen: `unix://${folder.at('admin.sock')}` },
     policy: {
@@ -71,6 +72,7 @@ async function scene() {
       roots: root.roots,
       files: { apiServer: manifest },
       rules: policyRules,
+      ...more,
     },
   })
   return {
@@ -186,6 +188,42 @@ test('a rule that guards decrypt refuses Decrypt, and not Encrypt', async () => 
 
   assert.match(refused, 'Rule "lockdown" refuses decrypt: Not locked down')
   assert.is(await refusalOf(encrypt(plugin)), undefined)
+})
+
+test('break-glass: a waiver that the command made lifts the rule on this node without a restart, and its end brings the rule back', async () => {
+  await using one = await scene()
+  const at = one.folder.at
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  await writeFile(at('waiver-key'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  await writeFile(at('waiver.pub'), publicKey.export({ type: 'spki', format: 'pem' }))
+  const waiver = { file: at('waiver'), keyFiles: [at('waiver.pub')] }
+  const config = one.config([one.rules.lockdown], { waiver, node: 'cp-1' })
+  await using plugin = await startWellPlugin({ folder: one.folder.path, config })
+  await one.root.take(LOCKDOWN)
+  await until('Encrypt is refused', () => refusalOf(encrypt(plugin)))
+  const facts = await runCommand(['policy', 'facts', '--config', plugin.configPath, '--json'])
+  const { value: machine } = JSON.parse(facts.out).facts.find(
+    ({ path }: { path: string }) => path === 'node.machine',
+  )
+
+  const made = await runCommand([
+    ...['policy', 'waiver', '--key', at('waiver-key'), '--node', 'cp-1', '--machine', machine],
+    ...['--rule', 'lockdown', '--who', 'A. Person', '--why', 'kernel update', '--for', '1h'],
+  ])
+  await writeFile(at('waiver'), made.out)
+  await until(
+    'Encrypt is let through',
+    async () => (await refusalOf(encrypt(plugin))) === undefined,
+  )
+
+  assert.is((await plugin.client.v2.status()).healthz, 'ok')
+  const [told] = await plugin.told('waiver_in_force')
+  assert.match(String(told?.['message']), 'A. Person lifts lockdown')
+  await until('the request is told as waived', () =>
+    plugin.events('policy').some(({ outcome }) => outcome === 'waived'),
+  )
+  await rm(at('waiver'))
+  await until('Encrypt is refused again', () => refusalOf(encrypt(plugin)))
 })
 
 test('a reload whose rules would refuse now is not taken and says so, and one whose rules pass is', async () => {
