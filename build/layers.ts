@@ -20,18 +20,20 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   takeover: ['base'],
   remote: ['base'],
   observe: ['base'],
+  policy: ['base', 'remote'],
   grpc: ['base', 'remote'],
   kms: ['base', 'takeover'],
   recovery: ['base', 'kms'],
   services: ['base', 'takeover', 'remote'],
-  config: ['base', 'takeover', 'remote', 'kms', 'recovery', 'services'],
+  config: ['base', 'takeover', 'remote', 'policy', 'kms', 'recovery', 'services'],
   plugin: [
-    ...['base', 'takeover', 'remote', 'observe', 'grpc', 'kms', 'recovery', 'services', 'config'],
+    ...['base', 'takeover', 'remote', 'observe', 'policy', 'grpc', 'kms', 'recovery', 'services'],
+    'config',
   ],
   console: ['base', 'grpc', 'config'],
   tools: [
-    ...['base', 'takeover', 'remote', 'observe', 'grpc', 'kms', 'recovery', 'services', 'config'],
-    ...['plugin', 'console'],
+    ...['base', 'takeover', 'remote', 'observe', 'policy', 'grpc', 'kms', 'recovery', 'services'],
+    ...['config', 'plugin', 'console'],
   ],
   cli: ['base', 'recovery', 'services', 'plugin', 'console', 'tools'],
   main: ['base', 'console', 'cli'],
@@ -39,17 +41,18 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 
 /** By the folder that may import the package, or by a folder in it. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-  '@bufbuild/protobuf': ['kms', 'grpc', 'tools/etcd'],
+  '@bufbuild/cel': ['policy/cel'],
+  '@bufbuild/protobuf': ['kms', 'grpc', 'policy/cel', 'tools/etcd'],
   '@grpc/grpc-js': ['grpc', 'tools/etcd'],
   aws4fetch: ['services/aws'],
   commander: ['cli'],
-  jose: ['remote', 'recovery', 'services'],
+  jose: ['remote', 'recovery', 'policy', 'services', 'tools/policy'],
   pino: ['observe'],
   'prom-client': ['observe'],
   'shamir-secret-sharing': ['kms'],
   undici: ['remote/http'],
   valibot: Object.keys(ROOMS).filter((room) => room !== 'kms'),
-  yaml: ['config', 'tools/kube'],
+  yaml: ['config', 'policy/facts', 'tools/kube'],
 }
 
 /** The domain uses nothing of the platform but its cryptography. */

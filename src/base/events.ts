@@ -8,6 +8,7 @@
  */
 
 import type { KmsError, KmsErrorCode } from './errors.ts'
+import type { Operation } from './gate.ts'
 import type { Notice } from './notices.ts'
 
 export type KmsApi = 'v2' | 'v1beta1'
@@ -89,7 +90,48 @@ export type KmsEvent =
       /** Time to renew it. */
       readonly near: boolean
     }
+  | {
+      /** A request for which a rule did not pass. */
+      readonly type: 'policy'
+      readonly endpoint?: string | undefined
+      readonly rule: string
+      readonly mode: RuleMode
+      readonly outcome: RuleOutcome
+      readonly operation: Operation
+      readonly provider: string
+      readonly message: string
+    }
+  | {
+      /** What the rules say now, where that is not what they said before. */
+      readonly type: 'policy_state'
+      readonly rules: readonly RuleState[]
+      /** What lifts rules now; `until` in milliseconds since the epoch. */
+      readonly waiver: WaiverInForce | undefined
+    }
   | Notice
+
+type RuleMode = 'enforce' | 'audit'
+/**
+ * `undecided`: it gave neither true nor false, and its config lets that pass; `waived`: it would
+ * have refused, and a waiver lifts it.
+ */
+export type RuleOutcome = 'refused' | 'would_refuse' | 'undecided' | 'waived'
+
+export interface RuleState {
+  readonly name: string
+  readonly mode: RuleMode
+  readonly guards: readonly Operation[]
+  /** `by_request`: it depends on the request too. */
+  readonly state: 'passes' | 'refuses' | 'undecided' | 'waived' | 'by_request'
+  readonly message?: string
+}
+
+interface WaiverInForce {
+  readonly id: string
+  readonly who: string
+  readonly why: string
+  readonly until: number
+}
 
 export interface ProviderHealth {
   readonly name: string

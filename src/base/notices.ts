@@ -63,6 +63,11 @@ interface NoticeFields {
   readonly settings_changed: OfProvider
   readonly settings_ignored: OfProvider
   readonly settings_kept: OfProvider
+  // Rules.
+  readonly opa_answers: None
+  readonly waiver_in_force: None
+  readonly waiver_refused: None
+  readonly waiver_ended: None
   // Logins.
   readonly clock_skew: OfProvider
   readonly token_life_unknown: None

@@ -23,6 +23,7 @@ import { addMigrate } from './migrate.ts'
 import { addPolicies } from './policy.ts'
 import { addRecover } from './recover.ts'
 import { addRecoveryKey } from './recovery_key.ts'
+import { addRules } from './rules.ts'
 import { addScan } from './scan.ts'
 import { addServe } from './serve.ts'
 import { addStatus } from './status.ts'
@@ -30,7 +31,7 @@ import { addVerifyBundle } from './verify_bundle.ts'
 
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
-  'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addManifests],
+  'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addRules, addManifests],
   'Run it, and check its health:': [addServe, addStatus, addDoctor, addExplain, addCheck, addBench],
   'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecoveryKey, addRecover],

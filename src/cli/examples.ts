@@ -26,6 +26,12 @@ export const EXAMPLES = {
   'login-key authorize': [
     'tpm-policies.json --key /media/offline/policy-key.pem --state cp-1-state.json --pcrs 7,11',
   ],
+  'policy facts': [CONFIG, `${CONFIG} --json > facts.json`],
+  'policy test': [CONFIG, `${CONFIG} --facts facts.json --expect kernel-lockdown=passes`],
+  'policy explain': [`${CONFIG} --operation decrypt`],
+  'policy waiver': [
+    '--key /media/offline/waiver-key --node cp-1 --machine DIGEST --rule kernel-lockdown --who "A. Person" --why "kernel update" --for 2h',
+  ],
   manifests: [
     `static-pod ${CONFIG} > /etc/kubernetes/manifests/trousseau.yaml`,
     `systemd ${CONFIG} --out /tmp/trousseau`,

@@ -7,6 +7,7 @@
 
 import { ONLY_ENDPOINT } from '../base/events.ts'
 import { conflictOf } from '../takeover/foreign.ts'
+import { policyFits } from './policy.ts'
 import { type ProtectionInForce, protectionOf } from './protection.ts'
 import type { Config } from './schema.ts'
 
@@ -57,6 +58,7 @@ export function configProblems(config: Config): string[] {
         ]
       : []),
     ...listed(config).flatMap((each) => endpointProblems(each, names)),
+    ...policyFits(config),
   ]
 }
 

@@ -12,6 +12,7 @@ import { type Document, isCollection, isNode, isPair, LineCounter, parseDocument
 import { systemCodeOf, systemReasonOf } from '../base/errors.ts'
 import { readSmallFile, readSmallStream } from '../base/small_file.ts'
 import { configProblems } from './endpoints.ts'
+import { policyProblems } from './policy.ts'
 import { type Draft, repair } from './repair.ts'
 import { type Config, configSchema } from './schema.ts'
 import { leavesOf, problemOf, wholeProblem } from './words.ts'
@@ -58,7 +59,10 @@ export async function loadConfig(path: string): Promise<Config> {
     throw new ConfigError([`${name}: is no text in UTF-8: save it with that encoding`])
   }
   const { content, placeOf } = parseText(text, name)
-  return parseConfig(content, name, placeOf)
+  const config = parseConfig(content, name, placeOf)
+  const problems = await policyProblems(config)
+  if (problems.length > 0) throw placedError(problems, name, placeOf)
+  return config
 }
 
 /** How messages name a config. */
@@ -94,16 +98,24 @@ export function parseConfig(content: unknown, name: string, placeOf = NOWHERE): 
   const draft = { content: structuredClone(content), written: new Map<string, string>() }
   const problems = problemsIn(result, draft)
   if (result.success && problems.length === 0) return result.output
+  throw placedError(problems, name, placeOf, draft.written)
+}
+
+/** @param written keys as the file has them, by the path that they should have had */
+function placedError(
+  problems: readonly string[],
+  name: string,
+  placeOf: PlaceOf,
+  written: ReadonlyMap<string, string> = new Map(),
+): ConfigError {
   const placed = problems
     .map((problem) => {
       const path = /^([^\s:]+): /.exec(problem)?.[1]?.split('.') ?? []
-      const asWritten = path.map(
-        (key, at) => draft.written.get(path.slice(0, at + 1).join('.')) ?? key,
-      )
+      const asWritten = path.map((key, at) => written.get(path.slice(0, at + 1).join('.')) ?? key)
       return { problem, place: placeOf(asWritten) }
     })
     .toSorted((a, b) => a.place.offset - b.place.offset)
-  throw new ConfigError(
+  return new ConfigError(
     placed.map(({ problem, place }) => `${name}${place.text}: ${problem}`),
     { hint: HINT },
   )

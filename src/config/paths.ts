@@ -9,29 +9,45 @@ import type { Config } from './schema.ts'
 interface ConfigPaths extends Required<Paths> {
   /** Sockets that the plugin listens on, those of the API servers first. */
   readonly listens: readonly string[]
+  /** Files that may be absent, and that the plugin looks at again and again. */
+  readonly looked: readonly string[]
   /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
   readonly written: readonly string[]
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, stateDir, admin, probes } = config
+  const { recovery, policy, stateDir, admin, probes } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
   const pages = [admin, probes].flatMap((each) =>
     each !== undefined && 'path' in each.listen ? [each.listen.path] : [],
   )
   return {
-    files: unique([...all.flatMap(({ files }) => files), ...(recovery?.recipients ?? [])]),
+    files: unique([
+      ...all.flatMap(({ files }) => files),
+      ...(recovery?.recipients ?? []),
+      ...policyFiles(policy),
+    ]),
     folders: unique(all.flatMap(({ folders }) => folders)),
     sockets: unique(all.flatMap(({ sockets }) => sockets)),
     devices: unique(all.flatMap(({ devices = [] }) => devices)),
     listens: [...endpoints, ...pages],
+    looked: unique([...Object.values(policy?.files ?? {}), policy?.waiver?.file ?? []].flat()),
     written: unique([
       ...endpoints.map((path) => dirname(path)),
       ...(stateDir === undefined ? [] : [stateDir]),
       ...pages.map((path) => dirname(path)),
     ]),
   }
+}
+
+/** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */
+function policyFiles(policy: Config['policy']): string[] {
+  const named = [policy?.opa?.tokenFile, policy?.opa?.tls.caFile, policy?.opa?.tls.certFile]
+  return [
+    ...[...named, policy?.opa?.tls.keyFile, policy?.encryptionConfig].flatMap((path) => path ?? []),
+    ...(policy?.waiver?.keyFiles ?? []),
+  ]
 }
 
 function unique(paths: readonly string[]): string[] {

@@ -8,6 +8,7 @@
 import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
 import { parseListenPath } from '../base/socket_path.ts'
+import { policyConfig } from '../policy/config.ts'
 import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { LABEL } from '../services/provider_fields.ts'
 import { providerConfig } from '../services/registry.ts'
@@ -189,6 +190,7 @@ export const configSchema = v.strictObject({
   recovery: v.optional(
     described(recovery, 'Who can open Secrets after all key services are gone (KMS v2 only)'),
   ),
+  policy: v.optional(described(policyConfig, 'What must be so on this node before a key is used')),
   rotation: v.optional(described(rotation, 'When a new key version is used'), {}),
   health: v.optional(described(health, 'How providers are watched, and what an outage means'), {}),
   requestTimeout: v.optional(

@@ -8,12 +8,14 @@
 import type { Clock } from '../base/clock.ts'
 import { KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
 import type { KmsApi } from '../base/events.ts'
+import type { Gate } from '../base/gate.ts'
 import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits.ts'
 import type { Call } from '../base/provider.ts'
 import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from '../base/service.ts'
 import { type ForeignItem, type ForeignReader, findForeign } from '../takeover/foreign.ts'
 import { candidateOf, DecryptOrder, type DecryptPreference, type Opener } from './decrypt_order.ts'
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
+import { admitEncrypt, admitted, encryptRefusal } from './guarding.ts'
 import type { ActiveKeys, EndpointHealth } from './health.ts'
 import { hedge } from './hedge.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
@@ -41,6 +43,8 @@ export interface KeyringOptions {
   readonly health: Pick<EndpointHealth, 'active' | 'minimum'>
   readonly decryptPreference: DecryptPreference
   readonly recovery: RecoverySealer | undefined
+  /** Decides whether a key may be used; undefined where nobody does. */
+  readonly gate?: Gate | undefined
   /** Providers that open what other plugins stored, in the order of the config. */
   readonly foreign: readonly MonitoredReader[]
   readonly clock: Clock
@@ -72,13 +76,20 @@ export class Keyring implements KmsService {
   }
 
   status(): string {
-    return this.#options.health.active().keyId
+    const { health, gate } = this.#options
+    const active = health.active()
+    const refusal = gate && encryptRefusal(gate, active)
+    if (refusal !== undefined) throw refusal
+    return active.keyId
   }
 
   async encrypt({ api, plaintext }: EncryptRequest, call: Call): Promise<EncryptReply> {
     // Read once, so that key id, header and wraps belong together (rule E3).
     const active = await this.#active(api)
     checkPlaintext(plaintext, active, MAX_CIPHERTEXT_BYTES[api])
+    const { gate } = this.#options
+    const waiting = gate && admitEncrypt(gate, api, active, plaintext.length, call)
+    if (waiting !== undefined) await waiting
     const { ciphertext, annotations } =
       api === 'v2'
         ? await this.#encryptV2(active, plaintext, call)
@@ -91,7 +102,7 @@ export class Keyring implements KmsService {
 
   async decrypt(request: DecryptRequest, call: Call): Promise<Uint8Array> {
     const foreign = findForeign(request, this.#options.foreign)
-    if (foreign !== undefined) return await this.#openForeign(foreign, call)
+    if (foreign !== undefined) return await this.#openForeign(foreign, request, call)
     checkAnnotations(request)
     const envelope = decodeEnvelope(request.ciphertext)
     if (request.keyId !== undefined && request.keyId !== envelope.keyId) {
@@ -100,7 +111,7 @@ export class Keyring implements KmsService {
         { code: 'key_unknown' },
       )
     }
-    const openers = this.#openersOf(envelope)
+    const openers = await this.#admitted(this.#openersOf(envelope), envelope.k, request, call)
     const answers = await this.#hedge(openers, envelope.k, call)
     if (envelope.scheme === 'any') return answers[0] ?? new Uint8Array()
     const { sealed, digest: associatedData } = envelope
@@ -141,15 +152,28 @@ export class Keyring implements KmsService {
 
   async #openForeign(
     items: readonly ForeignItem<MonitoredReader>[],
+    request: DecryptRequest,
     call: Call,
   ): Promise<Uint8Array> {
-    const candidates = items.map(({ reader: { monitor }, item, plaintextOf }) => {
+    const openers = items.map(({ reader: { monitor }, ...rest }) => ({ ...rest, monitor }))
+    const open = await this.#admitted(openers, 1, request, call)
+    const candidates = open.map(({ monitor, item, plaintextOf }) => {
       const candidate = candidateOf({ monitor, item }, probeSoon)
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
       return { ...candidate, run }
     })
     const [plaintext] = await hedge(candidates, 1, this.#options.clock, call)
     return plaintext ?? new Uint8Array()
+  }
+
+  async #admitted<T extends Opener>(
+    openers: readonly T[],
+    need: number,
+    { api, ciphertext: { length: size } }: DecryptRequest,
+    call: Call,
+  ): Promise<readonly T[]> {
+    const { gate } = this.#options
+    return gate === undefined ? openers : await admitted(gate, openers, { api, size, need }, call)
   }
 
   #hedge(openers: readonly Opener[], need: number, call: Call) {

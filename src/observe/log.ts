@@ -9,7 +9,13 @@
 import process from 'node:process'
 import { destination } from 'pino'
 import { type KmsError, toKmsError } from '../base/errors.ts'
-import { type EventSink, type HealthState, type KmsEvent, ONLY_ENDPOINT } from '../base/events.ts'
+import {
+  type EventSink,
+  type HealthState,
+  type KmsEvent,
+  ONLY_ENDPOINT,
+  type RuleOutcome,
+} from '../base/events.ts'
 import { FloodGate } from './flood_gate.ts'
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -160,6 +166,10 @@ function entryOf(event: Exclude<KmsEvent, { type: 'health' }>): Entry {
       return tokenEntry(event)
     case 'certificate':
       return certificateEntry(event)
+    case 'policy':
+      return policyEntry(event)
+    case 'policy_state':
+      return policyStateEntry(event)
     case 'notice':
       return {
         level: event.level,
@@ -264,6 +274,38 @@ function certificateEntry(event: Extract<KmsEvent, { type: 'certificate' }>): En
     event: 'certificate',
     message: `Certificate ${whose[kind]} at provider "${provider}" is good until ${day}${near ? ': renew it' : ''}`,
     fields: { provider, kind, not_after: day },
+  }
+}
+
+const OUTCOMES: Readonly<Record<RuleOutcome, string>> = {
+  refused: 'refuses',
+  would_refuse: 'would refuse',
+  undecided: 'cannot be decided and lets pass',
+  waived: 'is waived and would refuse',
+}
+
+function policyEntry(event: Extract<KmsEvent, { type: 'policy' }>): Entry {
+  const { endpoint, rule, mode, outcome, operation, provider, message: why } = event
+  const message = `Rule "${rule}" ${OUTCOMES[outcome]} ${operation}: ${why}`
+  const shown = shownEndpoint(endpoint)
+  const fields = { endpoint: shown, rule, mode, outcome, operation, provider }
+  return { level: 'warn', event: 'policy', message, fields, floodKey: `${provider} ${message}` }
+}
+
+function policyStateEntry({ rules, waiver }: Extract<KmsEvent, { type: 'policy_state' }>): Entry {
+  const failing = rules.filter(({ state }) => state !== 'passes' && state !== 'by_request')
+  const said = failing.map(
+    ({ name, mode, state, message }) => `"${name}" (${mode}) ${state}: ${message}`,
+  )
+  const enforced = failing.some(({ mode, state }) => mode === 'enforce' && state !== 'waived')
+  const message =
+    failing.length === 0 ? 'All rules pass' : `Rules that do not pass: ${said.join('; ')}`
+  const level = enforced ? 'error' : failing.length > 0 ? 'warn' : 'info'
+  return {
+    level,
+    event: 'policy_state',
+    message,
+    fields: { rules: rules.length, waiver: waiver?.id },
   }
 }
 

@@ -64,6 +64,7 @@ export function createMetrics({
     healthMetrics(registry, now, endpoints),
     tokenMetrics(registry, now),
     certificateMetrics(registry),
+    policyMetrics(registry),
   ]
   gauge(registry, 'build_info', 'Always 1; says what runs', ['version', 'runtime']).set(
     { version, runtime },
@@ -286,6 +287,48 @@ function certificateMetrics(registry: Registry): Recorder {
     if (event.type !== 'certificate') return
     const { provider, kind, notAfter } = event
     expiry.set({ provider, kind }, notAfter / 1000)
+  }
+}
+
+/** Their series begin with the first rule, so that a plugin without rules has none. */
+function policyMetrics(registry: Registry): Recorder {
+  let made: ReturnType<typeof ruleMetrics> | undefined
+  return (event) => {
+    if (event.type !== 'policy' && event.type !== 'policy_state') return
+    made ??= ruleMetrics(registry)
+    made(event)
+  }
+}
+
+function ruleMetrics(registry: Registry) {
+  const total = counter(
+    registry,
+    'policy_results_total',
+    'Uses of keys for which a rule did not pass, by outcome',
+    ['rule', 'mode', 'outcome', 'operation'],
+  )
+  const state = gauge(registry, 'policy_rule_info', 'Always 1; names the state of each rule', [
+    'rule',
+    'mode',
+    'state',
+  ])
+  const waiver = gauge(
+    registry,
+    'policy_waiver_expiry_timestamp_seconds',
+    'When the waiver in force ends; absent where there is none',
+    [],
+  )
+  return (event: Extract<KmsEvent, { type: 'policy' | 'policy_state' }>) => {
+    if (event.type === 'policy') {
+      const { rule, mode, outcome, operation } = event
+      total.inc({ rule, mode, outcome, operation })
+      return
+    }
+    for (const info of [state, waiver]) info.reset()
+    for (const { name, mode, state: of } of event.rules)
+      state.set({ rule: name, mode, state: of }, 1)
+    if (event.waiver === undefined) waiver.remove()
+    else waiver.set(event.waiver.until / 1000)
   }
 }
 

@@ -14,6 +14,7 @@ import {
   type ProviderHealth,
 } from '../base/events.ts'
 import type { Notice } from '../base/notices.ts'
+import { PolicyReport } from './policy_report.ts'
 
 type HealthEvent = Extract<KmsEvent, { type: 'health' }>
 
@@ -68,6 +69,7 @@ export function createStatusz({
   const reports = new Map<string, ProviderReport>()
   /** The last of each endpoint. */
   const health = new Map<string, HealthEvent>()
+  const policy = new PolicyReport(now)
   const reportOf = (name: string): ProviderReport => {
     const report = reports.get(name) ?? { token: undefined, certificates: {}, nodes: {} }
     reports.set(name, report)
@@ -75,6 +77,7 @@ export function createStatusz({
   }
   const emit = (event: KmsEvent): void => {
     if (event.type === 'health') health.set(event.endpoint ?? ONLY_ENDPOINT, event)
+    policy.take(event)
     if (event.type === 'token') takeToken(reportOf(event.provider), event, now())
     if (event.type === 'certificate') {
       reportOf(event.provider).certificates[event.kind] = timeOf(event.notAfter)
@@ -92,6 +95,7 @@ export function createStatusz({
         ...providerReport(provider),
         ...reports.get(provider.name),
       })),
+      policy: policy.json(),
     }
     return `${JSON.stringify(document, null, 2)}\n`
   }

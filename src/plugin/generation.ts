@@ -7,10 +7,12 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import type { Gate } from '../base/gate.ts'
 import { MAX_V2_CIPHERTEXT_BYTES, SEED_BYTES } from '../base/limits.ts'
 import type { Provider } from '../base/provider.ts'
 import { type Endpoint, endpointsOf } from '../config/endpoints.ts'
 import { ConfigError } from '../config/load.ts'
+import { claimedFacts } from '../config/policy.ts'
 import type { Config } from '../config/schema.ts'
 import { BatchedProvider } from '../kms/batched_provider.ts'
 import { inputsOf, maxEnvelopeBytes } from '../kms/envelope.ts'
@@ -24,6 +26,7 @@ import { type FollowedSettings, ofTheProcess } from '../services/followed_settin
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../services/registry.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
+import { type HeldPolicy, lockout, policyOf } from './policy.ts'
 
 export interface GenerationDeps extends Omit<ProviderDeps, 'requestTimeoutMs' | 'onSettings'> {
   readonly book: StateBook
@@ -41,10 +44,19 @@ interface Made {
   settings: FollowedSettings | undefined
 }
 
+/** What a generation is made of. */
+interface Parts {
+  readonly made: readonly Made[]
+  readonly served: readonly Served[]
+  readonly held: HeldPolicy | undefined
+}
+
 export interface Served {
   readonly endpoint: Endpoint
   readonly health: EndpointHealth
   readonly keyring: Keyring
+  readonly monitors: readonly ProviderMonitor[]
+  readonly gate: Gate | undefined
 }
 
 /**
@@ -57,19 +69,16 @@ export class Generation {
   readonly config: Config
   readonly served: readonly Served[]
   private readonly made: readonly Made[]
+  private readonly held: HeldPolicy | undefined
   readonly #deps: GenerationDeps
   /** What was reported of settings that are not in force, by provider. */
   readonly #ignored = new Map<string, string>()
 
-  private constructor(
-    config: Config,
-    made: readonly Made[],
-    served: readonly Served[],
-    deps: GenerationDeps,
-  ) {
+  private constructor(config: Config, { made, served, held }: Parts, deps: GenerationDeps) {
     this.config = config
     this.served = served
     this.made = made
+    this.held = held
     this.#deps = deps
   }
 
@@ -86,19 +95,28 @@ export class Generation {
     before?: Generation,
   ): Promise<Generation> {
     const made: Made[] = []
+    const held = await policyOf(config, deps, before?.held)
+    const signing = new Set(claimedFacts(config).map(({ provider }) => provider))
     try {
       for (const provider of config.providers) {
-        const madeOf = JSON.stringify([provider, config.rotation, config.health.interval])
+        // A login that signs facts goes with those who keep them.
+        const facts = signing.has(provider.name) ? held : undefined
+        const { rotation, health } = config
+        const madeOf = JSON.stringify([provider, rotation, health.interval, facts?.madeOf])
         const known = before?.made.find((each) => each.madeOf === madeOf)
-        made.push(known ?? (await makeProvider(provider, madeOf, config, deps)))
+        const own = { ...deps, facts: facts?.policy.facts }
+        made.push(known ?? (await makeProvider(provider, madeOf, config, own)))
       }
       checkIds(made, before?.made ?? [])
-      const served = endpointsOf(config).map((endpoint) =>
-        makeEndpoint(endpoint, made, config, recovery, deps),
-      )
-      return new Generation(config, made, served, deps)
+      const served = endpointsOf(config).map((endpoint) => {
+        const gate = held?.policy.gate(endpoint.name)
+        return makeEndpoint(endpoint, made, config, { recovery, gate }, deps)
+      })
+      return new Generation(config, { made, served, held }, deps)
     } catch (error) {
-      await closeAll(made.filter((each) => before?.made.includes(each) !== true))
+      const fresh = made.filter((each) => before?.made.includes(each) !== true)
+      await closeAll(fresh.map(({ provider }) => provider))
+      if (held !== before?.held) await held?.policy.close()
       throw error
     }
   }
@@ -112,7 +130,7 @@ export class Generation {
       const fields = { provider: name, type, id: provider.id }
       this.#deps.events.emit({ type: 'notice', level: 'info', what: 'provider', message, fields })
     }
-    await Promise.all(fresh.map(({ monitor }) => monitor.probe()))
+    await Promise.all([this.held?.policy.ready, ...fresh.map(({ monitor }) => monitor.probe())])
   }
 
   /** From now on, the answers of the providers decide what the endpoints answer. */
@@ -123,6 +141,15 @@ export class Generation {
   /** Names of endpoints that could not answer yet. */
   unready(): string[] {
     return this.served.flatMap(({ endpoint, health }) => (health.canServe() ? [] : endpoint.name))
+  }
+
+  /** By endpoint, what the rules would refuse now. */
+  lockouts(): Map<string, string> {
+    const all = this.served.flatMap(({ endpoint: { name }, gate, monitors }) => {
+      const why = lockout(gate, monitors)
+      return why === undefined ? [] : [[name, why] as const]
+    })
+    return new Map(all)
   }
 
   /**
@@ -160,8 +187,8 @@ export class Generation {
 
   /** What is wrong now; undefined when every endpoint is ready. */
   problem(): string | undefined {
-    const problems = this.served.flatMap(({ endpoint, health }) => {
-      const problem = health.problem()
+    const problems = this.served.flatMap(({ endpoint, health, gate, monitors }) => {
+      const problem = health.problem() ?? lockout(gate, monitors)
       if (problem === undefined) return []
       return this.served.length === 1 ? problem : `${endpoint.name}: ${problem}`
     })
@@ -182,11 +209,12 @@ export class Generation {
    * Ends what `after` did not take over. {@link close} ends requests that are under way at a
    * provider.
    */
-  retire(after?: Generation): Made[] {
+  retire(after?: Generation): Closable[] {
     for (const { health } of this.served) health.stop()
+    const policy = this.held === after?.held ? undefined : this.held?.policy
     const left = this.made.filter((each) => after?.made.includes(each) !== true)
     for (const { monitor } of left) monitor.stop()
-    return left
+    return [...left.map(({ provider }) => provider), ...(policy === undefined ? [] : [policy])]
   }
 
   /** Ends everything. It takes at most `limitMs`, where that is given. */
@@ -195,8 +223,13 @@ export class Generation {
   }
 }
 
-export async function closeAll(made: readonly Made[], limitMs?: number): Promise<void> {
-  await Promise.all(made.map(({ provider }) => provider.close(limitMs)))
+/** A provider or a policy that nobody uses any more. */
+interface Closable {
+  close(limitMs?: number): Promise<void>
+}
+
+export async function closeAll(left: readonly Closable[], limitMs?: number): Promise<void> {
+  await Promise.all(left.map((each) => each.close(limitMs)))
 }
 
 async function makeProvider(
@@ -263,7 +296,7 @@ function makeEndpoint(
   endpoint: Endpoint,
   made: readonly Made[],
   config: Config,
-  recovery: RecoverySealer | undefined,
+  { recovery, gate }: { recovery: RecoverySealer | undefined; gate: Gate | undefined },
   { clock, events, book }: GenerationDeps,
 ): Served {
   const names = endpoint.providers.map(({ name }) => name)
@@ -286,11 +319,12 @@ function makeEndpoint(
     health,
     decryptPreference,
     recovery,
+    gate,
     foreign,
     clock,
     random,
   })
-  return { endpoint, health, keyring }
+  return { endpoint, health, keyring, monitors, gate }
 }
 
 function readerOf(config: ProviderConfig, reads: readonly ForeignFormName[]) {

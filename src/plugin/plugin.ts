@@ -176,6 +176,13 @@ export class RunningPlugin implements Plugin {
         { code: 'unavailable' },
       )
     }
+    const locked = [...next.lockouts()].filter(([name]) => !before.lockouts().has(name))
+    if (locked.length > 0) {
+      await closeAll(next.retire(before))
+      const whom = locked.map(([name, why]) => `${name}: ${why}`).join('; ')
+      const message = `With this config the rules would refuse what API servers ask for now: ${whom}`
+      throw new KmsError(message, { code: 'policy_denied' })
+    }
     this.#generation = next
     this.#follow()
     const left = before.retire(next)

@@ -16,7 +16,7 @@ import type { Plugin } from './plugin.ts'
 
 /** Checked regularly and not watched: a ConfigMap or a package changes the file behind a link. */
 const CHECK_MS = 1_000
-/** A config for which the providers were not ready is tried again after this time. */
+/** A config for which the providers or this node were not ready is tried again after this time. */
 const RETRY_MS = 30_000
 
 interface ConfigFollowerDeps {
@@ -113,8 +113,9 @@ export class ConfigFollower {
       return
     }
     const known = toKmsError(error)
-    if (known.code === 'unavailable') this.#retryAt = this.#deps.clock.monotonic() + RETRY_MS
-    const again = known.code === 'unavailable' ? `; it is tried again in ${RETRY_MS / 1000} s` : ''
+    const passes = known.code === 'unavailable' || known.code === 'policy_denied'
+    if (passes) this.#retryAt = this.#deps.clock.monotonic() + RETRY_MS
+    const again = passes ? `; it is tried again in ${RETRY_MS / 1000} s` : ''
     const message = `The changed config is refused, ${before}${again}: ${known.message}`
     this.#notify('error', 'config_refused', message, error)
   }

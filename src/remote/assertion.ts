@@ -20,6 +20,11 @@ import { tpmKeyConfig } from './tpm/config.ts'
 /** These claims are set here. */
 const RESERVED = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 
+const claimName = v.pipe(
+  v.string(),
+  v.check((name) => !RESERVED.has(name), 'a claim other than iss, sub, aud, exp, nbf, iat, jti'),
+)
+
 const fields = v.strictObject({
   keyFile: v.optional(
     v.pipe(absolutePath, v.description('Private key of this node: PEM or JWK, not encrypted')),
@@ -44,19 +49,16 @@ const fields = v.strictObject({
   keyId: v.optional(v.pipe(v.string(), v.nonEmpty(), v.description('Header kid'))),
   claims: v.optional(
     v.pipe(
-      v.record(
-        v.pipe(
-          v.string(),
-          v.check(
-            (name) => !RESERVED.has(name),
-            'a claim other than iss, sub, aud, exp, nbf, iat, jti',
-          ),
-        ),
-        v.union([v.string(), v.number(), v.boolean()]),
-      ),
+      v.record(claimName, v.union([v.string(), v.number(), v.boolean()])),
       v.description('More claims, for bound_claims of the role'),
     ),
     {},
+  ),
+  factClaims: v.optional(
+    v.pipe(
+      v.record(claimName, v.string()),
+      v.description('Claims that hold facts about this node (docs/policy.md), by the path of each'),
+    ),
   ),
 })
 export const assertionConfig = v.pipe(
@@ -80,6 +82,11 @@ export interface AssertionKey {
   /** Of the key, and of all that decides whether it may sign. */
   readonly fingerprint: string
   sign(assertion: Assertion, call: Call): Promise<string>
+}
+
+/** Whose private half is in a file. */
+interface FileKey extends AssertionKey {
+  readonly key: KeyObject
 }
 
 /** How the file of a key in a TPM begins. */
@@ -120,7 +127,7 @@ export async function readLoginKey(
 }
 
 /** @throws KmsError `denied`: without the key there is no login */
-export async function readAssertionKey(path: string): Promise<AssertionKey> {
+export async function readAssertionKey(path: string): Promise<FileKey> {
   return keyIn(await readKeyText(path), path)
 }
 
@@ -130,7 +137,7 @@ async function readKeyText(path: string): Promise<string> {
   })
 }
 
-function keyIn(text: string, path: string): AssertionKey {
+function keyIn(text: string, path: string): FileKey {
   if (IN_TPM.test(text)) {
     throw unusable(path, 'is a key in a TPM: name it in auth.selfSigned.tpm.keyFile')
   }
@@ -138,6 +145,7 @@ function keyIn(text: string, path: string): AssertionKey {
   const algorithm = algorithmOf(key)
   if (algorithm === undefined) throw unusable(path, `has a key of another kind: ${WANTED}`)
   return {
+    key,
     publicKey: createPublicKey(key),
     algorithm,
     fingerprint: fingerprintOf(text),

@@ -118,10 +118,35 @@ export class TokenSource {
    * and the token stays.
    */
   async follow(call: Call): Promise<void> {
-    if (this.#current === undefined) return
+    if (await this.#saysAnotherThing(call)) await this.#shared(call).catch(() => undefined)
+  }
+
+  /**
+   * The same where what the credentials say may be another thing now: where the service refuses
+   * that, the token that they gave before is used no more.
+   */
+  async followOrEnd(call: Call): Promise<void> {
+    const before = this.#current
+    const refused = before === undefined && this.#refusal !== undefined
+    if (!refused && !(await this.#saysAnotherThing(call))) return
+    try {
+      await this.#shared(call)
+    } catch (error) {
+      if (toKmsError(error).code === 'denied' && this.#current === before) this.#end(before)
+    }
+  }
+
+  async #saysAnotherThing(call: Call): Promise<boolean> {
+    if (this.#current === undefined) return false
     const prepared = await this.#method.prepare(call).catch(() => undefined)
-    if (prepared === undefined || prepared.fingerprint === this.#fingerprint) return
-    await this.#shared(call).catch(() => undefined)
+    return prepared !== undefined && prepared.fingerprint !== this.#fingerprint
+  }
+
+  #end(token: Token | undefined): void {
+    if (token === undefined) return
+    this.#current = undefined
+    this.#renewal.cancel()
+    this.#spent.add(token)
   }
 
   close(): void {

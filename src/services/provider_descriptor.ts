@@ -8,6 +8,7 @@
 import type * as v from 'valibot'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
+import type { NodeFacts } from '../base/facts.ts'
 import type { Call, Provider, Remark } from '../base/provider.ts'
 import type { FetchSvids } from '../remote/jwt_svid.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
@@ -24,6 +25,8 @@ export interface ProviderDeps {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Asks a SPIFFE agent on this node. */
   readonly fetchSvids: FetchSvids
+  /** Where a login signs facts about this node. */
+  readonly facts?: NodeFacts | undefined
 }
 
 /** A host that a provider connects to. */
@@ -105,4 +108,11 @@ export interface ProviderDescriptor<TConfig> {
   /** The name of the key in the key ids of those plugins, where they name keys. */
   foreignKey?(config: TConfig): string
   readonly policy?: Policy<TConfig>
+  /** Facts about the node that its login signs, each with the key below the provider that names it. */
+  claimedFacts?(config: TConfig): readonly ClaimedFact[]
+}
+
+interface ClaimedFact {
+  readonly path: string
+  readonly key: string
 }

@@ -10,6 +10,7 @@ import process from 'node:process'
 import { debianTool } from './debian.ts'
 import { buildGoClient } from './go/client.ts'
 import { buildGoProgram } from './go/program.ts'
+import { opaBinary } from './policy/opa.ts'
 import { installMoto } from './services/aws/moto.ts'
 import { keyServerBinary } from './services/vault/key_server.ts'
 
@@ -21,6 +22,7 @@ for (const [name, prepare] of [
   ['moto', installMoto],
   ['TPM', () => debianTool('swtpm')],
   ['tools for a TPM', () => debianTool('tpm2-tools')],
+  ['Open Policy Agent', opaBinary],
   ['client in Go', buildGoClient],
   ['client of SPIFFE in Go', () => buildGoProgram('spiffe_client')],
   ['checks of OpenShift in Go', () => buildGoProgram('openshift_checks')],

@@ -3,8 +3,9 @@
  * and to asking OpenBao directly. `--quick` only shows that it works. `--peer` takes the command of
  * another KMS plugin, which is measured in the same rounds in front of the same OpenBao. Other runs:
  * `--memory` (with `--requests` and `--soak-minutes`), `--settings` (with any number of `--setting`,
- * such as `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), and `--profile`. In
- * each, `--json` prints everything and `--markdown` writes the tables into docs/performance.md.
+ * such as `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), `--profile` and
+ * `--rules`. In each, `--json` prints everything and `--markdown` writes the tables into
+ * docs/performance.md.
  *
  * @module
  */
@@ -16,6 +17,7 @@ import { measureMemory, printMemory } from './memory.ts'
 import { writePart } from './page.ts'
 import { measureProfile, printProfile } from './profile.ts'
 import { print } from './report.ts'
+import { measureRules, printRules } from './rules.ts'
 import { measureSettings, printSettings, SETTINGS } from './settings.ts'
 
 const { values } = parseArgs({
@@ -30,6 +32,7 @@ const { values } = parseArgs({
     setting: { type: 'string', multiple: true, default: [...SETTINGS] },
     profile: { type: 'boolean', default: false },
     peer: { type: 'string' },
+    rules: { type: 'boolean', default: false },
   },
 })
 
@@ -41,6 +44,8 @@ if (values.memory) {
   await show('memory', await measureMemory(options), printMemory)
 } else if (values.settings) {
   await show('settings', await measureSettings(values.setting), printSettings)
+} else if (values.rules) {
+  await show('rules', await measureRules(), printRules)
 } else if (values.profile) {
   await show('profile', await measureProfile(), printProfile)
 } else {

@@ -38,6 +38,10 @@ const PRINT_FILES = [
 ]
 /** How they succeed is shown by the tests of their own, which have the servers for it. */
 const WELL_ELSEWHERE = ['migrate', 'vault setup', 'login-key state']
+const WAIVER = [
+  ...['--node', 'cp-1', '--machine', 'a'.repeat(64), '--rule', 'lockdown'],
+  ...['--who', 'A. Person', '--why', 'kernel update'],
+]
 const NOBODY = '/nonexistent/kms.sock'
 const failure = v.object({
   error: v.strictObject({
@@ -97,6 +101,7 @@ async function world() {
   })
   await writeFile(folder.at('key.pub'), pair.publicKey)
   await writeFile(folder.at('key'), pair.privateKey)
+  await writeFile(folder.at('key.pem'), pair.privateKey, { mode: 0o600 })
   await writeFile(folder.at('signed'), 'text')
   const signed = signature(new TextEncoder().encode('text'), pair.privateKey)
   await writeFile(folder.at('signed.sig'), `${signed}\n`)
@@ -179,6 +184,22 @@ function casesOf({ at, etcd, config }: World) {
         [[at('other'), '--key', at('key'), '--pcr', '7=ab'], 2, 'usage'],
         [[at('keys'), '--key', at('key'), '--pcr', `7=${'ab'.repeat(32)}`], 1, 'request_invalid'],
       ],
+    },
+    'policy facts': { well: [config], faults: [[bad, 2, 'config_invalid']] },
+    'policy test': {
+      well: [config, [...config, '--expect', 'lockdown=passes']],
+      faults: [
+        [[...config, '--facts', at('keys')], 1, 'request_invalid'],
+        [[...config, '--expect', 'lockdown'], 2, 'usage'],
+      ],
+    },
+    'policy explain': {
+      well: [[...config, '--operation', 'decrypt']],
+      faults: [[[...config, '--provider', 'none'], 2, 'config_invalid']],
+    },
+    'policy waiver': {
+      well: [['--key', at('key.pem'), ...WAIVER]],
+      faults: [[['--key', at('none'), ...WAIVER], 1, 'denied']],
     },
     'recovery-key create': { well: [[at('more'), '--no-passphrase']], faults: [taken] },
     'recovery-key verify': {

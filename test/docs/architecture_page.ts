@@ -33,10 +33,10 @@ export async function filesBelow(folder: string): Promise<string[]> {
 }
 
 /** What stands under a heading, up to the next one of its rank. */
-export function section(heading: string): string {
-  const [, marks = ''] = new RegExp(`^(#+) ${heading}$`, 'm').exec(PAGE) ?? []
+export function section(heading: string, page = PAGE): string {
+  const [, marks = ''] = new RegExp(`^(#+) ${heading}$`, 'm').exec(page) ?? []
   assert.ok(marks !== '', `no heading "${heading}"`)
-  const [, text = ''] = PAGE.split(`${marks} ${heading}\n`)
+  const [, text = ''] = page.split(`${marks} ${heading}\n`)
   return text.split(new RegExp(`^#{2,${marks.length}} `, 'm'))[0] ?? ''
 }
 

@@ -1,7 +1,8 @@
 /** The config of a provider of type `azurekms`. @module */
 
 import * as v from 'valibot'
-import { allowInsecureHttp, httpOrigin as origin, proxyConfig, tlsConfig } from '../http_fields.ts'
+import { tlsConfig } from '../../remote/tls_fields.ts'
+import { allowInsecureHttp, httpOrigin as origin, proxyConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
 import { AZURE_CLOUD_NAMES, AZURE_CLOUDS } from './clouds.ts'
 import { azureLogin } from './login/auth.ts'

@@ -1,7 +1,8 @@
 /** The config of a provider of type `gcpkms`. @module */
 
 import * as v from 'valibot'
-import { allowInsecureHttp, httpOrigin, proxyConfig, tlsConfig } from '../http_fields.ts'
+import { tlsConfig } from '../../remote/tls_fields.ts'
+import { allowInsecureHttp, httpOrigin, proxyConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
 import { googleAuth } from './login/auth.ts'
 

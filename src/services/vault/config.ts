@@ -3,7 +3,8 @@
 import * as v from 'valibot'
 import { normalAddress, SERVICE_ADDRESS, wantedOfAddress } from '../../remote/http/address.ts'
 import { NAME_WORDS, VAULT_NAME, vaultPath } from '../../remote/login_fields.ts'
-import { proxyConfig, tlsConfig } from '../http_fields.ts'
+import { tlsConfig } from '../../remote/tls_fields.ts'
+import { proxyConfig } from '../http_fields.ts'
 import { providerFields } from '../provider_fields.ts'
 import { vaultAuth } from './login/auth.ts'
 

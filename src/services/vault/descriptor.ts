@@ -16,7 +16,7 @@ import type {
   ProviderDescriptor,
 } from '../provider_descriptor.ts'
 import { addressesOf, type VaultConfig, vaultConfig } from './config.ts'
-import type { VaultAuth } from './login/auth.ts'
+import { claimedBy, type VaultAuth } from './login/auth.ts'
 import { createVaultProvider } from './provider.ts'
 import { setupInputOf } from './setup/input.ts'
 import { policyText } from './setup/policy.ts'
@@ -45,6 +45,8 @@ export const vaultDescriptor = {
   remarks: (config) => [...verificationRemarks(config), ...loginRemarks(config.auth)],
   logsInOnce: ({ auth }) => isWrapped(auth),
   asksTokenReview: ({ auth }) => auth.method === 'kubernetes',
+  claimedFacts: ({ auth }) =>
+    claimedBy(auth).map(([claim, path]) => ({ path, key: `auth.selfSigned.factClaims.${claim}` })),
   keepsSettings: ({ settingsFrom }) => settingsFrom !== undefined,
   starting: {
     keys: `address: https://vault.example.org:8200     # reachable without the cluster that it protects

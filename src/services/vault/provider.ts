@@ -8,9 +8,11 @@
  */
 
 import * as v from 'valibot'
+import { withinLimit } from '../../base/call.ts'
 import type { Clock } from '../../base/clock.ts'
 import { KmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
+import type { NodeFacts } from '../../base/facts.ts'
 import type { Call, KeyState, Plain, Provider, Remark, Wrapped } from '../../base/provider.ts'
 import { HttpClient } from '../../remote/http/client.ts'
 import { Transport } from '../../remote/http/transport.ts'
@@ -33,7 +35,7 @@ import { VaultCluster } from './cluster.ts'
 import { addressesOf, type VaultConfig } from './config.ts'
 import { transitError } from './errors.ts'
 import { examineTransit } from './examine.ts'
-import { createVaultLogin, loginNamespace } from './login/auth.ts'
+import { claimedBy, createVaultLogin, loginNamespace } from './login/auth.ts'
 import { kvAnswer, type TransitPlace, VaultSettings } from './settings.ts'
 import { settingsApiPath } from './setup/policy.ts'
 import {
@@ -54,6 +56,8 @@ interface VaultDeps {
   readonly onSettings?: (settings: FollowedSettings) => void
   /** Required where the login uses JWT-SVIDs. */
   readonly fetchSvids?: FetchSvids
+  /** Required where the login signs facts. */
+  readonly facts?: NodeFacts | undefined
 }
 
 /** A nonce of at most 24 bytes (xchacha20) and a tag of 16. */
@@ -73,13 +77,16 @@ class VaultProvider implements Provider {
   readonly #cluster: VaultCluster
   readonly #api: VaultApi
   readonly #tokens: TokenSource
+  /** Paths of the facts that the login signs. */
+  readonly #claimed: readonly string[]
+  readonly #stopFollowing: (() => void) | undefined
   readonly #settings: VaultSettings
   readonly #sizes: BatchSizes
   readonly #binding: VaultBinding
 
   constructor(
     config: VaultConfig,
-    { clock, events, requestTimeoutMs, onSettings, fetchSvids }: VaultDeps,
+    { clock, events, requestTimeoutMs, onSettings, facts, fetchSvids }: VaultDeps,
   ) {
     const { namespace, mount = 'transit', key, tls, proxy, auth, name } = config
     this.id = config.id ?? `vault:${[namespace, mount, key].filter(Boolean).join('/')}`
@@ -92,11 +99,19 @@ class VaultProvider implements Provider {
     const login = createVaultLogin(auth, {
       api: new VaultApi(this.#cluster, loginNamespace(auth) ?? namespace),
       ...deps,
+      facts,
       fetchSvids,
       certFile: tls.certFile,
       refresh: () => this.#transport.refresh(),
     })
     this.#tokens = new TokenSource(login, { ...deps, requestTimeoutMs })
+    this.#claimed = claimedBy(auth).map(([, path]) => path)
+    this.#stopFollowing = facts?.onChange(this.#claimed, () => {
+      withinLimit(clock, requestTimeoutMs, (call) => this.#tokens.followOrEnd(call)).catch(
+        // The next look at the key tries again.
+        () => undefined,
+      )
+    })
     this.#sizes = new BatchSizes(name, events)
     this.#binding = new VaultBinding({ name, clock, events })
     this.#settings = new VaultSettings(config, {
@@ -115,6 +130,7 @@ class VaultProvider implements Provider {
   }
 
   async keyState(call: Call): Promise<KeyState> {
+    if (this.#claimed.length > 0) await this.#tokens.followOrEnd(call)
     const { mount, key } = await this.#settings.place(call)
     const path = `${mount}/keys/${key}`
     const [{ body, serviceTime }] = await Promise.all([
@@ -178,6 +194,7 @@ class VaultProvider implements Provider {
   }
 
   async close(limitMs = LEAVE_MS): Promise<void> {
+    this.#stopFollowing?.()
     await this.#tokens.end(limitMs)
     await this.#transport.close()
   }

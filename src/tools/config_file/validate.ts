@@ -12,6 +12,7 @@ import type { Io } from '../../console/io.ts'
 import { nextStep } from '../../console/notices.ts'
 import { EXIT, json } from '../../console/output.ts'
 import { pathFindings } from '../doctor/path_checks.ts'
+import { policyRemarks } from '../doctor/policy_checks.ts'
 
 /**
  * A valid config may name files that do not exist, for instance because it is for another machine;
@@ -27,7 +28,10 @@ export async function validateConfig(
   const config = await loadConfig(path)
   const providers = config.providers.map(({ name, type }) => ({ name, type }))
   const found = await pathFindings(pathsOf(config))
-  const warnings = found.filter(({ id }) => MISSING.has(id)).map(({ what }) => what)
+  const warnings = [
+    ...found.filter(({ id }) => MISSING.has(id)).map(({ what }) => what),
+    ...policyRemarks(config).map(({ what, why = '' }) => `${what}: ${why}`),
+  ]
   for (const warning of warnings) io.err(`trousseau: warning: ${warning}\n`)
   const sockets = endpointsOf(config).map(({ socket }) => socket.path)
   const named = providers.map(({ name, type }) => `${name} (${type})`).join(', ')

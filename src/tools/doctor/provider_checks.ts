@@ -11,9 +11,12 @@ import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink, KmsEvent } from '../../base/events.ts'
 import type { Notice, NoticeName } from '../../base/notices.ts'
 import type { Call, Provider } from '../../base/provider.ts'
+import { claimedFacts } from '../../config/policy.ts'
 import type { Config } from '../../config/schema.ts'
 import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
+import { type HeldPolicy, policyOf } from '../../plugin/policy.ts'
 import { fetchSvids } from '../../plugin/svids.ts'
+import type { ProviderDeps } from '../../services/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../../services/registry.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
 
@@ -25,15 +28,29 @@ export async function providerFindings(
   config: Config,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Finding[]> {
-  const all = await Promise.all(
-    config.providers.map((provider) => oneProvider(provider, environment)),
-  )
-  return all.flat()
+  const held = await factsOf(config)
+  try {
+    const host = { environment, facts: held?.policy.facts }
+    const all = await Promise.all(config.providers.map((provider) => oneProvider(provider, host)))
+    return all.flat()
+  } finally {
+    await held?.policy.close()
+  }
+}
+
+/** Undefined where no login signs facts about this node. */
+async function factsOf(config: Config): Promise<HeldPolicy | undefined> {
+  if (claimedFacts(config).length === 0) return undefined
+  const { policy, ...others } = config
+  // Facts alone: neither rules nor an outside decision.
+  const facts = policy && { ...policy, rules: [], opa: undefined, waiver: undefined }
+  const events: EventSink = { emit: () => undefined }
+  return await policyOf({ ...others, policy: facts }, { clock: systemClock, events }, undefined)
 }
 
 async function oneProvider(
   config: ProviderConfig,
-  environment: Readonly<Record<string, string | undefined>>,
+  host: Pick<ProviderDeps, 'environment' | 'facts'>,
 ): Promise<Finding[]> {
   const descriptor = descriptorOf(config)
   const ofNode = await nodeFindings(config)
@@ -53,8 +70,8 @@ async function oneProvider(
     events,
     requestTimeoutMs: LIMIT_MS,
     onSettings: () => undefined,
-    environment,
     fetchSvids,
+    ...host,
   }
   const findings = await used(config.name, heard, () => descriptor.create(config, deps))
   // By now the provider is closed, so everything that its login revealed was reported.

@@ -24,6 +24,7 @@ import { type Dialed, dialedOf, factsOf } from './api_server_facts.ts'
 import { configFindings } from './config_checks.ts'
 import { encryptionFindings, kmsEntries } from './encryption_checks.ts'
 import { type Finding, found, skipped } from './finding.ts'
+import { policyFindings } from './policy_checks.ts'
 import { providerFindings } from './provider_checks.ts'
 import { isWell, readable } from './report.ts'
 import { socketFindings } from './socket_checks.ts'
@@ -71,6 +72,7 @@ async function examined(flags: DoctorFlags, io: Io): Promise<Finding[]> {
   const { findings: asked, keyId } = await askedFindings(config, flags, io)
   return [
     ...(await configFindings(config, resolvConf)),
+    ...(await policyFindings(config)),
     ...asked,
     ...(await apiServer(config, flags)),
     ...(await pluginManifest(flags)),

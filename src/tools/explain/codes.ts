@@ -57,8 +57,9 @@ export const CODES: Readonly<Record<KmsErrorCode, CodeEntry>> = {
   },
   policy_denied: {
     status: 'PERMISSION_DENIED',
-    means: 'A policy, and not the login, forbids the operation.',
-    todo: 'The message names it: change what it is about, or the policy.',
+    means:
+      'A rule of this plugin, Open Policy Agent, or a policy at the cloud forbids the operation.',
+    todo: 'The message names it: put right what it is about. "trousseau policy explain" shows the rule and its facts; a waiver lifts one for a while: docs/policy.md.',
   },
   throttled: {
     status: 'RESOURCE_EXHAUSTED',

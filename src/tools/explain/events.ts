@@ -62,6 +62,19 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     fields: ['provider', 'operation', 'items', 'code', 'duration_ms'],
     means: 'A key service was asked, with so many items at once.',
   },
+  policy: {
+    levels: ['warn'],
+    fields: ['endpoint', 'rule', 'mode', 'outcome', 'operation', 'provider'],
+    means:
+      'A rule did not pass for a request: an enforced one refused it, an audited one would have.',
+    todo: 'Put right what the message names, or lift the rule with a waiver: docs/policy.md.',
+  },
+  policy_state: {
+    levels: ['info', 'warn', 'error'],
+    fields: ['rules', 'waiver'],
+    means: 'A rule says something else than before; error where an enforced one refuses.',
+    todo: '"trousseau policy explain --config FILE" shows which rule decides what, and from which facts.',
+  },
   // The process.
   started: { levels: ['info'], fields: [], means: 'The sockets answer.' },
   stopping: {
@@ -206,6 +219,27 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     means: 'Wraps that nothing is bound to are opened, since allowUnboundDecrypt says so.',
     todo: 'Rewrite everything, and take the key out of the config again.',
   },
+  // Rules.
+  opa_answers: {
+    levels: ['info', 'warn'],
+    fields: [],
+    means:
+      'Open Policy Agent gives no answer, or gives one again. What the config says of no answer holds meanwhile.',
+    todo: 'Start it, or correct policy.opa: the message has the reason.',
+  },
+  waiver_in_force: {
+    levels: ['warn'],
+    fields: [],
+    means: 'A waiver lifts rules on this node; told again until it ends.',
+    todo: 'Put right what the rules ask for before it ends.',
+  },
+  waiver_refused: {
+    levels: ['error'],
+    fields: [],
+    means: 'The file of the waiver holds none that is good here: it lifts nothing.',
+    todo: 'The message says why: make another one with "trousseau policy waiver", for this node and machine.',
+  },
+  waiver_ended: { levels: ['warn'], fields: [], means: 'A waiver has ended: rules hold again.' },
   // The way to a key service.
   tls_files_changed: {
     levels: ['info'],

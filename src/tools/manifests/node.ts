@@ -72,8 +72,7 @@ PrivateTmp=yes
 ${deviceLines(plan)}PrivateUsers=yes
 PrivateIPC=yes
 ProtectProc=invisible
-ProcSubset=pid
-ProtectClock=yes
+${config.policy === undefined ? 'ProcSubset=pid\n' : ''}ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes

@@ -47,10 +47,12 @@ export interface Plan extends ManifestChoices {
 }
 
 export function planOf(config: Config, choices: ManifestChoices, configText: string): Plan {
-  const { files, folders, sockets, listens, written } = pathsOf(config)
+  const { files, folders, sockets, listens, looked, written } = pathsOf(config)
   const [socketPath = '/run/trousseau/kms.sock'] = listens
   // If only the file or socket itself were mounted, its replacement would not be seen.
-  const around = [choices.configPath, ...files, ...sockets].filter((path) => !isGiven(path))
+  const around = [choices.configPath, ...files, ...sockets, ...looked].filter(
+    (path) => !isGiven(path),
+  )
   const read = outermost([...around.map((path) => dirname(path)), ...folders])
   return {
     ...choices,

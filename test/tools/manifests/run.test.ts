@@ -150,6 +150,26 @@ for (const kind of ['static-pod', 'daemonset', 'kustomize']) {
   })
 }
 
+test('with rules the pod mounts the folders of the files that they look at, and the unit sees the kernel', async () => {
+  const waiver = { file: '/srv/waivers/waiver', keyFiles: ['/srv/keys/waiver.pub'] }
+  const files = { apiServer: '/etc/kubernetes/manifests/kube-apiserver.yaml' }
+  const config = { ...MANIFEST_CONFIG, policy: { files, waiver } }
+
+  const [pod] = await objectsOf('static-pod', config)
+  const mounted = pod.spec.containers[0].volumeMounts.map(
+    ({ mountPath }: { mountPath: string }) => mountPath,
+  )
+  for (const folder of ['/etc/kubernetes/manifests', '/srv/waivers', '/srv/keys']) {
+    assert.ok(mounted.includes(folder), folder)
+  }
+
+  await using folder = await tempFolder()
+  const unit = (of: object) =>
+    filesOf(folder, 'systemd', of).then((made) => made.get('trousseau.service') ?? '')
+  assert.match(await unit(MANIFEST_CONFIG), /^ProcSubset=pid$/m)
+  assert.not.match(await unit(config), 'ProcSubset')
+})
+
 test('manifests helm-values and talos have the same folders', async () => {
   const [values] = await objectsOf('helm-values', ELSEWHERE)
   const [patch] = await objectsOf('talos', ELSEWHERE)

@@ -8,6 +8,7 @@ import * as v from 'valibot'
 import { type ByMethod, byMethod } from '../../../base/by_method.ts'
 import type { Clock } from '../../../base/clock.ts'
 import type { EventSink } from '../../../base/events.ts'
+import type { NodeFacts } from '../../../base/facts.ts'
 import type { FetchSvids } from '../../../remote/jwt_svid.ts'
 import { SigningClock } from '../../../remote/signing_clock.ts'
 import type { LoginMethod } from '../../../remote/token_source.ts'
@@ -37,6 +38,7 @@ interface VaultLoginDeps extends CertLoginDeps {
   readonly api: VaultApi
   readonly events: EventSink
   readonly clock: Clock
+  readonly facts?: NodeFacts | undefined
   readonly fetchSvids?: FetchSvids | undefined
   /** The provider's name, for events. */
   readonly provider: string
@@ -67,4 +69,9 @@ function signingClock({ clock, events, provider }: VaultLoginDeps): SigningClock
 /** The namespace of the login; undefined where it is the namespace of the key. */
 export function loginNamespace(config: VaultAuth): string | undefined {
   return config.method === 'agent' ? undefined : config.namespace
+}
+
+/** Facts that the login signs, each with its claim. */
+export function claimedBy(auth: VaultAuth): (readonly [claim: string, path: string])[] {
+  return auth.method === 'jwt' ? Object.entries(auth.selfSigned?.factClaims ?? {}) : []
 }

@@ -7,7 +7,10 @@
  */
 
 import * as v from 'valibot'
+import { unlessAborted } from '../../../base/call.ts'
 import type { Clock } from '../../../base/clock.ts'
+import { KmsError } from '../../../base/errors.ts'
+import type { NodeFacts } from '../../../base/facts.ts'
 import type { Call } from '../../../base/provider.ts'
 import { assertionConfig, assertionKeyOf, signAssertion } from '../../../remote/assertion.ts'
 import { type FetchSvids, fetchSvid, svidConfig } from '../../../remote/jwt_svid.ts'
@@ -40,6 +43,8 @@ export const jwtConfig = v.pipe(
     'exactly one of tokenFile, selfSigned and spiffe',
   ),
 )
+/** Characters of each fact in a message. */
+const SHOWN = 64
 type JwtConfig = v.InferOutput<typeof jwtConfig>
 
 interface JwtLoginDeps {
@@ -47,6 +52,8 @@ interface JwtLoginDeps {
   readonly clock: Clock
   /** The clock for JWTs that this node signs. */
   readonly signingClock: SigningClock
+  /** Required where `selfSigned.factClaims` has any. */
+  readonly facts?: NodeFacts | undefined
   /** Required where `spiffe` is configured. */
   readonly fetchSvids?: FetchSvids | undefined
 }
@@ -61,7 +68,7 @@ export function createJwtLogin(config: JwtConfig, deps: JwtLoginDeps): LoginMeth
 
 async function prepare(
   { mount, role, tokenFile, selfSigned, spiffe }: JwtConfig,
-  { api, clock, signingClock, fetchSvids }: JwtLoginDeps,
+  { api, clock, signingClock, facts, fetchSvids }: JwtLoginDeps,
   call: Call,
 ): Promise<PreparedLogin> {
   const path = `auth/${mount}/login`
@@ -69,14 +76,18 @@ async function prepare(
   const logInWith = (jwt: string, own: Call) => logIn(api, { path, body: { ...named, jwt } }, own)
   if (selfSigned !== undefined) {
     const key = await assertionKeyOf(selfSigned, clock)
+    const stated = await statedFacts(selfSigned.factClaims ?? {}, facts, call)
+    const said = { ...selfSigned, claims: { ...selfSigned.claims, ...stated } }
     return {
       // Of the key and not of the JWT, which is a new one each time.
-      fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(selfSigned)),
+      fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(said)),
       signed: true,
       login: (own) =>
-        signingClock.run(async () =>
-          logInWith(await signAssertion(key, selfSigned, signingClock.now(), own), own),
-        ),
+        signingClock
+          .run(async () => logInWith(await signAssertion(key, said, signingClock.now(), own), own))
+          .catch((error: unknown) => {
+            throw withFacts(error, stated)
+          }),
     }
   }
   if (spiffe !== undefined) {
@@ -89,4 +100,27 @@ async function prepare(
   }
   const jwt = await readSecretFile(tokenFile ?? '', 'auth.tokenFile')
   return { fingerprint: fingerprintOf(role ?? '', jwt), login: (own) => logInWith(jwt, own) }
+}
+
+type Stated = Readonly<Record<string, string>>
+
+/** The facts as they are now, by the claims that they go into. */
+async function statedFacts(
+  claims: Stated,
+  facts: NodeFacts | undefined,
+  { signal }: Call,
+): Promise<Stated> {
+  const entries = Object.entries(claims)
+  if (entries.length === 0) return {}
+  if (facts === undefined) throw new TypeError('Wanted facts for auth.selfSigned.factClaims')
+  await unlessAborted(facts.ready, signal)
+  return Object.fromEntries(entries.map(([claim, path]) => [claim, facts.text(path)]))
+}
+
+/** A refusal may be because of what this node said of itself. */
+function withFacts(error: unknown, stated: Stated): unknown {
+  const said = Object.entries(stated).map(([claim, text]) => `${claim}=${text.slice(0, SHOWN)}`)
+  if (!(error instanceof KmsError) || error.code !== 'denied' || said.length === 0) return error
+  const message = `${error.message}; as facts of this node were signed: ${said.join(', ')}`
+  return new KmsError(message, { code: 'denied', cause: error })
 }

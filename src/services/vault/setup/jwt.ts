@@ -112,12 +112,19 @@ const jwtBounds = v.object({
 /**
  * A role that is bound to this node works for it, but several nodes need a role without that bound.
  */
-function shutOutBy(role: FoundRole, { subject, claims }: SelfSigned): string | undefined {
+function shutOutBy(
+  role: FoundRole,
+  { subject, claims, factClaims = {} }: SelfSigned,
+): string | undefined {
   const { bound_subject, bound_claims, bound_claims_type } = v.parse(jwtBounds, role)
   if (!['', subject].includes(bound_subject)) return 'bound_subject'
   const own: Readonly<Record<string, unknown>> = { ...claims, sub: subject }
   const met = Object.entries(bound_claims).every(
-    ([name, wanted]) => bound_claims_type !== 'string' || [wanted].flat().includes(own[name]),
+    ([name, wanted]) =>
+      bound_claims_type !== 'string' ||
+      // What a node says of itself then is not known here.
+      name in factClaims ||
+      [wanted].flat().includes(own[name]),
   )
   return met ? undefined : 'bound_claims'
 }
