@@ -7,7 +7,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
-import type { KmsApi } from '../base/events.ts'
+import type { EventSink, KmsApi } from '../base/events.ts'
 import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits.ts'
 import type { Call } from '../base/provider.ts'
 import type { DecryptRequest, EncryptReply, EncryptRequest, KmsService } from '../base/service.ts'
@@ -15,7 +15,7 @@ import { type ForeignItem, type ForeignReader, findForeign } from '../takeover/f
 import { candidateOf, DecryptOrder, type DecryptPreference, type Opener } from './decrypt_order.ts'
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
 import type { ActiveKeys, EndpointHealth } from './health.ts'
-import { hedge } from './hedge.ts'
+import { type HedgeDeps, hedge } from './hedge.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
 import { joinPlaintext } from './shares.ts'
@@ -44,6 +44,7 @@ export interface KeyringOptions {
   /** Providers that open what other plugins stored, in the order of the config. */
   readonly foreign: readonly MonitoredReader[]
   readonly clock: Clock
+  readonly events: EventSink
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
 }
@@ -58,6 +59,7 @@ export class Keyring implements KmsService {
   readonly #byId: ReadonlyMap<string, ProviderMonitor>
   readonly #decryptOrder: DecryptOrder
   readonly #wrapping: Wrapping
+  readonly #hedging: HedgeDeps
 
   constructor(options: KeyringOptions) {
     this.#options = options
@@ -67,7 +69,10 @@ export class Keyring implements KmsService {
       ),
     )
     this.#decryptOrder = new DecryptOrder(options.decryptPreference)
-    const { clock, random } = options
+    const { clock, events, random } = options
+    const hedged: HedgeDeps['hedged'] = (provider, reason) =>
+      events.emit({ type: 'hedge', provider, reason })
+    this.#hedging = { clock, hedged }
     this.#wrapping = new Wrapping({ clock, random, failed: probeSoon })
   }
 
@@ -148,7 +153,7 @@ export class Keyring implements KmsService {
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
       return { ...candidate, run }
     })
-    const [plaintext] = await hedge(candidates, 1, this.#options.clock, call)
+    const [plaintext] = await hedge(candidates, 1, this.#hedging, call)
     return plaintext ?? new Uint8Array()
   }
 
@@ -156,7 +161,7 @@ export class Keyring implements KmsService {
     const candidates = this.#decryptOrder
       .sort(openers)
       .map((opener) => candidateOf(opener, probeSoon))
-    return hedge(candidates, need, this.#options.clock, call)
+    return hedge(candidates, need, this.#hedging, call)
   }
 
   #openersOf({ k, members, wraps, digest }: OpenedEnvelope): Opener[] {

@@ -288,6 +288,7 @@ function makeEndpoint(
     recovery,
     foreign,
     clock,
+    events,
     random,
   })
   return { endpoint, health, keyring }

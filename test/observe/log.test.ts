@@ -8,6 +8,7 @@ import { KmsError } from '../../src/base/errors.ts'
 import type { KmsEvent } from '../../src/base/events.ts'
 import type { Notice } from '../../src/base/notices.ts'
 import { createLogger, type LogLevel } from '../../src/observe/log.ts'
+import { RecordedEvents } from '../_lib/events.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const DENO = 'deno' in process.versions
@@ -256,6 +257,31 @@ test('good requests are never held back', () => {
     ).lines.length,
     100,
   )
+})
+
+test('tellLosses() tells of lines that are held back, and of those that nobody took', () => {
+  const events = new RecordedEvents()
+  let drop: (lines: number) => void = () => undefined
+  const written: string[] = []
+  const log = createLogger({
+    level: 'info',
+    format: 'json',
+    output: {
+      write: (line) => written.push(line),
+      onDrop(listener) {
+        drop = listener
+      },
+    },
+    monotonic: () => 0,
+  })
+  log.tellLosses(events)
+
+  for (let turn = 0; turn < 12; turn += 1) log.emit(FAILED)
+  drop(3)
+
+  assert.is(written.length, 5)
+  assert.is(events.of('log_loss').filter(({ fate }) => fate === 'held').length, 7)
+  assert.equal(events.all.at(-1), { type: 'log_loss', fate: 'dropped', lines: 3 })
 })
 
 const LINES = 2_000
