@@ -32,7 +32,6 @@ export const PROCESS = {
 /** Of `kube-apiserver`. */
 export const API_SERVER = {
   transformations: 'apiserver_storage_transformation_operations_total',
-  duration: 'apiserver_storage_transformation_duration_seconds_bucket',
   kmsDuration: 'apiserver_envelope_encryption_kms_operations_latency_seconds_bucket',
   keyIdStatus: 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds',
   keyIdUsed: 'apiserver_envelope_encryption_key_id_hash_total',
