@@ -13,6 +13,7 @@ import process from 'node:process'
 import { configJsonSchema } from './config_json_schema.ts'
 import { manPage } from './man_page.ts'
 import { metricsSection, monitoringFiles } from './monitoring/files.ts'
+import { referencePage } from './reference_page.ts'
 
 const GENERATED_FROM_PROTO = {
   'v2/api_pb.ts': 'src/grpc/v2_pb.ts',
@@ -30,6 +31,7 @@ const files = new Map<string, string>([
   ['docs/trousseau.1', manPage()],
   ...monitoringFiles(),
   ['docs/observability.md', await withSection('docs/observability.md', metricsSection())],
+  ['docs/reference.md', referencePage()],
 ])
 
 const check = process.argv.includes('--check')

@@ -23,6 +23,7 @@ const FILES = [
   'tools/setup/run.',
   'e2e/hand_over',
   'e2e/logins',
+  'e2e/openshift',
   'e2e/outage',
   'e2e/rotation',
   'e2e/takeover_vault',

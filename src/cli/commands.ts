@@ -15,6 +15,7 @@ import type { AddCommand, Ending } from './command.ts'
 import { addConfig } from './config.ts'
 import { addDemo } from './demo.ts'
 import { addDoctor } from './doctor.ts'
+import { addExplain } from './explain.ts'
 import { addKeygen } from './keygen.ts'
 import { addLoginKey } from './login_key.ts'
 import { addManifests } from './manifests.ts'
@@ -30,7 +31,7 @@ import { addVerifyBundle } from './verify_bundle.ts'
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
   'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addManifests],
-  'Run it, and check its health:': [addServe, addStatus, addDoctor, addCheck, addBench],
+  'Run it, and check its health:': [addServe, addStatus, addDoctor, addExplain, addCheck, addBench],
   'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecoveryKey, addRecover],
   'About this program:': [addVerifyBundle, addAbout],

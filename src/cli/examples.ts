@@ -25,6 +25,7 @@ export const EXAMPLES = {
   serve: [CONFIG, `${CONFIG} --take-over`],
   status: [CONFIG, `${SOCKET} --watch`],
   doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/encryption.yaml`],
+  explain: ['key_unavailable', ''],
   check: [SOCKET],
   scan: [CONFIG, `--snapshot etcd.db ${CONFIG}`],
   migrate: [`${CONFIG} --dry-run`, `${CONFIG} --state migrate.json ${ENDPOINTS}`],

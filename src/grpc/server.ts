@@ -38,6 +38,12 @@ export interface GrpcServer {
 
 /** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
 const MAX_REQUEST_BYTES = 262_144
+/**
+ * Requests at once over one connection, and what these may hold. Without such limits one client
+ * could fill the memory; API servers keep what is more waiting on their side.
+ */
+const MAX_STREAMS = 256
+const MAX_SESSION_MB = 16
 const WATCH_MS = 1_000
 const DRAIN_CHECK_MS = 20
 /** The time for last answers and GOAWAY frames to leave the process. */
@@ -69,7 +75,11 @@ class KmsSocket implements GrpcServer {
     this.path = options.socket.path
     this.#options = options
     this.#notify = notifierOf(options.events, {})
-    this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES })
+    this.#server = new Server({
+      'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+      'grpc.max_concurrent_streams': MAX_STREAMS,
+      'grpc-node.max_session_memory': MAX_SESSION_MB,
+    })
     this.#serve('v2', createV2Handlers(options))
     this.#serve('v1beta1', createV1Handlers(options))
   }

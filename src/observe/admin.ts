@@ -45,6 +45,8 @@ const INDEX = `Trousseau
 /metrics  for Prometheus
 /statusz  keys, tokens and certificates, as JSON
 `
+/** Whoever can reach a server for probes is shown no name and no address. */
+const NOT_READY = 'not ready: the log of the plugin says why\n'
 const LIMIT_MS = 5_000
 /** The runtimes look for connections past their limit this often; by themselves, every 30 s. */
 const LIMIT_CHECK_MS = 1_000
@@ -114,16 +116,15 @@ async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<
 }
 
 /** What a kubelet asks for. */
-function probeAt(path: string, { problem: problemNow }: AdminOptions): Answer | undefined {
+function probeAt(path: string, { of, problem: problemNow }: AdminOptions): Answer | undefined {
   switch (path) {
     case '/livez':
     case '/healthz':
       return { status: 200, body: 'ok\n' }
     case '/readyz': {
       const problem = problemNow()
-      return problem === undefined
-        ? { status: 200, body: 'ok\n' }
-        : { status: 503, body: `${problem}\n` }
+      if (problem === undefined) return { status: 200, body: 'ok\n' }
+      return { status: 503, body: of === 'probes' ? NOT_READY : `${problem}\n` }
     }
     default:
       return undefined

@@ -198,6 +198,7 @@ function casesOf({ at, etcd, config }: World) {
       well: [[at('signed'), '--key', at('key.pub')]],
       faults: [[[at('keys'), '--key', at('key.pub')], 1, 'request_invalid']],
     },
+    explain: { well: [[], ['denied']], faults: [[['none'], 1, 'request_invalid']] },
     version: { well: [[]], faults: [[['more'], 2, 'usage']] },
   }
   return cases

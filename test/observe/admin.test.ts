@@ -143,8 +143,9 @@ test('a server for probes says whether all is well, and shows nothing else', asy
 
   assert.equal(await statuses(['/healthz', '/livez', '/readyz']), [200, 200, 200])
   assert.equal(await statuses(['/', '/metrics', '/statusz']), [404, 404, 404])
-  problem = 'vault: unavailable'
+  problem = 'planted-name: unavailable'
   assert.equal(await statuses(['/healthz', '/readyz']), [200, 503])
+  assert.not.match((await ask(server.address, '/readyz')).body, /planted/)
   const taken = await rejection(
     startAdmin({
       listen: { host: '127.0.0.1', port: Number(server.address.split(':')[1]) },

@@ -1,0 +1,304 @@
+/**
+ * What each event of the log means, and what to do. `trousseau explain` and docs/reference.md are
+ * made of this; the compiler keeps it whole, and a test compares the levels with the sources.
+ *
+ * @module
+ */
+
+import type { KmsEvent } from '../../base/events.ts'
+import type { NoticeName } from '../../base/notices.ts'
+
+type Level = 'debug' | 'info' | 'warn' | 'error'
+type EventName = Exclude<KmsEvent['type'], 'notice' | 'log_loss'> | NoticeName
+
+export interface EventEntry {
+  readonly levels: readonly Level[]
+  /** As the log has them, besides time, level, event and message. */
+  readonly fields: readonly string[]
+  readonly means: string
+  /** Absent where nothing is to be done. */
+  readonly todo?: string
+}
+
+const OF_PROVIDER = ['provider'] as const
+const RESTART = 'Nothing at once. After the next restart it matters: see to it before.'
+
+export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
+  // What happens again and again.
+  request: {
+    levels: ['debug', 'info', 'warn', 'error'],
+    fields: ['endpoint', 'api', 'method', 'uid', 'code', 'duration_ms', 'key_id_hash'],
+    means:
+      'A request of an API server was answered. A good Status is debug, a failure warn, a fault of Trousseau error.',
+    todo: 'For a failure: explain its code.',
+  },
+  health: {
+    levels: ['debug', 'info', 'warn', 'error'],
+    fields: ['endpoint', 'state', 'previous', 'key_id', 'why', 'hold_left_s', 'error_code'],
+    means:
+      'The providers of an endpoint were looked at. Above debug only where the state or its reason changes.',
+    todo: 'For degraded, held or failed: the message has the reason; docs/operations.md has each outage.',
+  },
+  key_id: {
+    levels: ['info'],
+    fields: ['endpoint', 'key_id', 'previous'],
+    means:
+      'Status answers another key id from now on: after a rotation, a change of the config, or at the start.',
+  },
+  token: {
+    levels: ['info', 'warn'],
+    fields: ['provider', 'action', 'method', 'code', 'ttl_s'],
+    means: 'A login or a renewal was done, or failed.',
+    todo: 'For a failure: the message has the reason of the service.',
+  },
+  certificate: {
+    levels: ['debug', 'warn'],
+    fields: ['provider', 'kind', 'not_after'],
+    means: 'A certificate that TLS to the key service depends on was seen; warn near its end.',
+    todo: 'Renew it before not_after: that of the service, the authority, or this node.',
+  },
+  provider_call: {
+    levels: ['debug'],
+    fields: ['provider', 'operation', 'items', 'code', 'duration_ms'],
+    means: 'A key service was asked, with so many items at once.',
+  },
+  coalesced: {
+    levels: ['debug'],
+    fields: ['provider'],
+    means: 'An unwrap was not sent, because the answer of an equal one under way serves it too.',
+  },
+  hedge: {
+    levels: ['debug'],
+    fields: ['provider', 'reason'],
+    means:
+      'This provider was asked for an unwrap in addition, because one before it was slow or failed.',
+  },
+  // The process.
+  started: { levels: ['info'], fields: [], means: 'The sockets answer.' },
+  stopping: {
+    levels: ['info'],
+    fields: [],
+    means: 'It was told to stop, and answers what is under way.',
+  },
+  stopped: { levels: ['info'], fields: [], means: 'All was answered, and it ends.' },
+  config_not_followed: {
+    levels: ['warn'],
+    fields: [],
+    means: 'SIGHUP came, and the config is no file that could be read again.',
+    todo: 'Restart the plugin with another config.',
+  },
+  config_reloaded: { levels: ['info'], fields: ['file'], means: 'The changed config is in force.' },
+  config_refused: {
+    levels: ['error'],
+    fields: ['file'],
+    means: 'The changed config cannot be used; the one before stays in force.',
+    todo: 'Correct what the message lists. "trousseau config validate FILE" says the same before.',
+  },
+  config_unchanged: {
+    levels: ['info'],
+    fields: ['file'],
+    means: 'SIGHUP came, and the config is as it was.',
+  },
+  endpoint_failed: {
+    levels: ['error'],
+    fields: [],
+    means: 'One of several sockets cannot be had; the others are served, and it is tried again.',
+    todo: 'Remove what stands at its path, or correct the folder: the message says what it is.',
+  },
+  provider_not_closed: {
+    levels: ['warn'],
+    fields: [],
+    means: 'A provider that is configured no more could not be closed. Nothing depends on it.',
+  },
+  state_not_saved: {
+    levels: ['warn'],
+    fields: [],
+    means: 'stateDir cannot be written: a restart in an outage would not keep the key id.',
+    todo: 'Correct owner, mode or file system of stateDir.',
+  },
+  // Its sockets.
+  socket_listening: { levels: ['info'], fields: [], means: 'The socket is there, with this mode.' },
+  socket_rebound: { levels: ['info'], fields: [], means: 'The socket is there again.' },
+  socket_vanished: {
+    levels: ['warn'],
+    fields: [],
+    means: 'Somebody removed the file of the socket. It is made again within a second.',
+    todo: 'Find out what cleans that folder, such as systemd-tmpfiles.',
+  },
+  socket_taken: {
+    levels: ['warn'],
+    fields: [],
+    means: 'Another process listens at the path now. Connections that are open are served on.',
+    todo: 'Expected in an upgrade with --take-over. Otherwise two plugins run: stop one.',
+  },
+  socket_lost: {
+    levels: ['error'],
+    fields: [],
+    means: 'The file of the socket cannot be looked at, or not be made again.',
+    todo: 'Correct the folder: owner, mode, or its file system.',
+  },
+  drain_cut: {
+    levels: ['warn'],
+    fields: [],
+    means: 'Requests were under way for too long when it stopped, and were cut off.',
+    todo: 'The key service was slow then. API servers try again.',
+  },
+  admin_listening: {
+    levels: ['info'],
+    fields: ['address'],
+    means: 'The admin server, or the one for probes, listens there.',
+  },
+  admin_failed: {
+    levels: ['error'],
+    fields: [],
+    means: 'A page of the admin server failed: a fault of Trousseau.',
+    todo: 'Report it with the log line.',
+  },
+  admin_waits: {
+    levels: ['info', 'warn'],
+    fields: [],
+    means: 'The address of the admin server cannot be had; the plugin serves without it.',
+    todo: 'Free the port or change admin.listen: a liveness probe that asks there restarts the plugin.',
+  },
+  // Keys.
+  provider: {
+    levels: ['info'],
+    fields: ['provider', 'type', 'id'],
+    means: 'The provider uses this key.',
+  },
+  key_recreated: {
+    levels: ['error'],
+    fields: [],
+    means:
+      'The key was deleted and made again under its name: what the old one wrapped is lost there.',
+    todo: 'Restore the key from a backup of the key service, or open with another provider or a recovery key.',
+  },
+  version_from_the_future: {
+    levels: ['warn'],
+    fields: [],
+    means:
+      "A key version claims to be made later than the key service's own clock says. It waits for that time.",
+    todo: "Put the clocks of the key service's nodes right.",
+  },
+  key_file_read: {
+    levels: ['info'],
+    fields: ['provider', 'versions'],
+    means: 'A changed key file is in use.',
+  },
+  key_version_unfit: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means:
+      'The newest version of the key cannot encrypt (disabled, expired, not yet valid); an older one does.',
+    todo: 'Enable it, or make a version that can.',
+  },
+  wraps_forgeable: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: 'The kind of key lets anybody with its public half make wraps, such as RSA in a vault.',
+    todo: 'Use a key of Managed HSM (oct-HSM), or accept it: docs/providers/azurekms.md.',
+  },
+  alias_moved: {
+    levels: ['error'],
+    fields: ['provider', 'from', 'to'],
+    means: 'The alias points to another key than at the start. The first one stays in use.',
+    todo: 'If nobody meant this, point the alias back. A planned change: docs/migration.md.',
+  },
+  binding_inside: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means:
+      'The key service ignores associated data, so what wraps are bound to is inside the plaintext.',
+    todo: 'Upgrade Vault to 1.13 or later: docs/providers/vault.md.',
+  },
+  opened_unbound: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: 'Wraps that nothing is bound to are opened, since allowUnboundDecrypt says so.',
+    todo: 'Rewrite everything, and take the key out of the config again.',
+  },
+  // The way to a key service.
+  tls_files_changed: {
+    levels: ['info'],
+    fields: OF_PROVIDER,
+    means: 'Certificates or authorities changed on disk; new connections use them.',
+  },
+  tls_files_refused: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: 'Changed certificates or authorities cannot be used; the ones before stay in use.',
+    todo: `Correct what the message names. ${RESTART}`,
+  },
+  tls_not_verified: {
+    levels: ['error'],
+    fields: OF_PROVIDER,
+    means: 'Any certificate is taken: anybody on the way can read keys and tokens.',
+    todo: 'Give tls.caFile instead of dangerouslySkipVerification (-tls-ca-file instead of -tls-skip-verify).',
+  },
+  authorities_ended: {
+    levels: ['info'],
+    fields: OF_PROVIDER,
+    means: 'Certificates of authorities that have ended lie beside those that vouch.',
+    todo: 'Take them out when convenient.',
+  },
+  authorities_left_out: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: 'Files in tls.caDir are no certificates, and are left out.',
+    todo: 'Remove them, or correct them where one was meant to vouch.',
+  },
+  vault_node: {
+    levels: ['info', 'warn'],
+    fields: ['provider', 'address', 'role', 'previous'],
+    means: 'A node of Vault or OpenBao is active, standby, sealed or away now.',
+    todo: 'For sealed: unseal it. The others are asked meanwhile.',
+  },
+  batch_limit: {
+    levels: ['info'],
+    fields: ['provider', 'items'],
+    means: 'The service takes no larger batches; smaller ones are sent from now on.',
+  },
+  settings_changed: {
+    levels: ['info'],
+    fields: OF_PROVIDER,
+    means: 'Settings that are kept at the key service (settingsFrom) changed, and are in force.',
+  },
+  settings_ignored: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: 'Settings for the whole process come from another provider.',
+    todo: 'Take them out at this one, or put it first in the config.',
+  },
+  settings_kept: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: 'Settings at the key service cannot be read or used; those before stay in force.',
+    todo: 'Correct them there: the message says which.',
+  },
+  // Logins.
+  clock_skew: {
+    levels: ['warn'],
+    fields: OF_PROVIDER,
+    means: "This node's clock is wrong; what it signs has the time of the service instead.",
+    todo: 'Put the clock right (NTP).',
+  },
+  token_life_unknown: {
+    levels: ['warn'],
+    fields: [],
+    means:
+      'The token does not tell how long it lives, since its policy does not let it look itself up.',
+    todo: 'Give the policy read on auth/token/lookup-self.',
+  },
+  token_not_revoked: {
+    levels: ['info'],
+    fields: OF_PROVIDER,
+    means: 'The token could not be given back, and stays valid until it expires.',
+    todo: 'Give the policy update on auth/token/revoke-self.',
+  },
+  token_restricted: {
+    levels: ['info', 'warn'],
+    fields: ['provider', 'restriction'],
+    means: 'The login works now and will end later: few uses, an end, or bound to addresses.',
+    todo: 'docs/logins/restrictions.md has each restriction and what to set.',
+  },
+}
