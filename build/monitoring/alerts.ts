@@ -213,7 +213,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'TrousseauVersionsDiffer',
     expr: `count(count by (version) (${M.build_info})) > 1`,
-    for: '1d',
+    for: '6h',
     severity: 'info',
     summary: 'Nodes run {{ $value }} versions of Trousseau',
     means: 'An upgrade did not reach all nodes.',

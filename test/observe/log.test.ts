@@ -12,6 +12,7 @@ import { RecordedEvents } from '../_lib/events.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const DENO = 'deno' in process.versions
+const DROPPER = fileURLToPath(new URL('./log_dropper.ts', import.meta.url))
 const WRITER = fileURLToPath(new URL('./log_writer.ts', import.meta.url))
 const test = suite('observe/log', () => ({}))
 
@@ -307,6 +308,19 @@ test('standardError() ends although its reader has gone', async () => {
 })
 
 if (!DENO) {
+  test('standardError() tells how many lines it dropped for a reader that was stuck, and writes the others', async () => {
+    const child = spawn(process.execPath, [DROPPER, String(LINES)])
+    const [told] = await once(child.stdout.setEncoding('utf8'), 'data')
+    const [written = 0, dropped = 0] = String(told).split(' ').map(Number)
+
+    const read = (await text(child.stderr)).split('\n').length - 1
+
+    assert.ok(dropped > 0)
+    // The lines of the last moment were not yet given out when the number was told.
+    assert.ok(read + dropped <= written, `${read} + ${dropped} of ${written}`)
+    assert.ok(read + dropped >= written - LINES / 10, `${read} + ${dropped} of ${written}`)
+  })
+
   // Deno 2.9 does not exit while a write of its own hangs, whatever the program does.
   test('standardError() ends although its reader is stuck', async () => {
     using child = writer()

@@ -18,15 +18,15 @@ interface Fault {
 }
 
 const DAY = 86_400
-/** Values of so many steps of 15 s: two days. */
-const STEPS = 11_520
+/** Stands for as many steps of 15 s as a scene lasts. */
+export const TO_THE_END = 'END'
 
 function still(value: number): string {
-  return `${value}+0x${STEPS}`
+  return `${value}+0x${TO_THE_END}`
 }
 
 function growing(by: number, from = 0): string {
-  return `${from}+${by}x${STEPS}`
+  return `${from}+${by}x${TO_THE_END}`
 }
 
 /** A series of the plugin on a node. */
@@ -233,7 +233,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     fires: { TrousseauHeldUp: 1 },
   },
   'a log that nobody reads': {
-    scene: { [on(1, 'log_lines_lost_total', 'fate="dropped"')]: `40+0x20 60+20x${STEPS}` },
+    scene: { [on(1, 'log_lines_lost_total', 'fate="dropped"')]: `40+0x20 60+20x${TO_THE_END}` },
     at: '10m',
     fires: { TrousseauLogLinesDropped: 1 },
   },
@@ -242,7 +242,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       [on(2, 'build_info', 'version="1.0.0",runtime="node"')]: undefined,
       [on(2, 'build_info', 'version="1.1.0",runtime="node"')]: still(1),
     },
-    at: '25h',
+    at: '7h',
     fires: { TrousseauVersionsDiffer: 1 },
   },
 }
