@@ -5,8 +5,11 @@
  * @module
  */
 
-/** Flags of V8. A code cache that was made under other flags is refused at the start. */
-export const V8_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']
+/**
+ * Flags of V8. Most of them would have it refuse the code cache of Node's own modules; those of the
+ * size of the heap do not.
+ */
+export const V8_FLAGS: readonly string[] = []
 
 /**
  * Node's permission model denies child processes, threads, native code, WASI and the inspector.

@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import process from 'node:process'
 import * as v from 'valibot'
 import { CACHE, exists, ROOT, run } from './cache.ts'
 
@@ -84,6 +85,15 @@ export async function debFile(wanted: DebianPackage): Promise<string> {
   await rename(file, path)
   await rm(folder, { recursive: true })
   return path
+}
+
+/** A program that a build runs: the archive's newest, since nothing of it is in what is built. */
+export async function fetchedPackage(name: string, folder: string): Promise<string> {
+  await updateOnce()
+  const own = process.arch === 'arm64' ? 'arm64' : 'amd64'
+  await apt(['download', `${name}:${own}`], folder)
+  const [file = ''] = (await readdir(folder)).filter((each) => each.endsWith('.deb'))
+  return join(folder, file)
 }
 
 /** The mirrors from which this machine has its own packages, for the release of the image. */

@@ -39,10 +39,8 @@ const COMPRESSIONS = [
     folder: 'image-zstd',
     compress: (tar: Buffer) =>
       promisify(zstdCompress)(tar, {
-        params: {
-          [constants.ZSTD_c_compressionLevel]: 12,
-          [constants.ZSTD_c_enableLongDistanceMatching]: 1,
-        },
+        // A minute, and a tenth smaller than what takes seconds.
+        params: { [constants.ZSTD_c_compressionLevel]: 19 },
       }),
   },
 ] as const

@@ -7,6 +7,7 @@
 
 import process from 'node:process'
 import { setImmediate } from 'node:timers'
+import { isatty } from 'node:tty'
 import { inspect } from 'node:util'
 import { environmentProblems } from './cli/environment.ts'
 import { runProgram } from './cli/program.ts'
@@ -38,19 +39,29 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   })
 }
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // A reader such as head may close the pipe once it has seen enough; that is no error.
-  if (error.code === 'EPIPE') process.exit(EXIT.ok)
-  process.stderr.write(`trousseau: ${lostOutput(error)}\n`)
-  process.exit(EXIT.failure)
-})
+let output: NodeJS.WriteStream | undefined
+
+/** Not made before it is used: the plugin never prints, and the stream is a part of its start. */
+function standardOutput(): NodeJS.WriteStream {
+  output ??= process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader such as head may close the pipe once it has seen enough; that is no error.
+    if (error.code === 'EPIPE') process.exit(EXIT.ok)
+    process.stderr.write(`trousseau: ${lostOutput(error)}\n`)
+    process.exit(EXIT.failure)
+  })
+  return output
+}
 
 /**
  * Settles after the error event, if there is one, since that comes before the turn of the event
  * loop is over.
  */
-const outTaken = () =>
-  new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)))
+async function outTaken(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (output === undefined) resolve()
+    else output.write('', () => setImmediate(resolve))
+  })
+}
 
 const holders: (() => boolean)[] = []
 
@@ -67,20 +78,21 @@ function end(code: number): void {
 const { env } = process
 /** A dumb terminal shows what is written and can do nothing else. */
 const isDumb = env['TERM'] === 'dumb'
-const redraws = process.stdout.isTTY === true && !isDumb
+const [printsToTerminal, complainsToTerminal] = [isatty(1), isatty(2)]
+const redraws = printsToTerminal && !isDumb
 
 const io: Io = {
-  out: (text) => process.stdout.write(text),
+  out: (text) => standardOutput().write(text),
   outTaken,
   err: (text) => process.stderr.write(text),
   color: redraws && (env['NO_COLOR'] ?? '') === '',
   // A terminal that does not know its size says 0.
-  columns: process.stdout.isTTY
+  columns: printsToTerminal
     ? Number(env['COLUMNS']) || process.stdout.columns || undefined
     : undefined,
   redraws,
-  showsProgress: process.stderr.isTTY === true && !isDumb,
-  atTerminal: process.stderr.isTTY === true,
+  showsProgress: complainsToTerminal && !isDumb,
+  atTerminal: complainsToTerminal,
   stop: stop.signal,
   ask: (question) =>
     askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),

@@ -37,14 +37,27 @@ const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'About this program:': [addVerifyBundle, addAbout],
 }
 
-/** @param done is called with the exit code */
-export function addCommands(program: Command, io: Io, done: (code: number) => void): void {
+/**
+ * @param done is called with the exit code
+ * @param called the first word of the command line, where there is one
+ */
+export function addCommands(
+  program: Command,
+  io: Io,
+  done: (code: number) => void,
+  called?: string,
+): void {
   const end: Ending = {
     done,
     async short(work) {
       const interrupted = stopped(io.stop).then(() => EXIT.interrupted)
       done(await Promise.race([work, interrupted]))
     },
+  }
+  // It starts faster without the others, and needs none of them.
+  if (called === 'serve') {
+    addServe(program, io, end)
+    return
   }
   for (const [title, commands] of Object.entries(GROUPS)) {
     program.commandsGroup(title)

@@ -17,7 +17,15 @@ export const EXAMPLES = {
   'awskms policy': [CONFIG],
   'azurekms policy': [CONFIG],
   'gcpkms policy': [CONFIG],
-  'login-key create': ['/etc/trousseau/login-key --subject trousseau:cp-1 > login-cp-1.sh'],
+  'login-key create': [
+    '/etc/trousseau/login-key --subject trousseau:cp-1 > login-cp-1.sh',
+    '/etc/trousseau/login-key.json --tpm --pcrs 7,11 > login-cp-1.sh',
+  ],
+  'login-key public': ['/etc/trousseau/login-key'],
+  'login-key state': ['/etc/trousseau/login-key.json', '--json > cp-1-state.json'],
+  'login-key authorize': [
+    'tpm-policies.json --key /media/offline/policy-key.pem --state cp-1-state.json --pcrs 7,11',
+  ],
   manifests: [
     `static-pod ${CONFIG} > /etc/kubernetes/manifests/trousseau.yaml`,
     `systemd ${CONFIG} --out /tmp/trousseau`,

@@ -1,5 +1,6 @@
 /** Readers of option values; each says what it expected when a value is wrong. @module */
 
+import { Buffer } from 'node:buffer'
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import * as v from 'valibot'
@@ -68,6 +69,32 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 
 /** Reads how long a command may wait for something to happen. */
 export const waiting = durationFlag(0, 3_600_000)
+
+const LAST_PCR = 23
+
+/** PCRs by their numbers, in ascending order. */
+export function pcrList(text: string): readonly number[] {
+  const pcrs = [...new Set(text.split(',').map(pcrNumber))]
+  return pcrs.toSorted((one, other) => one - other)
+}
+
+function pcrNumber(text: string): number {
+  if (/^\d{1,2}$/.test(text) && Number(text) <= LAST_PCR) return Number(text)
+  throw new InvalidArgumentError(`Wanted numbers from 0 to ${LAST_PCR} with commas between`)
+}
+
+export function pcrValueOf(
+  text: string,
+  before: ReadonlyMap<number, Buffer>,
+): ReadonlyMap<number, Buffer> {
+  const [, pcr, value] = /^(\d{1,2})=([0-9a-f]{64})$/i.exec(text) ?? []
+  if (pcr === undefined || value === undefined || Number(pcr) > LAST_PCR) {
+    throw new InvalidArgumentError(
+      `Wanted NUMBER=VALUE: a PCR from 0 to ${LAST_PCR}, and 64 hexadecimal digits`,
+    )
+  }
+  return new Map([...before, [Number(pcr), Buffer.from(value, 'hex')]])
+}
 
 export function clientOption(): Option {
   return new Option(

@@ -42,9 +42,10 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
     code = result
   }
   let usage: Failure | undefined
-  const program = createProgram(io, done, (message, hint) => {
+  const onUsage: OnUsage = (message, hint) => {
     usage = { code: 'usage', message, hint }
-  })
+  }
+  const program = createProgram(io, done, { onUsage, called: argv[0] })
   try {
     // No command has a name that begins with a dash.
     const served =
@@ -66,6 +67,12 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
   }
 }
 
+interface ProgramOptions {
+  readonly onUsage?: OnUsage
+  /** The first word of the command line. Where it is given, other commands may be missing. */
+  readonly called?: string | undefined
+}
+
 /**
  * Creates the program with all commands.
  *
@@ -74,7 +81,7 @@ export async function runProgram(argv: readonly string[], outer: Io): Promise<nu
 export function createProgram(
   io: Io,
   done: (code: number) => void,
-  onUsage: OnUsage = () => undefined,
+  { onUsage = () => undefined, called }: ProgramOptions = {},
 ): Command {
   const width = Math.min(io.columns ?? PLAIN_WIDTH, MAX_HELP_WIDTH)
   const program = new Command('trousseau')
@@ -99,7 +106,7 @@ export function createProgram(
         .map((line) => hung(command.createHelp().boxWrap(line, width - CODE_WIDTH), CODE_WIDTH))
         .join('\n')
     })
-  addCommands(program, io, done)
+  addCommands(program, io, done, called)
   explainCommands(program, width, onUsage)
   return program
 }

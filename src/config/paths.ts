@@ -6,7 +6,7 @@ import { descriptorOf } from '../services/registry.ts'
 import { endpointsOf } from './endpoints.ts'
 import type { Config } from './schema.ts'
 
-interface ConfigPaths extends Paths {
+interface ConfigPaths extends Required<Paths> {
   /** Sockets that the plugin listens on, those of the API servers first. */
   readonly listens: readonly string[]
   /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
@@ -24,6 +24,7 @@ export function pathsOf(config: Config): ConfigPaths {
     files: unique([...all.flatMap(({ files }) => files), ...(recovery?.recipients ?? [])]),
     folders: unique(all.flatMap(({ folders }) => folders)),
     sockets: unique(all.flatMap(({ sockets }) => sockets)),
+    devices: unique(all.flatMap(({ devices = [] }) => devices)),
     listens: [...endpoints, ...pages],
     written: unique([
       ...endpoints.map((path) => dirname(path)),

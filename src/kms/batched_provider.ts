@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink, KmsEvent } from '../base/events.ts'
 import { Latency } from '../base/latency.ts'
+import { latin1 } from '../base/latin1.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../base/provider.ts'
 import { Coalescer } from './coalescer.ts'
 
@@ -154,14 +155,3 @@ function nameOf({ version, bytes, associatedData }: Wrapped): string {
   if (associatedData === undefined) return `foreign:${version}:${latin1(bytes)}`
   return `${version}:${latin1(associatedData)}${latin1(bytes)}`
 }
-
-/** A character a byte; in parts, since so many arguments as a long one has would not fit the stack. */
-function latin1(bytes: Uint8Array): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; at += LATIN1_PART) {
-    text += String.fromCharCode(...bytes.subarray(at, at + LATIN1_PART))
-  }
-  return text
-}
-
-const LATIN1_PART = 4_096

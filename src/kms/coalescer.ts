@@ -58,7 +58,7 @@ interface Batch<TItem, TValue> {
 export class Coalescer<TItem, TValue> {
   readonly #options: CoalescerOptions<TItem, TValue>
   /** In the order of arrival. */
-  readonly #queue = new Set<Entry<TItem, TValue>>()
+  readonly #queue: Entry<TItem, TValue>[] = []
   readonly #byName = new Map<string, Entry<TItem, TValue>>()
   #inFlight = 0
   #usualMs = 0
@@ -101,7 +101,7 @@ export class Coalescer<TItem, TValue> {
     }
     const entry: Entry<TItem, TValue> = { item, name, waiters: new Set(), batch: undefined }
     if (name !== undefined) this.#byName.set(name, entry)
-    this.#queue.add(entry)
+    this.#queue.push(entry)
     return entry
   }
 
@@ -114,8 +114,9 @@ export class Coalescer<TItem, TValue> {
     entry.waiters.delete(waiter)
     if (entry.waiters.size > 0) return
     this.#unname(entry)
-    this.#queue.delete(entry)
     const { batch } = entry
+    const waiting = this.#queue.indexOf(entry)
+    if (waiting !== -1) this.#queue.splice(waiting, 1)
     if (batch?.entries.every(({ waiters }) => waiters.size === 0) !== true) return
     batch.controller.abort(new KmsError('Nobody waits any more', { code: 'cancelled' }))
   }
@@ -140,13 +141,13 @@ export class Coalescer<TItem, TValue> {
 
   #launch(): void {
     const limit = this.#options.maxItems === 1 ? Number.POSITIVE_INFINITY : IN_FLIGHT
-    while (this.#queue.size > 0 && this.#inFlight < limit) void this.#send()
+    while (this.#queue.length > 0 && this.#inFlight < limit) void this.#send()
     this.#watchQueue()
   }
 
   /** Batches that hang hold up nothing that came after them for long. */
   #watchQueue(): void {
-    if (this.#queue.size === 0 || this.#inFlight >= MAX_IN_FLIGHT) {
+    if (this.#queue.length === 0 || this.#inFlight >= MAX_IN_FLIGHT) {
       this.#cancelPatience?.()
       this.#cancelPatience = undefined
       return
@@ -155,14 +156,14 @@ export class Coalescer<TItem, TValue> {
     const ms = Math.min(Math.max(this.#usualMs * PATIENCE, MIN_PATIENCE_MS), MAX_PATIENCE_MS)
     this.#cancelPatience = this.#options.clock.after(ms, () => {
       this.#cancelPatience = undefined
-      if (this.#queue.size > 0) void this.#send()
+      if (this.#queue.length > 0) void this.#send()
       this.#watchQueue()
     })
   }
 
   async #send(): Promise<void> {
     const { clock, run } = this.#options
-    const entries = this.#take()
+    const entries = this.#queue.splice(0, this.#options.maxItems)
     const batch = { entries, controller: new AbortController(), start: clock.monotonic() }
     for (const entry of entries) entry.batch = batch
     this.#inFlight += 1
@@ -181,17 +182,7 @@ export class Coalescer<TItem, TValue> {
     // A slot is free again, so the waiting time of the items in the queue starts again.
     this.#cancelPatience?.()
     this.#cancelPatience = undefined
-    this.#launchSoon()
-  }
-
-  #take(): Entry<TItem, TValue>[] {
-    const entries: Entry<TItem, TValue>[] = []
-    for (const entry of this.#queue) {
-      if (entries.length === this.#options.maxItems) break
-      entries.push(entry)
-      this.#queue.delete(entry)
-    }
-    return entries
+    if (this.#queue.length > 0) this.#launchSoon()
   }
 
   #settle(entry: Entry<TItem, TValue>, outcome: Outcome<TValue> | undefined): void {

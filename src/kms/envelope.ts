@@ -9,17 +9,12 @@
  * @module
  */
 
-import { hash } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { fromBinary } from '@bufbuild/protobuf'
 import { KmsError } from '../base/errors.ts'
 import { MAX_V1_CIPHERTEXT_BYTES } from '../base/limits.ts'
-import {
-  EnvelopeSchema,
-  type Header,
-  HeaderSchema,
-  Scheme as StoredScheme,
-  type Wrap,
-} from './envelope_pb.ts'
+import { type Header, HeaderSchema, Scheme as StoredScheme } from './envelope_pb.ts'
+import { readEnvelope } from './envelope_reader.ts'
 import { partiesBytes, writeEnvelope, writeHeader } from './envelope_writer.ts'
 import { byProviderId, type KeyIdInputs, keyIdOf, type Member, type Scheme } from './key_id.ts'
 
@@ -105,18 +100,18 @@ export function decodeEnvelope(ciphertext: Uint8Array): OpenedEnvelope {
   if (ciphertext[1] !== MAGIC[1]) {
     throw notOurs('has a format that this version of Trousseau does not know')
   }
-  const envelope = parse(EnvelopeSchema, ciphertext.subarray(MAGIC.length))
-  const inputs = inputsOfHeader(parse(HeaderSchema, envelope.header))
-  const { scheme, k, members } = inputs
-  const wraps = wrapsOf(envelope.wraps, members)
-  const { header, sealed } = envelope
+  const envelope = readEnvelope(ciphertext.subarray(MAGIC.length))
+  if (envelope === undefined) throw damaged()
+  const { header, wraps, sealed } = envelope
+  const known = knownHeader(header)
+  const { scheme, k, members } = known.inputs
+  checkWraps(wraps, members)
   if (sealed.length > 0 !== (scheme === 'threshold')) throw damaged()
   const digest = digestOf(header)
-  // The codec accepts unknown fields, repeated fields and wrong wire types, so only bytes that this
-  // file would write are accepted.
+  // Only bytes that this file would write are accepted.
   const canonical = writeEnvelope(MAGIC, { header, wraps, sealed })
   if (!equalBytes(canonical, ciphertext)) throw damaged()
-  return { keyId: keyIdOf(inputs), scheme, k, members, digest, wraps, sealed }
+  return { keyId: known.keyId, scheme, k, members, digest, wraps, sealed }
 }
 
 /** True where the first bytes are those of an envelope, of whatever format. */
@@ -138,6 +133,41 @@ export function maxEnvelopeBytes(
   const header = sealHeader(inputs, (bytes) => new Uint8Array(bytes).fill(0xff))
   const wraps = wrapBytes.map((bytes, member) => ({ member, data: new Uint8Array(bytes) }))
   return encodeEnvelope(header, wraps, new Uint8Array(sealedBytes)).length
+}
+
+interface KnownHeader {
+  readonly inputs: KeyIdInputs
+  readonly keyId: string
+}
+
+/** What the last header said, with the bytes around its envelope id. */
+let last: (KnownHeader & { readonly before: Uint8Array; readonly after: Uint8Array }) | undefined
+
+/**
+ * Nearly all envelopes are of one key id, and their headers differ in the envelope id alone: the
+ * others are read as the last one was.
+ */
+function knownHeader(bytes: Uint8Array): KnownHeader {
+  if (last !== undefined) {
+    const { before, after } = last
+    const end = before.length + ENVELOPE_ID_BYTES
+    const fits =
+      bytes.length === end + after.length &&
+      equalBytes(bytes.subarray(0, before.length), before) &&
+      equalBytes(bytes.subarray(end), after)
+    if (fits) return last
+  }
+  const header = parseHeader(bytes)
+  const inputs = inputsOfHeader(header)
+  const known = { inputs, keyId: keyIdOf(inputs) }
+  const { scheme, k, envelopeId } = header
+  const after = partiesBytes(inputs.members, inputs.recipients)
+  const whole = writeHeader(NOTHING, { scheme, k, envelopeId, parties: after })
+  if (equalBytes(whole, bytes)) {
+    const before = bytes.slice(0, bytes.length - after.length - ENVELOPE_ID_BYTES)
+    last = { ...known, before, after }
+  }
+  return known
 }
 
 function inputsOfHeader(header: Header): KeyIdInputs {
@@ -168,27 +198,23 @@ function inOrder(texts: readonly string[]): boolean {
   return texts.every((text, index) => index === 0 || (texts[index - 1] ?? '') < text)
 }
 
-function wrapsOf(wraps: readonly Wrap[], members: readonly Member[]): EnvelopeWrap[] {
+function checkWraps(wraps: readonly EnvelopeWrap[], members: readonly Member[]): void {
   if (wraps.length !== members.length) throw damaged()
   for (const [index, { member, data }] of wraps.entries()) {
     if (member !== index || data.length === 0) throw damaged()
   }
-  return wraps.map(({ member, data }) => ({ member, data }))
 }
 
-function parse<T extends typeof EnvelopeSchema | typeof HeaderSchema>(
-  schema: T,
-  bytes: Uint8Array,
-) {
+function parseHeader(bytes: Uint8Array): Header {
   try {
-    return fromBinary(schema, bytes, { readUnknownFields: false })
+    return fromBinary(HeaderSchema, bytes, { readUnknownFields: false })
   } catch (cause) {
     throw damaged(cause)
   }
 }
 
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index])
+  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 function digestOf(headerBytes: Uint8Array): Uint8Array {

@@ -24,8 +24,8 @@ const MEMBER = {
   version: tag(2, 'bytes'),
   createdAt: tag(3, 'varint'),
 }
-const ENVELOPE = { header: tag(1, 'bytes'), wraps: tag(2, 'bytes'), sealed: tag(3, 'bytes') }
-const WRAP = { member: tag(1, 'varint'), data: tag(2, 'bytes') }
+export const ENVELOPE = { header: tag(1, 'bytes'), wraps: tag(2, 'bytes'), sealed: tag(3, 'bytes') }
+export const WRAP = { member: tag(1, 'varint'), data: tag(2, 'bytes') }
 
 const SLAB_BYTES = 16_384
 /** Of things that live as long as a request. */

@@ -7,7 +7,7 @@
  */
 
 import process from 'node:process'
-import { type DestinationStream, pino } from 'pino'
+import { destination } from 'pino'
 import { type KmsError, toKmsError } from '../base/errors.ts'
 import { type EventSink, type HealthState, type KmsEvent, ONLY_ENDPOINT } from '../base/events.ts'
 import { FloodGate } from './flood_gate.ts'
@@ -37,7 +37,7 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 /** Standard error, written beside the event loop, so that a reader that is stuck holds up nothing. */
 export function standardError(): LogFile {
-  const file = pino.destination({ fd: 2, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES })
+  const file = destination({ fd: 2, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES })
   // Nobody reads any more, or the disk is full: no reason to stop serving.
   file.on('error', () => undefined)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
@@ -116,18 +116,8 @@ export interface Logger extends EventSink {
 }
 
 export function createLogger({ level, format, output, monotonic }: LoggerOptions): Logger {
-  const destination: DestinationStream =
-    format === 'json' ? output : { write: (line) => output.write(textOf(line)) }
-  const log = pino(
-    {
-      level,
-      base: null,
-      messageKey: 'message',
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    destination,
-  )
+  const toLine = format === 'json' ? jsonOf : textOf
+  let least = LOG_LEVELS.indexOf(level)
   const gate = new FloodGate(monotonic)
   /** By endpoint. */
   const saidOfHealth = new Map<string | undefined, string>()
@@ -145,7 +135,7 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
   }
   return {
     setLevel(next = level) {
-      log.level = next
+      least = LOG_LEVELS.indexOf(next)
     },
     tellLosses(events) {
       losses = events
@@ -154,13 +144,18 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
     emit(event) {
       if (event.type === 'log_loss') return
       const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
-      if (!log.isLevelEnabled(entry.level)) return
+      if (LOG_LEVELS.indexOf(entry.level) < least) return
       const suppressed = heldBefore(entry)
       if (suppressed === undefined) return
-      const more = suppressed > 0 ? { suppressed } : {}
-      log[entry.level]({ event: entry.event, ...entry.fields, ...more }, entry.message)
+      output.write(toLine(entry, suppressed > 0 ? suppressed : undefined))
     },
   }
+}
+
+/** Fields that are undefined are left out. */
+function jsonOf({ level, event, fields, message }: Entry, suppressed: number | undefined): string {
+  const time = new Date().toISOString()
+  return `${JSON.stringify({ level, time, event, ...fields, suppressed, message })}\n`
 }
 
 function entryOf(event: Exclude<KmsEvent, { type: 'health' | 'log_loss' }>): Entry {
@@ -361,11 +356,12 @@ function rounded(ms: number): number {
 }
 
 /** `12:00:00.000 WARN  request  Encrypt failed: … code=unavailable duration_ms=2.1` */
-function textOf(line: string): string {
-  const { time, level, event, message, ...fields }: Record<string, unknown> = JSON.parse(line)
-  const rest = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`)
-  const clock = String(time).slice(11, 23)
-  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${String(event)}  ${String(message)}`
+function textOf({ level, event, fields, message }: Entry, suppressed: number | undefined): string {
+  const rest = Object.entries({ ...fields, suppressed }).flatMap(([key, value]) =>
+    value === undefined ? [] : `${key}=${JSON.stringify(value)}`,
+  )
+  const clock = new Date().toISOString().slice(11, 23)
+  const head = `${clock} ${level.toUpperCase().padEnd(5)} ${event}  ${message}`
   return `${escaped([head, ...rest].join(' '))}\n`
 }
 

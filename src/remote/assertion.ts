@@ -5,22 +5,27 @@
  * @module
  */
 
-import { createPrivateKey, type KeyObject, randomUUID } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
 import * as v from 'valibot'
+import type { Clock } from '../base/clock.ts'
 import { duration } from '../base/duration.ts'
 import { KmsError, systemReasonOf } from '../base/errors.ts'
+import type { Call } from '../base/provider.ts'
 import { readSmallFile } from '../base/small_file.ts'
 import { absolutePath } from './login_fields.ts'
 import { fingerprintOf } from './secret_file.ts'
+import { tpmKeyConfig } from './tpm/config.ts'
 
 /** These claims are set here. */
 const RESERVED = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 
-export const assertionConfig = v.strictObject({
-  keyFile: v.pipe(
-    absolutePath,
-    v.description('Private key of this node: PEM or JWK, not encrypted'),
+const fields = v.strictObject({
+  keyFile: v.optional(
+    v.pipe(absolutePath, v.description('Private key of this node: PEM or JWK, not encrypted')),
+  ),
+  tpm: v.optional(
+    v.pipe(tpmKeyConfig, v.description("A key that never leaves this node's TPM 2.0")),
   ),
   audience: v.pipe(
     v.string(),
@@ -54,53 +59,117 @@ export const assertionConfig = v.strictObject({
     {},
   ),
 })
+export const assertionConfig = v.pipe(
+  fields,
+  v.check(
+    ({ keyFile, tpm }) => (keyFile === undefined) !== (tpm === undefined),
+    'exactly one of keyFile and tpm',
+  ),
+)
 type AssertionConfig = v.InferOutput<typeof assertionConfig>
 
-interface AssertionKey {
-  readonly key: KeyObject
-  readonly algorithm: string
-  readonly fingerprint: string
+/** What is signed. */
+interface Assertion {
+  readonly header: { readonly alg: string; readonly typ: string; readonly kid?: string }
+  readonly claims: Readonly<Record<string, string | number | boolean>>
 }
 
+export interface AssertionKey {
+  readonly publicKey: KeyObject
+  readonly algorithm: string
+  /** Of the key, and of all that decides whether it may sign. */
+  readonly fingerprint: string
+  sign(assertion: Assertion, call: Call): Promise<string>
+}
+
+/** How the file of a key in a TPM begins. */
+const IN_TPM = /^\s*\{\s*"kind"\s*:\s*"trousseau-tpm-login-key"/
 /** Clocks differ: to the service, which allows 60 s of its own, a JWT was made a little before now. */
 const LEEWAY_S = 60
 const MIN_RSA_BITS = 2_048
 const WANTED =
   'wanted an unencrypted private key, as PEM (PKCS#8, PKCS#1 or SEC1) or JWK, for ES256, ES384, EdDSA (Ed25519) or RS256 (2048 bits or more)'
 
+/**
+ * The key that a config names.
+ *
+ * @throws KmsError `denied`: without the key there is no login
+ */
+export async function assertionKeyOf(
+  { keyFile = '', tpm }: AssertionConfig,
+  clock: Clock,
+): Promise<AssertionKey> {
+  if (tpm === undefined) return await readAssertionKey(keyFile)
+  const { tpmAssertionKey } = await import('./tpm/assertion_key.ts')
+  return await tpmAssertionKey(tpm, clock)
+}
+
+/**
+ * The public half of a key, and where the private one is: in the file, or in the TPM.
+ *
+ * @throws KmsError `denied` where the file holds no login key
+ */
+export async function readLoginKey(
+  path: string,
+): Promise<{ publicKey: KeyObject; algorithm: string; inTpm: boolean }> {
+  const text = await readKeyText(path)
+  if (!IN_TPM.test(text)) return { ...keyIn(text, path), inTpm: false }
+  const { readTpmKeyFile } = await import('./tpm/login_key_file.ts')
+  const { publicKey } = await readTpmKeyFile(path)
+  return { publicKey, algorithm: 'ES256', inTpm: true }
+}
+
 /** @throws KmsError `denied`: without the key there is no login */
 export async function readAssertionKey(path: string): Promise<AssertionKey> {
-  const text = await readSmallFile(path).catch((cause: unknown) => {
+  return keyIn(await readKeyText(path), path)
+}
+
+async function readKeyText(path: string): Promise<string> {
+  return await readSmallFile(path).catch((cause: unknown) => {
     throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
   })
+}
+
+function keyIn(text: string, path: string): AssertionKey {
+  if (IN_TPM.test(text)) {
+    throw unusable(path, 'is a key in a TPM: name it in auth.selfSigned.tpm.keyFile')
+  }
   const key = parseKey(text, path)
   const algorithm = algorithmOf(key)
   if (algorithm === undefined) throw unusable(path, `has a key of another kind: ${WANTED}`)
-  return { key, algorithm, fingerprint: fingerprintOf(text) }
+  return {
+    publicKey: createPublicKey(key),
+    algorithm,
+    fingerprint: fingerprintOf(text),
+    sign: ({ header, claims }) => new SignJWT(claims).setProtectedHeader(header).sign(key),
+  }
 }
 
 /** @param now milliseconds since the epoch */
 export function signAssertion(
-  { key, algorithm }: AssertionKey,
+  key: AssertionKey,
   { audience, subject, issuer, lifetime, keyId, claims }: AssertionConfig,
   now: number,
+  call: Call,
 ): Promise<string> {
   const seconds = Math.floor(now / 1000)
   const issuedAt = seconds - LEEWAY_S
-  const jwt = new SignJWT(claims)
-    .setProtectedHeader({
-      alg: algorithm,
-      typ: 'JWT',
-      ...(keyId === undefined ? {} : { kid: keyId }),
-    })
-    .setSubject(subject)
-    .setAudience(audience)
-    .setIssuedAt(issuedAt)
-    .setNotBefore(issuedAt)
-    .setExpirationTime(seconds + Math.floor(lifetime / 1000))
-    .setJti(randomUUID())
-  if (issuer !== undefined) jwt.setIssuer(issuer)
-  return jwt.sign(key)
+  return key.sign(
+    {
+      header: { alg: key.algorithm, typ: 'JWT', ...(keyId === undefined ? {} : { kid: keyId }) },
+      claims: {
+        ...claims,
+        ...(issuer === undefined ? {} : { iss: issuer }),
+        sub: subject,
+        aud: audience,
+        iat: issuedAt,
+        nbf: issuedAt,
+        exp: seconds + Math.floor(lifetime / 1000),
+        jti: randomUUID(),
+      },
+    },
+    call,
+  )
 }
 
 function parseKey(text: string, path: string): KeyObject {

@@ -8,7 +8,7 @@
 import type * as v from 'valibot'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
-import type { Provider, Remark } from '../base/provider.ts'
+import type { Call, Provider, Remark } from '../base/provider.ts'
 import type { FetchSvids } from '../remote/jwt_svid.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
 import type { FollowedSettings } from './followed_settings.ts'
@@ -39,7 +39,19 @@ export interface Paths {
   readonly folders: readonly string[]
   /** Sockets on which another program listens. */
   readonly sockets: readonly string[]
+  /** Devices that the plugin reads and writes. */
+  readonly devices?: readonly string[]
 }
+
+export interface NodeDeps {
+  readonly clock: Clock
+  readonly call: Call
+}
+
+/** What was found, or that something is well. */
+export type NodeRemark =
+  | Remark
+  | { readonly id: string; readonly level: 'ok'; readonly what: string }
 
 /**
  * What must be set up at the service before the plugin may use its key, for the command `TYPE
@@ -80,6 +92,8 @@ export interface ProviderDescriptor<TConfig> {
   readonly starting: Starting
   /** What fails or leaks with this config, in words that follow the provider's name. */
   remarks(config: TConfig): readonly Remark[]
+  /** What `doctor` finds on this node that the login depends on, in words that follow the provider's name. */
+  examineNode?(config: TConfig, deps: NodeDeps): Promise<readonly NodeRemark[]>
   /** Whether a login uses up its credentials, so that it must not be tried as a test. */
   logsInOnce?(config: TConfig): boolean
   /** Whether the service has the token of a ServiceAccount reviewed with that same token. */

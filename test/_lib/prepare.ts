@@ -7,6 +7,7 @@
  */
 
 import process from 'node:process'
+import { debianTool } from './debian.ts'
 import { buildGoClient } from './go/client.ts'
 import { buildGoProgram } from './go/program.ts'
 import { installMoto } from './services/aws/moto.ts'
@@ -18,6 +19,8 @@ const WORTH_TELLING_S = 1
 for (const [name, prepare] of [
   ['key server', keyServerBinary],
   ['moto', installMoto],
+  ['TPM', () => debianTool('swtpm')],
+  ['tools for a TPM', () => debianTool('tpm2-tools')],
   ['client in Go', buildGoClient],
   ['client of SPIFFE in Go', () => buildGoProgram('spiffe_client')],
   ['checks of OpenShift in Go', () => buildGoProgram('openshift_checks')],

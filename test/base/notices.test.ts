@@ -32,10 +32,7 @@ test('notifierOf() leaves out the fields of notices that have none', ({ events }
 
 test('docs/reference.md lists every notice', async () => {
   const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8')
-  const [source, page] = await Promise.all([
-    read('src/base/notices.ts'),
-    read('docs/reference.md'),
-  ])
+  const [source, page] = await Promise.all([read('src/base/notices.ts'), read('docs/reference.md')])
   const [, fields = ''] = /interface NoticeFields \{([\s\S]*?)\n\}/.exec(source) ?? []
   const names = [...fields.matchAll(/^ {2}readonly (\w+):/gm)].map(([, name]) => name)
 

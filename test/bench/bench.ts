@@ -25,13 +25,14 @@ const QUICK: Plan = {
   coldItems: 200,
 }
 
-export async function runBench(quick: boolean): Promise<Report> {
+/** @param peer the command of another plugin, which is measured in the same rounds */
+export async function runBench(quick: boolean, peer: string | undefined): Promise<Report> {
   const plan = quick ? QUICK : FULL
   return await withSetup(async (setup) => {
     await using generators = new Generators(2)
     const statusRequests = await countStatusRequests(setup, generators, plan.durationMs)
     const hedging = await measureHedging(setup, generators, plan)
-    const targets = await startTargets(setup)
+    const targets = await startTargets(setup, peer)
     const measured = await measure(targets, generators, plan)
     return createReport(measured, { statusRequests, hedging, plan, targets })
   })

@@ -30,19 +30,22 @@ export interface Cell extends Sample, Step {
   /** Medians of the rounds' own ratios. */
   readonly toFloor: Numbers | undefined
   readonly toRaw: Numbers | undefined
+  readonly toPeer: Numbers | undefined
 }
 
 interface Bases {
   readonly floor?: TargetName
   readonly raw?: TargetName
+  readonly peer?: TargetName
 }
 
 /** What each target is compared to. */
 const BASES: Readonly<Record<TargetName, Bases>> = {
   floor: {},
   raw: {},
-  vault: { floor: 'floor', raw: 'raw' },
+  vault: { floor: 'floor', raw: 'raw', peer: 'peer' },
   local: { floor: 'floor' },
+  peer: { floor: 'floor', raw: 'raw' },
   'raw-lean': { raw: 'raw' },
   'vault-lean': { floor: 'floor', raw: 'raw-lean' },
 }
@@ -59,7 +62,7 @@ export function cellOf(
   const of = (name: TargetName | undefined) =>
     name === undefined ? [] : (samples.get(nameOf(step, name)) ?? [])
   const own = of(target)
-  const { floor, raw } = BASES[target]
+  const { floor, raw, peer } = BASES[target]
   return {
     ...step,
     target,
@@ -68,6 +71,7 @@ export function cellOf(
     generatorCores: median(own.map(({ generatorCores }) => generatorCores)),
     toFloor: ratios(own, of(floor)),
     toRaw: ratios(own, of(raw)),
+    toPeer: ratios(own, of(peer)),
   }
 }
 

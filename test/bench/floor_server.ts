@@ -55,3 +55,4 @@ server.addService(
 server.bindAsync(`unix:${process.argv[2]}`, ServerCredentials.createInsecure(), (error) => {
   if (error !== null) throw error
 })
+process.once('SIGTERM', () => server.tryShutdown(() => process.exit(0)))

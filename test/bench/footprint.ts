@@ -1,60 +1,102 @@
 /**
- * `npm run footprint` measures the binary and the image: bytes, memory, and the time to the first
- * answer, compared with an empty grpc-js service that is built in the same way. Each `--v8=FLAG` is
- * measured as well, in a binary that has it built in.
+ * `npm run footprint` measures the binary: bytes, what a start costs, and memory, compared with an
+ * empty grpc-js service that is built in the same way. `--beside=FILE` measures another binary in
+ * the same rounds, such as one of an earlier commit. Each `--v8=FLAG` is measured as well, in a
+ * binary that has it built in.
  *
  * @module
  */
 
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildBinary } from '../../build/binary_file.ts'
 import { V8_FLAGS } from '../../build/binary_options.ts'
-import { createKeyFile } from '../../src/services/local/key_file.ts'
-import { tempFolder } from '../_lib/temp_folder.ts'
+import { warmUpPlugin } from '../../build/start/warm_up.ts'
 import { Generators } from './generators.ts'
 import { prepared, socketPrepares } from './operations.ts'
-import { floorBundle, Processes, type ServerProcess } from './processes.ts'
 import { machine } from './report.ts'
+import { vaultProvider, withSetup } from './setup.ts'
+import {
+  ARCHITECTURE,
+  buildFloor,
+  localProvider,
+  type Starter,
+  startersIn,
+  startsByTurns,
+} from './starts.ts'
 import { type Row, ratio, table, whole } from './tables.ts'
-import { peakMb, rssMb } from './usage.ts'
+import { peakMb, privateMb, rssMb } from './usage.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CONCURRENCY = 64
 const GENERATORS = 2
+const SAMPLE_MS = 20
 const SHIPPED = ['trousseau.mjs', 'trousseau-linux-x64', 'trousseau-linux-arm64']
+const PLUGIN = join(ROOT, 'dist', `trousseau-linux-${ARCHITECTURE}`)
 
 const { values } = parseArgs({
   options: {
     v8: { type: 'string', multiple: true, default: [] },
+    beside: { type: 'string', multiple: true, default: [] },
     starts: { type: 'string', default: '15' },
     requests: { type: 'string', default: '100000' },
   },
 })
 
-const architecture = process.arch === 'arm64' ? 'arm64' : 'x64'
-await using folder = await tempFolder()
-await using processes = new Processes()
-await using generators = new Generators(GENERATORS)
-const provider = { type: 'local', keyFile: folder.at('keys') }
-await createKeyFile(provider.keyFile, Date.now)
-const plugin = join(ROOT, 'dist', `trousseau-linux-${architecture}`)
-const floor = folder.at('floor-binary')
-await buildBinary({ architecture, main: await floorBundle(folder.path), output: floor })
+// It reads all authorities of the machine at a start.
+delete process.env['NODE_EXTRA_CA_CERTS']
 
-let started = 0
-const start = (binary: string): Promise<ServerProcess> => {
-  started += 1
-  const options = { folder: folder.at(`${started}`), binary }
-  return binary === floor ? processes.floor(options) : processes.plugin({ ...options, provider })
-}
-
-process.stdout.write(`${machine()}\n\n${table(await sizes(), true)}\n\n`)
-process.stdout.write(`${table(await startUps(), true)}\n\n`)
-process.stdout.write(`${table(await memory(), true)}\n`)
+await withSetup(async ({ folder, processes, transit }) => {
+  await using generators = new Generators(GENERATORS)
+  const make = startersIn(folder, processes)
+  const floor = make.floor(await buildFloor(folder))
+  const plugins: [name: string, binary: string][] = [
+    ['trousseau', PLUGIN],
+    ...values.beside.map((file): [string, string] => [file, resolve(file)]),
+  ]
+  for (const [at, flag] of values.v8.entries()) {
+    const output = folder.at(`flag-${at}`)
+    const v8Flags = [...V8_FLAGS, ...flag.split(' ')]
+    const main = 'dist/trousseau.mjs'
+    await buildBinary({
+      architecture: ARCHITECTURE,
+      main,
+      output,
+      v8Flags,
+      warmUp: warmUpPlugin,
+    })
+    plugins.push([`trousseau ${flag}`, output])
+  }
+  const local = await localProvider(folder)
+  const withLocal = plugins.map(([name, binary]): [string, Starter] => [
+    name,
+    make.plugin(binary, local),
+  ])
+  const withVault = plugins.map(([name, binary]): [string, Starter] => [
+    `${name}, OpenBao`,
+    make.plugin(binary, vaultProvider(transit)),
+  ])
+  const empty: [string, Starter] = ['empty service', floor]
+  process.stdout.write(`${machine()}\n\n${table(await sizes(), true)}\n\n`)
+  process.stdout.write(`${table(await starts([empty, ...withLocal, ...withVault]), true)}\n\n`)
+  const memory: Row[] = []
+  for (const [name, start] of [empty, ...withLocal]) {
+    memory.push(await memoryOf(name, start, generators))
+  }
+  const head = [
+    'server',
+    'private idle MB',
+    'loaded',
+    'most',
+    'resident idle MB',
+    'most',
+    'requests/s',
+  ]
+  process.stdout.write(`${table([head, ...memory], true)}\n`)
+})
 
 async function sizes(): Promise<Row[]> {
   const rows = SHIPPED.map(async (file) => {
@@ -64,42 +106,32 @@ async function sizes(): Promise<Row[]> {
   return [['file', 'MiB'], ...(await Promise.all(rows))]
 }
 
-/** By turns, so that a change of the machine meets both. */
-async function startUps(): Promise<Row[]> {
-  const times = new Map<string, number[]>([
-    [floor, []],
-    [plugin, []],
+/** The ratios are to the first one. */
+async function starts(starters: readonly [name: string, start: Starter][]): Promise<Row[]> {
+  const all = await startsByTurns(
+    starters.map(([, start]) => start),
+    Number(values.starts),
+  )
+  const [floor] = all
+  if (floor === undefined) throw new Error('Nothing was started')
+  const rows = all.map(({ listensMs, readyMs, cpuMs, privateMb: mb }, at) => [
+    starters[at]?.[0] ?? '',
+    ...[listensMs, readyMs, cpuMs].map(whole),
+    ratio(cpuMs / floor.cpuMs),
+    mb.toFixed(1),
+    ratio(mb / floor.privateMb),
   ])
-  for (let round = 0; round < Number(values.starts); round += 1) {
-    for (const [binary, taken] of times) {
-      const server = await start(binary)
-      taken.push(server.readyMs)
-      await server.stop()
-    }
-  }
-  const [ofFloor, ofPlugin] = [...times.values()].map(median)
-  if (ofFloor === undefined || ofPlugin === undefined) throw new Error('Nothing was started')
-  return [
-    ['to the first good Status', 'median ms', 'ratio'],
-    ['empty service', whole(ofFloor), ratio(1)],
-    ['trousseau', whole(ofPlugin), ratio(ofPlugin / ofFloor)],
-  ]
+  const head = ['start', 'socket ms', 'Status ms', 'CPU ms', 'ratio', 'private MB', 'ratio']
+  return [head, ...rows]
 }
 
-async function memory(): Promise<Row[]> {
-  const rows = [await memoryOf('empty service', floor), await memoryOf('trousseau', plugin)]
-  for (const flag of values.v8) {
-    const output = folder.at(`flag-${rows.length}`)
-    const v8Flags = [...V8_FLAGS, ...flag.split(' ')]
-    await buildBinary({ architecture, main: 'dist/trousseau.mjs', output, v8Flags })
-    rows.push(await memoryOf(`trousseau ${flag}`, output))
-  }
-  return [['server', 'idle MB', 'loaded MB', 'peak MB', 'requests/s'], ...rows]
-}
-
-async function memoryOf(name: string, binary: string): Promise<Row> {
-  const { socketPath, pid, stop } = await start(binary)
-  const idle = rssMb(pid)
+async function memoryOf(name: string, start: Starter, generators: Generators): Promise<Row> {
+  const { socketPath, pid, stop } = await start()
+  const [idle, resident] = [privateMb(pid), rssMb(pid)]
+  let most = idle
+  const sampling = setInterval(() => {
+    most = Math.max(most, privateMb(pid))
+  }, SAMPLE_MS)
   const prepares = socketPrepares(socketPath)
   const requests = Number(values.requests) / 2
   let seconds = 0
@@ -109,12 +141,8 @@ async function memoryOf(name: string, binary: string): Promise<Row> {
     const load = { endpoint, ...bodies, concurrency: CONCURRENCY, requests }
     seconds += (await generators.run(load, GENERATORS)).elapsedMs / 1000
   }
-  const [loaded, peak] = [rssMb(pid), peakMb(pid)]
+  clearInterval(sampling)
+  const [loaded, peak] = [privateMb(pid), peakMb(pid)]
   await stop()
-  return [name, ...[idle, loaded, peak, (2 * requests) / seconds].map(whole)]
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+  return [name, ...[idle, loaded, most, resident, peak, (2 * requests) / seconds].map(whole)]
 }

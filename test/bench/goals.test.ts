@@ -39,6 +39,7 @@ const MEASURED: Measured = {
         floor: [sample(1, 0.2, 1)],
         raw: [sample(1, 0.5, 1)],
         vault: [sample(1, 0.6, 1)],
+        peer: [sample(1, 0.5, 1)],
       },
     ),
     ...cellsOf(
@@ -72,10 +73,26 @@ test('goalsOf() holds the medians of the ratios of each round against the goals'
 })
 
 test('goalsOf() bounds the latency of one caller by raw and one and a half floors', () => {
-  const { measured, met } = goal(goalsOf(MEASURED, 0, 1.2), 'Decrypt, 1 at once') ?? {}
+  const { measured, met } = goal(goalsOf(MEASURED, 0, 1.2), 'Decrypt, 1 at once: p50 to raw') ?? {}
 
   assert.is(measured?.toFixed(3), '0.750')
   assert.is(met, true)
+})
+
+test('goalsOf() holds one caller against another plugin where one was measured', () => {
+  const goals = goalsOf(MEASURED, 0, 1.2)
+
+  assert.is(goal(goals, 'Decrypt, 1 at once: p50 to peer')?.measured, 1.2)
+  assert.is(goal(goals, 'Decrypt, 1 at once: p50 to peer')?.met, false)
+  assert.is(goal(goals, 'Encrypt, 1 at once: p50 to peer'), undefined)
+})
+
+test('goalsOf() bounds the processor time of a request, alone and under load', () => {
+  const goals = goalsOf(MEASURED, 0, 1.2)
+
+  assert.is(goal(goals, 'Decrypt, 1 at once: CPU')?.met, true)
+  assert.is(goal(goals, 'Encrypt, 64 at once: CPU')?.limit, 60)
+  assert.is(goal(goals, 'Decrypt, 64 at once: CPU')?.met, false, 'not measured')
 })
 
 test('goalsOf() looks at Status, at memory, and at what Status costs Vault', () => {

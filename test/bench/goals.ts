@@ -38,8 +38,8 @@ export function goalsOf(
   return [
     ...busy(find, { operation: 'Encrypt', concurrency: most, timesRaw: 3.5 }),
     ...busy(find, { operation: 'Decrypt', concurrency: most, timesRaw: 2.5 }),
-    alone(find, 'Encrypt'),
-    alone(find, 'Decrypt'),
+    ...alone(find, { operation: 'Encrypt', timesPeer: 0.6 }),
+    ...alone(find, { operation: 'Decrypt', timesPeer: 1 }),
     atLeast(`Cold v1, ${most} at once: speed to raw`, 2.5, cold?.toRaw?.perSecond),
     atLeast(`Repeat, ${most} at once: requests/s to floor`, 0.8, repeat?.toFloor?.perSecond),
     ...statuses.map(({ concurrency, toFloor }) =>
@@ -64,22 +64,29 @@ function busy(
 ): Goal[] {
   const { operation, concurrency, timesRaw } = options
   const at = `${operation}, ${concurrency} at once`
-  const { toRaw, toFloor } = find(operation, concurrency, 'vault') ?? {}
+  const { toRaw, toFloor, cpuUs } = find(operation, concurrency, 'vault') ?? {}
   return [
     atLeast(`${at}: requests/s to raw`, timesRaw, toRaw?.perSecond),
     atLeast(`${at}: requests/s to floor`, 0.45, toFloor?.perSecond),
     atMost(`${at}: p99 to raw`, 1 / 3, toRaw?.p99Ms),
+    atMost(`${at}: CPU µs`, 60, cpuUs),
   ]
 }
 
-function alone(find: Find, operation: Operation): Goal {
+function alone(
+  find: Find,
+  { operation, timesPeer }: { readonly operation: Operation; readonly timesPeer: number },
+): Goal[] {
+  const at = `${operation}, 1 at once`
   const p50Ms = (target: TargetName) => find(operation, 1, target)?.p50Ms ?? Number.NaN
   const bound = p50Ms('raw') + 1.5 * p50Ms('floor')
-  return atMost(
-    `${operation}, 1 at once: p50 to raw p50 + 1.5 floor p50`,
-    1,
-    p50Ms('vault') / bound,
-  )
+  const { cpuUs, toPeer } = find(operation, 1, 'vault') ?? {}
+  return [
+    atMost(`${at}: p50 to raw p50 + 1.5 floor p50`, 1, p50Ms('vault') / bound),
+    atMost(`${at}: CPU µs`, 200, cpuUs),
+    // Only where another plugin was measured too.
+    ...(toPeer === undefined ? [] : [atMost(`${at}: p50 to peer`, timesPeer, toPeer.p50Ms)]),
+  ]
 }
 
 function atLeast(what: string, limit: number, measured = Number.NaN): Goal {

@@ -1,9 +1,10 @@
 /**
  * `npm run bench` measures what Trousseau costs on this machine, as ratios to an empty gRPC service
- * and to asking OpenBao directly. `--quick` only shows that it works. Other runs: `--memory` (with
- * `--requests` and `--soak-minutes`), `--settings` (with any number of `--setting`, such as
- * `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), and `--profile`. In each,
- * `--json` prints everything and `--markdown` writes the tables into docs/performance.md.
+ * and to asking OpenBao directly. `--quick` only shows that it works. `--peer` takes the command of
+ * another KMS plugin, which is measured in the same rounds in front of the same OpenBao. Other runs:
+ * `--memory` (with `--requests` and `--soak-minutes`), `--settings` (with any number of `--setting`,
+ * such as `--setting="--lite-mode MALLOC_ARENA_MAX=1"`, instead of the list), and `--profile`. In
+ * each, `--json` prints everything and `--markdown` writes the tables into docs/performance.md.
  *
  * @module
  */
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     settings: { type: 'boolean', default: false },
     setting: { type: 'string', multiple: true, default: [...SETTINGS] },
     profile: { type: 'boolean', default: false },
+    peer: { type: 'string' },
   },
 })
 
@@ -42,7 +44,7 @@ if (values.memory) {
 } else if (values.profile) {
   await show('profile', await measureProfile(), printProfile)
 } else {
-  await show('bench', await runBench(values.quick), print)
+  await show('bench', await runBench(values.quick, values.peer), print)
 }
 
 async function show<T>(

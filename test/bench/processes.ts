@@ -37,6 +37,8 @@ interface PluginOptions extends ServerOptions {
 export interface ServerProcess {
   readonly socketPath: string
   readonly pid: number
+  /** From the start of the process until the socket is there. */
+  readonly listensMs: number
   /** From the start of the process to the first good Status. */
   readonly readyMs: number
   /** SIGTERM, or another signal; settles when it has ended. */
@@ -79,6 +81,16 @@ export class Processes implements AsyncDisposable {
     return await this.#start(bundleCommand({ folder, nodeFlags }, args), options)
   }
 
+  /** Another plugin by its command, which finds in `PEER_SOCKET` where it is to listen. */
+  async other(command: string, options: ServerOptions): Promise<ServerProcess> {
+    const { folder, environment } = options
+    await mkdir(folder, { mode: 0o700 })
+    const own = { ...environment, PEER_SOCKET: join(folder, SOCKET) }
+    // The process that is measured is the plugin itself, and no shell around it.
+    const args = ['-c', `exec ${command}`]
+    return await this.#start(['/bin/sh', args], { ...options, environment: own })
+  }
+
   async #start(
     [command, args]: readonly [string, readonly string[]],
     { folder, environment }: ServerOptions,
@@ -90,10 +102,11 @@ export class Processes implements AsyncDisposable {
     const child = spawn(command, args, { env, stdio: ['ignore', log.fd, log.fd] })
     this.#children.push(child)
     const socketPath = join(folder, SOCKET)
-    await untilReady(child, socketPath)
+    const listened = await untilReady(child, socketPath)
     return {
       socketPath,
       pid: child.pid ?? 0,
+      listensMs: listened - start,
       readyMs: performance.now() - start,
       stop: (signal = 'SIGTERM') => end(child, signal),
     }
@@ -119,7 +132,8 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   await closed
 }
 
-async function untilReady(child: ChildProcess, socketPath: string): Promise<void> {
+/** Resolves to the moment when the socket was there. */
+async function untilReady(child: ChildProcess, socketPath: string): Promise<number> {
   const running = () => {
     const { exitCode, signalCode } = child
     if (exitCode === null && signalCode === null) return
@@ -134,6 +148,7 @@ async function untilReady(child: ChildProcess, socketPath: string): Promise<void
     )
   }
   await until('the server listens', listens, { everyMs: 2, limitMs: 20_000 })
+  const listened = performance.now()
   const client = connectKms(socketPath, { timeoutMs: 1_000 })
   const isHealthy = async () => {
     running()
@@ -142,6 +157,7 @@ async function untilReady(child: ChildProcess, socketPath: string): Promise<void
   }
   try {
     await until('the server is healthy', isHealthy, { everyMs: 5, limitMs: 20_000 })
+    return listened
   } finally {
     client.close()
   }

@@ -18,6 +18,7 @@ const CELL: Cell = {
   generatorCores: 0.25,
   toFloor: { ...NUMBERS, p50Ms: 4.25, cpuUs: 2.5 },
   toRaw: { ...NUMBERS, p50Ms: 1.75 },
+  toPeer: { ...NUMBERS, p50Ms: 0.55, cpuUs: 0.75 },
 }
 const REPORT: Report = {
   goals: [
@@ -42,7 +43,7 @@ const REPORT: Report = {
   plan: { rounds: 1, durationMs: 1, warmUpMs: 1, concurrencies: [16], coldItems: 320 },
 }
 
-test('print() has goals, numbers, both ratios and memory as Markdown', () => {
+test('print() has goals, numbers, all ratios and memory as Markdown', () => {
   const lines = print(REPORT, true).split('\n')
 
   assert.ok(lines.includes('| Encrypt: speed | at least 3.50 | 3.50 | not met |'))
@@ -50,6 +51,7 @@ test('print() has goals, numbers, both ratios and memory as Markdown', () => {
   assert.ok(lines.includes('| Encrypt | 16 | vault | 1.50 | 3.00 | 640 | 210 | 77 | 0.25 |'))
   assert.ok(lines.includes('| Encrypt | 16 | vault | floor | 4.25 | 3.00 | 640.00 | 2.50 |'))
   assert.ok(lines.includes('| Encrypt | 16 | vault | raw | 1.75 | 3.00 | 640.00 |  |'))
+  assert.ok(lines.includes('| Encrypt | 16 | vault | peer | 0.55 | 3.00 | 640.00 | 0.75 |'))
   assert.ok(lines.includes('| vault | 80 | 100 | 120 | 150 |'))
   assert.ok(lines.includes('| --- | ---: | ---: | ---: | ---: |'))
 })

@@ -152,6 +152,7 @@ function ratioRows(cell: Cell): Row[] {
   return [
     ...(cell.toFloor === undefined ? [] : [row('floor', cell.toFloor)]),
     ...(cell.toRaw === undefined ? [] : [row('raw', cell.toRaw)]),
+    ...(cell.toPeer === undefined ? [] : [row('peer', cell.toPeer)]),
   ]
 }
 

@@ -1,6 +1,6 @@
 /**
- * What is measured: the empty service, the real OpenBao, and the built bundle in
- * front of OpenBao and with a local key.
+ * What is measured: the empty service, the real OpenBao, the built bundle in front of OpenBao and
+ * with a local key, and any other plugin in front of the same OpenBao.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import type { ServerProcess } from './processes.ts'
 import { type Setup, vaultProvider } from './setup.ts'
 
 /** Those named lean use tokens without Vault's `default` policy. */
-export type TargetName = 'floor' | 'raw' | 'vault' | 'local' | 'raw-lean' | 'vault-lean'
+export type TargetName = 'floor' | 'raw' | 'vault' | 'local' | 'peer' | 'raw-lean' | 'vault-lean'
 
 export interface Target {
   readonly name: TargetName
@@ -40,8 +40,13 @@ export interface Target {
 export const LEAN_TARGETS: ReadonlySet<TargetName> = new Set(['raw-lean', 'vault-lean'])
 const LEAN: readonly Operation[] = ['Encrypt', 'Decrypt']
 const RAW: readonly Operation[] = ['Encrypt', 'Decrypt', 'Cold v1']
+const OF_ANY_PLUGIN: readonly Operation[] = ['Status', 'Encrypt', 'Decrypt']
 
-export async function startTargets(setup: Setup): Promise<readonly Target[]> {
+/** @param peer the command that starts another plugin, if one is to be measured too */
+export async function startTargets(
+  setup: Setup,
+  peer: string | undefined,
+): Promise<readonly Target[]> {
   const { folder, bao, transit } = setup
   const lean = await bao.setupTransit({
     folder: folder.path,
@@ -53,6 +58,7 @@ export async function startTargets(setup: Setup): Promise<readonly Target[]> {
     await rawTarget(setup, { name: 'raw', transit, operations: RAW }),
     await vaultTarget(setup, { name: 'vault', transit, operations: OPERATIONS }),
     await localTarget(setup),
+    ...(peer === undefined ? [] : [await peerTarget(setup, peer)]),
     await rawTarget(setup, { name: 'raw-lean', transit: lean, operations: LEAN }),
     await vaultTarget(setup, { name: 'vault-lean', transit: lean, operations: LEAN }),
   ]
@@ -110,9 +116,30 @@ async function localTarget({ folder, processes }: Setup): Promise<Target> {
   })
   return ofSocket(server, {
     name: 'local',
-    operations: ['Status', 'Encrypt', 'Decrypt'],
+    operations: OF_ANY_PLUGIN,
     prepares: socketPrepares(server.socketPath),
     behindPid: undefined,
+  })
+}
+
+async function peerTarget(setup: Setup, command: string): Promise<Target> {
+  const { folder, bao, processes, transit } = setup
+  const { mount, key, roleIdFile, secretIdFile } = transit
+  const server = await processes.other(command, {
+    folder: folder.at('peer'),
+    environment: {
+      PEER_VAULT_ADDRESS: bao.address,
+      PEER_MOUNT: mount,
+      PEER_KEY: key,
+      PEER_ROLE_ID_FILE: roleIdFile,
+      PEER_SECRET_ID_FILE: secretIdFile,
+    },
+  })
+  return ofSocket(server, {
+    name: 'peer',
+    operations: OF_ANY_PLUGIN,
+    prepares: socketPrepares(server.socketPath),
+    behindPid: bao.pid,
   })
 }
 

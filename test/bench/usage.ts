@@ -1,11 +1,20 @@
 /** The memory and the processor time of a process, as Linux reports them. @module */
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** The kernel counts in hundredths of a second (`getconf CLK_TCK`). */
 const TICK_MS = 10
 /** Places of utime and stime behind the process's name. */
 const [USER, SYSTEM] = [11, 12]
+
+/** Processor time so far of all threads that have not ended, to the nanosecond. */
+export function threadsCpuMs(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  const times = threads.map((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'),
+  )
+  return times.reduce((sum, text) => sum + Number(text.split(' ', 1)[0]) / 1e6, 0)
+}
 
 /** Processor time so far, of all threads. */
 export function cpuMs(pid: number): number {
@@ -17,6 +26,11 @@ export function cpuMs(pid: number): number {
 /** Resident memory. */
 export function rssMb(pid: number): number {
   return memoryMb(pid, /^VmRSS:\s+(\d+) kB$/m)
+}
+
+/** Resident memory that is the process's own; the rest is pages of files, which the kernel can drop. */
+export function privateMb(pid: number): number {
+  return memoryMb(pid, /^RssAnon:\s+(\d+) kB$/m)
 }
 
 /** The most that was ever resident. */

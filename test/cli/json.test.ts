@@ -34,9 +34,10 @@ const PRINT_FILES = [
   'azurekms policy',
   'gcpkms policy',
   'completion',
+  'login-key public',
 ]
 /** How they succeed is shown by the tests of their own, which have the servers for it. */
-const WELL_ELSEWHERE = ['migrate', 'vault setup']
+const WELL_ELSEWHERE = ['migrate', 'vault setup', 'login-key state']
 const NOBODY = '/nonexistent/kms.sock'
 const failure = v.object({
   error: v.strictObject({
@@ -95,6 +96,7 @@ async function world() {
     publicKeyEncoding: { type: 'spki', format: 'pem' },
   })
   await writeFile(folder.at('key.pub'), pair.publicKey)
+  await writeFile(folder.at('key'), pair.privateKey)
   await writeFile(folder.at('signed'), 'text')
   const signed = signature(new TextEncoder().encode('text'), pair.privateKey)
   await writeFile(folder.at('signed.sig'), `${signed}\n`)
@@ -163,6 +165,21 @@ function casesOf({ at, etcd, config }: World) {
       ],
     },
     'login-key create': { well: [[at('login')]], faults: [taken] },
+    'login-key state': {
+      ...none,
+      faults: [
+        [['--device', NOBODY], 1, 'unavailable'],
+        [['--device', 'tpm0'], 1, 'request_invalid'],
+      ],
+    },
+    'login-key authorize': {
+      well: [[at('policies'), '--key', at('key'), '--pcr', `7=${'ab'.repeat(32)}`]],
+      faults: [
+        [[at('other'), '--key', at('key')], 1, 'request_invalid'],
+        [[at('other'), '--key', at('key'), '--pcr', '7=ab'], 2, 'usage'],
+        [[at('keys'), '--key', at('key'), '--pcr', `7=${'ab'.repeat(32)}`], 1, 'request_invalid'],
+      ],
+    },
     'recovery-key create': { well: [[at('more'), '--no-passphrase']], faults: [taken] },
     'recovery-key verify': {
       well: [[...socket, '--key', at('recovery')]],

@@ -190,6 +190,11 @@ unheard-of: { key: ${SECRET} }
   assert.not.match(found.join('\n'), SECRET)
 })
 
+function signedBy(key: object) {
+  const selfSigned = { ...key, audience: 'vault', subject: 'cp-1' }
+  return { ...GOOD, providers: [{ ...VAULT, auth: { method: 'jwt', selfSigned } }] }
+}
+
 for (const [what, content, problem] of [
   [
     'nothing',
@@ -252,6 +257,21 @@ for (const [what, content, problem] of [
     'no address',
     { ...GOOD, providers: [{ ...VAULT, address: undefined, addresses: [] }] },
     'c: providers.0.addresses: wanted at least 1 entry',
+  ],
+  [
+    'a login key in a file and in the TPM',
+    signedBy({ keyFile: '/k', tpm: { keyFile: '/k' } }),
+    'c: providers.0.auth.selfSigned: wanted exactly one of keyFile and tpm',
+  ],
+  [
+    'no login key',
+    signedBy({}),
+    'c: providers.0.auth.selfSigned: wanted exactly one of keyFile and tpm',
+  ],
+  [
+    'a TPM without its resource manager',
+    signedBy({ tpm: { keyFile: '/k', device: '/dev/tpm0' } }),
+    'c: providers.0.auth.selfSigned.tpm.device: wanted the device with a resource manager, such as /dev/tpmrm0',
   ],
   ['a missing key', { ...GOOD, socket: {} }, 'c: socket.path: is missing'],
   ['no provider', { ...GOOD, providers: [] }, 'c: providers: wanted at least one provider'],

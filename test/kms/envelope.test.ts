@@ -303,4 +303,53 @@ test('maxEnvelopeBytes() keeps two Vault wraps of a seed under 300 bytes', () =>
   assert.ok(maxEnvelopeBytes(inputsOf(ANY, members), [wrap, wrap], 0) < 300)
 })
 
+test('decodeEnvelope() reads headers of several key ids by turns, each as its own', () => {
+  const all = [
+    inputsOf(ANY, MEMBERS),
+    inputsOf(
+      ANY,
+      MEMBERS.map((member) => ({ ...member, version: `${member.version}1` })),
+    ),
+    inputsOf({ scheme: 'threshold', k: 2 }, MEMBERS),
+    inputsOf(
+      ANY,
+      MEMBERS.map((member) => ({ ...member, createdAt: member.createdAt + 1 })),
+    ),
+  ]
+  for (let turn = 0; turn < 12; turn += 1) {
+    const inputs = all[(turn * 7) % all.length] ?? inputsOf(ANY, MEMBERS)
+    const header = sealHeader(inputs, (bytes) => new Uint8Array(bytes).fill(turn))
+    const sealed = inputs.scheme === 'any' ? undefined : Uint8Array.of(9)
+
+    const opened = decodeEnvelope(encodeEnvelope(header, WRAPS, sealed))
+
+    assert.is(opened.keyId, keyIdOf(inputs))
+    assert.equal(opened.members, inputs.members)
+    assert.equal([...opened.digest], [...header.digest])
+  }
+})
+
+test('decodeEnvelope() takes no envelope with a changed byte for what it was, whatever was read before', ({
+  header,
+  bytes,
+}) => {
+  const id = [...header.digest].join()
+  for (let at = 0; at < bytes.length; at += 1) {
+    for (let other = 0; other < 256; other += 1) {
+      decodeEnvelope(bytes)
+      const changed = Uint8Array.from(bytes)
+      changed[at] = other
+      if (other === bytes[at]) continue
+      try {
+        const { digest, wraps } = decodeEnvelope(changed)
+        const sameWraps = wraps.every(({ data }, n) => `${data}` === `${WRAPS[n]?.data}`)
+        assert.not.ok([...digest].join() === id && sameWraps)
+        assert.ok(wraps.length === WRAPS.length)
+      } catch (error) {
+        assert.instance(error, KmsError)
+      }
+    }
+  }
+})
+
 test.run()

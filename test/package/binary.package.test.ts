@@ -3,10 +3,10 @@
 import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
-import { buildBinary } from '../../build/binary_file.ts'
+import { debianTool } from '../_lib/debian.ts'
+import { probe } from '../_lib/package/probe.ts'
 import { binary, localConfig, ROOT, run, unpackImage } from '../_lib/package/shipped.ts'
-import { debianTool } from '../_lib/package/tools.ts'
-import { startPluginProcess } from '../_lib/plugin/process.ts'
+import { NODE, startPluginProcess } from '../_lib/plugin/process.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
@@ -50,11 +50,9 @@ test('SIGUSR1 opens no inspector, and NODE_OPTIONS adds no flag', async () => {
 
 test('code from strings, child processes, threads, native code, WASI and the inspector are denied', async () => {
   await using folder = await tempFolder()
-  const output = folder.at('probe')
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'x64'
-  await buildBinary({ architecture, main: 'test/package/probe.mjs', output })
+  const { binary: program } = await probe('probe.mjs', folder.path)
 
-  const { stdout, stderr } = await run(output)
+  const { stdout, stderr } = await run(program)
   assert.equal(JSON.parse(stdout), {
     code: 'EvalError',
     child: 'ERR_ACCESS_DENIED',
@@ -64,6 +62,18 @@ test('code from strings, child processes, threads, native code, WASI and the ins
     wasi: 'ERR_ACCESS_DENIED',
   })
   assert.is(stderr, '')
+})
+
+test('a stack trace of the binary has the lines and columns of the bundle', async () => {
+  await using folder = await tempFolder()
+  const { bundle, binary: program } = await probe('trace_probe.mjs', folder.path)
+
+  const [shipped, bundled] = [await run(program), await run(NODE, [bundle])]
+
+  const placeIn = ({ stdout }: { stdout: string }) =>
+    /at here \(.*?(probe\.mjs:\d+:\d+)\)/.exec(stdout)
+  assert.type(placeIn(bundled)?.[1], 'string', bundled.stdout)
+  assert.is(placeIn(shipped)?.[1], placeIn(bundled)?.[1])
 })
 
 test('neither binary names a path of this machine', async () => {

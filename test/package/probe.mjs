@@ -1,5 +1,5 @@
 // Tries what the binary's flags deny, and prints one line of JSON. It becomes a binary in a test.
-import { execFileSync } from 'node:child_process'
+import childProcess from 'node:child_process'
 import { Session } from 'node:inspector'
 import process from 'node:process'
 import { WASI } from 'node:wasi'
@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads'
 
 const attempts = {
   code: () => new Function('return 1')(),
-  child: () => execFileSync('/bin/true'),
+  child: () => childProcess.execFileSync('/bin/true'),
   thread: () => new Worker('', { eval: true }),
   inspector: () => new Session().connect(),
   native: () => process.dlopen({ exports: {} }, '/nowhere.node'),

@@ -8,6 +8,7 @@ import { assertionConfig, readAssertionKey, signAssertion } from '../../src/remo
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
+const CALL = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY }
 const NOON = Date.UTC(2026, 10, 23, 12)
 
 const test = suite('remote/assertion', () => ({}))
@@ -51,7 +52,7 @@ for (const [form, algorithm, make] of FORMS) {
   test(`${form} signs with ${algorithm}, and its public half verifies`, async () => {
     const [key, text] = make()
 
-    const jwt = await signAssertion(await keyFrom(text), config(), NOON)
+    const jwt = await signAssertion(await keyFrom(text), config(), NOON, CALL)
 
     const { payload, protectedHeader } = await jwtVerify(jwt, createPublicKey(key), {
       audience: 'vault',
@@ -75,7 +76,7 @@ test('issuer, key id and further claims are put in, and no two JWTs are the same
     claims: { node: 'cp-1', control: true },
   })
 
-  const jwts = await Promise.all([1, 2].map(() => signAssertion(own, options, NOON)))
+  const jwts = await Promise.all([1, 2].map(() => signAssertion(own, options, NOON, CALL)))
 
   const [one, two] = await Promise.all(
     jwts.map((jwt) => jwtVerify(jwt, createPublicKey(key), { currentDate: new Date(NOON) })),

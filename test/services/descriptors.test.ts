@@ -111,10 +111,10 @@ for (const [index, type] of PROVIDER_TYPES.entries()) {
     const seen = samples.flatMap((sample) => {
       // Shaped as the schema says, though not by the rules between its keys.
       const config = sample as unknown as ProviderConfig
-      const { files, folders, sockets } = descriptorOf(config).paths(config)
+      const { files, folders, sockets, devices = [] } = descriptorOf(config).paths(config)
       for (const path of files) assert.not.match(path, FOLDERS)
       for (const path of folders) assert.match(path, FOLDERS)
-      return [...files, ...folders, ...sockets]
+      return [...files, ...folders, ...sockets, ...devices]
     })
 
     assert.ok(wanted.length > 0)
@@ -129,6 +129,7 @@ const OUTSIDE = [
   'recovery/recipients',
   'stateDir',
   'admin/listen',
+  'probes/listen',
 ]
 
 test('the JSON Schema has no other key with an absolute path than those that pathsOf() is tried with', () => {
@@ -151,6 +152,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     stateDir: '/var/lib/trousseau/state',
     recovery: { recipients: ['/etc/trousseau/r.json'] },
     admin: { listen: 'unix:///run/admin/page.sock' },
+    probes: { listen: 'unix:///run/admin/probes.sock' },
   }
   const socket = { path: 'unix:///run/trousseau/kms.sock' }
   const endpoints = [
@@ -162,7 +164,8 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     files: ['/etc/trousseau/key', '/etc/trousseau/r.json'],
     folders: [],
     sockets: [],
-    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock'],
+    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock', '/run/admin/probes.sock'],
+    devices: [],
     written: ['/run/trousseau', '/var/lib/trousseau/state', '/run/admin'],
   })
   const several = pathsOf(parseConfig({ ...common, endpoints }, 'test'))

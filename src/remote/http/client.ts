@@ -13,7 +13,7 @@ import { KmsError } from '../../base/errors.ts'
 import { partsOfAddress } from './address.ts'
 import type { Connections } from './connections.ts'
 import { type Exchange, exchange } from './exchange.ts'
-import { answerJson, isModest } from './json.ts'
+import { isModest, readJson } from './json.ts'
 import { isStale, isTlsFault, reasonOf } from './reasons.ts'
 import type { Transport } from './transport.ts'
 
@@ -212,10 +212,10 @@ export function parseAnswer<TSchema extends v.GenericSchema>(
   schema: TSchema,
   action: string,
 ): v.InferOutput<TSchema> {
-  const json = v.safeParse(answerJson, text)
-  if (!json.success) throw unreadable(text, action)
+  const json = readJson(text)
+  if (json === undefined) throw unreadable(text, action)
   // A hundred thousand wrong items need not all be named.
-  const result = v.safeParse(schema, json.output, { abortEarly: true })
+  const result = v.safeParse(schema, json, { abortEarly: true })
   if (result.success) return result.output
   // An issue's message quotes the value it received, so only its path may leave here; schemas
   // give no names of the service's own to it.

@@ -18,6 +18,16 @@ const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 
 /** The JSON of a text, for schemas that go on from there. */
 export const answerJson = v.pipe(v.string(), v.check(isModest), v.parseJson())
 
+/** The same without a schema; undefined for what {@link answerJson} refuses, which JSON cannot say. */
+export function readJson(text: string): unknown {
+  if (!isModest(text)) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** False for a text that is not worth parsing; what is no JSON at all may be either. */
 export function isModest(text: string): boolean {
   let depth = 0

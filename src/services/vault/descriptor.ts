@@ -2,13 +2,19 @@
 
 import type { Remark } from '../../base/provider.ts'
 import { socketPathOf } from '../../remote/jwt_svid.ts'
+import { type TpmKeyConfig, tpmSocketOf } from '../../remote/tpm/config.ts'
 import {
   httpAddresses,
   httpPaths,
   issuedTokenRemarks,
   verificationRemarks,
 } from '../http_traits.ts'
-import type { PolicyText, ProviderDescriptor } from '../provider_descriptor.ts'
+import type {
+  NodeDeps,
+  NodeRemark,
+  PolicyText,
+  ProviderDescriptor,
+} from '../provider_descriptor.ts'
 import { addressesOf, type VaultConfig, vaultConfig } from './config.ts'
 import type { VaultAuth } from './login/auth.ts'
 import { createVaultProvider } from './provider.ts'
@@ -25,13 +31,17 @@ export const vaultDescriptor = {
       config,
       addressesOf(config).filter((address) => !address.startsWith(UNIX)),
     ),
-  paths: (config) =>
-    httpPaths(config, loginFiles(config.auth), [
+  paths: (config) => ({
+    ...httpPaths(config, loginFiles(config.auth), [
       ...addressesOf(config)
         .filter((address) => address.startsWith(UNIX))
         .map((address) => address.slice(UNIX.length)),
       ...workloadSocket(config.auth),
+      ...tpmSocket(config.auth),
     ]),
+    devices: tpmDevices(config.auth),
+  }),
+  examineNode,
   remarks: (config) => [...verificationRemarks(config), ...loginRemarks(config.auth)],
   logsInOnce: ({ auth }) => isWrapped(auth),
   asksTokenReview: ({ auth }) => auth.method === 'kubernetes',
@@ -61,7 +71,7 @@ function loginFiles(auth: VaultAuth): (string | undefined)[] {
     case 'approle':
       return [auth.roleIdFile, auth.secretIdFile]
     case 'jwt':
-      return [auth.tokenFile, auth.selfSigned?.keyFile]
+      return [auth.tokenFile, auth.selfSigned?.keyFile, ...tpmFiles(auth)]
     case 'kubernetes':
     case 'token':
       return [auth.tokenFile]
@@ -73,10 +83,37 @@ function loginFiles(auth: VaultAuth): (string | undefined)[] {
   }
 }
 
+function tpmOf(auth: VaultAuth): TpmKeyConfig | undefined {
+  return auth.method === 'jwt' ? auth.selfSigned?.tpm : undefined
+}
+
+function tpmFiles(auth: VaultAuth): (string | undefined)[] {
+  const tpm = tpmOf(auth)
+  return [tpm?.keyFile, tpm?.policyFile]
+}
+
 /** The socket of the SPIFFE agent on this node. */
 function workloadSocket(auth: VaultAuth): string[] {
   const socket = auth.method === 'jwt' ? auth.spiffe?.socket : undefined
   return socket === undefined ? [] : [socketPathOf(socket)]
+}
+
+/** The socket of a TPM that is no device. */
+function tpmSocket(auth: VaultAuth): string[] {
+  const socket = tpmSocketOf(tpmOf(auth)?.device ?? '')
+  return socket === undefined ? [] : [socket]
+}
+
+function tpmDevices(auth: VaultAuth): string[] {
+  const device = tpmOf(auth)?.device
+  return device === undefined || tpmSocketOf(device) !== undefined ? [] : [device]
+}
+
+async function examineNode({ auth }: VaultConfig, deps: NodeDeps): Promise<NodeRemark[]> {
+  const tpm = tpmOf(auth)
+  if (tpm === undefined) return []
+  const { tpmRemarks } = await import('../../remote/tpm/remarks.ts')
+  return await tpmRemarks(tpm, deps)
 }
 
 function loginRemarks(auth: VaultAuth): Remark[] {

@@ -19,19 +19,47 @@ const AEAD_TYPES = new Set([
   'xchacha20-poly1305',
 ])
 
-export const batchAnswer = v.object({
-  data: v.object({
-    batch_results: v.array(
-      v.object({
-        ciphertext: v.optional(v.string()),
-        plaintext: v.optional(v.string()),
-        error: v.optional(v.string()),
-        reference: v.optional(v.string()),
-      }),
-    ),
-  }),
+const TEXT = v.optional(v.string())
+const RESULT = { ciphertext: TEXT, plaintext: TEXT, error: TEXT, reference: TEXT }
+const describedBatch = v.object({
+  data: v.object({ batch_results: v.array(v.object(RESULT)) }),
 })
-export type BatchResult = v.InferOutput<typeof batchAnswer>['data']['batch_results'][number]
+type BatchAnswer = v.InferOutput<typeof describedBatch>
+export type BatchResult = BatchAnswer['data']['batch_results'][number]
+
+const goodBatch = v.custom<BatchAnswer>(() => true)
+/**
+ * A good answer is known by a look at its fields, since every Encrypt and every Decrypt has one;
+ * the schema says of any other where it is wrong.
+ */
+export const batchAnswer = v.lazy(
+  (answer): v.GenericSchema<unknown, BatchAnswer> =>
+    isBatchAnswer(answer) ? goodBatch : describedBatch,
+)
+
+function isBatchAnswer(answer: unknown): answer is BatchAnswer {
+  if (!(isObject(answer) && isObject(answer['data']))) return false
+  const results = answer['data']['batch_results']
+  return Array.isArray(results) && results.every(isResult)
+}
+
+function isResult(result: unknown): boolean {
+  return (
+    isObject(result) &&
+    isText(result['ciphertext']) &&
+    isText(result['plaintext']) &&
+    isText(result['error']) &&
+    isText(result['reference'])
+  )
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function isText(value: unknown): boolean {
+  return value === undefined || typeof value === 'string'
+}
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 /** The spelling of the service itself: with another spelling, one version would have two labels. */

@@ -117,7 +117,7 @@ function missing(path: string, why: string): Finding {
   }
 }
 
-/** Certificates and public keys may be read by everybody. */
+/** Certificates, public keys and what a TPM encrypted may be read by everybody. */
 function isPublic(text: string): boolean {
-  return /BEGIN CERTIFICATE|"kty"/.test(text) && !/PRIVATE KEY|"d":/.test(text)
+  return /BEGIN CERTIFICATE|"kty"|"trousseau-tpm-/.test(text) && !/PRIVATE KEY|"d":/.test(text)
 }

@@ -36,8 +36,10 @@ async function oneProvider(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Finding[]> {
   const descriptor = descriptorOf(config)
+  const ofNode = await nodeFindings(config)
   if (descriptor.logsInOnce?.(config) === true) {
     return [
+      ...ofNode,
       skipped(
         'provider',
         `Provider "${config.name}": trying its login would use up the wrapped secret id`,
@@ -56,7 +58,16 @@ async function oneProvider(
   }
   const findings = await used(config.name, heard, () => descriptor.create(config, deps))
   // By now the provider is closed, so everything that its login revealed was reported.
-  return [...findings, ...heardFindings(config.name, heard)]
+  return [...ofNode, ...findings, ...heardFindings(config.name, heard)]
+}
+
+async function nodeFindings(config: ProviderConfig): Promise<Finding[]> {
+  const examine = descriptorOf(config).examineNode
+  if (examine === undefined) return []
+  const remarks = await withinLimit(systemClock, LIMIT_MS, (call) =>
+    examine(config, { clock: systemClock, call }),
+  )
+  return remarks.map((remark) => ({ ...remark, what: `Provider "${config.name}": ${remark.what}` }))
 }
 
 async function used(

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { execFile } from 'node:child_process'
+import childProcess from 'node:child_process'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -16,7 +16,6 @@ import { type Label, labelIn } from './selinux_label.ts'
 const STAT_LIMIT_MS = 2_000
 /** `__SO_ACCEPTCON` in the flags of /proc/net/unix. */
 const LISTENS = '00010000'
-const run = promisify(execFile)
 
 /** Where the kernel's file systems are mounted. */
 export interface Roots {
@@ -52,6 +51,7 @@ export async function processesOf(socketPath: string, { proc }: Roots): Promise<
 export async function labelOfFile(path: string, searchPath: string): Promise<Label | undefined> {
   try {
     const options = { timeout: STAT_LIMIT_MS, env: { PATH: searchPath, LC_ALL: 'C' } }
+    const run = promisify(childProcess.execFile)
     const { stdout } = await run('stat', ['-L', '-c', '%C', '--', path], options)
     return labelIn(stdout)
   } catch {

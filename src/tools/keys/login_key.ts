@@ -12,8 +12,10 @@ import { writeNewFile } from '../../base/file_on_disk.ts'
 import { comment, word } from '../../base/shell.ts'
 import type { Io } from '../../console/io.ts'
 import { EXIT, json } from '../../console/output.ts'
-import { readAssertionKey } from '../../remote/assertion.ts'
+import { readLoginKey } from '../../remote/assertion.ts'
+import { DEFAULT_DEVICE } from '../../remote/tpm/config.ts'
 import { PREFIX, unlessThere } from '../../services/vault/setup/shell.ts'
+import type { TpmOptions } from './tpm_login_key.ts'
 
 export const LOGIN_KEY_TYPES = ['ES256', 'EdDSA'] as const
 type LoginKeyType = (typeof LOGIN_KEY_TYPES)[number]
@@ -23,6 +25,8 @@ export interface LoginKeygenOptions {
   readonly type: LoginKeyType
   /** Use the key that exists. */
   readonly existing: boolean
+  /** Make it in the TPM; where absent, in a file. */
+  readonly tpm?: TpmOptions | undefined
   readonly audience: string
   readonly subject: string
   readonly mount: string
@@ -39,10 +43,9 @@ const MODE = 0o600
 /** @throws KmsError when the file exists or cannot be written, or with `existing` holds no key */
 export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<number> {
   const path = resolve(options.file)
-  const { key, algorithm } = options.existing
-    ? await readAssertionKey(path)
-    : await made(path, options.type)
-  const publicKey = createPublicKey(key)
+  const { publicKey, algorithm, inTpm } = options.existing
+    ? await readLoginKey(path)
+    : await made(path, options, io)
   const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
   const jwk = { ...publicKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' }
   const text = script(options, pem, jwk)
@@ -53,16 +56,23 @@ export async function loginKeygen(options: LoginKeygenOptions, io: Io): Promise<
   }
   io.out(text)
   const what = options.existing ? algorithm : `made, ${algorithm}, mode 0600`
-  io.err(`The key is ${path} (${what}): it stays on this node.\n`)
+  const where = inTpm ? "it is of use with this node's TPM alone" : 'it stays on this node'
+  io.err(`The key is ${path} (${what}): ${where}.\n`)
   io.err(`Run what stands on standard output at the key service. In the config of this node:\n\n`)
-  io.err(yaml(options, path))
+  io.err(yaml(options, path, inTpm))
   return EXIT.ok
 }
 
-async function made(path: string, type: LoginKeyType) {
+async function made(path: string, { type, tpm }: LoginKeygenOptions, io: Io) {
+  if (tpm !== undefined) {
+    const { newTpmKey } = await import('./tpm_login_key.ts')
+    const { text, publicKey } = await newTpmKey(tpm, io)
+    await write(path, text)
+    return { publicKey, algorithm: 'ES256', inTpm: true }
+  }
   const key = newKey(type)
   await write(path, key.export({ type: 'pkcs8', format: 'pem' }).toString())
-  return { key, algorithm: type }
+  return { publicKey: createPublicKey(key), algorithm: type, inTpm: false }
 }
 
 function newKey(type: LoginKeyType): KeyObject {
@@ -71,9 +81,9 @@ function newKey(type: LoginKeyType): KeyObject {
     : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 }
 
-async function write(path: string, pem: string): Promise<void> {
+async function write(path: string, text: string): Promise<void> {
   try {
-    await writeNewFile(path, pem, MODE)
+    await writeNewFile(path, text, MODE)
   } catch (cause) {
     const why =
       systemCodeOf(cause) === 'EEXIST'
@@ -122,8 +132,8 @@ function script({ cli, mount, subject }: LoginKeygenOptions, pem: string, jwk: o
   ].join('\n')
 }
 
-function yaml(options: LoginKeygenOptions, path: string): string {
-  const { mount, role, audience, subject, claims } = options
+function yaml(options: LoginKeygenOptions, path: string, inTpm: boolean): string {
+  const { mount, role, audience, subject, claims, tpm } = options
   const quoted = (text: string) => JSON.stringify(text)
   const lines = [
     'auth:',
@@ -131,10 +141,28 @@ function yaml(options: LoginKeygenOptions, path: string): string {
     `  mount: ${quoted(mount)}`,
     `  role: ${quoted(role)}`,
     '  selfSigned:',
-    `    keyFile: ${quoted(path)}`,
+    ...(inTpm ? tpmYaml(quoted(path), tpm) : [`    keyFile: ${quoted(path)}`]),
     `    audience: ${quoted(audience)}`,
     `    subject: ${quoted(subject)}`,
   ]
   if (Object.keys(claims).length > 0) lines.push(`    claims: ${JSON.stringify(claims)}`)
   return `${lines.map((line) => `  ${line}`).join('\n')}\n`
+}
+
+function tpmYaml(path: string, tpm: TpmOptions | undefined): string[] {
+  const lines = ['    tpm:', `      keyFile: ${path}`]
+  if (tpm?.authorize !== undefined) {
+    lines.push('      policyFile: /etc/trousseau/tpm-policies.json   # of "login-key authorize"')
+  }
+  if (tpm?.device !== undefined && tpm.device !== DEFAULT_DEVICE) {
+    lines.push(`      device: ${JSON.stringify(tpm.device)}`)
+  }
+  return lines
+}
+
+/** @throws KmsError where the file holds no login key */
+export async function printPublicKey(file: string, io: Io): Promise<number> {
+  const { publicKey } = await readLoginKey(resolve(file))
+  io.out(publicKey.export({ type: 'spki', format: 'pem' }).toString())
+  return EXIT.ok
 }

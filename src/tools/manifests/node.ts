@@ -69,8 +69,7 @@ NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
-PrivateDevices=yes
-PrivateUsers=yes
+${deviceLines(plan)}PrivateUsers=yes
 PrivateIPC=yes
 ProtectProc=invisible
 ProcSubset=pid
@@ -102,6 +101,14 @@ WantedBy=multi-user.target
     { path: 'trousseau.sysusers.conf', text: users },
     { path: 'trousseau.tmpfiles.conf', text: handedOver(plan, state) },
   ]
+}
+
+/** No device but those that the config names, and the group that Debian and Fedora give a TPM. */
+function deviceLines({ config }: Plan): string {
+  const { devices } = pathsOf(config)
+  if (devices.length === 0) return 'PrivateDevices=yes\n'
+  const allowed = devices.map((path) => `DeviceAllow=${path} rw\n`).join('')
+  return `# The group is that of the device (ls -l), which must exist.\nDevicePolicy=closed\n${allowed}SupplementaryGroups=tss\n`
 }
 
 /**

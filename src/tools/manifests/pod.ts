@@ -5,6 +5,7 @@
  */
 
 import { dirname } from 'node:path/posix'
+import { pathsOf } from '../../config/paths.ts'
 import type { Plan } from './plan.ts'
 import { labelCommands, relabelLines, selinuxOptions } from './selinux.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
@@ -133,9 +134,19 @@ ${labelling(plan)}
   systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf
 
 Config and credentials: mode 0640, group ${plan.user}.
-
+${withoutDevices(plan)}
 kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket. Where it has a user of its
 own, give socket.group and socket.mode "0660" in the config, and the folder the same group and mode 0750.`
+}
+
+/** A runtime lets no container use a device that it was not given, and a static pod cannot ask for one. */
+function withoutDevices({ config }: Plan): string {
+  const { devices } = pathsOf(config)
+  if (devices.length === 0) return ''
+  return `
+This pod may not use ${devices.join(', ')}, where the login key is: run the plugin as a unit
+("trousseau manifests systemd") instead.
+`
 }
 
 /** The folders that the pod mounts; all of them must exist when it starts. */

@@ -11,10 +11,10 @@ import { join, relative } from 'node:path'
 import process from 'node:process'
 import manifest from '../../../package.json' with { type: 'json' }
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
+import { debianTool } from '../debian.ts'
 import { type TempFolder, tempFolder } from '../temp_folder.ts'
 import { makeSigningKey } from './release.ts'
 import { binary, ROOT, run } from './shipped.ts'
-import { debianTool } from './tools.ts'
 
 /** The user that the plugin runs as. */
 export const USER = 65_532

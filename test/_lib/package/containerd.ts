@@ -4,10 +4,10 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { debianTool } from '../debian.ts'
 import type { TempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
 import { run } from './shipped.ts'
-import { debianTool } from './tools.ts'
 
 export interface Containerd extends AsyncDisposable {
   readonly address: string

@@ -5,9 +5,9 @@ import { promisify } from 'node:util'
 import { request } from 'undici'
 import * as v from 'valibot'
 import { ServerProcess } from '../cluster/server_process.ts'
+import { debianTool } from '../debian.ts'
 import { freePort } from '../free_port.ts'
 import type { TempFolder } from '../temp_folder.ts'
-import { debianTool } from './tools.ts'
 
 const PROMTOOL = '/usr/bin/promtool'
 const run = promisify(execFile)

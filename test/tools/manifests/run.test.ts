@@ -383,6 +383,30 @@ test('the unit loads what the config expects from systemd, and keeps the socket 
   )
 })
 
+test('a login key in the TPM has the unit given that device and no other, and a pod say that it has none', async () => {
+  await using folder = await tempFolder()
+  const [provider] = MANIFEST_CONFIG.providers
+  const tpm = { keyFile: '/etc/trousseau/login-key.json' }
+  const auth = { method: 'jwt', selfSigned: { tpm, audience: 'vault', subject: 'cp-1' } }
+  const config = { ...MANIFEST_CONFIG, providers: [{ ...provider, auth }] }
+
+  const unit = (await filesOf(folder, 'systemd', config)).get('trousseau.service') ?? ''
+  const plain = (await filesOf(folder, 'systemd', MANIFEST_CONFIG)).get('trousseau.service') ?? ''
+  const { out } = await made(folder, 'static-pod', config)
+
+  assert.match(
+    unit,
+    /^DevicePolicy=closed\nDeviceAllow=\/dev\/tpmrm0 rw\nSupplementaryGroups=tss\nPrivateUsers=/m,
+  )
+  assert.not.match(unit, /PrivateDevices/)
+  assert.match(plain, /^PrivateDevices=yes\nPrivateUsers=yes$/m)
+  assert.not.match(plain, /Device(?:Policy|Allow)|tss/)
+  assert.match(
+    out,
+    /^# This pod may not use \/dev\/tpmrm0, where the login key is: run the plugin/m,
+  )
+})
+
 test('the EncryptionConfiguration names v2, the socket, and identity last', async () => {
   const flags = [
     '--provider-name',

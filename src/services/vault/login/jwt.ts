@@ -9,7 +9,7 @@
 import * as v from 'valibot'
 import type { Clock } from '../../../base/clock.ts'
 import type { Call } from '../../../base/provider.ts'
-import { assertionConfig, readAssertionKey, signAssertion } from '../../../remote/assertion.ts'
+import { assertionConfig, assertionKeyOf, signAssertion } from '../../../remote/assertion.ts'
 import { type FetchSvids, fetchSvid, svidConfig } from '../../../remote/jwt_svid.ts'
 import { absolutePath, loginFields, roleName, vaultPath } from '../../../remote/login_fields.ts'
 import { fingerprintOf, readSecretFile } from '../../../remote/secret_file.ts'
@@ -68,14 +68,14 @@ async function prepare(
   const named = role === undefined ? {} : { role }
   const logInWith = (jwt: string, own: Call) => logIn(api, { path, body: { ...named, jwt } }, own)
   if (selfSigned !== undefined) {
-    const key = await readAssertionKey(selfSigned.keyFile)
+    const key = await assertionKeyOf(selfSigned, clock)
     return {
       // Of the key and not of the JWT, which is a new one each time.
       fingerprint: fingerprintOf(role ?? '', key.fingerprint, JSON.stringify(selfSigned)),
       signed: true,
       login: (own) =>
         signingClock.run(async () =>
-          logInWith(await signAssertion(key, selfSigned, signingClock.now()), own),
+          logInWith(await signAssertion(key, selfSigned, signingClock.now(), own), own),
         ),
     }
   }

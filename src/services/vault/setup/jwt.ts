@@ -4,7 +4,7 @@ import type { Buffer } from 'node:buffer'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import * as v from 'valibot'
 import { commandLine, word } from '../../../base/shell.ts'
-import { readAssertionKey } from '../../../remote/assertion.ts'
+import { readLoginKey } from '../../../remote/assertion.ts'
 import type { SvidConfig } from '../../../remote/jwt_svid.ts'
 import type { VaultAuthBy } from '../login/auth.ts'
 import type { VaultAdmin } from './admin.ts'
@@ -52,7 +52,7 @@ export function jwtSteps(auth: JwtAuth, setup: Setup): SetupStep[] {
       }),
     ]
   }
-  const { keyFile, audience, subject } = selfSigned
+  const { audience, subject } = selfSigned
   const publicKey = `${input.name}-public-key.pem`
   const keys = configStep(
     setup,
@@ -63,7 +63,7 @@ export function jwtSteps(auth: JwtAuth, setup: Setup): SetupStep[] {
       'there; then the second here, with jwt_validation_pubkeys=@... once for each, since the list is replaced as a whole.',
     ],
     [
-      `${commandLine(['openssl', 'pkey', '-in', keyFile, '-pubout'])} > ${word(publicKey)}`,
+      `${commandLine(printing(selfSigned))} > ${word(publicKey)}`,
       writeCommand(cli, path, {
         jwt_validation_pubkeys: `@<${publicKey} of each node>`,
         ...byDefault,
@@ -84,6 +84,18 @@ export function jwtSteps(auth: JwtAuth, setup: Setup): SetupStep[] {
       shutOutBy: (found) => shutOutBy(found, selfSigned),
     }),
   ]
+}
+
+function keyFileOf({ keyFile, tpm }: SelfSigned): string {
+  return tpm?.keyFile ?? keyFile ?? ''
+}
+
+/** The command that prints the public half. */
+function printing(selfSigned: SelfSigned): string[] {
+  const path = keyFileOf(selfSigned)
+  return selfSigned.tpm === undefined
+    ? ['openssl', 'pkey', '-in', path, '-pubout']
+    : ['trousseau', 'login-key', 'public', path]
 }
 
 /** Where the config names no role, the service uses the default of the mount. */
@@ -115,14 +127,15 @@ const keyList = v.object({ jwt_validation_pubkeys: v.nullish(v.array(v.string())
 async function lookAtKeys(
   step: SetupStep,
   path: string,
-  { keyFile }: SelfSigned,
+  selfSigned: SelfSigned,
   admin: VaultAdmin,
 ): Promise<StepFinding> {
+  const keyFile = keyFileOf(selfSigned)
   const found = await admin.read(path, keyList)
   if (found === undefined || (await placeOf(keyFile)) !== 'taken') return await step.look(admin)
-  const { key } = await readAssertionKey(keyFile)
+  const { publicKey } = await readLoginKey(keyFile)
   const known = found.jwt_validation_pubkeys ?? []
-  const own = derOf(createPublicKey(key))
+  const own = derOf(publicKey)
   const has = known.some((pem) => isOf(own, pem))
   const detail = `public keys: ${known.length}, ${has ? 'that of this node among them' : 'none of them of this node'}`
   return { state: has ? 'ok' : 'by hand', detail }

@@ -11,6 +11,8 @@ import { SignJWT } from 'jose'
 import * as v from 'valibot'
 import { combined, makeAuthority, makeCertificate } from '../../remote/certificates.ts'
 import { SPIFFE_ID, startFakeSpiffe } from '../../remote/fake_spiffe.ts'
+import { pcrsOf, policyKey, writePolicies, writeTpmKey } from '../../remote/tpm/login_key.ts'
+import { startSwtpm } from '../../remote/tpm/swtpm.ts'
 import { replaceFile } from '../../replace_file.ts'
 import type { TempFolder } from '../../temp_folder.ts'
 import { startFakeKubeApi } from '../../tools/fake_kube_api.ts'
@@ -49,6 +51,7 @@ export const LOGIN_SCENES: Readonly<Record<string, MakeScene>> = {
   'jwt from a file': jwtFileScene,
   'jwt, self-signed with ES256': (options) => selfSignedScene(options, 'ES256'),
   'jwt, self-signed with EdDSA': (options) => selfSignedScene(options, 'EdDSA'),
+  'jwt, self-signed in a TPM': tpmScene,
   'jwt from a SPIFFE agent': spiffeScene,
   userpass: userpassScene,
   cert: certScene,
@@ -252,6 +255,41 @@ async function selfSignedScene(
       await use(next)
     },
     secrets: () => secrets,
+  }
+}
+
+/** The node's state is another one, and then approved of. */
+async function tpmScene(options: LoginSceneOptions): Promise<LoginScene> {
+  const { bao, folder } = options
+  const tpm = await startSwtpm()
+  const [keyFile, policyFile] = [folder.at('login-key.json'), folder.at('policies.json')]
+  const { publicKey: authority, privateKey } = policyKey()
+  const approve = async () => {
+    const now = await pcrsOf(tpm.device, [7, 11])
+    await writePolicies(policyFile, privateKey, now, tpm.extended(now, 7))
+  }
+  const publicKey = await writeTpmKey(keyFile, tpm.device, { authority })
+  await approve()
+  await enable(options, 'jwt')
+  await bao.request('POST', 'auth/jwt/config', {
+    jwt_validation_pubkeys: [publicKey.export({ type: 'spki', format: 'pem' }).toString()],
+  })
+  await jwtRole(options, {})
+  const selfSigned = {
+    tpm: { keyFile, policyFile, device: tpm.device },
+    audience: 'vault',
+    subject: 'kms:test:cp-1',
+  }
+  return {
+    auth: { method: 'jwt', role: 'trousseau', selfSigned },
+    spoil: () => tpm.extend(11),
+    revoke: revoker(options, 'jwt'),
+    async replace() {
+      await approve()
+      await tpm.extend(7)
+    },
+    secrets: () => ['PRIVATE KEY'],
+    close: async () => await tpm[Symbol.asyncDispose](),
   }
 }
 

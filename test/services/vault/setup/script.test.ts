@@ -31,6 +31,7 @@ const INPUT: SetupInput = {
   tls: {},
   auth: APPROLE,
 }
+const IN_TPM = { keyFile: '/k.json', policyFile: undefined, device: '/dev/tpmrm0' }
 const AUTHS: readonly VaultAuth[] = [
   APPROLE,
   { ...APPROLE, roleIdFile: undefined, roleId: 'id', wrappedRole: 'nodes' },
@@ -41,6 +42,12 @@ const AUTHS: readonly VaultAuth[] = [
     mount: 'jwt',
     role: 'kms',
     selfSigned: { ...SIGNED, keyFile: '/k', audience: 'https://vault', subject: 'node 1' },
+  },
+  {
+    method: 'jwt',
+    mount: 'jwt',
+    role: 'kms',
+    selfSigned: { ...SIGNED, tpm: IN_TPM, audience: 'https://vault', subject: 'node 1' },
   },
   {
     method: 'jwt',

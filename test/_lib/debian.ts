@@ -1,4 +1,4 @@
-/** Programs of Debian that the tests of the packages need; missing ones are installed. @module */
+/** Programs of Debian that tests need; missing ones are installed. @module */
 
 import { execFile } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
@@ -13,6 +13,8 @@ const PACKAGES = {
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
   runc: '/usr/sbin/runc',
   skopeo: '/usr/bin/skopeo',
+  swtpm: '/usr/bin/swtpm',
+  'tpm2-tools': '/usr/bin/tpm2_pcrread',
   zstd: '/usr/bin/zstd',
 } as const
 type Package = keyof typeof PACKAGES

@@ -1,0 +1,32 @@
+/**
+ * Runs the program as a binary does, and at its end writes the code that V8 has made of it by then.
+ * Functions that never ran are not in it, and what the program kept or read is not either.
+ *
+ * @module
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { cachedDataVersionTag, setFlagsFromString } from 'node:v8'
+import { run, scriptOf } from './script.ts'
+
+declare const PROGRAM_NAME: string
+
+/**
+ * V8 forgets code that has not run for a while, and notes on a function how far it was optimised. How
+ * far either goes depends on the machine.
+ */
+const UNSTEADY = ['flush-bytecode', 'sparkplug', 'maglev', 'turbofan']
+
+const flags = cachedDataVersionTag()
+for (const name of UNSTEADY) setFlagsFromString(`--no-${name}`)
+const text = readFileSync(join(__dirname, 'program'))
+const script = scriptOf({ name: PROGRAM_NAME, text, cache: undefined })
+process.on('exit', () => {
+  // The cache names the flags under which it was made, and fits no others.
+  for (const name of UNSTEADY) setFlagsFromString(`--${name}`)
+  if (cachedDataVersionTag() !== flags) throw new Error(`Flags changed: ${UNSTEADY}`)
+  writeFileSync(join(__dirname, 'cache'), script.createCachedData())
+})
+run(script, require)
