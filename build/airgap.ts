@@ -44,6 +44,7 @@ const COPIED: Readonly<Record<string, string>> = {
   'dist/trousseau-image-amd64.spdx.json': 'sbom/amd64.spdx.json',
   'dist/trousseau-image-arm64.spdx.json': 'sbom/arm64.spdx.json',
   'deploy/chart': 'chart',
+  'deploy/monitoring': 'monitoring',
   docs: 'docs',
   'CHANGELOG.md': 'CHANGELOG.md',
   LICENSE: 'LICENSE',

@@ -1,17 +1,18 @@
 /**
  * Writes the files that are generated: the TypeScript of `proto/`, the config's JSON Schema and the
- * man page. With `--check` it writes nothing, and fails when a checked-in file differs.
+ * man page, and what is made of the table of metrics. With `--check` it writes nothing, and fails when a checked-in file differs.
  *
  * @module
  */
 
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { configJsonSchema } from './config_json_schema.ts'
 import { manPage } from './man_page.ts'
+import { metricsSection, monitoringFiles } from './monitoring/files.ts'
 import { referencePage } from './reference_page.ts'
 
 const GENERATED_FROM_PROTO = {
@@ -28,6 +29,8 @@ const files = new Map<string, string>([
   ...(await fromProto()),
   ['src/config/config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
   ['docs/trousseau.1', manPage()],
+  ...monitoringFiles(),
+  ['docs/observability.md', await withSection('docs/observability.md', metricsSection())],
   ['docs/reference.md', referencePage()],
 ])
 
@@ -39,9 +42,20 @@ for (const [path, text] of files) {
     process.stderr.write(`${path} is out of date: run npm run generate\n`)
     process.exitCode = 1
   } else {
+    await mkdir(dirname(path), { recursive: true })
     await writeFile(path, text)
     process.stdout.write(`wrote ${path}\n`)
   }
+}
+
+/** The page with another text between its two marks. */
+async function withSection(path: string, text: string): Promise<string> {
+  const page = await readFile(path, 'utf8')
+  const parts = /^([\s\S]*<!-- metrics: .* -->\n)[\s\S]*(<!-- end of metrics -->\n[\s\S]*)$/.exec(
+    page,
+  )
+  if (parts === null) throw new Error(`${path} has no marks around its metrics`)
+  return `${parts[1]}\n${text}\n\n${parts[2]}`
 }
 
 async function fromProto(): Promise<[string, string][]> {

@@ -21,6 +21,8 @@ export type HealthState = 'starting' | 'ok' | 'degraded' | 'held' | 'failed'
 /** The name of the endpoint of a plugin that has one socket. */
 export const ONLY_ENDPOINT = 'default'
 
+export type HedgeReason = 'slow' | 'failed'
+
 /** The service's own, an authority that may vouch for it, or this node's. */
 export type CertificateKind = 'server' | 'authority' | 'client'
 
@@ -45,6 +47,25 @@ export type KmsEvent =
       readonly items: number
       readonly code: KmsErrorCode | 'ok'
       readonly durationMs: number
+    }
+  | {
+      /** An unwrap that is not sent, because the answer of an equal one that is under way serves it. */
+      readonly type: 'coalesced'
+      readonly provider: string
+    }
+  | {
+      /** A provider is asked for an unwrap in addition to others. */
+      readonly type: 'hedge'
+      readonly provider: string
+      /** Of one that was asked before it. */
+      readonly reason: HedgeReason
+    }
+  | {
+      /** The log left out lines. */
+      readonly type: 'log_loss'
+      /** Held back because equal ones came before, or dropped because nobody took them. */
+      readonly fate: 'held' | 'dropped'
+      readonly lines: number
     }
   | {
       /** Emitted after each observation of a provider of the endpoint. */

@@ -1,6 +1,6 @@
 /**
  * Which notices there are. Their names are stable: operators alert on them, so renaming
- * one is a breaking change. docs/observability.md lists them.
+ * one is a breaking change. docs/reference.md lists them.
  *
  * @module
  */

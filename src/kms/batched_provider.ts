@@ -45,6 +45,7 @@ export class BatchedProvider {
       clock: deps.clock,
       maxItems: provider.limits.batchItems,
       nameOf,
+      coalesced: () => deps.events.emit({ type: 'coalesced', provider: name }),
       run: (batch, call) => this.#batch('unwrap', batch.length, () => provider.unwrap(batch, call)),
     })
   }

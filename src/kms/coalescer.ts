@@ -19,6 +19,8 @@ interface CoalescerOptions<TItem, TValue> {
   readonly maxItems: number
   /** Items of one name have one result; undefined for items that are never equal. */
   readonly nameOf?: (item: TItem) => string
+  /** Called for each item that is not sent, because an equal one serves it. */
+  readonly coalesced?: () => void
 }
 
 /** Two keep the service busy while an answer is on its way; more made batches smaller and everything slower. */
@@ -93,7 +95,10 @@ export class Coalescer<TItem, TValue> {
   #entryOf(item: TItem): Entry<TItem, TValue> {
     const name = this.#options.nameOf?.(item)
     const equal = name === undefined ? undefined : this.#byName.get(name)
-    if (equal !== undefined && !this.#mayHang(equal)) return equal
+    if (equal !== undefined && !this.#mayHang(equal)) {
+      this.#options.coalesced?.()
+      return equal
+    }
     const entry: Entry<TItem, TValue> = { item, name, waiters: new Set(), batch: undefined }
     if (name !== undefined) this.#byName.set(name, entry)
     this.#queue.push(entry)

@@ -8,6 +8,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
+import type { HedgeReason } from '../base/events.ts'
 import type { Call } from '../base/provider.ts'
 
 export interface Candidate {
@@ -16,6 +17,12 @@ export interface Candidate {
   /** After how many milliseconds without an answer the next one is asked too. */
   readonly hedgeAfterMs: number
   readonly run: (call: Call) => Promise<Uint8Array>
+}
+
+export interface HedgeDeps {
+  readonly clock: Clock
+  /** Called when one is asked that would not have been had those before it answered in time. */
+  readonly hedged?: (name: string, reason: HedgeReason) => void
 }
 
 /** The order in which failures are reported: those that may be temporary come first. */
@@ -46,20 +53,20 @@ interface Failure {
 export async function hedge(
   candidates: readonly Candidate[],
   need: number,
-  clock: Clock,
+  deps: HedgeDeps,
   call: Call,
 ): Promise<readonly Uint8Array[]> {
   const [only, ...others] = candidates
   if (only !== undefined && others.length === 0 && need === 1) return [await only.run(call)]
   if (candidates.length < need) throw tooFew(need, candidates.length, [])
-  return await new Hedge(candidates, need, clock, call).run()
+  return await new Hedge(candidates, need, deps, call).run()
 }
 
 class Hedge {
   readonly #waiting: Candidate[]
   readonly #candidates: number
   readonly #need: number
-  readonly #clock: Clock
+  readonly #deps: HedgeDeps
   readonly #call: Call
   readonly #controller = new AbortController()
   readonly #answers: Uint8Array[] = []
@@ -67,11 +74,11 @@ class Hedge {
   readonly #settled = Promise.withResolvers<readonly Uint8Array[]>()
   #cancelHedge: () => void = () => undefined
 
-  constructor(candidates: readonly Candidate[], need: number, clock: Clock, call: Call) {
+  constructor(candidates: readonly Candidate[], need: number, deps: HedgeDeps, call: Call) {
     this.#waiting = [...candidates]
     this.#candidates = candidates.length
     this.#need = need
-    this.#clock = clock
+    this.#deps = deps
     this.#call = call
   }
 
@@ -88,12 +95,14 @@ class Hedge {
     }
   }
 
-  #askNext(): void {
+  /** @param reason none for those that are asked in any case */
+  #askNext(reason?: HedgeReason): void {
     const next = this.#waiting.shift()
     if (next === undefined) return
+    if (reason !== undefined) this.#deps.hedged?.(next.name, reason)
     void this.#ask(next)
     this.#cancelHedge()
-    this.#cancelHedge = this.#clock.after(next.hedgeAfterMs, () => this.#askNext())
+    this.#cancelHedge = this.#deps.clock.after(next.hedgeAfterMs, () => this.#askNext('slow'))
   }
 
   async #ask({ name, run }: Candidate): Promise<void> {
@@ -110,7 +119,7 @@ class Hedge {
       const error = tooFew(this.#need, this.#candidates, this.#failures)
       this.#end(() => this.#settled.reject(error))
     } else if (this.#failures.at(-1)?.name === name) {
-      this.#askNext()
+      this.#askNext('failed')
     }
   }
 

@@ -7,7 +7,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { KmsError, type KmsErrorCode, toKmsError } from '../base/errors.ts'
-import type { KmsApi } from '../base/events.ts'
+import type { EventSink, KmsApi } from '../base/events.ts'
 import type { Gate } from '../base/gate.ts'
 import { MAX_V1_CIPHERTEXT_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits.ts'
 import type { Call } from '../base/provider.ts'
@@ -17,7 +17,7 @@ import { candidateOf, DecryptOrder, type DecryptPreference, type Opener } from '
 import { decodeEnvelope, type OpenedEnvelope } from './envelope.ts'
 import { admitEncrypt, admitted, encryptRefusal } from './guarding.ts'
 import type { ActiveKeys, EndpointHealth } from './health.ts'
-import { hedge } from './hedge.ts'
+import { type HedgeDeps, hedge } from './hedge.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 import { RECOVERY_ANNOTATION, type RecoverySealer } from './recovery.ts'
 import { joinPlaintext } from './shares.ts'
@@ -48,6 +48,7 @@ export interface KeyringOptions {
   /** Providers that open what other plugins stored, in the order of the config. */
   readonly foreign: readonly MonitoredReader[]
   readonly clock: Clock
+  readonly events: EventSink
   /** Cryptographic randomness. */
   readonly random: (bytes: number) => Uint8Array
 }
@@ -62,6 +63,7 @@ export class Keyring implements KmsService {
   readonly #byId: ReadonlyMap<string, ProviderMonitor>
   readonly #decryptOrder: DecryptOrder
   readonly #wrapping: Wrapping
+  readonly #hedging: HedgeDeps
 
   constructor(options: KeyringOptions) {
     this.#options = options
@@ -71,7 +73,10 @@ export class Keyring implements KmsService {
       ),
     )
     this.#decryptOrder = new DecryptOrder(options.decryptPreference)
-    const { clock, random } = options
+    const { clock, events, random } = options
+    const hedged: HedgeDeps['hedged'] = (provider, reason) =>
+      events.emit({ type: 'hedge', provider, reason })
+    this.#hedging = { clock, hedged }
     this.#wrapping = new Wrapping({ clock, random, failed: probeSoon })
   }
 
@@ -162,7 +167,7 @@ export class Keyring implements KmsService {
       const run = async (own: Call) => plaintextOf(await candidate.run(own))
       return { ...candidate, run }
     })
-    const [plaintext] = await hedge(candidates, 1, this.#options.clock, call)
+    const [plaintext] = await hedge(candidates, 1, this.#hedging, call)
     return plaintext ?? new Uint8Array()
   }
 
@@ -180,7 +185,7 @@ export class Keyring implements KmsService {
     const candidates = this.#decryptOrder
       .sort(openers)
       .map((opener) => candidateOf(opener, probeSoon))
-    return hedge(candidates, need, this.#options.clock, call)
+    return hedge(candidates, need, this.#hedging, call)
   }
 
   #openersOf({ k, members, wraps, digest }: OpenedEnvelope): Opener[] {

@@ -23,6 +23,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 
 interface LogOutput {
   write(line: string): void
+  /** Called with the number of lines that nobody took. */
+  onDrop?(listener: (lines: number) => void): void
 }
 
 interface LogFile extends LogOutput {
@@ -53,6 +55,9 @@ export function standardError(): LogFile {
   return {
     write(line) {
       if (!closing) lines.add(line)
+    },
+    onDrop(listener) {
+      file.on('drop', (text: string) => listener(text.split('\n').length - 1))
     },
     async close() {
       closing = true
@@ -112,6 +117,8 @@ interface Entry {
 export interface Logger extends EventSink {
   /** From now on; undefined for the level it was made with. */
   setLevel(level: LogLevel | undefined): void
+  /** Told of lines that are held back or dropped. */
+  tellLosses(events: EventSink): void
 }
 
 export function createLogger({ level, format, output, monotonic }: LoggerOptions): Logger {
@@ -125,14 +132,26 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
     saidOfHealth.set(event.endpoint, entry.message)
     return entry
   }
+  let losses: EventSink | undefined
+  /** Undefined for one that is held back itself. */
+  const heldBefore = ({ floodKey }: Entry): number | undefined => {
+    const held = floodKey === undefined ? 0 : gate.pass(floodKey)
+    if (held === undefined) losses?.emit({ type: 'log_loss', fate: 'held', lines: 1 })
+    return held
+  }
   return {
     setLevel(next = level) {
       least = LOG_LEVELS.indexOf(next)
     },
+    tellLosses(events) {
+      losses = events
+      output.onDrop?.((lines) => events.emit({ type: 'log_loss', fate: 'dropped', lines }))
+    },
     emit(event) {
+      if (event.type === 'log_loss') return
       const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
       if (LOG_LEVELS.indexOf(entry.level) < least) return
-      const suppressed = entry.floodKey === undefined ? 0 : gate.pass(entry.floodKey)
+      const suppressed = heldBefore(entry)
       if (suppressed === undefined) return
       output.write(toLine(entry, suppressed > 0 ? suppressed : undefined))
     },
@@ -145,12 +164,21 @@ function jsonOf({ level, event, fields, message }: Entry, suppressed: number | u
   return `${JSON.stringify({ level, time, event, ...fields, suppressed, message })}\n`
 }
 
-function entryOf(event: Exclude<KmsEvent, { type: 'health' }>): Entry {
+function entryOf(event: Exclude<KmsEvent, { type: 'health' | 'log_loss' }>): Entry {
   switch (event.type) {
     case 'request':
       return requestEntry(event)
     case 'provider_call':
       return providerCallEntry(event)
+    case 'coalesced':
+      return {
+        level: 'debug',
+        event: 'coalesced',
+        message: `An unwrap at provider "${event.provider}" serves an equal one too`,
+        fields: { provider: event.provider },
+      }
+    case 'hedge':
+      return hedgeEntry(event)
     case 'key_id':
       return {
         level: 'info',
@@ -218,6 +246,15 @@ function providerCallEntry(event: Extract<KmsEvent, { type: 'provider_call' }>):
     event: 'provider_call',
     message: `Provider "${provider}" ${code === 'ok' ? 'answered' : 'failed'} ${operation}`,
     fields: { provider, operation, items, code, duration_ms: rounded(durationMs) },
+  }
+}
+
+function hedgeEntry({ provider, reason }: Extract<KmsEvent, { type: 'hedge' }>): Entry {
+  return {
+    level: 'debug',
+    event: 'hedge',
+    message: `Provider "${provider}" is asked too, because one before it ${reason === 'slow' ? 'is slow' : 'failed'}`,
+    fields: { provider, reason },
   }
 }
 

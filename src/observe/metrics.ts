@@ -1,21 +1,16 @@
 /**
- * Prometheus metrics, made of events. Every label has a bounded set of values, and
- * series of a key version that is gone go with it.
+ * Prometheus metrics, made of events. Every label has a bounded set of values (`metric_table.ts`).
  *
  * @module
  */
 
-import { readdirSync } from 'node:fs'
-import process from 'node:process'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import {
-  type EventSink,
-  type HealthState,
-  type KmsEvent,
-  ONLY_ENDPOINT,
-  type ProviderHealth,
-} from '../base/events.ts'
-import { keyIdHash } from '../base/key_id_hash.ts'
+import { Registry } from 'prom-client'
+import { type EventSink, type KmsEvent, ONLY_ENDPOINT } from '../base/events.ts'
+import type { NoticeName } from '../base/notices.ts'
+import { healthMetrics } from './health_metrics.ts'
+import { counter, gauge, histogram } from './instruments.ts'
+import { providerMetrics } from './provider_metrics.ts'
+import { runtimeMetrics } from './runtime_metrics.ts'
 
 interface Metrics {
   readonly sink: EventSink
@@ -36,10 +31,6 @@ export interface MetricsOptions {
   readonly runtimeMetrics?: boolean
 }
 
-const SECONDS = [
-  0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-]
-const STATES: readonly HealthState[] = ['starting', 'ok', 'degraded', 'held', 'failed']
 const METHODS = [
   ['v2', 'Status'],
   ['v2', 'Encrypt'],
@@ -49,15 +40,22 @@ const METHODS = [
   ['v1beta1', 'Decrypt'],
 ] as const
 
+/** What a look at the config file may end in. */
+const RELOADS: Partial<Record<NoticeName, 'applied' | 'refused' | 'unchanged'>> = {
+  config_reloaded: 'applied',
+  config_refused: 'refused',
+  config_unchanged: 'unchanged',
+}
+
 export function createMetrics({
   version,
   runtime,
   now,
   endpoints = [ONLY_ENDPOINT],
-  runtimeMetrics = true,
+  runtimeMetrics: ofRuntime = true,
 }: MetricsOptions): Metrics {
   const registry = new Registry()
-  if (runtimeMetrics) processMetrics(registry)
+  if (ofRuntime) runtimeMetrics(registry)
   const sinks = [
     requestMetrics(registry, endpoints),
     providerMetrics(registry),
@@ -65,11 +63,10 @@ export function createMetrics({
     tokenMetrics(registry, now),
     certificateMetrics(registry),
     policyMetrics(registry),
+    configMetrics(registry),
+    logMetrics(registry),
   ]
-  gauge(registry, 'build_info', 'Always 1; says what runs', ['version', 'runtime']).set(
-    { version, runtime },
-    1,
-  )
+  gauge(registry, 'build_info').set({ version, runtime }, 1)
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
@@ -83,50 +80,9 @@ export function createMetrics({
 
 type Recorder = (event: KmsEvent) => void
 
-/** What prom-client reads in `/proc`; it stays at 0 where that is closed. */
-const OF_PROC = [
-  'process_resident_memory_bytes',
-  'process_virtual_memory_bytes',
-  'process_heap_bytes',
-  'process_open_fds',
-]
-
-function processMetrics(registry: Registry): void {
-  collectDefaultMetrics({ register: registry })
-  if (isProcOpen()) return
-  for (const name of OF_PROC) registry.removeSingleMetric(name)
-  new Gauge({
-    name: 'process_resident_memory_bytes',
-    help: 'Resident memory size in bytes.',
-    registers: [registry],
-    collect() {
-      this.set(process.memoryUsage.rss())
-    },
-  })
-}
-
-/** Deno with narrow rights closes it. */
-function isProcOpen(): boolean {
-  try {
-    readdirSync('/proc/self/fd')
-    return true
-  } catch {
-    return false
-  }
-}
-
 function requestMetrics(registry: Registry, endpoints: readonly string[]): Recorder {
-  const total = counter(registry, 'requests_total', 'Requests of API servers by outcome', [
-    'endpoint',
-    'api',
-    'method',
-    'code',
-  ])
-  const seconds = histogram(registry, 'request_duration_seconds', 'How long requests took', [
-    'endpoint',
-    'api',
-    'method',
-  ])
+  const total = counter(registry, 'requests_total')
+  const seconds = histogram(registry, 'request_duration_seconds')
   for (const endpoint of endpoints) {
     for (const [api, method] of METHODS) {
       total.inc({ endpoint, api, method, code: 'ok' }, 0)
@@ -141,131 +97,9 @@ function requestMetrics(registry: Registry, endpoints: readonly string[]): Recor
   }
 }
 
-function providerMetrics(registry: Registry): Recorder {
-  const total = counter(registry, 'provider_calls_total', 'Calls to key services by outcome', [
-    'provider',
-    'operation',
-    'code',
-  ])
-  const items = counter(registry, 'provider_items_total', 'Items in calls to key services', [
-    'provider',
-    'operation',
-  ])
-  const seconds = histogram(
-    registry,
-    'provider_call_duration_seconds',
-    'How long calls to key services took',
-    ['provider', 'operation'],
-  )
-  return (event) => {
-    if (event.type !== 'provider_call') return
-    const { provider, operation, code, durationMs } = event
-    total.inc({ provider, operation, code })
-    items.inc({ provider, operation }, event.items)
-    seconds.observe({ provider, operation }, durationMs / 1000)
-  }
-}
-
-type HealthEvent = Extract<KmsEvent, { type: 'health' }>
-
-function healthMetrics(registry: Registry, now: () => number, names: readonly string[]): Recorder {
-  const endpoints = endpointMetrics(registry, now, names)
-  const providers = providerHealthMetrics(registry)
-  /** The last of each endpoint: they share providers, and gauges are shown anew as a whole. */
-  const latest = new Map<string, HealthEvent>()
-  return (event) => {
-    if (event.type !== 'health') return
-    latest.set(event.endpoint ?? ONLY_ENDPOINT, event)
-    endpoints(latest)
-    providers([...latest.values()].flatMap((each) => each.providers))
-  }
-}
-
-function endpointMetrics(registry: Registry, now: () => number, names: readonly string[]) {
-  const state = gauge(registry, 'health_state', '1 for the state that health is in', [
-    'endpoint',
-    'state',
-  ])
-  const showState = (endpoint: string, current: HealthState) => {
-    for (const name of STATES) state.set({ endpoint, state: name }, Number(name === current))
-  }
-  for (const name of names) showState(name, 'starting')
-  const hold = gauge(
-    registry,
-    'hold_left_seconds',
-    'How much longer Status keeps the key id in an outage',
-    ['endpoint'],
-  )
-  const success = gauge(
-    registry,
-    'last_success_timestamp_seconds',
-    'When all providers that write last were as they should be',
-    ['endpoint'],
-  )
-  const degraded = gauge(
-    registry,
-    'degraded_since_timestamp_seconds',
-    'Since when fewer providers wrap than the config says; absent where all do',
-    ['endpoint'],
-  )
-  const keyId = gauge(registry, 'key_id_info', 'Always 1; names the key id by its hash', [
-    'endpoint',
-    'key_id_hash',
-  ])
-  const show = (endpoint: string, event: HealthEvent) => {
-    showState(endpoint, event.state)
-    hold.set({ endpoint }, (event.holdLeftMs ?? 0) / 1000)
-    if (event.state === 'ok') success.set({ endpoint }, now() / 1000)
-    if (event.keyId !== undefined) keyId.set({ endpoint, key_id_hash: keyIdHash(event.keyId) }, 1)
-    if (event.degradedSince !== undefined) degraded.set({ endpoint }, event.degradedSince / 1000)
-  }
-  return (latest: ReadonlyMap<string, HealthEvent>) => {
-    for (const info of [keyId, degraded]) info.reset()
-    for (const [endpoint, event] of latest) show(endpoint, event)
-  }
-}
-
-function providerHealthMetrics(registry: Registry) {
-  const healthy = gauge(registry, 'provider_healthy', '1 where the provider answers as it should', [
-    'provider',
-  ])
-  const active = gauge(
-    registry,
-    'key_version_info',
-    'Always 1; names the key version that encrypts',
-    ['provider', 'version'],
-  )
-  const switchAt = gauge(
-    registry,
-    'key_version_switch_timestamp_seconds',
-    'When a newer key version takes over; absent where none waits',
-    ['provider', 'version'],
-  )
-  const show = ({ name, ok, activeVersion, pendingVersion, switchAt: at }: ProviderHealth) => {
-    healthy.set({ provider: name }, ok ? 1 : 0)
-    if (activeVersion !== undefined) active.set({ provider: name, version: activeVersion }, 1)
-    if (pendingVersion === undefined || at === undefined) return
-    switchAt.set({ provider: name, version: pendingVersion }, at / 1000)
-  }
-  return (providers: readonly ProviderHealth[]) => {
-    for (const info of [healthy, active, switchAt]) info.reset()
-    for (const provider of providers) show(provider)
-  }
-}
-
 function tokenMetrics(registry: Registry, now: () => number): Recorder {
-  const total = counter(registry, 'token_operations_total', 'Logins and renewals by outcome', [
-    'provider',
-    'action',
-    'method',
-    'code',
-  ])
-  const expiry = gauge(
-    registry,
-    'token_expiry_timestamp_seconds',
-    'When the token in use expires; absent where it does not, or does not tell',
-    ['provider'],
-  )
+  const total = counter(registry, 'token_operations_total')
+  const expiry = gauge(registry, 'token_expiry_timestamp_seconds')
   return (event) => {
     if (event.type !== 'token') return
     const { provider, action, method, code, ttlSeconds } = event
@@ -277,12 +111,7 @@ function tokenMetrics(registry: Registry, now: () => number): Recorder {
 }
 
 function certificateMetrics(registry: Registry): Recorder {
-  const expiry = gauge(
-    registry,
-    'certificate_expiry_timestamp_seconds',
-    'When a certificate that a key service is reached with ends',
-    ['provider', 'kind'],
-  )
+  const expiry = gauge(registry, 'certificate_expiry_timestamp_seconds')
   return (event) => {
     if (event.type !== 'certificate') return
     const { provider, kind, notAfter } = event
@@ -301,23 +130,9 @@ function policyMetrics(registry: Registry): Recorder {
 }
 
 function ruleMetrics(registry: Registry) {
-  const total = counter(
-    registry,
-    'policy_results_total',
-    'Uses of keys for which a rule did not pass, by outcome',
-    ['rule', 'mode', 'outcome', 'operation'],
-  )
-  const state = gauge(registry, 'policy_rule_info', 'Always 1; names the state of each rule', [
-    'rule',
-    'mode',
-    'state',
-  ])
-  const waiver = gauge(
-    registry,
-    'policy_waiver_expiry_timestamp_seconds',
-    'When the waiver in force ends; absent where there is none',
-    [],
-  )
+  const total = counter(registry, 'policy_results_total')
+  const state = gauge(registry, 'policy_rule_info')
+  const waiver = gauge(registry, 'policy_waiver_expiry_timestamp_seconds')
   return (event: Extract<KmsEvent, { type: 'policy' | 'policy_state' }>) => {
     if (event.type === 'policy') {
       const { rule, mode, outcome, operation } = event
@@ -332,31 +147,24 @@ function ruleMetrics(registry: Registry) {
   }
 }
 
-function counter<T extends string>(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: T[],
-) {
-  return new Counter({ name: `trousseau_${name}`, help, labelNames, registers: [registry] })
+function configMetrics(registry: Registry): Recorder {
+  const total = counter(registry, 'config_reloads_total')
+  for (const result of Object.values(RELOADS)) total.inc({ result }, 0)
+  const successful = gauge(registry, 'config_last_reload_successful')
+  // It started with a config that could be used.
+  successful.set(1)
+  return (event) => {
+    const result = event.type === 'notice' ? RELOADS[event.what] : undefined
+    if (result === undefined) return
+    total.inc({ result })
+    successful.set(result === 'refused' ? 0 : 1)
+  }
 }
 
-function gauge<T extends string>(registry: Registry, name: string, help: string, labelNames: T[]) {
-  return new Gauge({ name: `trousseau_${name}`, help, labelNames, registers: [registry] })
-}
-
-function histogram<T extends string>(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: T[],
-) {
-  const buckets = SECONDS
-  return new Histogram({
-    name: `trousseau_${name}`,
-    help,
-    labelNames,
-    buckets,
-    registers: [registry],
-  })
+function logMetrics(registry: Registry): Recorder {
+  const total = counter(registry, 'log_lines_lost_total')
+  for (const fate of ['held', 'dropped']) total.inc({ fate }, 0)
+  return (event) => {
+    if (event.type === 'log_loss') total.inc({ fate: event.fate }, event.lines)
+  }
 }

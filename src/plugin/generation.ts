@@ -322,6 +322,7 @@ function makeEndpoint(
     gate,
     foreign,
     clock,
+    events,
     random,
   })
   return { endpoint, health, keyring, monitors, gate }

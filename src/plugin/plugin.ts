@@ -33,6 +33,8 @@ const RETIRE_MS = 1_000
 export interface Plugin {
   /** Where the sockets are. */
   readonly socketPaths: readonly string[]
+  /** Log, metrics and pages: where whoever runs the plugin tells what happens around it. */
+  readonly events: EventSink
   /** Settles when the providers have been asked for the first time, whatever they answered. */
   readonly asked: Promise<void>
   /**
@@ -45,8 +47,8 @@ export interface Plugin {
   close(): Promise<void>
 }
 
-/** A log whose level can be changed by settings that a key service keeps. */
-type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel'>>
+/** A log whose level can be changed by settings that a key service keeps, and that tells its losses. */
+type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel' | 'tellLosses'>>
 
 interface StartOptions {
   readonly environment?: ProviderDeps['environment']
@@ -66,6 +68,7 @@ export async function startPlugin(
   const metrics =
     admin && (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config))
   const events = fanOut([log, ...(metrics?.sinks ?? [])])
+  if (metrics !== undefined) log.tellLosses?.(fanOut(metrics.sinks))
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
   if (file !== undefined) mayHang?.(file.stuck)
   const book = new StateBook(file ?? noStateStore, events)
@@ -124,6 +127,10 @@ export class RunningPlugin implements Plugin {
     this.#takeOver = takeOver
     this.#deps = { ...deps, onSettings: () => this.#follow() }
     this.#sockets = new Sockets({ ...deps, takeOver })
+  }
+
+  get events(): EventSink {
+    return this.#deps.events
   }
 
   /** Closes at once what was begun before the end and became ready only after it. */

@@ -87,7 +87,10 @@ function follow(
     )
     return () => Promise.resolve()
   }
-  const follower = new ConfigFollower(path, config, plugin, { clock: systemClock, events: log })
+  const follower = new ConfigFollower(path, config, plugin, {
+    clock: systemClock,
+    events: plugin.events,
+  })
   follower.start()
   host.onReload(() => follower.reload())
   return () => follower.stop()

@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 const PACKAGES = {
   containerd: '/usr/bin/containerd',
   iproute2: '/usr/sbin/ip',
+  prometheus: '/usr/bin/prometheus',
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
   runc: '/usr/sbin/runc',
   skopeo: '/usr/bin/skopeo',

@@ -30,12 +30,9 @@ test('notifierOf() leaves out the fields of notices that have none', ({ events }
   ])
 })
 
-test('docs/observability.md lists every notice', async () => {
+test('docs/reference.md lists every notice', async () => {
   const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), 'utf8')
-  const [source, page] = await Promise.all([
-    read('src/base/notices.ts'),
-    read('docs/observability.md'),
-  ])
+  const [source, page] = await Promise.all([read('src/base/notices.ts'), read('docs/reference.md')])
   const [, fields = ''] = /interface NoticeFields \{([\s\S]*?)\n\}/.exec(source) ?? []
   const names = [...fields.matchAll(/^ {2}readonly (\w+):/gm)].map(([, name]) => name)
 

@@ -88,7 +88,7 @@ test('every command that cannot write its output says so in one line and fails',
     ['check', ...socket],
     ['scan', ...stored],
     ['scan', '--json', ...stored],
-    ['recover', 'list', ...stored, ...config],
+    ['recover', 'list', ...stored],
     ['recover', 'export', '--out', '-', ...stored, ...config],
   ]) {
     const { code, err } = await run('"$@" > /dev/full', args, folder)

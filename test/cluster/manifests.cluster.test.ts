@@ -10,7 +10,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'nod
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { startApiServer } from '../_lib/cluster/api_server.ts'
 import { helmBinary } from '../_lib/cluster/binaries.ts'
 import { startEtcd } from '../_lib/cluster/etcd.ts'
@@ -113,6 +113,38 @@ for (const [what, [config, ...flags]] of Object.entries(CASES)) {
     assert.is(/seLinuxOptions/.test(rendered.stdout), flags.length > 0)
   })
 }
+
+test('the chart renders what monitors it, only where that is asked for', async () => {
+  const helm = await helmBinary()
+  const asked = ['podMonitor=true', 'serviceMonitor=true', 'rules=true', 'dashboard=true']
+  const values = [...asked, 'pages=https://wiki.example/docs/'].map((each) => `monitoring.${each}`)
+  const sets = [...values, 'admin.port=9999'].flatMap((value) => ['--set', value])
+  const args = ['template', 'trousseau', CHART, '--namespace', 'kms']
+
+  const { stdout } = await run(helm, [...args, ...sets])
+
+  const objects = parseAllDocuments(stdout)
+    .map((document) => document.toJS())
+    .filter((object) => object !== null)
+  const find = (kind: string) => objects.find((object) => object.kind === kind)
+  const kinds = ['PodMonitor', 'ServiceMonitor', 'Service', 'PrometheusRule', 'ConfigMap']
+  for (const kind of kinds) assert.is(find(kind)?.metadata.namespace, 'kms', kind)
+  const [endpoint] = find('PodMonitor').spec.podMetricsEndpoints
+  assert.is(endpoint.relabelings[0].replacement, '$1:9999')
+  assert.is(find('Service').spec.ports[0].port, 9999)
+  const shipped = (name: string) => readFile(`${CHART}../monitoring/${name}`, 'utf8')
+  const rules = (await shipped('rules.yaml')).replaceAll(
+    'docs/alerts',
+    'https://wiki.example/docs/alerts',
+  )
+  assert.equal(find('PrometheusRule').spec, parse(rules))
+  assert.is(
+    find('ConfigMap').data['trousseau.json'].trim(),
+    (await shipped('dashboard.json')).trim(),
+  )
+  const { stdout: without } = await run(helm, args)
+  assert.not.match(without, /Monitor|PrometheusRule|ConfigMap/)
+})
 
 test("the chart's own values render, pass its lint, and a wrong one is refused", async () => {
   const helm = await helmBinary()

@@ -15,11 +15,15 @@ interface Batch {
 const test = suite('kms/coalescer', () => {
   const clock = new FakeClock()
   const batches: Batch[] = []
+  const spared = { items: 0 }
   const make = (maxItems: number) =>
     new Coalescer<string, string>({
       clock,
       maxItems,
       nameOf: (item) => item,
+      coalesced: () => {
+        spared.items += 1
+      },
       run: (items, call) =>
         new Promise((resolve, reject) => {
           const echo = () => items.map((item) => ({ ok: true, value: `<${item}>` }) as const)
@@ -34,7 +38,7 @@ const test = suite('kms/coalescer', () => {
     deadline: clock.monotonic() + 2_500,
   })
   const submit = (item: string, given = call()) => coalescer.submit(item, given)
-  return { clock, batches, make, coalescer, controller, call, submit }
+  return { clock, batches, make, coalescer, controller, call, submit, spared }
 })
 
 test('what comes in at once leaves at once, as one batch', async ({ batches, submit }) => {
@@ -103,6 +107,7 @@ test('a service without batches gets every item at once', ({ batches, make, call
 test('equal items under way are one, and each caller gets its result [D9]', async ({
   batches,
   submit,
+  spared,
 }) => {
   const first = submit('a')
   const second = submit('a')
@@ -116,6 +121,7 @@ test('equal items under way are one, and each caller gets its result [D9]', asyn
   )
   batches[0]?.answer()
   assert.equal(await Promise.all([first, second, third]), ['<a>', '<a>', '<a>'])
+  assert.is(spared.items, 2)
 
   void submit('a')
   await settle()

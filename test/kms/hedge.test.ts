@@ -11,6 +11,7 @@ const test = suite('kms/hedge', () => {
   const call = { signal: controller.signal, deadline: 10_000 }
   const asked: string[] = []
   const cancelled: string[] = []
+  const more: string[] = []
   /** Answers its name after `ms`, or fails with `code`. */
   const candidate = (name: string, ms: number, code?: KmsErrorCode): Candidate => ({
     name,
@@ -27,10 +28,11 @@ const test = suite('kms/hedge', () => {
     },
   })
   const ask = async (need: number, ...candidates: Candidate[]) => {
-    const answers = await hedge(candidates, need, clock, call)
+    const hedged = (name: string, reason: string) => more.push(`${name} ${reason}`)
+    const answers = await hedge(candidates, need, { clock, hedged }, call)
     return answers.map((answer) => Buffer.from(answer).toString()).join('')
   }
-  return { clock, controller, asked, cancelled, candidate, ask }
+  return { clock, controller, asked, cancelled, more, candidate, ask }
 })
 
 test('one candidate is asked alone', async ({ clock, candidate, ask, asked }) => {
@@ -47,6 +49,7 @@ test('the next is asked once the first is slower than usual, and the faster answ
   ask,
   asked,
   cancelled,
+  more,
 }) => {
   const answer = ask(1, candidate('a', 500), candidate('b', 5))
   await clock.advance(9)
@@ -56,13 +59,15 @@ test('the next is asked once the first is slower than usual, and the faster answ
   assert.is(await answer, 'b')
   assert.equal(asked, ['a', 'b'])
   assert.ok(cancelled.includes('a'))
+  assert.equal(more, ['b slow'])
 })
 
-test('an error moves on at once', async ({ clock, candidate, ask }) => {
+test('an error moves on at once', async ({ clock, candidate, ask, more }) => {
   const answer = ask(1, candidate('a', 1, 'unavailable'), candidate('b', 1))
   await clock.advance(2)
 
   assert.is(await answer, 'b')
+  assert.equal(more, ['b failed'])
 })
 
 test('two of three are asked at once, and the third only where one of them fails', async ({
@@ -70,13 +75,16 @@ test('two of three are asked at once, and the third only where one of them fails
   candidate,
   ask,
   asked,
+  more,
 }) => {
   const answer = ask(2, candidate('a', 5), candidate('b', 1, 'denied'), candidate('c', 2))
   await settle()
   assert.equal(asked, ['a', 'b'])
+  assert.equal(more, [], 'two are needed in any case')
   await clock.advance(5)
 
   assert.is(await answer, 'ca')
+  assert.equal(more, ['c failed'])
 })
 
 test('it gives up as soon as too few can answer, with the error that may pass', async ({

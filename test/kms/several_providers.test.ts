@@ -395,6 +395,7 @@ test('what was made under a former id opens', async ({ a, started, encrypt, open
 
 test('decrypt asks the fastest first, and the next one when that is slower than usual', async ({
   clock,
+  events,
   a,
   b,
   c,
@@ -435,6 +436,25 @@ test('decrypt asks the fastest first, and the next one when that is slower than 
 
   assert.equal(Buffer.from(await hedged), SEED)
   assert.is(asked(), [(before[0] ?? 0) + 1, (before[1] ?? 0) + 2, before[2]].join())
+  assert.equal(events.of('hedge'), [{ type: 'hedge', provider: 'fake:a', reason: 'slow' }])
+})
+
+test('a Decrypt that is served by an equal one under way is told, and asks nobody', async ({
+  events,
+  a,
+  started,
+  encrypt,
+  open,
+}) => {
+  const endpoint = await started()
+  const made = await encrypt(endpoint)
+  const before = a.calls.unwrap
+
+  const opened = await Promise.all([open(endpoint, made), open(endpoint, made)])
+
+  assert.equal(opened, [SEED, SEED])
+  assert.is(a.calls.unwrap, before + 1)
+  assert.equal(events.of('coalesced'), [{ type: 'coalesced', provider: 'fake:a' }])
 })
 
 for (const [preference, wanted] of [

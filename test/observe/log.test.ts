@@ -8,9 +8,11 @@ import { KmsError } from '../../src/base/errors.ts'
 import type { KmsEvent } from '../../src/base/events.ts'
 import type { Notice } from '../../src/base/notices.ts'
 import { createLogger, type LogLevel } from '../../src/observe/log.ts'
+import { RecordedEvents } from '../_lib/events.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const DENO = 'deno' in process.versions
+const DROPPER = fileURLToPath(new URL('./log_dropper.ts', import.meta.url))
 const WRITER = fileURLToPath(new URL('./log_writer.ts', import.meta.url))
 const test = suite('observe/log', () => ({}))
 
@@ -258,6 +260,31 @@ test('good requests are never held back', () => {
   )
 })
 
+test('tellLosses() tells of lines that are held back, and of those that nobody took', () => {
+  const events = new RecordedEvents()
+  let drop: (lines: number) => void = () => undefined
+  const written: string[] = []
+  const log = createLogger({
+    level: 'info',
+    format: 'json',
+    output: {
+      write: (line) => written.push(line),
+      onDrop(listener) {
+        drop = listener
+      },
+    },
+    monotonic: () => 0,
+  })
+  log.tellLosses(events)
+
+  for (let turn = 0; turn < 12; turn += 1) log.emit(FAILED)
+  drop(3)
+
+  assert.is(written.length, 5)
+  assert.is(events.of('log_loss').filter(({ fate }) => fate === 'held').length, 7)
+  assert.equal(events.all.at(-1), { type: 'log_loss', fate: 'dropped', lines: 3 })
+})
+
 const LINES = 2_000
 
 /** A process that writes twice so many lines, closes its log and exits. */
@@ -281,6 +308,19 @@ test('standardError() ends although its reader has gone', async () => {
 })
 
 if (!DENO) {
+  test('standardError() tells how many lines it dropped for a reader that was stuck, and writes the others', async () => {
+    const child = spawn(process.execPath, [DROPPER, String(LINES)])
+    const [told] = await once(child.stdout.setEncoding('utf8'), 'data')
+    const [written = 0, dropped = 0] = String(told).split(' ').map(Number)
+
+    const read = (await text(child.stderr)).split('\n').length - 1
+
+    assert.ok(dropped > 0)
+    // The lines of the last moment were not yet given out when the number was told.
+    assert.ok(read + dropped <= written, `${read} + ${dropped} of ${written}`)
+    assert.ok(read + dropped >= written - LINES / 10, `${read} + ${dropped} of ${written}`)
+  })
+
   // Deno 2.9 does not exit while a write of its own hangs, whatever the program does.
   test('standardError() ends although its reader is stuck', async () => {
     using child = writer()

@@ -3,8 +3,9 @@ import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
-import { KmsError } from '../../src/base/errors.ts'
+import { KMS_ERROR_CODES, KmsError } from '../../src/base/errors.ts'
 import type { KmsEvent } from '../../src/base/events.ts'
+import { METRICS, type MetricName, mostSeriesOf } from '../../src/observe/metric_table.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -71,6 +72,138 @@ test('requests count by api, method and code, with buckets from 0.25 ms to 10 s'
   )
 })
 
+test('every metric of the table is there, as soon as something happened, and no other', async ({
+  emit,
+  text,
+}) => {
+  for (const event of ALL) emit(event)
+
+  const found = [...(await text()).matchAll(/^# TYPE trousseau_(\w+) (\w+)$/gm)]
+  const table = Object.entries(METRICS).map(([name, { kind }]) => [name, kind] as const)
+  assert.equal(new Map(found.map(([, name, kind]) => [name, kind])), new Map(table))
+  const samples = [...parse(await text()).keys()]
+  for (const name of Object.keys(METRICS)) {
+    const of = samples.filter((sample) =>
+      new RegExp(`^trousseau_${name}(?:_bucket)?\\b`).test(sample),
+    )
+    if ('deno' in process.versions && name === 'event_loop_delay_seconds') continue
+    assert.ok(of.length > 0, name)
+  }
+})
+
+test('whatever comes from outside, no metric has more series than its labels allow', async ({
+  emit,
+  text,
+}) => {
+  const hostile = ['planted', '"} 1\n', '\\', '\u202e', 'x'.repeat(5_000)]
+  for (let turn = 0; turn < 2_000; turn += 1) {
+    const foreign = `${hostile[turn % hostile.length]}${turn}`
+    emit({ ...REQUEST, uid: foreign, keyIdHash: foreign, code: KMS_ERROR_CODES[turn % 14] ?? 'ok' })
+    emit({ ...health(foreign, foreign, `${foreign} next`), why: foreign })
+    const message = foreign
+    emit({
+      type: 'notice',
+      level: 'warn',
+      what: 'config_refused',
+      message,
+      error: new Error(foreign),
+    })
+    emit({
+      type: 'provider_call',
+      provider: 'p',
+      operation: 'wrap',
+      items: turn,
+      code: 'ok',
+      durationMs: turn,
+    })
+  }
+
+  const bySeries = new Map<string, number>()
+  for (const sample of parse(await text()).keys()) {
+    const name = /^trousseau_(\w+?)(?:_bucket|_sum|_count)?(?:\{|$)/.exec(sample)?.[1] ?? ''
+    if (name in METRICS) bySeries.set(name, (bySeries.get(name) ?? 0) + 1)
+  }
+  assert.ok(bySeries.size > 15)
+  for (const [name, series] of bySeries) {
+    const most = mostSeriesOf(name as MetricName, { endpoints: 1, providers: 1 })
+    assert.ok(series <= most, `${name} has ${series} series, at most ${most} are allowed`)
+  }
+})
+
+test('an item that is spared, a provider that is asked too, and how many go together are told', async ({
+  emit,
+  series,
+}) => {
+  const call = { type: 'provider_call', provider: 'p', code: 'ok', durationMs: 1 } as const
+  emit({ ...call, operation: 'unwrap', items: 3 })
+  emit({ ...call, operation: 'key_state', items: 1 })
+  const begun = await series()
+  assert.is(begun.get('trousseau_coalesced_items_total{provider="p"}'), '0')
+  assert.is(begun.get('trousseau_hedged_requests_total{provider="p",reason="slow"}'), '0')
+  emit({ type: 'coalesced', provider: 'p' })
+  emit({ type: 'hedge', provider: 'p', reason: 'slow' })
+
+  const samples = await series()
+  assert.is(samples.get('trousseau_coalesced_items_total{provider="p"}'), '1')
+  assert.is(samples.get('trousseau_hedged_requests_total{provider="p",reason="slow"}'), '1')
+  assert.is(samples.get('trousseau_hedged_requests_total{provider="p",reason="failed"}'), '0')
+  const bucket = (le: string, operation: string) =>
+    samples.get(
+      `trousseau_provider_batch_items_bucket{le="${le}",provider="p",operation="${operation}"}`,
+    )
+  assert.equal([bucket('2', 'unwrap'), bucket('4', 'unwrap')], ['0', '1'])
+  assert.is(bucket('1', 'key_state'), undefined)
+})
+
+test('a reload counts by its result, and a refused one shows until it is mended', async ({
+  emit,
+  series,
+}) => {
+  const told = async () => {
+    const samples = await series()
+    const total = (result: string) =>
+      samples.get(`trousseau_config_reloads_total{result="${result}"}`)
+    const last = samples.get('trousseau_config_last_reload_successful')
+    return [total('applied'), total('refused'), total('unchanged'), last]
+  }
+  const notice = { type: 'notice', level: 'info', message: '', fields: { file: 'f' } } as const
+  assert.equal(await told(), ['0', '0', '0', '1'])
+  emit({ ...notice, what: 'config_refused' })
+  assert.equal(await told(), ['0', '1', '0', '0'])
+  emit({ ...notice, what: 'config_unchanged' })
+  assert.equal(await told(), ['0', '1', '1', '1'])
+  emit({ ...notice, what: 'config_reloaded' })
+  assert.equal(await told(), ['1', '1', '1', '1'])
+})
+
+test('the time that the active key version was made is told, where the service tells it', async ({
+  emit,
+  series,
+}) => {
+  const named = 'trousseau_key_version_created_timestamp_seconds{provider="p",version="2"}'
+  const made = (createdAt: number) => {
+    const event = health('2', 'two')
+    const keyVersions = [
+      { label: '1', createdAt: 5 },
+      { label: '2', createdAt },
+    ]
+    emit({ ...event, providers: event.providers.map((each) => ({ ...each, keyVersions })) })
+  }
+  made(1_700_000_000)
+  assert.is((await series()).get(named), '1700000000')
+  made(0)
+  assert.not.ok((await series()).has(named))
+})
+
+test('lines that the log left out count by what became of them', async ({ emit, series }) => {
+  emit({ type: 'log_loss', fate: 'held', lines: 2 })
+  emit({ type: 'log_loss', fate: 'dropped', lines: 7 })
+
+  const samples = await series()
+  assert.is(samples.get('trousseau_log_lines_lost_total{fate="held"}'), '2')
+  assert.is(samples.get('trousseau_log_lines_lost_total{fate="dropped"}'), '7')
+})
+
 test('provider calls count with their items', async ({ emit, series }) => {
   emit({
     type: 'provider_call',
@@ -110,10 +243,29 @@ function health(
         pendingVersion: pending,
         switchAt: pending === undefined ? undefined : NOW + 5_000,
         versions: 2,
+        keyVersions: [{ label: activeVersion, createdAt: 5 }],
       },
     ],
   }
 }
+
+const NOTICE = { type: 'notice', level: 'info', message: '' } as const
+/** Something of each kind. */
+const ALL: readonly KmsEvent[] = [
+  REQUEST,
+  { type: 'provider_call', provider: 'p', operation: 'wrap', items: 1, code: 'ok', durationMs: 1 },
+  { ...health('1', 'one', '2'), degradedSince: NOW, state: 'ok' },
+  {
+    type: 'token',
+    provider: 'p',
+    action: 'login',
+    method: 'approle',
+    code: 'ok',
+    ttlSeconds: 60,
+  },
+  { type: 'certificate', provider: 'p', kind: 'server', notAfter: NOW, near: false },
+  { ...NOTICE, what: 'config_reloaded', fields: { file: 'f' } },
+]
 
 test('health shows state, hold and version; series of what is gone go too', async ({
   emit,

@@ -9,7 +9,7 @@ import type { KmsEvent } from '../../base/events.ts'
 import type { NoticeName } from '../../base/notices.ts'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
-type EventName = Exclude<KmsEvent['type'], 'notice'> | NoticeName
+type EventName = Exclude<KmsEvent['type'], 'notice' | 'log_loss'> | NoticeName
 
 export interface EventEntry {
   readonly levels: readonly Level[]
@@ -74,6 +74,17 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     fields: ['rules', 'waiver'],
     means: 'A rule says something else than before; error where an enforced one refuses.',
     todo: '"trousseau policy explain --config FILE" shows which rule decides what, and from which facts.',
+  },
+  coalesced: {
+    levels: ['debug'],
+    fields: ['provider'],
+    means: 'An unwrap was not sent, because the answer of an equal one under way serves it too.',
+  },
+  hedge: {
+    levels: ['debug'],
+    fields: ['provider', 'reason'],
+    means:
+      'This provider was asked for an unwrap in addition, because one before it was slow or failed.',
   },
   // The process.
   started: { levels: ['info'], fields: [], means: 'The sockets answer.' },

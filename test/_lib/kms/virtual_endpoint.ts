@@ -81,6 +81,7 @@ export class VirtualEndpoint {
       recovery: undefined,
       foreign: [],
       clock,
+      events,
       random,
       ...options.keyring,
     })
