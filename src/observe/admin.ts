@@ -1,7 +1,7 @@
 /**
  * The admin server for probes and monitoring: `/livez` says that the process works, `/readyz` that
- * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state.
- * It takes no input and is meant for loopback. A server of `probes` has what a kubelet asks for and
+ * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state,
+ * as `/` does in a browser. It takes no input and is meant for loopback. A server of `probes` has what a kubelet asks for and
  * nothing else, since it may be open to others.
  *
  * @module
@@ -11,7 +11,9 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
+import type { Check } from './checks.ts'
 import { ADMIN_NAMES, type AdminAddress, type AdminKind, listen } from './listen.ts'
+import type { StatusDocument } from './status_document.ts'
 
 export interface AdminOptions {
   readonly listen: AdminAddress
@@ -20,10 +22,11 @@ export interface AdminOptions {
   readonly events: EventSink
   /** What is wrong now; undefined when ready. */
   readonly problem: () => string | undefined
-  /** The pages that show more than whether all is well. */
+  /** What shows more than whether all is well. */
   readonly pages?: {
     readonly metrics: { text(): Promise<string>; readonly contentType: string }
-    readonly statusz: { json(): string }
+    readonly statusz: { document(): StatusDocument }
+    readonly checks: () => readonly Check[]
   }
 }
 
@@ -37,11 +40,13 @@ interface Answer {
   readonly status: number
   readonly body: string
   readonly contentType?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 const INDEX = `Trousseau
+/         this; in a browser, the present state
 /livez    the process works
-/readyz   the key services work; says what is wrong
+/readyz   the key services work; says what is wrong. ?verbose: check by check
 /metrics  for Prometheus
 /statusz  keys, tokens and certificates, as JSON
 `
@@ -109,8 +114,16 @@ function refusalOf(request: IncomingMessage, at: AdminAddress): Answer | undefin
 }
 
 async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
-  const path = request.url?.split('?')[0] ?? ''
-  return probeAt(path, options) ?? (await morePages(path, options.pages))
+  const [path = '', query = ''] = request.url?.split('?', 2) ?? []
+  const { pages } = options
+  if (pages === undefined) {
+    return probeAt(path, options) ?? { status: 404, body: 'Wanted /livez, /healthz or /readyz\n' }
+  }
+  return (
+    (await checksAt(path, query, pages.checks)) ??
+    probeAt(path, options) ??
+    (await morePages(path, request, pages))
+  )
 }
 
 /** What a kubelet asks for. */
@@ -130,18 +143,60 @@ function probeAt(path: string, { problem: problemNow }: AdminOptions): Answer | 
   }
 }
 
-async function morePages(path: string, pages: AdminOptions['pages']): Promise<Answer> {
-  if (pages === undefined) return { status: 404, body: 'Wanted /livez, /healthz or /readyz\n' }
-  const { metrics, statusz } = pages
+/** `ping` is what every process passes that answers. */
+const ALIVE: readonly Check[] = [{ name: 'ping', problem: undefined, spare: false }]
+
+/** What a person asks for: all checks with their names, or one of them. */
+async function checksAt(
+  path: string,
+  query: string,
+  ready: () => readonly Check[],
+): Promise<Answer | undefined> {
+  const [, of = '', name] = /^\/(livez|readyz)(?:\/(.+))?$/.exec(path) ?? []
+  if (of === '' || (name === undefined && query === '')) return undefined
+  const asked = new URLSearchParams(query)
+  const { allChecks, oneCheck } = await import('./checks.ts')
+  const checks = of === 'livez' ? ALIVE : [...ALIVE, ...ready()]
+  if (name !== undefined) return oneCheck(checks, name)
+  if (!asked.has('verbose') && !asked.has('exclude')) return undefined
+  const answer = allChecks(checks, of, asked)
+  // Kubernetes says no more than this of what is well, unless it was asked.
+  return asked.has('verbose') || answer.status !== 200 ? answer : { status: 200, body: 'ok\n' }
+}
+
+async function morePages(
+  path: string,
+  { headers }: IncomingMessage,
+  { metrics, statusz }: NonNullable<AdminOptions['pages']>,
+): Promise<Answer> {
   switch (path) {
     case '/':
-      return { status: 200, body: INDEX }
+      return headers.accept?.includes('text/html') === true
+        ? await statusPageOf(statusz)
+        : { status: 200, body: INDEX }
     case '/metrics':
       return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
-    case '/statusz':
-      return { status: 200, body: statusz.json(), contentType: 'application/json' }
+    case '/statusz': {
+      const { statuszJson } = await import('./statusz.ts')
+      const body = statuszJson(statusz.document())
+      return { status: 200, body, contentType: 'application/json' }
+    }
     default:
-      return { status: 404, body: 'Wanted /livez, /readyz, /metrics or /statusz\n' }
+      return { status: 404, body: 'Wanted /, /livez, /readyz, /metrics or /statusz\n' }
+  }
+}
+
+async function statusPageOf(statusz: { document(): StatusDocument }): Promise<Answer> {
+  const { CONTENT_SECURITY_POLICY, statusPage } = await import('./page/page.ts')
+  return {
+    status: 200,
+    body: statusPage(statusz.document()),
+    contentType: 'text/html; charset=utf-8',
+    headers: {
+      'content-security-policy': CONTENT_SECURITY_POLICY,
+      'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+    },
   }
 }
 
@@ -154,12 +209,13 @@ function mayAsk({ headers }: IncomingMessage, at: AdminAddress): boolean {
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  const { status, body, contentType = 'text/plain; charset=utf-8' } = answer
+  const { status, body, contentType = 'text/plain; charset=utf-8', headers } = answer
   response.writeHead(status, {
     'content-type': contentType,
     'content-length': new TextEncoder().encode(body).length,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...headers,
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
     // A client that was refused may go on sending, so the connection is closed.
     ...(status >= 400 && status < 500 ? { connection: 'close' } : {}),

@@ -7,17 +7,23 @@ import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
 import { type AdminOptions, startAdmin } from '../../src/observe/admin.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { sceneOf } from '../_lib/observe/scenes.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const test = suite('observe/admin', () => ({}))
 
+const CHECKS = [
+  { name: 'endpoint/default', problem: undefined, spare: false },
+  { name: 'vault-prod', problem: undefined, spare: true },
+]
 const PAGES = {
   metrics: {
     text: () => Promise.resolve('metric 1\n'),
     contentType: 'text/plain; version=0.0.4',
   },
-  statusz: { json: () => '{}\n' },
+  statusz: { document: () => sceneOf('well') },
+  checks: () => CHECKS,
 }
 
 async function start(change: Partial<AdminOptions> = {}) {
@@ -63,7 +69,7 @@ const PATHS: readonly [string, number, RegExp][] = [
   ['/livez', 200, /^ok\n$/],
   ['/readyz?verbose', 200, /^ok\n$/],
   ['/metrics', 200, /^metric 1\n$/],
-  ['/statusz', 200, /^\{\}\n$/],
+  ['/statusz', 200, /^\{\n {2}"version": "0.1.0"/],
   ['/other', 404, /Wanted/],
   ['/../livez', 404, /Wanted/],
 ]

@@ -19,7 +19,8 @@ import {
 } from '../../console/output.ts'
 import { connectKms, type KmsClient, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
-import { fetchStatusz, readableStatusz, type StatuszDocument } from './statusz.ts'
+import type { StatusDocument } from '../../observe/status_document.ts'
+import { fetchStatusz, readableStatusz } from './statusz.ts'
 
 interface StatusOptions {
   readonly socketPath: string
@@ -106,7 +107,7 @@ async function insideOf({ admin }: Config, { timeoutMs }: ConfigStatusOptions) {
 /** @param statusz null where it was asked for, and there was no answer */
 function readableAll(
   reports: readonly (Report | Unreached)[],
-  statusz: StatuszDocument | null | undefined,
+  statusz: StatusDocument | null | undefined,
   io: Io,
 ): string {
   const sockets = reports.map((report) => readable(report, io)).join('\n')
