@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 
 /** The program of each package. */
 const PACKAGES = {
+  chromium: '/usr/bin/chromium',
   containerd: '/usr/bin/containerd',
   iproute2: '/usr/sbin/ip',
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
