@@ -25,12 +25,13 @@ import { addRecoveryKey } from './recovery_key.ts'
 import { addScan } from './scan.ts'
 import { addServe } from './serve.ts'
 import { addStatus } from './status.ts'
+import { addTop } from './top.ts'
 import { addVerifyBundle } from './verify_bundle.ts'
 
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
   'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addManifests],
-  'Run it, and check its health:': [addServe, addStatus, addDoctor, addCheck, addBench],
+  'Run it, and check its health:': [addServe, addStatus, addTop, addDoctor, addCheck, addBench],
   'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecoveryKey, addRecover],
   'About this program:': [addVerifyBundle, addAbout],

@@ -24,6 +24,7 @@ export const EXAMPLES = {
   ],
   serve: [CONFIG, `${CONFIG} --take-over`],
   status: [CONFIG, `${SOCKET} --watch`],
+  top: [CONFIG, `${CONFIG} --once`],
   doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/encryption.yaml`],
   check: [SOCKET],
   scan: [CONFIG, `--snapshot etcd.db ${CONFIG}`],
