@@ -11,9 +11,8 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
-import type { Check } from './checks.ts'
 import { ADMIN_NAMES, type AdminAddress, type AdminKind, listen } from './listen.ts'
-import type { StatusDocument } from './status_document.ts'
+import { type Answer, checksAt, type MorePages, morePages, type Pages, withPage } from './pages.ts'
 
 export interface AdminOptions {
   readonly listen: AdminAddress
@@ -23,11 +22,7 @@ export interface AdminOptions {
   /** What is wrong now; undefined when ready. */
   readonly problem: () => string | undefined
   /** What shows more than whether all is well. */
-  readonly pages?: {
-    readonly metrics: { text(): Promise<string>; readonly contentType: string }
-    readonly statusz: { document(): StatusDocument }
-    readonly checks: () => readonly Check[]
-  }
+  readonly pages?: MorePages
 }
 
 export interface AdminServer {
@@ -36,20 +31,6 @@ export interface AdminServer {
   close(): Promise<void>
 }
 
-interface Answer {
-  readonly status: number
-  readonly body: string
-  readonly contentType?: string
-  readonly headers?: Readonly<Record<string, string>>
-}
-
-const INDEX = `Trousseau
-/         this; in a browser, the present state
-/livez    the process works
-/readyz   the key services work; says what is wrong. ?verbose: check by check
-/metrics  for Prometheus
-/statusz  keys, tokens and certificates, as JSON
-`
 const LIMIT_MS = 5_000
 /** The runtimes look for connections past their limit this often; by themselves, every 30 s. */
 const LIMIT_CHECK_MS = 1_000
@@ -59,8 +40,9 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 /** @throws KmsError when the address cannot be had */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: LIMIT_CHECK_MS }
+  const pages = options.pages && withPage(options.pages)
   const server = createServer(limits, (request, response) => {
-    void answerTo(request, options).then((answer) => send(request, response, answer))
+    void answerTo(request, options, pages).then((answer) => send(request, response, answer))
   })
   server.requestTimeout = LIMIT_MS
   server.headersTimeout = LIMIT_MS
@@ -86,9 +68,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
 }
 
 /** A bug in an answer ends that answer and nothing else. */
-async function answerTo(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
+async function answerTo(
+  request: IncomingMessage,
+  options: AdminOptions,
+  pages: Pages | undefined,
+): Promise<Answer> {
   try {
-    return refusalOf(request, options.listen) ?? (await pageAt(request, options))
+    return refusalOf(request, options.listen) ?? (await pageAt(request, options, pages))
   } catch (cause) {
     options.events.emit({
       type: 'notice',
@@ -113,9 +99,12 @@ function refusalOf(request: IncomingMessage, at: AdminAddress): Answer | undefin
   return undefined
 }
 
-async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
+async function pageAt(
+  request: IncomingMessage,
+  options: AdminOptions,
+  pages: Pages | undefined,
+): Promise<Answer> {
   const [path = '', query = ''] = request.url?.split('?', 2) ?? []
-  const { pages } = options
   if (pages === undefined) {
     return probeAt(path, options) ?? { status: 404, body: 'Wanted /livez, /healthz or /readyz\n' }
   }
@@ -140,63 +129,6 @@ function probeAt(path: string, { problem: problemNow }: AdminOptions): Answer | 
     }
     default:
       return undefined
-  }
-}
-
-/** `ping` is what every process passes that answers. */
-const ALIVE: readonly Check[] = [{ name: 'ping', problem: undefined, spare: false }]
-
-/** What a person asks for: all checks with their names, or one of them. */
-async function checksAt(
-  path: string,
-  query: string,
-  ready: () => readonly Check[],
-): Promise<Answer | undefined> {
-  const [, of = '', name] = /^\/(livez|readyz)(?:\/(.+))?$/.exec(path) ?? []
-  if (of === '' || (name === undefined && query === '')) return undefined
-  const asked = new URLSearchParams(query)
-  const { allChecks, oneCheck } = await import('./checks.ts')
-  const checks = of === 'livez' ? ALIVE : [...ALIVE, ...ready()]
-  if (name !== undefined) return oneCheck(checks, name)
-  if (!asked.has('verbose') && !asked.has('exclude')) return undefined
-  const answer = allChecks(checks, of, asked)
-  // Kubernetes says no more than this of what is well, unless it was asked.
-  return asked.has('verbose') || answer.status !== 200 ? answer : { status: 200, body: 'ok\n' }
-}
-
-async function morePages(
-  path: string,
-  { headers }: IncomingMessage,
-  { metrics, statusz }: NonNullable<AdminOptions['pages']>,
-): Promise<Answer> {
-  switch (path) {
-    case '/':
-      return headers.accept?.includes('text/html') === true
-        ? await statusPageOf(statusz)
-        : { status: 200, body: INDEX }
-    case '/metrics':
-      return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
-    case '/statusz': {
-      const { statuszJson } = await import('./statusz.ts')
-      const body = statuszJson(statusz.document())
-      return { status: 200, body, contentType: 'application/json' }
-    }
-    default:
-      return { status: 404, body: 'Wanted /, /livez, /readyz, /metrics or /statusz\n' }
-  }
-}
-
-async function statusPageOf(statusz: { document(): StatusDocument }): Promise<Answer> {
-  const { CONTENT_SECURITY_POLICY, statusPage } = await import('./page/page.ts')
-  return {
-    status: 200,
-    body: statusPage(statusz.document()),
-    contentType: 'text/html; charset=utf-8',
-    headers: {
-      'content-security-policy': CONTENT_SECURITY_POLICY,
-      'referrer-policy': 'no-referrer',
-      'cross-origin-resource-policy': 'same-origin',
-    },
   }
 }
 

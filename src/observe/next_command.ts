@@ -1,6 +1,6 @@
 /** What an operator types next, by the present state. @module */
 
-import { commandLine } from '../base/shell.ts'
+import { word } from '../base/shell.ts'
 import type { NextCommand } from './status_document.ts'
 import { type Judged, verdictOf } from './verdict.ts'
 
@@ -23,10 +23,15 @@ export function nextCommand(
   if (configPath === undefined) {
     const why = 'asks the plugin as kube-apiserver does'
     const words = ['trousseau', 'status', '--socket', socketPath ?? '']
-    return socketPath === undefined ? undefined : { command: commandLine(words), why }
+    return socketPath === undefined ? undefined : { command: lineOf(words), why }
   }
   const { words, why } = step(state)
-  return { command: commandLine(['trousseau', ...words, '--config', configPath]), why }
+  return { command: lineOf(['trousseau', ...words, '--config', configPath]), why }
+}
+
+/** One line, whatever its length: it stands in a field from which it is copied. */
+function lineOf(words: readonly string[]): string {
+  return words.map(word).join(' ')
 }
 
 function step(state: Judged): { readonly words: readonly string[]; readonly why: string } {

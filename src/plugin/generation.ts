@@ -182,10 +182,11 @@ export class Generation {
       problem: unheard.get(endpoint.name) ?? health.problem(),
       spare: false,
     }))
+    // What an endpoint cannot do without is that endpoint's problem too.
+    const spare = endpoints.every(({ problem }) => problem === undefined)
     const providers = this.made.map(({ name, monitor }) => {
       const { ok, error } = monitor.observation
-      // What an endpoint cannot do without is that endpoint's problem too.
-      return { name, problem: ok ? undefined : (error?.message ?? NOT_ASKED), spare: true }
+      return { name, problem: ok ? undefined : (error?.message ?? NOT_ASKED), spare }
     })
     return [...endpoints, ...providers]
   }

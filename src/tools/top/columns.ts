@@ -56,10 +56,10 @@ function fitting<T>(all: readonly Measured<T>[], width: number): readonly Measur
       width,
     )
   }
-  const last = all.at(-1)
+  const [others, last] = [all.slice(0, -1), all.at(-1)]
   if (last === undefined) return all
-  const size = Math.max(last.size - (used - width), last.column.title.length)
-  return [...all.slice(0, -1), { ...last, size }]
+  const size = last.size - (used - width)
+  return size < last.column.title.length ? fitting(others, width) : [...others, { ...last, size }]
 }
 
 function lineOf<T>(row: T, shown: readonly Measured<T>[], io: Io): string {

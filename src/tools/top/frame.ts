@@ -34,6 +34,8 @@ export interface Shown {
 /** In a pipe a line may be as long as it must. */
 const PIPE_WIDTH = 120
 const FAILURES = 3
+/** So many columns have room for a bar a minute. */
+const WIDE = 110
 
 export function frameOf({ document, configPath, chosen, failure }: Shown, io: Io): string[] {
   const width = io.columns ?? PIPE_WIDTH
@@ -165,10 +167,11 @@ function rates({ lastHour }: StatusDocument, width: number): string[] {
     ...Object.entries(lastHour.providers),
   ]
   const label = Math.min(Math.max(...rows.map(([name]) => printable(name).length)), 16)
+  const each = width < WIDE ? 2 : 1
   return [
-    'LAST HOUR, BY THE MINUTE',
+    each === 1 ? 'LAST HOUR, BY THE MINUTE' : 'LAST HOUR, BY TWO MINUTES',
     ...rows.map(([name, series]) => {
-      const start = `${cut(printable(name), label).padEnd(label)}  ${sparkline(series.count)}`
+      const start = `${cut(printable(name), label).padEnd(label)}  ${sparkline(series.count, each)}`
       return cut(`${start}  ${ratesOf(series)}`.trimEnd(), width)
     }),
   ]
@@ -224,5 +227,5 @@ function nextLine(document: StatusDocument, configPath: string, width: number): 
   const next = nextCommand(document, { configPath })
   return next === undefined || next.command.startsWith('trousseau top')
     ? []
-    : ['', ...wrapped(`next: ${next.command}`, width)]
+    : ['', ...wrapped(`next: ${printable(next.command)}`, width)]
 }

@@ -1,0 +1,70 @@
+/** What the first lines say in each scene, and which command comes next. @module */
+
+import * as assert from 'uvu/assert'
+import { nextCommand } from '../../src/observe/next_command.ts'
+import { verdictOf } from '../../src/observe/verdict.ts'
+import { type Scene, sceneOf } from '../_lib/observe/scenes.ts'
+import { suite } from '../_lib/uvu.ts'
+
+const test = suite('observe/verdict', () => ({}))
+
+const CASES: Readonly<
+  Record<Exclude<Scene, 'hostile'>, [tone: string, word: string, next: string]>
+> = {
+  well: ['good', 'Well', 'trousseau top'],
+  degraded: ['warn', 'Degraded', 'trousseau doctor'],
+  rotating: ['good', 'Well', 'trousseau scan'],
+  held: ['warn', 'Held', 'trousseau doctor'],
+  down: ['bad', 'Down', 'trousseau doctor'],
+  token: ['warn', 'Well, with a warning', 'trousseau doctor'],
+  denied: ['bad', 'Down', 'trousseau vault policy --provider vault-a'],
+}
+
+for (const [scene, [tone, word, next]] of Object.entries(CASES)) {
+  test(`${scene}: ${word}, and then ${next}`, () => {
+    const document = sceneOf(scene as Scene)
+    const verdict = verdictOf(document)
+
+    assert.equal([verdict.tone, verdict.word], [tone, word])
+    const command = `${next} --config /etc/trousseau/trousseau.yaml`
+    assert.is(document.next?.command, command)
+  })
+}
+
+test('the sentence says why, what to do, and what is near its end', () => {
+  const held = verdictOf(sceneOf('held'))
+  assert.match(held.sentence, /for another 28 m, .* unavailable: Key service at .* does not answer/)
+  assert.match(held.remedy ?? '', 'trousseau doctor')
+  assert.equal(held.warnings, [])
+  assert.equal(verdictOf(sceneOf('token')).warnings, [
+    'The token of vault-a ends in 5 m.',
+    'The certificate (client) of vault-a ends in 3 d.',
+  ])
+  assert.match(verdictOf(sceneOf('rotating')).sentence, 'version 4 of vault-a takes over in 20 m')
+})
+
+test('a hold that is over, and a state that is unknown here, count as down', () => {
+  const { endpoints, ...rest } = sceneOf('held')
+  const changed = (change: object) =>
+    verdictOf({ ...rest, endpoints: endpoints.map((each) => ({ ...each, ...change })) })
+
+  assert.is(changed({ holdLeftMs: 0 }).word, 'Down')
+  assert.is(changed({ state: 'molten' }).word, 'Down')
+})
+
+test('a config that is no file has its socket asked, and paths are quoted for the shell', () => {
+  const well = sceneOf('well')
+
+  assert.is(
+    nextCommand(well, { socketPath: '/run/kms.sock' })?.command,
+    'trousseau status --socket /run/kms.sock',
+  )
+  assert.is(nextCommand(well, {}), undefined)
+  const configPath = `/etc/$(reboot) it's.yaml`
+  assert.is(
+    nextCommand(well, { configPath })?.command,
+    `trousseau top --config '/etc/$(reboot) it'\\''s.yaml'`,
+  )
+})
+
+test.run()
