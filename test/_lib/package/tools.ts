@@ -13,6 +13,7 @@ const PACKAGES = {
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
   runc: '/usr/sbin/runc',
   skopeo: '/usr/bin/skopeo',
+  tmux: '/usr/bin/tmux',
   zstd: '/usr/bin/zstd',
 } as const
 type Package = keyof typeof PACKAGES
