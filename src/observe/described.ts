@@ -7,7 +7,7 @@ import type {
   StatusDocument,
   TokenReport,
 } from './status_document.ts'
-import { isNearEnd, type Tone, tokenIsNearEnd, untilEnd } from './verdict.ts'
+import { type Tone, tokenIsNearEnd, untilEnd } from './verdict.ts'
 
 export interface Row {
   readonly key: string
@@ -44,7 +44,6 @@ export function providerRows(
     provider
   const forMs = since === undefined ? '' : `, for ${spanOf(now - Date.parse(since))}`
   const ends = Object.entries(provider.certificates)
-  const nearEnd = ends.some(([, at]) => isNearEnd(at, now)) ? 'warn' : undefined
   return [
     ...row('provider', `${name} (${type})`),
     ...row('health', `${ok ? 'ok' : 'not ok'}${forMs}`, ok ? 'good' : 'bad'),
@@ -59,7 +58,6 @@ export function providerRows(
     ...list(
       'certificates',
       ends.map(([kind, at]) => `${kind} ${untilEnd(at, now)}`),
-      nearEnd,
     ),
     ...list(
       'nodes',
@@ -119,6 +117,6 @@ function row(key: string, value: string | undefined, tone?: Tone): Row[] {
   return value === undefined || value === '' ? [] : [{ key, values: [value], tone }]
 }
 
-function list(key: string, values: readonly string[], tone?: Tone): Row[] {
-  return values.length === 0 ? [] : [{ key, values, tone }]
+function list(key: string, values: readonly string[]): Row[] {
+  return values.length === 0 ? [] : [{ key, values }]
 }

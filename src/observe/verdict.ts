@@ -43,13 +43,21 @@ export function verdictOf({ now, endpoints, providers }: Judged): Verdict {
       `${listed(endpoints)} encrypts and decrypts with all of its providers.`,
       ...providers.flatMap((provider) => rotationOf(provider, at)),
     ].join(' ')
-    const word = good ? 'Well' : 'Well, with a warning'
-    return { tone: good ? 'good' : 'warn', word, sentence, since: worst?.since, warnings }
+    const tone = good ? 'good' : 'warn'
+    return { tone, word: 'Well', sentence, since: worst?.since, warnings }
   }
   const { error, since } = worst
   // The sentence has it already.
   const others = warnings.filter((text) => error === undefined || !text.endsWith(error.message))
   return { ...troubleOf(worst), since, remedy: remedyOf(error?.code), warnings: others }
+}
+
+/** Such as `Well for 3 d, with a warning`. */
+export function headingOf({ word, since, warnings }: Verdict, now: number): string {
+  const span = since === undefined ? '' : ` for ${spanOf(now - Date.parse(since))}`
+  const { length } = warnings
+  const more = length === 0 ? '' : `, with ${length === 1 ? 'a warning' : `${length} warnings`}`
+  return `${word}${span}${more}`
 }
 
 function rotationOf({ name, pendingVersion, switchAt }: ProviderReport, now: number): string[] {
@@ -120,7 +128,7 @@ export function tokenIsNearEnd(token: TokenReport | undefined, now: number): boo
   return left <= 0 || (lifeSeconds !== undefined && left < lifeSeconds * 1_000 * TOKEN_PART)
 }
 
-export function isNearEnd(certificateEnd: string, now: number): boolean {
+function isNearEnd(certificateEnd: string, now: number): boolean {
   return Date.parse(certificateEnd) - now < CERTIFICATE_MS
 }
 

@@ -2,7 +2,7 @@
 
 import * as assert from 'uvu/assert'
 import { nextCommand } from '../../src/observe/next_command.ts'
-import { verdictOf } from '../../src/observe/verdict.ts'
+import { headingOf, verdictOf } from '../../src/observe/verdict.ts'
 import { type Scene, sceneOf } from '../_lib/observe/scenes.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -16,7 +16,7 @@ const CASES: Readonly<
   rotating: ['good', 'Well', 'trousseau scan'],
   held: ['warn', 'Held', 'trousseau doctor'],
   down: ['bad', 'Down', 'trousseau doctor'],
-  token: ['warn', 'Well, with a warning', 'trousseau doctor'],
+  token: ['warn', 'Well', 'trousseau doctor'],
   denied: ['bad', 'Down', 'trousseau vault policy --provider vault-a'],
 }
 
@@ -36,7 +36,12 @@ test('the sentence says why, what to do, and what is near its end', () => {
   assert.match(held.sentence, /for another 28 m, .* unavailable: Key service at .* does not answer/)
   assert.match(held.remedy ?? '', 'trousseau doctor')
   assert.equal(held.warnings, [])
-  assert.equal(verdictOf(sceneOf('token')).warnings, [
+  const token = verdictOf(sceneOf('token'))
+  assert.match(
+    headingOf(token, Date.parse(sceneOf('token').now)),
+    /^Well for 1 h, with 2 warnings$/,
+  )
+  assert.equal(token.warnings, [
     'The token of vault-a ends in 5 m.',
     'The certificate (client) of vault-a ends in 3 d.',
   ])

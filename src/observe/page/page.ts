@@ -16,7 +16,7 @@ import type {
   ProviderReport,
   StatusDocument,
 } from '../status_document.ts'
-import { type Tone, verdictOf } from '../verdict.ts'
+import { headingOf, type Tone, verdictOf } from '../verdict.ts'
 import { clock, latencyChart, progressBar, rateChart, stateStrip } from './charts.ts'
 import { Html, html } from './html.ts'
 import { STYLE } from './style.ts'
@@ -46,7 +46,7 @@ export function statusPage(document: StatusDocument): string {
 <body>
 <header>
 <div class="verdict ${tone}">
-<h1>${word}${sinceWhen(verdict.since, now)}</h1>
+<h1>${headingOf(verdict, now)}</h1>
 <p>${verdict.sentence}</p>
 ${verdict.remedy === undefined ? undefined : html`<p><b>What to do:</b> ${verdict.remedy}</p>`}
 ${verdict.warnings.map((warning) => html`<p><b class="warn">Look at this:</b> ${warning}</p>`)}
@@ -70,10 +70,6 @@ ${hourPart(document.lastHour)}
 </body>
 </html>
 `.text
-}
-
-function sinceWhen(since: string | undefined, now: number): string {
-  return since === undefined ? '' : ` for ${spanOf(now - Date.parse(since)).replace(' ', '\u{a0}')}`
 }
 
 /** In a field, which Tab selects as a whole, and a click too where it is not in use. */

@@ -16,7 +16,7 @@ import type {
   Series,
   StatusDocument,
 } from '../../observe/status_document.ts'
-import { untilEnd, verdictOf } from '../../observe/verdict.ts'
+import { headingOf, untilEnd, verdictOf } from '../../observe/verdict.ts'
 import { colorOf, tableOf } from '../status/statusz.ts'
 import { type Column, columns, cut, wrapped } from './columns.ts'
 import type { Chosen } from './selection.ts'
@@ -64,14 +64,14 @@ export function frameOf({ document, configPath, chosen, failure }: Shown, io: Io
 }
 
 function head(document: StatusDocument, now: number, width: number, io: Io): string[] {
-  const { tone, word, sentence, since, remedy, warnings } = verdictOf(document)
-  const span = since === undefined ? '' : ` for ${spanOf(now - Date.parse(since))}`
+  const verdict = verdictOf(document)
+  const { tone, sentence, remedy, warnings } = verdict
   const clock = `${document.now.slice(11, 19)} UTC`
   const up = `up ${spanOf(now - Date.parse(document.startedAt))}`
   const left = `Trousseau ${printable(document.version)}, ${up}, ${clock}`
   return [
     left,
-    paint(io, colorOf(tone), cut(`${word}${span}`, width)),
+    paint(io, colorOf(tone), cut(headingOf(verdict, now), width)),
     ...wrapped(printable(sentence), width),
     ...wrapped(remedy === undefined ? '' : printable(remedy), width),
     ...warnings.flatMap((warning) =>
