@@ -7,8 +7,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { tempFolder } from '../temp_folder.ts'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { until } from '../wait.ts'
 import { debianTool } from './tools.ts'
 
 interface Look {
@@ -50,15 +52,16 @@ const CODES: Readonly<Record<string, number>> = { Tab: 9, Enter: 13 }
 
 export async function startBrowser(): Promise<Browser> {
   const program = await debianTool('chromium')
-  const folder = await tempFolder()
-  const child = spawn(program, [...FLAGS, `--user-data-dir=${folder.path}`, 'about:blank'], {
+  const folder = await mkdtemp(join(tmpdir(), 'tr-browser-'))
+  const child = spawn(program, [...FLAGS, `--user-data-dir=${folder}`, 'about:blank'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const ended = once(child, 'close')
   const end = async () => {
     child.kill('SIGKILL')
     await ended
-    await folder[Symbol.asyncDispose]()
+    // Its other processes notice, and go on writing for a moment.
+    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
   try {
     return driven(await Session.open(await debuggerOf(child)), end)
@@ -110,6 +113,9 @@ class Session {
     session.sessionId = String(attached['sessionId'])
     for (const domain of ['Page', 'Runtime', 'Network', 'Log'])
       await session.call(`${domain}.enable`)
+    await session.call('Page.setLifecycleEventsEnabled', { enabled: true })
+    // Keys go to the page although no window has the focus.
+    await session.call('Emulation.setFocusEmulationEnabled', { enabled: true })
     return session
   }
 
@@ -127,14 +133,6 @@ class Session {
     return result as Message
   }
 
-  async event(method: string): Promise<Message> {
-    return await new Promise((resolve) => {
-      this.on((name, params) => {
-        if (name === method) resolve(params)
-      })
-    })
-  }
-
   #take(message: Message): void {
     const { id, method, params } = message
     if (typeof id === 'number') this.#waiting.get(id)?.(message)
@@ -145,9 +143,14 @@ class Session {
 function driven(session: Session, end: () => Promise<void>): Browser {
   let asked: string[] = []
   let complaints: string[] = []
+  /** Of which documents all is there: the browser's first empty page is one of them. */
+  const loaded = new Set<string>()
   session.on((method, params) => {
     if (method === 'Network.requestWillBeSent') {
       asked.push((params['request'] as { url: string }).url)
+    }
+    if (method === 'Page.lifecycleEvent' && params['name'] === 'load') {
+      loaded.add(String(params['loaderId']))
     }
     if (method === 'Log.entryAdded' || method === 'Runtime.exceptionThrown') {
       complaints.push(JSON.stringify(params))
@@ -172,9 +175,8 @@ function driven(session: Session, end: () => Promise<void>): Browser {
       await session.call('Emulation.setDeviceMetricsOverride', size)
       const features = [{ name: 'prefers-color-scheme', value: scheme }]
       await session.call('Emulation.setEmulatedMedia', { features })
-      const loaded = session.event('Page.loadEventFired')
-      await session.call('Page.navigate', { url })
-      await loaded
+      const { loaderId } = await session.call('Page.navigate', { url })
+      await until(`${url} has loaded`, () => loaded.has(String(loaderId)))
     },
     evaluate: (expression) => evaluated(expression),
     async apart(source, expression) {
