@@ -6,6 +6,7 @@
  */
 
 import type { IncomingMessage } from 'node:http'
+import { jsonText } from '../base/json_text.ts'
 import type { Check } from './checks.ts'
 import type { StatusDocument } from './status_document.ts'
 
@@ -73,8 +74,7 @@ export async function morePages(
     case '/metrics':
       return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
     case '/statusz': {
-      const { statuszJson } = await import('./statusz.ts')
-      const body = statuszJson(statusz.document())
+      const body = jsonText(statusz.document())
       return { status: 200, body, contentType: 'application/json' }
     }
     default:

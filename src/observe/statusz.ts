@@ -108,19 +108,6 @@ export function createStatusz({
   return { sink: { emit }, document }
 }
 
-/** A list of numbers that an indented document has one below the other. */
-const NUMBERS = /\[\n\s+((?:-?[\d.]+|null)(?:,\n\s+(?:-?[\d.]+|null))*)\n\s+\]/g
-
-/** For people and scripts: lists of numbers stand on one line. */
-export function statuszJson(document: StatusDocument): string {
-  // No text in the document has a line break, since JSON escapes it.
-  const text = JSON.stringify(document, null, 2).replaceAll(
-    NUMBERS,
-    (_, list: string) => `[${list.replaceAll(/,\n\s+/g, ', ')}]`,
-  )
-  return `${text}\n`
-}
-
 const NOTHING_YET = { state: 'starting', keyId: undefined, providers: [] } as const
 
 function endpointReport(

@@ -26,7 +26,7 @@ const CALLS = 300
 /** What two busy programs beside it may do to the slowest of some hundred calls. */
 const MOST = 6
 
-async function flood(port: number) {
+function flood(port: number) {
   const child = spawn(NODE, [FLOOD, String(port)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'close')
   let seen: Record<string, number> = {}

@@ -1,7 +1,8 @@
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
 import type { KmsEvent } from '../../src/base/events.ts'
-import { createStatusz, statuszJson } from '../../src/observe/statusz.ts'
+import { jsonText } from '../../src/base/json_text.ts'
+import { createStatusz } from '../../src/observe/statusz.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const NOON = Date.UTC(2026, 10, 23, 12)
@@ -49,7 +50,7 @@ const test = suite('observe/statusz', () => {
       code: 'ok',
       ...change,
     })
-  return { statusz, token, document: () => JSON.parse(statuszJson(statusz.document())) }
+  return { statusz, token, document: () => JSON.parse(jsonText(statusz.document())) }
 })
 
 test('before anything is known it says so', ({ document }) => {
@@ -138,7 +139,7 @@ test('nothing that a service said stands in it', ({ statusz, token }) => {
   token({ code: 'denied', error: ERROR })
   statusz.sink.emit(HEALTH)
 
-  assert.not.match(statuszJson(statusz.document()), /planted/)
+  assert.not.match(jsonText(statusz.document()), /planted/)
 })
 
 test.run()

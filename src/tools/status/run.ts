@@ -1,5 +1,6 @@
 /** `trousseau status` shows what kube-apiserver sees of any plugin. @module */
 
+import { jsonText } from '../../base/json_text.ts'
 import { keyIdHash } from '../../base/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../../base/limits.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
@@ -84,7 +85,7 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
   const error = failure === undefined ? undefined : failureOf(failure)
   io.out(
     options.json
-      ? json({ sockets: reports, statusz: statusz ?? undefined, error })
+      ? jsonText({ sockets: reports, statusz: statusz ?? undefined, error })
       : fitted(readableAll(reports, statusz, io), io),
   )
   if (failure !== undefined) throw failure

@@ -56,6 +56,7 @@ const document = v.object({
     ),
     [],
   ),
+  next: v.optional(v.object({ command: v.string(), why: v.string() })),
   lastHour: v.optional(v.object({ from: time, requests: series, providers: series })),
   endpoints: v.array(
     v.object({

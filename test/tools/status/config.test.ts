@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { KmsError } from '../../../src/base/errors.ts'
 import { runProgram } from '../../../src/cli/program.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { createStatusz, statuszJson } from '../../../src/observe/statusz.ts'
+import { createStatusz } from '../../../src/observe/statusz.ts'
 import { startPlugin } from '../../../src/plugin/plugin.ts'
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import { fetchStatusz, readableStatusz } from '../../../src/tools/status/statusz.ts'
@@ -137,7 +137,7 @@ test('it shows logins, tokens, certificates and nodes as /statusz has them', asy
   sink.emit({ ...certificate, kind: 'client', notAfter: now - 60_000 })
   const fields = { provider, address: 'https://a:8200', role: 'standby', previous: 'unknown' }
   sink.emit({ type: 'notice', level: 'info', what: 'vault_node', message: '', fields })
-  const server = createServer((_, answer) => answer.end(statuszJson(stated())))
+  const server = createServer((_, answer) => answer.end(JSON.stringify(stated())))
   server.listen(folder.at('admin.sock'))
   await once(server, 'listening')
   try {
