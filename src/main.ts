@@ -13,7 +13,7 @@ import { environmentProblems } from './cli/environment.ts'
 import { runProgram } from './cli/program.ts'
 import type { Io } from './console/io.ts'
 import { EXIT, lostOutput } from './console/output.ts'
-import { askHidden } from './console/terminal.ts'
+import { askHidden, readKeys } from './console/terminal.ts'
 
 const problems = environmentProblems(process.env)
 if (problems.length > 0) {
@@ -86,16 +86,21 @@ const io: Io = {
   outTaken,
   err: (text) => process.stderr.write(text),
   color: redraws && (env['NO_COLOR'] ?? '') === '',
-  // A terminal that does not know its size says 0.
-  columns: printsToTerminal
-    ? Number(env['COLUMNS']) || process.stdout.columns || undefined
-    : undefined,
+  // A terminal that does not know its size says 0, and one may get another size at any time.
+  get columns() {
+    if (!printsToTerminal) return undefined
+    return Number(env['COLUMNS']) || process.stdout.columns || undefined
+  },
+  get rows() {
+    return (printsToTerminal && process.stdout.rows) || undefined
+  },
   redraws,
   showsProgress: complainsToTerminal && !isDumb,
   atTerminal: complainsToTerminal,
   stop: stop.signal,
   ask: (question) =>
     askHidden(question, { input: process.stdin, write: (text) => process.stderr.write(text) }),
+  onKey: (press) => readKeys(process.stdin, press),
   onReload: (run) => process.on('SIGHUP', run),
   mayHang: (stuck) => holders.push(stuck),
   environment: env,

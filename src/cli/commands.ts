@@ -27,12 +27,21 @@ import { addRules } from './rules.ts'
 import { addScan } from './scan.ts'
 import { addServe } from './serve.ts'
 import { addStatus } from './status.ts'
+import { addTop } from './top.ts'
 import { addVerifyBundle } from './verify_bundle.ts'
 
 const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
   'Try it:': [addDemo],
   'Set it up:': [addConfig, addKeygen, addPolicies, addLoginKey, addRules, addManifests],
-  'Run it, and check its health:': [addServe, addStatus, addDoctor, addExplain, addCheck, addBench],
+  'Run it, and check its health:': [
+    addServe,
+    addStatus,
+    addTop,
+    addDoctor,
+    addExplain,
+    addCheck,
+    addBench,
+  ],
   'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecoveryKey, addRecover],
   'About this program:': [addVerifyBundle, addAbout],

@@ -19,8 +19,10 @@ export interface Io extends Host {
   err(text: string): void
   /** Whether standard output is a terminal that can show colours. */
   readonly color: boolean
-  /** Columns of standard output where it is a terminal. */
+  /** Columns of standard output now, where it is a terminal. */
   readonly columns: number | undefined
+  /** Lines of that terminal now. */
+  readonly rows: number | undefined
   /** Whether standard output is a terminal on which written text can be replaced. */
   readonly redraws: boolean
   /** Whether standard error is such a terminal, where progress may be shown. */
@@ -31,4 +33,9 @@ export interface Io extends Host {
    * @throws KmsError where there is no terminal
    */
   ask(question: string): Promise<string>
+  /**
+   * Hands over each key that is pressed, Ctrl-C too, until the returned function is called. Without
+   * a terminal there are none.
+   */
+  onKey(press: (key: string) => void): () => void
 }

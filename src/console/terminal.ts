@@ -1,5 +1,6 @@
 /**
- * Asks a person at the terminal for something that must not be seen, such as a passphrase.
+ * Asks a person at the terminal for something that must not be seen, such as a passphrase, or for
+ * single keys.
  *
  * @module
  */
@@ -9,6 +10,8 @@ import { KmsError } from '../base/errors.ts'
 
 const INTERRUPT = '\u0003'
 const END = '\u0004'
+/** An arrow or the like, or one character. */
+const KEY = /\p{Cc}(?:\[[\d;]*|O)[A-Za-z~]|./gsu
 const ERASE = new Set(['\u007f', '\b'])
 const ENTER = new Set(['\r', '\n'])
 
@@ -40,6 +43,27 @@ export async function askHidden(question: string, { input, write }: Terminal): P
     input.setRawMode(false)
     input.pause()
     write('\n')
+  }
+}
+
+/**
+ * Hands over each key as the terminal writes it, an arrow as its escape sequence. The returned
+ * function gives the terminal back.
+ */
+export function readKeys(input: NodeJS.ReadStream, press: (key: string) => void): () => void {
+  if (input.isTTY !== true) return () => undefined
+  // Keys that were typed quickly arrive together.
+  const take = (chunk: string) => {
+    for (const [key] of chunk.matchAll(KEY)) press(key)
+  }
+  input.setRawMode(true)
+  input.setEncoding('utf8')
+  input.on('data', take)
+  input.resume()
+  return () => {
+    input.off('data', take)
+    input.setRawMode(false)
+    input.pause()
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The admin server for probes and monitoring: `/livez` says that the process works, `/readyz` that
- * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state.
- * It takes no input and is meant for loopback. A server of `probes` has what a kubelet asks for and
+ * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state,
+ * as `/` does in a browser. It takes no input and is meant for loopback. A server of `probes` has what a kubelet asks for and
  * nothing else, since it may be open to others.
  *
  * @module
@@ -12,6 +12,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import { ADMIN_NAMES, type AdminAddress, type AdminKind, listen } from './listen.ts'
+import { type Answer, checksAt, type MorePages, morePages, type Pages, withPage } from './pages.ts'
 
 export interface AdminOptions {
   readonly listen: AdminAddress
@@ -20,11 +21,8 @@ export interface AdminOptions {
   readonly events: EventSink
   /** What is wrong now; undefined when ready. */
   readonly problem: () => string | undefined
-  /** The pages that show more than whether all is well. */
-  readonly pages?: {
-    readonly metrics: { text(): Promise<string>; readonly contentType: string }
-    readonly statusz: { json(): string }
-  }
+  /** What shows more than whether all is well. */
+  readonly pages?: MorePages
 }
 
 export interface AdminServer {
@@ -33,18 +31,6 @@ export interface AdminServer {
   close(): Promise<void>
 }
 
-interface Answer {
-  readonly status: number
-  readonly body: string
-  readonly contentType?: string
-}
-
-const INDEX = `Trousseau
-/livez    the process works
-/readyz   the key services work; says what is wrong
-/metrics  for Prometheus
-/statusz  keys, tokens and certificates, as JSON
-`
 /** Whoever can reach a server for probes is shown no name and no address. */
 const NOT_READY = 'not ready: the log of the plugin says why\n'
 const LIMIT_MS = 5_000
@@ -56,8 +42,9 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 /** @throws KmsError when the address cannot be had */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: LIMIT_CHECK_MS }
+  const pages = options.pages && withPage(options.pages)
   const server = createServer(limits, (request, response) => {
-    void answerTo(request, options).then((answer) => send(request, response, answer))
+    void answerTo(request, options, pages).then((answer) => send(request, response, answer))
   })
   server.requestTimeout = LIMIT_MS
   server.headersTimeout = LIMIT_MS
@@ -83,9 +70,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
 }
 
 /** A bug in an answer ends that answer and nothing else. */
-async function answerTo(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
+async function answerTo(
+  request: IncomingMessage,
+  options: AdminOptions,
+  pages: Pages | undefined,
+): Promise<Answer> {
   try {
-    return refusalOf(request, options.listen) ?? (await pageAt(request, options))
+    return refusalOf(request, options.listen) ?? (await pageAt(request, options, pages))
   } catch (cause) {
     options.events.emit({
       type: 'notice',
@@ -110,9 +101,20 @@ function refusalOf(request: IncomingMessage, at: AdminAddress): Answer | undefin
   return undefined
 }
 
-async function pageAt(request: IncomingMessage, options: AdminOptions): Promise<Answer> {
-  const path = request.url?.split('?')[0] ?? ''
-  return probeAt(path, options) ?? (await morePages(path, options.pages))
+async function pageAt(
+  request: IncomingMessage,
+  options: AdminOptions,
+  pages: Pages | undefined,
+): Promise<Answer> {
+  const [path = '', query = ''] = request.url?.split('?', 2) ?? []
+  if (pages === undefined) {
+    return probeAt(path, options) ?? { status: 404, body: 'Wanted /livez, /healthz or /readyz\n' }
+  }
+  return (
+    (await checksAt(path, query, pages.checks)) ??
+    probeAt(path, options) ??
+    (await morePages(path, request, pages))
+  )
 }
 
 /** What a kubelet asks for. */
@@ -131,21 +133,6 @@ function probeAt(path: string, { of, problem: problemNow }: AdminOptions): Answe
   }
 }
 
-async function morePages(path: string, pages: AdminOptions['pages']): Promise<Answer> {
-  if (pages === undefined) return { status: 404, body: 'Wanted /livez, /healthz or /readyz\n' }
-  const { metrics, statusz } = pages
-  switch (path) {
-    case '/':
-      return { status: 200, body: INDEX }
-    case '/metrics':
-      return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
-    case '/statusz':
-      return { status: 200, body: statusz.json(), contentType: 'application/json' }
-    default:
-      return { status: 404, body: 'Wanted /livez, /readyz, /metrics or /statusz\n' }
-  }
-}
-
 /** A page in a browser of this node must not reach a server on loopback under a name of its own. */
 function mayAsk({ headers }: IncomingMessage, at: AdminAddress): boolean {
   if ('path' in at) return true
@@ -155,12 +142,13 @@ function mayAsk({ headers }: IncomingMessage, at: AdminAddress): boolean {
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  const { status, body, contentType = 'text/plain; charset=utf-8' } = answer
+  const { status, body, contentType = 'text/plain; charset=utf-8', headers } = answer
   response.writeHead(status, {
     'content-type': contentType,
     'content-length': new TextEncoder().encode(body).length,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...headers,
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
     // A client that was refused may go on sending, so the connection is closed.
     ...(status >= 400 && status < 500 ? { connection: 'close' } : {}),

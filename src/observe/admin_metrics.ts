@@ -8,19 +8,24 @@
 
 import type { EventSink } from '../base/events.ts'
 import { type AdminOptions, type AdminServer, startAdmin } from './admin.ts'
+import type { Check } from './checks.ts'
 import { createMetrics, type MetricsOptions } from './metrics.ts'
-import { createStatusz } from './statusz.ts'
+import { createStatusz, type StatuszOptions } from './statusz.ts'
 
 interface AdminMetrics {
   readonly sinks: readonly EventSink[]
-  start(options: Omit<AdminOptions, 'of' | 'pages'>): Promise<AdminServer>
+  start(
+    options: Omit<AdminOptions, 'of' | 'pages'>,
+    checks: () => readonly Check[],
+  ): Promise<AdminServer>
 }
 
-export function createAdminMetrics(options: MetricsOptions): AdminMetrics {
+export function createAdminMetrics(options: MetricsOptions & StatuszOptions): AdminMetrics {
   const metrics = createMetrics(options)
   const statusz = createStatusz(options)
   return {
     sinks: [metrics.sink, statusz.sink],
-    start: (admin) => startAdmin({ ...admin, of: 'admin', pages: { metrics, statusz } }),
+    start: (admin, checks) =>
+      startAdmin({ ...admin, of: 'admin', pages: { metrics, statusz, checks } }),
   }
 }

@@ -1,24 +1,33 @@
 /**
- * The present state as one JSON document for people and scripts. It is made of events, and contains
- * nothing secret.
+ * The present state as one document, for `/statusz`, the status page and commands. It is made of
+ * events, and contains nothing secret.
  *
  * @module
  */
 
-import type { KmsError, KmsErrorCode } from '../base/errors.ts'
+import type { KmsError } from '../base/errors.ts'
 import {
-  type CertificateKind,
   type EventSink,
   type KmsEvent,
   ONLY_ENDPOINT,
   type ProviderHealth,
 } from '../base/events.ts'
 import type { Notice } from '../base/notices.ts'
+import { LastFailures } from './last_failures.ts'
+import { LastHourRing } from './last_hour.ts'
+import { type CommandTarget, nextCommand } from './next_command.ts'
 import { PolicyReport } from './policy_report.ts'
+import type {
+  EndpointReport,
+  Fault,
+  ProviderReport,
+  StatusDocument,
+  TokenReport,
+} from './status_document.ts'
 
 type HealthEvent = Extract<KmsEvent, { type: 'health' }>
 
-interface StatuszOptions {
+export interface StatuszOptions {
   readonly version: string
   /** Such as `node 26.10.0`. */
   readonly runtime: string
@@ -26,89 +35,95 @@ interface StatuszOptions {
   readonly now: () => number
   /** Names of all endpoints. */
   readonly endpoints?: readonly string[]
+  /** What the commands are about that it suggests. */
+  readonly target?: CommandTarget
 }
 
 interface Statusz {
   readonly sink: EventSink
-  /** The document. */
-  json(): string
+  document(): StatusDocument
 }
 
-interface Failure {
-  readonly at: string
-  readonly code: KmsErrorCode
-  readonly message: string
-}
-
-interface TokenReport {
-  method: string
-  logins: number
-  failedLogins: number
-  renewals: number
-  failedRenewals: number
-  /** Of the token in use; null where it does not expire or does not tell. */
-  expiresAt: string | null
-  lastFailure: Failure | undefined
-}
-
-interface ProviderReport {
-  token: TokenReport | undefined
-  /** When each ends. */
-  readonly certificates: Partial<Record<CertificateKind, string>>
-  /** What the nodes of the service are, by address; empty where there is one. */
+interface Seen {
+  token: Writable<TokenReport> | undefined
+  readonly certificates: Record<string, string>
   readonly nodes: Record<string, string>
 }
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+/** So many changes of an endpoint's state are kept. */
+const CHANGES = 60
 
 export function createStatusz({
   version,
   runtime,
   now,
   endpoints = [ONLY_ENDPOINT],
+  target = {},
 }: StatuszOptions): Statusz {
   const startedAt = timeOf(now())
-  const reports = new Map<string, ProviderReport>()
+  const reports = new Map<string, Seen>()
   /** The last of each endpoint. */
   const health = new Map<string, HealthEvent>()
   const policy = new PolicyReport(now)
-  const reportOf = (name: string): ProviderReport => {
+  const changes = new Map(endpoints.map((name) => [name, [{ at: startedAt, state: 'starting' }]]))
+  const lastHour = new LastHourRing(now)
+  const failures = new LastFailures(now)
+  const reportOf = (name: string): Seen => {
     const report = reports.get(name) ?? { token: undefined, certificates: {}, nodes: {} }
     reports.set(name, report)
     return report
   }
+  const takeHealth = (event: HealthEvent): void => {
+    const { endpoint = ONLY_ENDPOINT, state } = event
+    health.set(endpoint, event)
+    takeState(changes.get(endpoint), state, now())
+  }
   const emit = (event: KmsEvent): void => {
-    if (event.type === 'health') health.set(event.endpoint ?? ONLY_ENDPOINT, event)
     policy.take(event)
+    lastHour.take(event)
+    failures.take(event)
+    if (event.type === 'health') takeHealth(event)
     if (event.type === 'token') takeToken(reportOf(event.provider), event, now())
     if (event.type === 'certificate') {
       reportOf(event.provider).certificates[event.kind] = timeOf(event.notAfter)
     }
     if (event.type === 'notice' && event.what === 'vault_node') takeNode(reportOf, event)
   }
-  const json = () => {
-    const document = {
+  const document = () => {
+    const state = {
       version,
       runtime,
       startedAt,
       now: timeOf(now()),
-      endpoints: endpoints.map((name) => endpointReport(name, health.get(name) ?? NOTHING_YET)),
+      endpoints: endpoints.map((name) =>
+        endpointReport(name, health.get(name) ?? NOTHING_YET, changes.get(name) ?? []),
+      ),
       providers: providersOf(health).map((provider) => ({
         ...providerReport(provider),
-        ...reports.get(provider.name),
+        ...(reports.get(provider.name) ?? { certificates: {}, nodes: {} }),
       })),
       policy: policy.json(),
+      failures: failures.report(),
     }
-    return `${JSON.stringify(document, null, 2)}\n`
+    return { ...state, next: nextCommand(state, target), lastHour: lastHour.report() }
   }
-  return { sink: { emit }, json }
+  return { sink: { emit }, document }
 }
 
 const NOTHING_YET = { state: 'starting', keyId: undefined, providers: [] } as const
 
-function endpointReport(name: string, event: Omit<HealthEvent, 'type' | 'previous'>) {
+function endpointReport(
+  name: string,
+  event: Omit<HealthEvent, 'type' | 'previous'>,
+  changes: EndpointReport['changes'],
+): EndpointReport {
   const { state, keyId, why, error, holdLeftMs, degradedSince, providers } = event
   return {
     name,
     state,
+    since: changes.at(-1)?.at,
     keyId,
     why,
     error: failureOf(error),
@@ -120,7 +135,18 @@ function endpointReport(name: string, event: Omit<HealthEvent, 'type' | 'previou
         { role, joinsAt: timeOrNone(joinsAt) },
       ]),
     ),
+    changes,
   }
+}
+
+function takeState(
+  changes: { at: string; state: string }[] | undefined,
+  state: string,
+  now: number,
+): void {
+  if (changes === undefined || changes.at(-1)?.state === state) return
+  changes.push({ at: timeOf(now), state })
+  if (changes.length > CHANGES) changes.shift()
 }
 
 /** Endpoints share providers: each is told once. */
@@ -132,7 +158,9 @@ function providersOf(health: ReadonlyMap<string, HealthEvent>): ProviderHealth[]
   return [...byName.values()]
 }
 
-function providerReport(provider: ProviderHealth) {
+function providerReport(
+  provider: ProviderHealth,
+): Omit<ProviderReport, 'token' | 'certificates' | 'nodes'> {
   const { role: _role, joinsAt: _joinsAt, error, switchAt, since, latencyMs, ...plain } = provider
   return {
     ...plain,
@@ -140,7 +168,7 @@ function providerReport(provider: ProviderHealth) {
     switchAt: timeOrNone(switchAt),
     since: timeOrNone(since),
     latencyMs: latencyMs === undefined ? undefined : Math.round(latencyMs * 100) / 100,
-    keyVersions: plain.keyVersions?.map(({ label, createdAt }) => ({
+    keyVersions: (plain.keyVersions ?? []).map(({ label, createdAt }) => ({
       label,
       createdAt: timeOf(createdAt * 1000),
     })),
@@ -148,7 +176,7 @@ function providerReport(provider: ProviderHealth) {
 }
 
 function takeToken(
-  report: ProviderReport,
+  report: Seen,
   { action, method, code, ttlSeconds, error }: Extract<KmsEvent, { type: 'token' }>,
   now: number,
 ): void {
@@ -159,6 +187,7 @@ function takeToken(
     renewals: 0,
     failedRenewals: 0,
     expiresAt: null,
+    lifeSeconds: undefined,
     lastFailure: undefined,
   }
   report.token = token
@@ -169,16 +198,17 @@ function takeToken(
   }
   token[action === 'login' ? 'logins' : 'renewals'] += 1
   token.expiresAt = ttlSeconds ? timeOf(now + ttlSeconds * 1000) : null
+  token.lifeSeconds = ttlSeconds === 0 ? undefined : ttlSeconds
 }
 
 function takeNode(
-  reportOf: (name: string) => ProviderReport,
+  reportOf: (name: string) => Seen,
   { fields }: Extract<Notice, { what: 'vault_node' }>,
 ): void {
   if (fields !== undefined) reportOf(fields.provider).nodes[fields.address] = fields.role
 }
 
-function failureOf(error: KmsError | undefined): Omit<Failure, 'at'> | undefined {
+function failureOf(error: KmsError | undefined): Fault | undefined {
   return error === undefined ? undefined : { code: error.code, message: error.message }
 }
 

@@ -22,6 +22,7 @@ import { ProviderMonitor } from '../kms/provider_monitor.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { sealedBytes, wrappedBytes } from '../kms/shares.ts'
 import type { StateBook } from '../kms/state.ts'
+import type { Check } from '../observe/checks.ts'
 import { type FollowedSettings, ofTheProcess } from '../services/followed_settings.ts'
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { descriptorOf, type ProviderConfig } from '../services/registry.ts'
@@ -64,6 +65,8 @@ export interface Served {
  * envelope that fits now will always fit.
  */
 const LONGEST_VERSION = { version: '9'.repeat(36), createdAt: 2 ** 40 }
+
+const NOT_ASKED = 'It has not answered yet'
 
 export class Generation {
   readonly config: Config
@@ -193,6 +196,26 @@ export class Generation {
       return this.served.length === 1 ? problem : `${endpoint.name}: ${problem}`
     })
     return problems.length === 0 ? undefined : problems.join('\n')
+  }
+
+  /**
+   * One for each endpoint, and one for each provider.
+   *
+   * @param unheard why an endpoint has no socket
+   */
+  checks(unheard: ReadonlyMap<string, string>): Check[] {
+    const endpoints = this.served.map(({ endpoint, health, gate, monitors }) => ({
+      name: `endpoint/${endpoint.name}`,
+      problem: unheard.get(endpoint.name) ?? health.problem() ?? lockout(gate, monitors),
+      spare: false,
+    }))
+    // What an endpoint cannot do without is that endpoint's problem too.
+    const spare = endpoints.every(({ problem }) => problem === undefined)
+    const providers = this.made.map(({ name, monitor }) => {
+      const { ok, error } = monitor.observation
+      return { name, problem: ok ? undefined : (error?.message ?? NOT_ASKED), spare }
+    })
+    return [...endpoints, ...providers]
   }
 
   /** What the unhealthy providers report. */

@@ -15,6 +15,7 @@ import type { Config } from '../config/schema.ts'
 import { createStateFile } from '../config/state_file.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
 import { noStateStore, StateBook } from '../kms/state.ts'
+import type { Check } from '../observe/checks.ts'
 import type { Logger } from '../observe/log.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
@@ -52,6 +53,8 @@ type FollowingLog = EventSink & Partial<Pick<Logger, 'setLevel' | 'tellLosses'>>
 
 interface StartOptions {
   readonly environment?: ProviderDeps['environment']
+  /** The file that the config is from, for commands that are suggested; absent where it is none. */
+  readonly configPath?: string | undefined
   /** Takes over the sockets of a running plugin, but only once this one is ready to answer. */
   readonly takeOver?: boolean
   /** Called with a function that tells whether a file system or the resolver blocks the process. */
@@ -62,11 +65,12 @@ interface StartOptions {
 export async function startPlugin(
   config: Config,
   log: FollowingLog,
-  { environment = {}, takeOver = false, mayHang }: StartOptions = {},
+  { environment = {}, configPath, takeOver = false, mayHang }: StartOptions = {},
 ): Promise<Plugin> {
   const { admin, probes } = config
   const metrics =
-    admin && (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config))
+    admin &&
+    (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config, configPath))
   const events = fanOut([log, ...(metrics?.sinks ?? [])])
   if (metrics !== undefined) log.tellLosses?.(fanOut(metrics.sinks))
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
@@ -86,7 +90,8 @@ export async function startPlugin(
     }
     const problem = () => plugin.problem()
     if (admin !== undefined && metrics !== undefined) {
-      await keep(() => metrics.start({ listen: admin.listen, events, problem }))
+      const checks = () => plugin.checks()
+      await keep(() => metrics.start({ listen: admin.listen, events, problem }, checks))
     }
     if (probes !== undefined) {
       const { startAdmin } = await import('../observe/admin.ts')
@@ -99,10 +104,16 @@ export async function startPlugin(
   }
 }
 
-function aboutOf(config: Config) {
-  const endpoints = endpointsOf(config).map(({ name }) => name)
-  const runtimeMetrics = config.admin?.runtimeMetrics ?? true
-  return { version: VERSION, runtime: RUNTIME, now: systemClock.now, endpoints, runtimeMetrics }
+function aboutOf(config: Config, configPath: string | undefined) {
+  const all = endpointsOf(config)
+  return {
+    version: VERSION,
+    runtime: RUNTIME,
+    now: systemClock.now,
+    endpoints: all.map(({ name }) => name),
+    runtimeMetrics: config.admin?.runtimeMetrics ?? true,
+    target: { configPath, socketPath: all[0]?.socket.path },
+  }
 }
 
 /** The plugin from its start to its end. */
@@ -228,6 +239,12 @@ export class RunningPlugin implements Plugin {
   problem(): string | undefined {
     const problems = [this.#generation?.problem() ?? [], this.#sockets.problems()].flat()
     return problems.length === 0 ? undefined : problems.join('\n')
+  }
+
+  /** What {@link problem} is made of, and each provider. */
+  checks(): Check[] {
+    const unheard = this.#sockets.unheard()
+    return this.#generation?.checks(unheard) ?? []
   }
 
   async close(): Promise<void> {

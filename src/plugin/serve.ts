@@ -1,5 +1,6 @@
 /** Runs the plugin until it is told to stop, and follows its config file. @module */
 
+import { resolve } from 'node:path'
 import { stopped } from '../base/call.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Host } from '../base/host.ts'
@@ -33,6 +34,7 @@ export async function serve(options: ServeOptions, host: Host): Promise<number> 
   try {
     const plugin = await startPlugin(config, log, {
       environment: host.environment,
+      configPath: 'path' in from ? fileOf(from.path) : undefined,
       takeOver: options.takeOver,
       mayHang: host.mayHang,
     })
@@ -67,6 +69,11 @@ async function fromWords(words: readonly string[], { environment }: Host): Promi
   const { configOfArguments } = await import('../config/plugin_arguments.ts')
   const { emptyDirs } = await import('./empty_dir.ts')
   return configOfArguments(words, { environment, isEmptyDir: await emptyDirs() })
+}
+
+/** An operator is in another folder than this process. */
+function fileOf(path: string): string | undefined {
+  return path === STANDARD_INPUT ? undefined : resolve(path)
 }
 
 /** @param path undefined for a config that is no file */

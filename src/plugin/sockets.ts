@@ -62,7 +62,12 @@ export class Sockets {
 
   /** One line for each endpoint without its socket. */
   problems(): string[] {
-    return [...this.#unheard].map(([name, { why }]) => `${name}: ${why}`)
+    return [...this.unheard()].map(([name, why]) => `${name}: ${why}`)
+  }
+
+  /** Why an endpoint has no socket, by its name. */
+  unheard(): ReadonlyMap<string, string> {
+    return new Map([...this.#unheard].map(([name, { why }]) => [name, why]))
   }
 
   /** Requests under way are answered first. */

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 
 /** The program of each package. */
 const PACKAGES = {
+  chromium: '/usr/bin/chromium',
   containerd: '/usr/bin/containerd',
   iproute2: '/usr/sbin/ip',
   prometheus: '/usr/bin/prometheus',
@@ -15,6 +16,7 @@ const PACKAGES = {
   skopeo: '/usr/bin/skopeo',
   swtpm: '/usr/bin/swtpm',
   'tpm2-tools': '/usr/bin/tpm2_pcrread',
+  tmux: '/usr/bin/tmux',
   zstd: '/usr/bin/zstd',
 } as const
 type Package = keyof typeof PACKAGES

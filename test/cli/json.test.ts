@@ -22,11 +22,12 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { storedByPlugin } from '../_lib/tools/stored_by_plugin.ts'
 import { suite } from '../_lib/uvu.ts'
 
-/** They serve, or print what is to be put into a file. */
+/** They serve, show a page, or print what is to be put into a file. */
 const PRINT_FILES = [
   'config init',
   'demo',
   'serve',
+  'top',
   'config schema',
   'manifests',
   'vault policy',

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { link, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
@@ -7,17 +8,23 @@ import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
 import { type AdminOptions, startAdmin } from '../../src/observe/admin.ts'
 import { RecordedEvents } from '../_lib/events.ts'
+import { sceneOf } from '../_lib/observe/scenes.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
 const test = suite('observe/admin', () => ({}))
 
+const CHECKS = [
+  { name: 'endpoint/default', problem: undefined, spare: false },
+  { name: 'vault-prod', problem: undefined, spare: true },
+]
 const PAGES = {
   metrics: {
     text: () => Promise.resolve('metric 1\n'),
     contentType: 'text/plain; version=0.0.4',
   },
-  statusz: { json: () => '{}\n' },
+  statusz: { document: () => sceneOf('well') },
+  checks: () => CHECKS,
 }
 
 async function start(change: Partial<AdminOptions> = {}) {
@@ -36,20 +43,21 @@ async function start(change: Partial<AdminOptions> = {}) {
 interface Options {
   readonly method?: string
   readonly host?: string
+  readonly accept?: string
   readonly socketPath?: string
 }
 
 async function ask(
   address: string,
   path: string,
-  { method = 'GET', host, socketPath }: Options = {},
+  { method = 'GET', host, accept = '*/*', socketPath }: Options = {},
 ) {
   const [hostname = '', port = ''] = address.split(':')
   const outgoing = request({
     ...(socketPath === undefined ? { hostname, port } : { socketPath }),
     path,
     method,
-    headers: { host: host ?? 'localhost' },
+    headers: { host: host ?? 'localhost', accept },
   })
   outgoing.end()
   const [incoming] = await once(outgoing, 'response')
@@ -61,9 +69,20 @@ async function ask(
 const PATHS: readonly [string, number, RegExp][] = [
   ['/', 200, /\/livez/],
   ['/livez', 200, /^ok\n$/],
-  ['/readyz?verbose', 200, /^ok\n$/],
+  ['/readyz', 200, /^ok\n$/],
+  [
+    '/readyz?verbose',
+    200,
+    /^\[\+\]ping ok\n\[\+\]endpoint\/default ok\n\[\+\]vault-prod ok\nreadyz check passed\n$/,
+  ],
+  ['/livez?verbose', 200, /^\[\+\]ping ok\nlivez check passed\n$/],
+  ['/readyz/vault-prod', 200, /^ok\n$/],
+  ['/readyz/endpoint/default', 200, /^ok\n$/],
+  ['/readyz?exclude=vault-prod', 200, /^ok\n$/],
+  ['/readyz/vault-other', 404, /Wanted/],
+  ['/livez/vault-prod', 404, /Wanted/],
   ['/metrics', 200, /^metric 1\n$/],
-  ['/statusz', 200, /^\{\}\n$/],
+  ['/statusz', 200, /^\{\n {2}"version": "0.1.0"/],
   ['/other', 404, /Wanted/],
   ['/../livez', 404, /Wanted/],
 ]
@@ -86,6 +105,49 @@ test('/readyz says what is wrong with 503, and /livez stays 200 [F10]', async ()
   const ready = await ask(admin.address, '/readyz')
   assert.equal([ready.status, ready.body], [503, 'Key service is away\n'])
   assert.is((await ask(admin.address, '/livez')).status, 200)
+})
+
+test('?verbose names the checks that fail, one line each, and exclude leaves one out', async () => {
+  const checks = [
+    { name: 'endpoint/default', problem: 'away\n[+]forged ok', spare: false },
+    { name: 'vault-prod', problem: 'denied', spare: true },
+  ]
+  await using admin = await start({ pages: { ...PAGES, checks: () => checks } })
+
+  const all = await ask(admin.address, '/readyz?verbose')
+  const lines = [
+    '[+]ping ok',
+    '[-]endpoint/default failed: away [+]forged ok',
+    '[-]vault-prod failed and is not needed now: denied',
+    'readyz check failed',
+  ]
+  assert.equal([all.status, all.body], [503, `${lines.join('\n')}\n`])
+  const one = await ask(admin.address, '/readyz/vault-prod')
+  assert.equal([one.status, one.body], [503, 'denied\n'])
+  const without = await ask(
+    admin.address,
+    '/readyz?verbose&exclude=endpoint/default&exclude=no-such',
+  )
+  assert.is(without.status, 200)
+  assert.match(without.body, '[+]endpoint/default excluded: ok')
+  assert.match(without.body, 'warn: some checks to exclude are not there')
+})
+
+test('/ is a page in a browser, under a policy that allows its own style and nothing else', async () => {
+  await using admin = await start()
+
+  const page = await ask(admin.address, '/', {
+    accept: 'text/html,application/xhtml+xml,*/*;q=0.8',
+  })
+  const plain = await ask(admin.address, '/', { accept: '*/*' })
+
+  assert.is(page.headers['content-type'], 'text/html; charset=utf-8')
+  const [, style = ''] = /<style>(.*?)<\/style>/s.exec(page.body) ?? []
+  const policy = String(page.headers['content-security-policy'])
+  assert.match(policy, `style-src 'sha256-${hash('sha256', style, 'base64')}'`)
+  assert.match(policy, /^default-src 'none'; /)
+  assert.match(page.body, '<h1>Well for ')
+  assert.match(plain.body, /^Trousseau\n/)
 })
 
 test('other methods are 405, and HEAD has no body', async () => {
@@ -143,6 +205,8 @@ test('a server for probes says whether all is well, and shows nothing else', asy
 
   assert.equal(await statuses(['/healthz', '/livez', '/readyz']), [200, 200, 200])
   assert.equal(await statuses(['/', '/metrics', '/statusz']), [404, 404, 404])
+  assert.equal(await statuses(['/readyz/vault-prod', '/livez/ping']), [404, 404])
+  assert.is((await ask(server.address, '/readyz?verbose')).body, 'ok\n')
   problem = 'planted-name: unavailable'
   assert.equal(await statuses(['/healthz', '/readyz']), [200, 503])
   assert.not.match((await ask(server.address, '/readyz')).body, /planted/)

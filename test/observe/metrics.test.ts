@@ -265,6 +265,20 @@ const ALL: readonly KmsEvent[] = [
   },
   { type: 'certificate', provider: 'p', kind: 'server', notAfter: NOW, near: false },
   { ...NOTICE, what: 'config_reloaded', fields: { file: 'f' } },
+  {
+    type: 'policy',
+    rule: 'lockdown',
+    mode: 'enforce',
+    outcome: 'refused',
+    operation: 'encrypt',
+    provider: 'vault',
+    message: 'the kernel is open',
+  },
+  {
+    type: 'policy_state',
+    rules: [{ name: 'lockdown', mode: 'enforce', guards: ['encrypt'], state: 'refuses' }],
+    waiver: { id: 'w-1', who: 'A. Person', why: 'kernel update', until: NOW },
+  },
 ]
 
 test('health shows state, hold and version; series of what is gone go too', async ({

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { KmsError } from '../../src/base/errors.ts'
 import type { KmsEvent } from '../../src/base/events.ts'
+import { jsonText } from '../../src/base/json_text.ts'
 import { createStatusz } from '../../src/observe/statusz.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -49,14 +50,18 @@ const test = suite('observe/statusz', () => {
       code: 'ok',
       ...change,
     })
-  return { statusz, token, document: () => JSON.parse(statusz.json()) }
+  return { statusz, token, document: () => JSON.parse(jsonText(statusz.document())) }
 })
 
 test('before anything is known it says so', ({ document }) => {
   const { version, endpoints, providers } = document()
 
   assert.is(version, '1.2.3')
-  assert.equal(endpoints, [{ name: 'default', state: 'starting', providers: {} }])
+  const at = '2026-11-23T12:00:00.000Z'
+  const changes = [{ at, state: 'starting' }]
+  assert.equal(endpoints, [
+    { name: 'default', state: 'starting', since: at, providers: {}, changes },
+  ])
   assert.equal(providers, [])
 })
 
@@ -97,6 +102,11 @@ test('it shows health, versions, tokens, certificates and nodes of each provider
       holdLeftMs: 60_000,
       degradedSince: '2026-11-23T11:59:00.000Z',
       providers: { bao: { role: 'left_out', joinsAt: '2026-11-23T12:10:00.000Z' } },
+      since: '2026-11-23T12:00:00.000Z',
+      changes: [
+        { at: '2026-11-23T12:00:00.000Z', state: 'starting' },
+        { at: '2026-11-23T12:00:00.000Z', state: 'held' },
+      ],
     },
   ])
   const [provider] = providers
@@ -111,6 +121,7 @@ test('it shows health, versions, tokens, certificates and nodes of each provider
     renewals: 1,
     failedRenewals: 1,
     expiresAt: '2026-11-23T12:30:00.000Z',
+    lifeSeconds: 1_800,
     lastFailure: { at: '2026-11-23T12:00:00.000Z', code: 'denied', message: 'Seeded' },
   })
   assert.equal(provider.certificates, { server: '2026-11-24T12:00:00.000Z' })
@@ -128,7 +139,7 @@ test('nothing that a service said stands in it', ({ statusz, token }) => {
   token({ code: 'denied', error: ERROR })
   statusz.sink.emit(HEALTH)
 
-  assert.not.match(statusz.json(), /planted/)
+  assert.not.match(jsonText(statusz.document()), /planted/)
 })
 
 test.run()

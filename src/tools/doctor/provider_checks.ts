@@ -11,6 +11,7 @@ import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink, KmsEvent } from '../../base/events.ts'
 import type { Notice, NoticeName } from '../../base/notices.ts'
 import type { Call, Provider } from '../../base/provider.ts'
+import { REMEDIES } from '../../base/remedies.ts'
 import { claimedFacts } from '../../config/policy.ts'
 import type { Config } from '../../config/schema.ts'
 import { alone, onceMoreIfUnbound, roundTrip } from '../../kms/round_trip.ts'
@@ -160,9 +161,7 @@ function unusable(name: string, { code, message }: KmsError): Finding {
     why: denied
       ? 'The login works or not by these credentials and their policy.'
       : 'Nothing that it wrapped alone can be opened, and nothing be wrapped.',
-    todo: denied
-      ? 'Compare role and policy with what "trousseau vault setup" prints, or the policy command of the cloud.'
-      : 'docs/operations.md has what each message means.',
+    todo: denied ? REMEDIES.denied : 'docs/operations.md has what each message means.',
   }
 }
 

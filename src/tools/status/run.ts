@@ -1,5 +1,6 @@
 /** `trousseau status` shows what kube-apiserver sees of any plugin. @module */
 
+import { jsonText } from '../../base/json_text.ts'
 import { keyIdHash } from '../../base/key_id_hash.ts'
 import { MAX_KEY_ID_BYTES } from '../../base/limits.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
@@ -19,7 +20,8 @@ import {
 } from '../../console/output.ts'
 import { connectKms, type KmsClient, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
-import { fetchStatusz, readableStatusz, type StatuszDocument } from './statusz.ts'
+import type { StatusDocument } from '../../observe/status_document.ts'
+import { fetchStatusz, readableStatusz } from './statusz.ts'
 
 interface StatusOptions {
   readonly socketPath: string
@@ -83,7 +85,7 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
   const error = failure === undefined ? undefined : failureOf(failure)
   io.out(
     options.json
-      ? json({ sockets: reports, statusz: statusz ?? undefined, error })
+      ? jsonText({ sockets: reports, statusz: statusz ?? undefined, error })
       : fitted(readableAll(reports, statusz, io), io),
   )
   if (failure !== undefined) throw failure
@@ -106,7 +108,7 @@ async function insideOf({ admin }: Config, { timeoutMs }: ConfigStatusOptions) {
 /** @param statusz null where it was asked for, and there was no answer */
 function readableAll(
   reports: readonly (Report | Unreached)[],
-  statusz: StatuszDocument | null | undefined,
+  statusz: StatusDocument | null | undefined,
   io: Io,
 ): string {
   const sockets = reports.map((report) => readable(report, io)).join('\n')

@@ -10,7 +10,10 @@ import * as v from 'valibot'
 import { KmsError, systemReasonOf } from '../../base/errors.ts'
 import type { Listen } from '../../config/schema.ts'
 import type { Io } from '../../console/io.ts'
-import { paint, printable, table } from '../../console/output.ts'
+import { type Color, paint, printable, table } from '../../console/output.ts'
+import { endpointRows, providerRows, type Row } from '../../observe/described.ts'
+import type { StatusDocument } from '../../observe/status_document.ts'
+import type { Tone } from '../../observe/verdict.ts'
 
 const MAX_BYTES = 1_048_576
 
@@ -23,14 +26,59 @@ const login = v.object({
   renewals: v.number(),
   failedRenewals: v.number(),
   expiresAt: v.nullable(time),
+  lifeSeconds: v.optional(v.number()),
   lastFailure: v.optional(v.object({ at: time, code: v.string(), message: v.string() })),
 })
-type Login = v.InferOutput<typeof login>
+const numbers = v.array(v.number())
+const perMinute = v.array(v.nullable(v.number()))
+const series = v.record(
+  v.string(),
+  v.object({ count: numbers, failed: numbers, p50Ms: perMinute, p99Ms: perMinute }),
+)
+/** What an earlier version does not say is optional. */
 const document = v.object({
+  version: v.string(),
+  runtime: v.string(),
+  startedAt: time,
+  now: time,
+  failures: v.optional(
+    v.array(
+      v.object({
+        where: v.string(),
+        what: v.string(),
+        code: v.optional(v.string()),
+        message: v.string(),
+        remedy: v.optional(v.string()),
+        firstAt: time,
+        at: time,
+        count: v.number(),
+      }),
+    ),
+    [],
+  ),
+  policy: v.optional(
+    v.object({
+      rules: v.array(
+        v.object({
+          name: v.string(),
+          mode: v.string(),
+          state: v.string(),
+          message: v.optional(v.string()),
+        }),
+      ),
+      waiver: v.optional(
+        v.object({ id: v.string(), who: v.string(), why: v.string(), until: time }),
+      ),
+    }),
+  ),
+  next: v.optional(v.object({ command: v.string(), why: v.string() })),
+  lastHour: v.optional(v.object({ from: time, requests: series, providers: series })),
   endpoints: v.array(
     v.object({
       name: v.string(),
       state: v.string(),
+      since: v.optional(time),
+      changes: v.optional(v.array(v.object({ at: time, state: v.string() })), []),
       keyId: v.optional(v.string()),
       why: v.optional(v.string()),
       error: failure,
@@ -62,10 +110,8 @@ const document = v.object({
     }),
   ),
 })
-export type StatuszDocument = v.InferOutput<typeof document>
-
 /** @throws KmsError where the admin server does not answer as it should */
-export async function fetchStatusz(listen: Listen, timeoutMs: number): Promise<StatuszDocument> {
+export async function fetchStatusz(listen: Listen, timeoutMs: number): Promise<StatusDocument> {
   const where = 'path' in listen ? listen.path : `${listen.host}:${listen.port}`
   const text = await bodyOf(listen, timeoutMs).catch((cause: unknown) => {
     throw new KmsError(
@@ -105,150 +151,36 @@ function bodyOf(listen: Listen, timeoutMs: number): Promise<string> {
 
 /** @param now milliseconds since the epoch */
 export function readableStatusz(
-  { endpoints, providers }: StatuszDocument,
+  { endpoints, providers }: StatusDocument,
   now: number,
   io: Io,
 ): string {
   const sections = [
-    ...endpoints.map((endpoint) => endpointRows(endpoint, now, io)),
-    ...providers.map((provider) => providerRows(provider, endpoints, now, io)),
+    ...endpoints.map((endpoint) => endpointRows(endpoint, now)),
+    ...providers.map((provider) => providerRows(provider, endpoints, now)),
   ]
   return sections
     .map(
       (rows) =>
-        `${table(rows.map(([key, value]) => [printable(key), value]))
-          .map((row) => row.join('  '))
+        `${tableOf(rows, io)
+          .map((line) => line.join('  '))
           .join('\n')}\n`,
     )
     .join('\n')
 }
 
-type Rows = [string, string][]
+const COLORS: Readonly<Record<Tone, Color>> = { good: 'green', warn: 'yellow', bad: 'red' }
 
-function endpointRows(
-  {
-    name,
-    state,
-    keyId,
-    why,
-    error,
-    holdLeftMs,
-    degradedSince,
-  }: StatuszDocument['endpoints'][number],
-  now: number,
-  io: Io,
-): Rows {
-  return present([
-    ['endpoint', printable(name)],
-    ['state', paint(io, state === 'ok' ? 'green' : 'red', printable(state))],
-    ['key id', keyId && printable(keyId)],
-    ['why', why && printable(why)],
-    ['problem', error && printable(`${error.code}: ${error.message}`)],
-    ['hold left', holdLeftMs === undefined ? undefined : spanOf(holdLeftMs)],
-    ['degraded for', degradedSince && spanOf(now - Date.parse(degradedSince))],
-  ])
+/** Rows of equal width, for people: what others named or said moves no cursor. */
+export function tableOf(rows: readonly Row[], io: Io): string[][] {
+  return table(rows.map(({ key, values, tone }) => [key, toned(values.map(printable), tone, io)]))
 }
 
-function providerRows(
-  provider: StatuszDocument['providers'][number],
-  endpoints: StatuszDocument['endpoints'],
-  now: number,
-  io: Io,
-): Rows {
-  const { name, type, ok, error, since, latencyMs, switchAt, pendingVersion, material, note } =
-    provider
-  const health = ok ? paint(io, 'green', 'ok') : paint(io, 'red', 'not ok')
-  const forMs = since === undefined ? '' : `, for ${spanOf(now - Date.parse(since))}`
-  return present([
-    ['provider', `${printable(name)} (${printable(type)})`],
-    ['health', `${health}${forMs}`],
-    ['problem', error && printable(`${error.code}: ${error.message}`)],
-    ['part', partsOf(name, endpoints)],
-    ['unwrap takes', latencyMs === undefined ? undefined : `${latencyMs} ms`],
-    ['key versions', versionsOf(provider, now)],
-    ['material', material && printable(material)],
-    ['note', note && printable(note)],
-    [
-      'next version',
-      pendingVersion && switchAt && `${printable(pendingVersion)}, from ${printable(switchAt)} on`,
-    ],
-    ...loginRows(provider.token, now),
-    ['certificates', listed(provider.certificates, (at) => leftUntil(at, now))],
-    ['nodes', listed(provider.nodes, printable)],
-  ])
+function toned(values: readonly string[], tone: Tone | undefined, io: Io): string {
+  const text = values.join(', ')
+  return tone === undefined ? text : paint(io, COLORS[tone], text)
 }
 
-function loginRows(token: Login | undefined, now: number): readonly [string, string | undefined][] {
-  if (token === undefined) return []
-  const { method, logins, renewals, failedLogins, failedRenewals, expiresAt, lastFailure } = token
-  const counts = [
-    `logins ${logins}`,
-    `renewals ${renewals}`,
-    `failed ${failedLogins + failedRenewals}`,
-  ]
-  const end = expiresAt === null ? 'no known end' : leftUntil(expiresAt, now)
-  return [
-    ['login', `${printable(method)}: ${counts.join(', ')}`],
-    ['token', logins + renewals === 0 ? undefined : end],
-    [
-      'last failure',
-      lastFailure &&
-        `${printable(`${lastFailure.code}: ${lastFailure.message}`)}, ${spanOf(now - Date.parse(lastFailure.at))} ago`,
-    ],
-  ]
-}
-
-function listed(
-  entries: Readonly<Record<string, string>>,
-  shown: (value: string) => string,
-): string | undefined {
-  const all = Object.entries(entries).map(([name, value]) => `${printable(name)} ${shown(value)}`)
-  return all.length === 0 ? undefined : all.join(', ')
-}
-
-function leftUntil(at: string, now: number): string {
-  const left = Date.parse(at) - now
-  return left > 0 ? `ends in ${spanOf(left)}` : `ended ${spanOf(-left)} ago`
-}
-
-function partsOf(name: string, endpoints: StatuszDocument['endpoints']): string | undefined {
-  const parts = endpoints.flatMap(({ name: endpoint, providers }) => {
-    const part = Object.hasOwn(providers, name) ? providers[name] : undefined
-    if (part?.role === undefined) return []
-    const from = part.joinsAt === undefined ? '' : ` until ${part.joinsAt}`
-    const where = endpoints.length === 1 ? '' : ` at ${endpoint}`
-    return printable(`${part.role.replaceAll('_', ' ')}${where}${from}`)
-  })
-  return parts.length === 0 ? undefined : parts.join(', ')
-}
-
-function versionsOf(
-  { keyVersions, activeVersion }: StatuszDocument['providers'][number],
-  now: number,
-): string | undefined {
-  if (keyVersions.length === 0) return undefined
-  const shown = keyVersions.slice(-MAX_VERSIONS).map(({ label, createdAt }) => {
-    const active = label === activeVersion ? ' (encrypts)' : ''
-    return `${printable(label)}${active} ${spanOf(now - Date.parse(createdAt))} old`
-  })
-  const more = keyVersions.length - shown.length
-  return [...(more > 0 ? [`${more} older`] : []), ...shown].join(', ')
-}
-
-const MAX_VERSIONS = 5
-
-function present(rows: readonly [string, string | undefined][]): Rows {
-  return rows.flatMap(([key, value]): Rows => (value === undefined ? [] : [[key, value]]))
-}
-
-const UNITS = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-] as const
-
-/** A time such as `3 d`, in the largest unit of which there is at least one. */
-function spanOf(ms: number): string {
-  for (const [name, unit] of UNITS) if (ms >= unit) return `${Math.floor(ms / unit)} ${name}`
-  return `${Math.max(Math.round(ms / 1_000), 0)} s`
+export function colorOf(tone: Tone): Color {
+  return COLORS[tone]
 }

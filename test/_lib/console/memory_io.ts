@@ -8,6 +8,8 @@ interface MemoryIo extends Io {
   readonly complained: () => string
   /** Stops the command, as SIGTERM does. */
   readonly halt: () => void
+  /** Presses a key of the terminal. */
+  readonly press: (key: string) => void
   /** Has the config read again, as SIGHUP does. */
   readonly hangUp: () => void
 }
@@ -17,6 +19,7 @@ export function memoryIo({
   color = false,
   showsProgress = false,
   columns = undefined as number | undefined,
+  rows = undefined as number | undefined,
   redraws = false,
   atTerminal = false,
   answers = [] as string[],
@@ -25,6 +28,7 @@ export function memoryIo({
   let out = ''
   let err = ''
   const reloads: (() => void)[] = []
+  const pressed = new Set<(key: string) => void>()
   return {
     out(text) {
       out += text
@@ -36,6 +40,7 @@ export function memoryIo({
     color,
     showsProgress,
     columns,
+    rows,
     redraws,
     atTerminal,
     stop: stop.signal,
@@ -48,6 +53,13 @@ export function memoryIo({
       const answer = answers.shift()
       if (answer === undefined) throw new KmsError('No terminal', { code: 'request_invalid' })
       return Promise.resolve(answer)
+    },
+    onKey(press) {
+      pressed.add(press)
+      return () => pressed.delete(press)
+    },
+    press(key) {
+      for (const press of pressed) press(key)
     },
     mayHang: () => undefined,
     onReload: (run) => reloads.push(run),

@@ -110,7 +110,11 @@ test('what answers is shown also where something else does not, and the exit cod
 test('it shows logins, tokens, certificates and nodes as /statusz has them', async () => {
   await using folder = await tempFolder()
   const now = Date.now()
-  const { sink, json } = createStatusz({ version: '1', runtime: 'node', now: () => now })
+  const { sink, document: stated } = createStatusz({
+    version: '1',
+    runtime: 'node',
+    now: () => now,
+  })
   const provider = 'bao'
   const login = { type: 'token', provider, action: 'login', method: 'approle' } as const
   const well = { name: provider, id: 'vault:transit/k', type: 'vault', ok: true, versions: 1 }
@@ -133,7 +137,7 @@ test('it shows logins, tokens, certificates and nodes as /statusz has them', asy
   sink.emit({ ...certificate, kind: 'client', notAfter: now - 60_000 })
   const fields = { provider, address: 'https://a:8200', role: 'standby', previous: 'unknown' }
   sink.emit({ type: 'notice', level: 'info', what: 'vault_node', message: '', fields })
-  const server = createServer((_, answer) => answer.end(json()))
+  const server = createServer((_, answer) => answer.end(JSON.stringify(stated())))
   server.listen(folder.at('admin.sock'))
   await once(server, 'listening')
   try {
