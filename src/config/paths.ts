@@ -6,6 +6,8 @@ import { descriptorOf } from '../services/registry.ts'
 import { endpointsOf } from './endpoints.ts'
 import type { Config } from './schema.ts'
 
+const UNIX = 'unix://'
+
 interface ConfigPaths extends Required<Paths> {
   /** Sockets that the plugin listens on, those of the API servers first. */
   readonly listens: readonly string[]
@@ -28,8 +30,10 @@ export function pathsOf(config: Config): ConfigPaths {
       ...(recovery?.recipients ?? []),
       ...policyFiles(policy),
     ]),
-    folders: unique(all.flatMap(({ folders }) => folders)),
-    sockets: unique(all.flatMap(({ sockets }) => sockets)),
+    folders: unique(
+      [...all.flatMap(({ folders }) => folders), policy?.opa?.tls.caDir ?? []].flat(),
+    ),
+    sockets: unique([...all.flatMap(({ sockets }) => sockets), ...policySockets(policy)]),
     devices: unique(all.flatMap(({ devices = [] }) => devices)),
     listens: [...endpoints, ...pages],
     looked: unique([...Object.values(policy?.files ?? {}), policy?.waiver?.file ?? []].flat()),
@@ -48,6 +52,11 @@ function policyFiles(policy: Config['policy']): string[] {
     ...[...named, policy?.opa?.tls.keyFile, policy?.encryptionConfig].flatMap((path) => path ?? []),
     ...(policy?.waiver?.keyFiles ?? []),
   ]
+}
+
+function policySockets(policy: Config['policy']): string[] {
+  const { address = '' } = policy?.opa ?? {}
+  return address.startsWith(UNIX) ? [address.slice(UNIX.length)] : []
 }
 
 function unique(paths: readonly string[]): string[] {

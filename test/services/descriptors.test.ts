@@ -130,6 +130,20 @@ const OUTSIDE = [
   'stateDir',
   'admin/listen',
   'probes/listen',
+  'policy/encryptionConfig',
+  'policy/opa/address',
+  'policy/opa/tls/caDir',
+  'policy/opa/tls/caFile',
+  'policy/opa/tls/certFile',
+  'policy/opa/tls/keyFile',
+  'policy/opa/tokenFile',
+  // Folders of the host, which pathsOf() leaves out: the pod of docs/policy.md mounts them.
+  'policy/roots/etc',
+  'policy/roots/proc',
+  'policy/roots/run',
+  'policy/roots/sys',
+  'policy/waiver/file',
+  'policy/waiver/keyFiles',
 ]
 
 test('the JSON Schema has no other key with an absolute path than those that pathsOf() is tried with', () => {
@@ -153,6 +167,25 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     recovery: { recipients: ['/etc/trousseau/r.json'] },
     admin: { listen: 'unix:///run/admin/page.sock' },
     probes: { listen: 'unix:///run/admin/probes.sock' },
+    policy: {
+      files: { manifest: '/etc/kubernetes/manifests/kube-apiserver.yaml' },
+      encryptionConfig: '/etc/kubernetes/encryption.yaml',
+      opa: {
+        address: 'unix:///run/opa/opa.sock',
+        path: 'trousseau/allow',
+        mode: 'enforce',
+        guards: ['encrypt'],
+        noAnswer: 'deny',
+        tokenFile: '/etc/opa/token',
+        tls: {
+          caFile: '/etc/opa/ca.pem',
+          caDir: '/etc/opa/cas',
+          certFile: '/etc/opa/cert.pem',
+          keyFile: '/etc/opa/key.pem',
+        },
+      },
+      waiver: { file: '/etc/trousseau/waiver', keyFiles: ['/etc/trousseau/waiver.pub.pem'] },
+    },
   }
   const socket = { path: 'unix:///run/trousseau/kms.sock' }
   const endpoints = [
@@ -161,11 +194,21 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
   ]
 
   assert.equal(pathsOf(parseConfig({ ...common, socket }, 'test')), {
-    files: ['/etc/trousseau/key', '/etc/trousseau/r.json'],
-    folders: [],
-    sockets: [],
-    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock', '/run/admin/probes.sock'],
+    files: [
+      '/etc/trousseau/key',
+      '/etc/trousseau/r.json',
+      '/etc/opa/token',
+      '/etc/opa/ca.pem',
+      '/etc/opa/cert.pem',
+      '/etc/opa/key.pem',
+      '/etc/kubernetes/encryption.yaml',
+      '/etc/trousseau/waiver.pub.pem',
+    ],
+    folders: ['/etc/opa/cas'],
+    sockets: ['/run/opa/opa.sock'],
     devices: [],
+    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock', '/run/admin/probes.sock'],
+    looked: ['/etc/kubernetes/manifests/kube-apiserver.yaml', '/etc/trousseau/waiver'],
     written: ['/run/trousseau', '/var/lib/trousseau/state', '/run/admin'],
   })
   const several = pathsOf(parseConfig({ ...common, endpoints }, 'test'))
