@@ -78,6 +78,7 @@ const REPLACED: Readonly<Record<string, string>> = {
 }`,
 }
 
+const WITH_SUCH_COMMENTS = /\/node_modules\/(?:undici\/lib|@bufbuild\/re2\/dist\/esm)\/.*\.js$/
 const BEYOND_ASCII = /[^\0-\x7f]/g
 
 export const SMALL_PACKAGES: Plugin = {
@@ -89,7 +90,7 @@ export const SMALL_PACKAGES: Plugin = {
     }
     // With one character beyond Latin-1, even in a comment, V8 keeps all of the bundle in two bytes
     // a character.
-    onLoad({ filter: /\/node_modules\/undici\/lib\/.*\.js$/ }, async ({ path }) => {
+    onLoad({ filter: WITH_SUCH_COMMENTS }, async ({ path }) => {
       const text = await readFile(path, 'utf8')
       return { contents: text.replace(/\/\/.*/g, (line) => line.replace(BEYOND_ASCII, "'")) }
     })

@@ -64,8 +64,9 @@ export class RuleGate implements Gate {
     const { opa, ready } = this.#deciders
     const first = this.#isReady ? undefined : ready
     if (opa?.decisions.guards(use) !== true) return first
-    const asked = opa.decisions.firstAnswer(this.#outside(use), call)
-    return first === undefined ? asked : first.then(() => asked)
+    // Asked before the facts are read, it would decide over facts that nobody knows.
+    const ask = () => opa.decisions.firstAnswer(this.#outside(use), call)
+    return first === undefined ? ask() : first.then(ask)
   }
 
   admit(use: KeyUse): KmsError | undefined {

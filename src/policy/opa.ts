@@ -49,6 +49,8 @@ interface Asked {
 
 /** An answer is asked for again when it has lived so long. */
 const EARLY = 0.6
+/** How often it is looked for such answers; together with `EARLY` below 1, or one would be too old before it is asked for. */
+const LOOK = 0.2
 const RETRY_MS = 1_000
 /** `result` is absent where OPA has no such decision, or where it is undefined. */
 const answer = v.object({
@@ -135,7 +137,7 @@ export class OpaDecisions {
 
   #later(): void {
     const { clock } = this.#deps
-    const ms = Math.min(Math.max(this.#config.cacheFor * EARLY, 50), RETRY_MS)
+    const ms = Math.min(Math.max(this.#config.cacheFor * LOOK, 50), RETRY_MS)
     this.#cancel = clock.after(ms, () => {
       const due = clock.monotonic() - this.#config.cacheFor * EARLY
       for (const asked of this.#asked.values()) {

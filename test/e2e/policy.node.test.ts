@@ -1,7 +1,7 @@
 /** The bundle with rules: what API servers are told, what holds it back, and what a reload may not do. @module */
 
 import { createHash, generateKeyPairSync } from 'node:crypto'
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { status } from '@grpc/grpc-js'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
@@ -10,6 +10,7 @@ import { createKeyFile } from '../../src/services/local/key_file.ts'
 import { adminPage } from '../_lib/plugin/admin_page.ts'
 import { changeConfig, outcomeOf } from '../_lib/plugin/config_change.ts'
 import {
+  bundleCommand,
   type PluginProcess,
   RUNTIMES,
   type Runtime,
@@ -141,6 +142,27 @@ for (const runtime of RUNTIMES) {
     )
     assert.is(healthz, 'ok')
     assert.is(await refusalOf(encrypt(plugin)), undefined)
+  })
+}
+
+for (const runtime of RUNTIMES) {
+  test(`${runtime}: trousseau.sha256 is the digest of the one file that runs`, async () => {
+    await using one = await scene()
+    const [command, args] = bundleCommand({ runtime, folder: one.folder.path }, [])
+    const sha256 = createHash('sha256')
+      .update(await readFile(args.at(-1) ?? command))
+      .digest('hex')
+    const rule = (wanted: string) => ({
+      ...one.rules.lockdown,
+      expression: `trousseau.sha256 == "${wanted}"`,
+    })
+    await using plugin = await one.start([rule(sha256)], runtime)
+    assert.is(await refusalOf(encrypt(plugin)), undefined)
+
+    const refused = await outcomeOf(plugin, 'config_refused', () =>
+      changeConfig(plugin, one.config([rule('0'.repeat(64))])),
+    )
+    assert.match(refused, 'Rule "lockdown" refuses encrypt')
   })
 }
 

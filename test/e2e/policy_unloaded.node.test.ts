@@ -2,11 +2,10 @@
 
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import process from 'node:process'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { createKeyFile } from '../../src/services/local/key_file.ts'
-import { startWellPlugin } from '../_lib/plugin/process.ts'
+import { BUNDLE, NODE, NODE_FLAGS, startWellPlugin } from '../_lib/plugin/process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -36,6 +35,8 @@ async function begun(folder: TempFolder, config: object): Promise<string[]> {
   const plugin = await startWellPlugin({
     folder: folder.path,
     config: { providers, ...config },
+    // The binary has a code cache, and reports nothing.
+    command: [NODE, ...NODE_FLAGS, BUNDLE],
     environment: { NODE_V8_COVERAGE: reports },
   })
   await plugin.client.v2.encrypt({ plaintext: new Uint8Array(32), uid: 'a' })
@@ -50,29 +51,26 @@ async function begun(folder: TempFolder, config: object): Promise<string[]> {
     .filter((name) => OURS.test(name) && !ALWAYS.includes(name))
 }
 
-// The binary has a code cache, and reports nothing.
-if (process.env['TEST_BINARY'] === undefined) {
-  test('without rules nothing of them is loaded; with facts alone no language; with rules all', async () => {
-    await using none = await tempFolder()
-    assert.equal(await begun(none, {}), [])
+test('without rules nothing of them is loaded; with facts alone no language; with rules all', async () => {
+  await using none = await tempFolder()
+  assert.equal(await begun(none, {}), [])
 
-    await using facts = await tempFolder()
-    const ofFacts = await begun(facts, { policy: { files: { keys: '/nowhere' } } })
-    assert.ok(ofFacts.includes('src/policy/policy.ts'), ofFacts.join())
-    assert.equal(
-      ofFacts.filter((name) => name.includes('@bufbuild') || name.includes('/cel/')),
-      [],
-    )
+  await using facts = await tempFolder()
+  const ofFacts = await begun(facts, { policy: { files: { keys: '/nowhere' } } })
+  assert.ok(ofFacts.includes('src/policy/policy.ts'), ofFacts.join())
+  assert.equal(
+    ofFacts.filter((name) => name.includes('@bufbuild') || name.includes('/cel/')),
+    [],
+  )
 
-    await using rules = await tempFolder()
-    const rule = { name: 'a', expression: 'true', message: 'a', mode: 'enforce' }
-    const ofRules = await begun(rules, { policy: { rules: [rule] } })
-    assert.ok(ofRules.includes('src/policy/cel/library.ts'), ofRules.join())
-    assert.ok(
-      ofRules.some((name) => name.includes('@bufbuild/cel/')),
-      ofRules.join(),
-    )
-  })
-}
+  await using rules = await tempFolder()
+  const rule = { name: 'a', expression: 'true', message: 'a', mode: 'enforce' }
+  const ofRules = await begun(rules, { policy: { rules: [rule] } })
+  assert.ok(ofRules.includes('src/policy/cel/library.ts'), ofRules.join())
+  assert.ok(
+    ofRules.some((name) => name.includes('@bufbuild/cel/')),
+    ofRules.join(),
+  )
+})
 
 test.run()

@@ -39,7 +39,7 @@ export function statusPage(document: StatusDocument): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${word} – Trousseau</title>
+<title>${word} &ndash; Trousseau</title>
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'%3E%3Ccircle cx='8' cy='8' r='8' fill='%23${ICON_COLORS[tone]}'/%3E%3C/svg%3E">
 <style>${new Html(STYLE)}</style>
 </head>

@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto'
 import { access, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { systemReasonOf } from '../../base/errors.ts'
 import { digestOf } from './file.ts'
 import type { Roots } from './kernel.ts'
@@ -30,9 +29,13 @@ export async function machineOf({ etc }: Roots): Promise<Fact> {
   }
 }
 
-/** Of the one file that holds this program: the binary, or the bundle that a runtime reads. */
-export function ownDigest(): Promise<Fact> {
-  return digestOf(isBinary() ? '/proc/self/exe' : fileURLToPath(import.meta.url))
+/**
+ * Of the one file that holds this program: the binary, or the bundle that a runtime reads. The binary
+ * holds the bundle as a script, where no module knows its own address.
+ */
+export async function ownDigest(): Promise<Fact> {
+  const path = isBinary() ? '/proc/self/exe' : process.argv[1]
+  return path === undefined ? new Unknown('the runtime tells no program') : await digestOf(path)
 }
 
 /** Deno has no such module. */
