@@ -1,6 +1,6 @@
 /**
- * Runs the program as a binary does, and at its end writes the code that V8 has made of it by then.
- * Functions that never ran are not in it, and what the program kept or read is not either.
+ * Runs the program as a binary does until it is told to stop, writes the code that V8 has made of it by
+ * then, and ends. Functions that never ran are not in it, and what the program kept or read is not either.
  *
  * @module
  */
@@ -23,10 +23,12 @@ const flags = cachedDataVersionTag()
 for (const name of UNSTEADY) setFlagsFromString(`--no-${name}`)
 const text = readFileSync(join(__dirname, 'program'))
 const script = scriptOf({ name: PROGRAM_NAME, text, cache: undefined })
-process.on('exit', () => {
+// Whether a stop is smooth depends on the machine, so there is nothing of it.
+process.on('SIGTERM', () => {
   // The cache names the flags under which it was made, and fits no others.
   for (const name of UNSTEADY) setFlagsFromString(`--${name}`)
   if (cachedDataVersionTag() !== flags) throw new Error(`Flags changed: ${UNSTEADY}`)
   writeFileSync(join(__dirname, 'cache'), script.createCachedData())
+  process.exit()
 })
 run(script, require)

@@ -22,6 +22,8 @@ import type { WarmUp } from './warm_cache.ts'
 /** Also for a program under an emulator. */
 const LIMIT_MS = 120_000
 const LOOKS_MS = 3_000
+/** Longer than the plugin waits for an answer alone. */
+const LATE_MS = 2_000
 
 export const warmUpPlugin: WarmUp = async (start) => {
   const folder = await mkdtemp(join(tmpdir(), 'trousseau-warm-up-'))
@@ -63,10 +65,13 @@ providers:
       await replaceFile(config, `${head}${withVault}`)
       await reloaded
       await useOnce(socket)
+      // A busy machine is as late at any answer.
+      const late = vault.node(0).fault({ kind: 'slow', ms: LATE_MS }, { count: 1 })
+      await useOnce(socket)
       await setTimeout(LOOKS_MS)
+      if (late.hits !== 1) throw new Error('Wanted a request to Vault while it was late')
     } finally {
       child.kill('SIGTERM')
-      // Its end revokes its token.
       await ended
     }
   } finally {
