@@ -23,7 +23,7 @@ import {
 
 const ROUNDS = 9
 /** A fifth above what was measured as this was written, of memory a tenth. */
-const BUDGET = { cpuMs: 2.2, privateMb: 1.75 } as const satisfies Partial<
+const BUDGET = { cpuMs: 2.2, privateMb: 1.85 } as const satisfies Partial<
   Record<keyof Start, number>
 >
 const BYTES = 1.06
