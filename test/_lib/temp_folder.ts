@@ -16,6 +16,7 @@ export async function tempFolder(): Promise<TempFolder> {
   return {
     path,
     at: (name) => join(path, name),
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+    // A process that the test has ended may still write its last file while the folder goes.
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }),
   }
 }

@@ -40,6 +40,7 @@ kubelet=$!
 shift
 "$@" && code=0 || code=$?
 kill $kubelet 2>/dev/null || true
+wait $kubelet || true
 exit $code
 `
 const run = promisify(execFile)
