@@ -105,7 +105,7 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     name: 'TrousseauRuleRefuses',
-    expr: `${M.policy_rule_info}{mode="enforce",state=~"refuses|undecided"} == 1`,
+    expr: `${M.policy_rule_info}{mode="enforce",state="refuses"} == 1`,
     for: '30s',
     severity: 'critical',
     summary: 'Rule {{ $labels.rule }} refuses on {{ $labels.instance }}',

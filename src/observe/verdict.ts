@@ -63,9 +63,7 @@ export function verdictOf({ now, endpoints, providers, policy }: Judged): Verdic
 
 /** An enforced rule that does not pass now. */
 export function refusingRule(policy: StatusDocument['policy']) {
-  return policy?.rules.find(
-    ({ mode, state }) => mode === 'enforce' && (state === 'refuses' || state === 'undecided'),
-  )
+  return policy?.rules.find(({ mode, state }) => mode === 'enforce' && state === 'refuses')
 }
 
 function waiverOf(policy: StatusDocument['policy'], now: number): string[] {

@@ -11,7 +11,7 @@ import type { EventSink, KmsEvent } from '../base/events.ts'
 import type { Gate, KeyUse } from '../base/gate.ts'
 import type { Call } from '../base/provider.ts'
 import type { OpaDecisions, OpaUse, OpaVerdict } from './opa.ts'
-import type { AskedUse, BoundFacts, Rule, Verdict } from './rules.ts'
+import type { AskedUse, BoundFacts, Rule } from './rules.ts'
 import type { Waiver } from './waiver_text.ts'
 
 /** What a gate decides by; it is as it is now each time it is asked. */
@@ -63,7 +63,8 @@ export class RuleGate implements Gate {
   wait(use: KeyUse, call: Call): Promise<void> | undefined {
     const { opa, ready } = this.#deciders
     const first = this.#isReady ? undefined : ready
-    if (opa?.decisions.guards(use) !== true) return first
+    // An audit holds up nothing.
+    if (opa?.mode !== 'enforce' || !opa.decisions.guards(use)) return first
     // Asked before the facts are read, it would decide over facts that nobody knows.
     const ask = () => opa.decisions.firstAnswer(this.#outside(use), call)
     return first === undefined ? ask() : first.then(ask)
@@ -130,10 +131,11 @@ export class RuleGate implements Gate {
     if (!rule.guards(use)) return undefined
     const verdict = rule.ask(facts, use)
     if (verdict.state === 'passes') return undefined
-    const { name, mode, unknown } = rule.config
-    const passes = verdict.state === 'undecided' && unknown === 'pass'
-    const outcome = passes ? 'undecided' : outcomeOf(this.#deciders.waiverOf(name), mode)
-    return this.#event(use, name, mode, outcome, wordsOf(rule, verdict))
+    const { name, mode } = rule.config
+    const outcome = rule.isAgainst(verdict)
+      ? outcomeOf(this.#deciders.waiverOf(name), mode)
+      : 'undecided'
+    return this.#event(use, name, mode, outcome, rule.words(verdict))
   }
 
   #event(
@@ -151,11 +153,6 @@ export class RuleGate implements Gate {
 function outcomeOf(waiver: Waiver | undefined, mode: 'enforce' | 'audit'): PolicyEvent['outcome'] {
   if (mode === 'audit') return 'would_refuse'
   return waiver === undefined ? 'refused' : 'waived'
-}
-
-/** What a rule says where it does not pass. */
-export function wordsOf({ config: { message } }: Rule, verdict: Verdict): string {
-  return verdict.state === 'undecided' ? `${message}: ${verdict.why}` : message
 }
 
 function refused(message: string): KmsError {

@@ -13,9 +13,9 @@ import type { Gate } from '../base/gate.ts'
 import type { PolicyConfig } from './config.ts'
 import { FactKeeper } from './facts/keeper.ts'
 import { sourcesOf } from './facts/sources.ts'
-import { type FactType, shownFact, Unknown } from './facts/value.ts'
+import { type FactType, shownFact, treeOf, Unknown } from './facts/value.ts'
 import { type FactSpec, nodeSpecs } from './facts/vocabulary.ts'
-import { OPA_RULE, RuleGate, wordsOf } from './gate.ts'
+import { OPA_RULE, RuleGate } from './gate.ts'
 import { OpaDecisions } from './opa.ts'
 import type { BoundFacts, Rule, RuleBook } from './rules.ts'
 import { WaiverFile } from './waiver_file.ts'
@@ -110,10 +110,10 @@ export class Policy {
 
   /** The facts as JSON, as far as they are read. */
   shown(): Readonly<Record<string, unknown>> {
-    const root: Record<string, unknown> = {}
-    for (const [path, fact] of this.#keeper.facts)
-      put(root, path, shownFact(fact, this.#typeOf(path)))
-    return root
+    const shown = [...this.#keeper.facts].map(
+      ([path, fact]) => [path, shownFact(fact, this.#typeOf(path))] as const,
+    )
+    return treeOf(shown)
   }
 
   get #rules(): readonly Rule[] {
@@ -166,7 +166,7 @@ export class Policy {
     const waiver = this.#waiver?.inForce
     const event = {
       type: 'policy_state',
-      rules: [...this.#rules.map((rule) => this.#stateOf(rule)), ...this.#stateOutside()],
+      rules: [...this.#ruleStates(), ...this.#stateOutside()],
       waiver: waiver && { id: waiver.id, who: waiver.who, why: waiver.why, until: waiver.until },
     } as const
     const text = JSON.stringify(event)
@@ -175,16 +175,17 @@ export class Policy {
     this.#deps.events.emit(event)
   }
 
-  #stateOf(rule: Rule): RuleState {
-    const { name, mode, guards } = rule.config
-    if (rule.asksRequest) return { name, mode, guards, state: 'by_request' }
-    const verdict = this.#bound && rule.ask(this.#bound)
-    if (verdict === undefined || verdict.state === 'passes') {
-      return { name, mode, guards, state: 'passes' }
-    }
-    const message = wordsOf(rule, verdict)
-    const waived = mode === 'enforce' && this.#waiver?.lifts(name) !== undefined
-    return { name, mode, guards, state: waived ? 'waived' : verdict.state, message }
+  #ruleStates(): RuleState[] {
+    const facts = this.#bound
+    return facts === undefined ? [] : this.#rules.map((rule) => this.#stateOf(rule, facts))
+  }
+
+  #stateOf(rule: Rule, facts: BoundFacts): RuleState {
+    const said = rule.state(facts)
+    const { name, mode, state } = said
+    const waived =
+      mode === 'enforce' && state === 'refuses' && this.#waiver?.lifts(name) !== undefined
+    return waived ? { ...said, state: 'waived' } : said
   }
 
   #stateOutside(): RuleState[] {
@@ -254,15 +255,4 @@ export class Policy {
   #typeOf(path: string): FactType {
     return this.#specs.get(path)?.type ?? 'string'
   }
-}
-
-function put(root: Record<string, unknown>, path: string, value: unknown): void {
-  const names = path.split('.')
-  const last = names.pop() ?? ''
-  let at = root
-  for (const name of names) {
-    at[name] ??= {}
-    at = at[name] as Record<string, unknown>
-  }
-  at[last] = value
 }

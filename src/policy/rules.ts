@@ -5,14 +5,15 @@
  * @module
  */
 
+import type { RuleState } from '../base/events.ts'
 import type { KeyUse } from '../base/gate.ts'
 import type { CompiledRule } from './cel/compile.ts'
 import { type Bindings, celValue } from './cel/library.ts'
 import type { RuleConfig } from './config.ts'
-import { type Facts, type FactValue, Unknown } from './facts/value.ts'
+import { type Facts, type FactValue, treeOf, Unknown } from './facts/value.ts'
 import { type FactSpec, requestSpecs } from './facts/vocabulary.ts'
 
-export type Verdict =
+type Verdict =
   | { readonly state: 'passes' }
   | { readonly state: 'refuses' }
   /** It gave neither true nor false, and why. */
@@ -59,6 +60,29 @@ export class Rule {
       return this.#verdict
     }
     return this.#ask(use === undefined ? facts.bindings : facts.with(use), facts)
+  }
+
+  /** Whether it is against the use of a key: one that cannot be decided is as its config says. */
+  isAgainst(verdict: Verdict): boolean {
+    return verdict.state === 'undecided'
+      ? this.config.unknown === 'refuse'
+      : verdict.state === 'refuses'
+  }
+
+  /** What it says where it does not pass. */
+  words(verdict: Verdict): string {
+    const { message } = this.config
+    return verdict.state === 'undecided' ? `${message}: ${verdict.why}` : message
+  }
+
+  /** What it says without a request. */
+  state(facts: BoundFacts): RuleState {
+    const { name, mode, guards } = this.config
+    if (this.asksRequest) return { name, mode, guards, state: 'by_request' }
+    const verdict = this.ask(facts)
+    if (verdict.state === 'passes') return { name, mode, guards, state: 'passes' }
+    const state = this.isAgainst(verdict) ? 'refuses' : 'undecided'
+    return { name, mode, guards, state, message: this.words(verdict) }
   }
 
   #ask(bindings: Bindings, facts: BoundFacts): Verdict {
@@ -114,21 +138,13 @@ function isOfRequest(path: string): boolean {
   return path.startsWith('request.')
 }
 
-type Tree = { [name: string]: Tree | ReturnType<typeof celValue> }
-
 /** An unknown fact is a field that is not there: `has` tells, and anything else fails. */
 function boundOf(facts: Facts, specs: readonly FactSpec[]): Bindings {
-  const root: Tree = {}
-  for (const { path, type } of specs) {
-    const names = path.split('.')
-    const last = names.pop() ?? ''
-    let at = root
-    for (const name of names) {
-      at[name] ??= {}
-      at = at[name] as Tree
-    }
-    const fact = facts.get(path)
-    if (fact !== undefined && !(fact instanceof Unknown)) at[last] = celValue(fact, type)
-  }
-  return root as Bindings
+  return treeOf(
+    specs.map(({ path, type }) => {
+      const fact = facts.get(path)
+      const isKnown = fact !== undefined && !(fact instanceof Unknown)
+      return [path, isKnown ? celValue(fact, type) : undefined] as const
+    }),
+  ) as Bindings
 }

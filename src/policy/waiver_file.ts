@@ -11,6 +11,7 @@ import { systemCodeOf, systemReasonOf } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import { readSmallFile } from '../base/small_file.ts'
 import type { WaiverConfig } from './config.ts'
+import { markOf } from './facts/file.ts'
 import { readWaiver, readWaiverKeys, type Waiver, WaiverRefusal } from './waiver_text.ts'
 
 /** How often a waiver that holds is told again. */
@@ -29,6 +30,7 @@ export class WaiverFile {
   #mark = ''
   #waiver: Waiver | undefined
   #remindAt = 0
+  /** Why it was refused; empty where it was not. */
   #told = ''
 
   constructor(config: WaiverConfig, deps: WaiverDeps) {
@@ -51,8 +53,9 @@ export class WaiverFile {
   async refresh(): Promise<boolean> {
     const before = this.#waiver
     if (before !== undefined && this.inForce === undefined) this.#end('has ended')
-    const mark = await markOf(this.#config.file)
-    if (mark !== this.#mark) {
+    const mark = await markIn(this.#config.file)
+    // One that was refused is looked at again: its keys or this node's clock may be right by now.
+    if (mark !== this.#mark || this.#told !== '') {
       this.#mark = mark
       await this.#read(mark)
     }
@@ -132,10 +135,9 @@ export class WaiverFile {
 }
 
 /** Empty where there is no file. */
-async function markOf(path: string): Promise<string> {
+async function markIn(path: string): Promise<string> {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
-    return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
+    return markOf(await stat(path, { bigint: true }))
   } catch (error) {
     return systemCodeOf(error) === 'ENOENT' ? '' : (systemCodeOf(error) ?? 'unreadable')
   }

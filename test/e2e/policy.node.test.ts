@@ -269,6 +269,28 @@ test('a reload whose rules would refuse now is not taken and says so, and one wh
   await until('Encrypt is refused', () => refusalOf(encrypt(plugin)))
 })
 
+test('under a threshold a reload is refused whose rules would leave fewer providers than it needs', async () => {
+  await using one = await scene()
+  const names = ['one', 'two', 'three']
+  for (const name of names) await createKeyFile(one.folder.at(name), () => Date.now())
+  const providers = names.map((name) => ({ name, type: 'local', keyFile: one.folder.at(name) }))
+  const config = (shut: readonly string[]) => {
+    const rule = { ...one.rules.lockdown, expression: 'false', guards: ['decrypt'] }
+    const rules = shut.length === 0 ? [] : [{ ...rule, providers: shut }]
+    return { ...one.config(rules), providers, protection: { mode: 'threshold', k: 2 } }
+  }
+  await using plugin = await startWellPlugin({ folder: one.folder.path, config: config([]) })
+
+  const refused = await outcomeOf(plugin, 'config_refused', () =>
+    changeConfig(plugin, config(['one', 'two'])),
+  )
+  assert.match(refused, 'Rule "lockdown" refuses decrypt')
+  await outcomeOf(plugin, 'config_reloaded', () => changeConfig(plugin, config(['one'])))
+  const made = await encrypt(plugin)
+  const opened = await plugin.client.v2.decrypt({ ...made, uid: 'b' })
+  assert.equal([...opened.plaintext], [...SEED])
+})
+
 test('a rule that cannot be used is refused with its place, at the start and at a reload', async () => {
   await using one = await scene()
   const wrong = { ...one.rules.lockdown, expression: 'kernel.lockdown ==\n  kernel.lokdown' }

@@ -31,7 +31,7 @@ for (const [scene, [tone, word, next]] of Object.entries(CASES)) {
   })
 }
 
-test('an enforced rule that refuses is told first, an audited one and a waiver are no refusal', () => {
+test('an enforced rule that refuses is told first, and an audited one, one that lets pass undecided, and a waiver are no refusal', () => {
   const rules = (mode: string, state: string) => ({
     ...sceneOf('well'),
     policy: { rules: [{ name: 'lockdown', mode, state, message: 'the kernel is open' }] },
@@ -44,10 +44,15 @@ test('an enforced rule that refuses is told first, an audited one and a waiver a
   )
   const target = { configPath: '/etc/trousseau/trousseau.yaml' }
   assert.is(
-    nextCommand(rules('enforce', 'undecided'), target)?.command,
+    nextCommand(rules('enforce', 'refuses'), target)?.command,
     'trousseau policy explain --config /etc/trousseau/trousseau.yaml',
   )
-  for (const well of [rules('audit', 'refuses'), rules('enforce', 'passes')]) {
+  const passing = [
+    rules('audit', 'refuses'),
+    rules('enforce', 'undecided'),
+    rules('enforce', 'passes'),
+  ]
+  for (const well of passing) {
     assert.is(verdictOf(well).word, 'Well')
   }
   const { now } = sceneOf('well')

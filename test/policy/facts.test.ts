@@ -259,4 +259,21 @@ test('a source that hangs makes its own facts unknown and holds up no others', a
   assert.is(keeper.facts.get('b'), 1)
 })
 
+test('what is read once, and takes longer than a reading may, is known as soon as it ends', async () => {
+  const clock = new FakeClock()
+  const { promise, resolve } = Promise.withResolvers<Readonly<Record<string, number>>>()
+  const slow = { paths: ['a'], pace: 'once' as const, read: () => promise }
+  const keeper = new FactKeeper([slow], undefined, { clock, intervalMs: 100, seldomMs: 100 })
+
+  const started = keeper.start()
+  await clock.advance(2_000)
+  await started
+  assert.instance(keeper.facts.get('a'), Unknown)
+  resolve({ a: 1 })
+  await clock.advance(1_000)
+  keeper.stop()
+
+  assert.is(keeper.facts.get('a'), 1)
+})
+
 test.run()

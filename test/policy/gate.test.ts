@@ -14,20 +14,13 @@ import { waiverClaims } from '../../src/policy/waiver_text.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { madeUpRoot } from '../_lib/policy/made_up_root.ts'
+import { CALL, ENCRYPT } from '../_lib/policy/use.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
 const LOCKDOWN = 'sys/kernel/security/lockdown'
 const HOUR_MS = 3_600_000
-const ENCRYPT = {
-  operation: 'encrypt',
-  api: 'v2',
-  provider: 'a',
-  keyVersion: '1',
-  size: 32,
-} as const satisfies KeyUse
-const CALL = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY }
 const LOCKED = {
   name: 'lockdown',
   expression: 'kernel.lockdown == "integrity"',
@@ -130,6 +123,12 @@ test('what cannot be decided refuses, or passes where the rule says so, and is t
   const refusal = String(await one.admit())
   assert.match(refusal, /^Rule "b" refuses encrypt: Not locked down: kernel\.lockdown is not known/)
   assert.equal(one.outcomes(), ['a undecided', 'b refused'])
+  // What is shown: only one of them is against the use of a key.
+  const states = one.events
+    .of('policy_state')
+    .at(-1)
+    ?.rules.map(({ state }) => state)
+  assert.equal(states, ['undecided', 'refuses'])
 })
 
 test('a rule may ask for the request, and for its size', async () => {
@@ -162,6 +161,7 @@ async function waived() {
   await writeFile(one.folder.at('waiver.pub'), pem)
   const machine = one.policy.facts.text('node.machine')
   return Object.assign(one, {
+    pem,
     async give(change: object = {}, key: KeyObject = keys.privateKey, lifetimeMs = HOUR_MS) {
       const who = { rules: ['lockdown'], who: 'A. Person', why: 'kernel update' }
       const claims = waiverClaims({ node: 'cp-1', machine }, who, lifetimeMs, one.clock.now())
@@ -253,13 +253,23 @@ test('a waiver for another rule lifts nothing of this one', async () => {
   assert.match(String(await one.admit()), 'Rule "lockdown"')
 })
 
-test('a waiver is refused where its key or the id of this machine cannot be read', async () => {
+test('a waiver whose key cannot be read is refused, and is good as soon as it can', async () => {
   await using one = await waived()
   await writeFile(one.folder.at('waiver.pub'), 'no key')
   await one.give()
   assert.match(one.events.noticesOf('waiver_refused')[0]?.message ?? '', 'holds no public key')
 
   assert.match(String(await one.admit()), 'Rule "lockdown"')
+  const told = one.events.notices()
+  await one.clock.advance(5_000)
+  assert.equal(one.events.notices(), told, 'each reason once')
+
+  // Nobody touches the waiver itself.
+  await writeFile(one.folder.at('waiver.pub'), one.pem)
+  await until('the waiver lifts the rule', async () => {
+    await one.clock.advance(500)
+    return (await one.admit()) === undefined
+  })
 })
 
 test('sixty-four rules cost a request one look: each is asked once, and again only after a fact of its own has changed', async () => {

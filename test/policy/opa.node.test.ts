@@ -12,6 +12,7 @@ import { makePolicy } from '../../src/policy/make.ts'
 import { RecordedEvents } from '../_lib/events.ts'
 import { madeUpRoot } from '../_lib/policy/made_up_root.ts'
 import { startOpa } from '../_lib/policy/opa.ts'
+import { CALL, ENCRYPT } from '../_lib/policy/use.ts'
 import { makeAuthority, makeCertificate } from '../_lib/remote/certificates.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -32,13 +33,6 @@ reasoned := {"allow": allow, "message": "OPA wants lockdown"}
 
 undecided if input.kernel.lockdown == "never"
 `
-const ENCRYPT = {
-  operation: 'encrypt',
-  api: 'v2',
-  provider: 'a',
-  keyVersion: '1',
-  size: 32,
-} as const satisfies KeyUse
 
 /** For tests in which answers get too old. */
 const SHORT = { cacheFor: '400ms', timeout: '300ms' }
@@ -79,6 +73,7 @@ async function policyWith(folder: TempFolder, opa: object) {
       await withinLimit(systemClock, 60_000, (call) => gate?.wait(use, call) ?? Promise.resolve())
       return gate?.admit(use)?.message
     },
+    waits: (change: Partial<KeyUse>) => gate?.wait({ ...ENCRYPT, ...change }, CALL),
     status: () => gate?.refusal(ENCRYPT)?.message,
     [Symbol.asyncDispose]: () => policy.close(),
   }
@@ -223,6 +218,17 @@ test('what is no decision is no answer, and nothing of it is quoted', async () =
     assert.not.match(told?.message ?? '', /yes|html|planted/)
     server.close()
   }
+})
+
+test('audit: a request waits for no answer', async () => {
+  await using folder = await tempFolder()
+  await using opa = await startOpa(folder, REGO)
+  await using one = await policyWith(folder, { address: opa.address, mode: 'audit' })
+  await one.policy.ready
+
+  // A kind of use that nobody prepared, for whose answer an enforced decision waits.
+  assert.is(one.waits({ api: 'v1beta1' }), undefined)
+  assert.is(await one.admit({ api: 'v1beta1' }), undefined)
 })
 
 test('audit: what it denies passes and is told', async () => {

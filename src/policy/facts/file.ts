@@ -1,7 +1,7 @@
 /** Digest, owner and mode of a file; its content is read again only after it has changed. @module */
 
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { type BigIntStats, createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { type Fact, Unknown } from './value.ts'
@@ -32,8 +32,8 @@ export class FollowedFile {
     try {
       const found = await stat(this.path, { bigint: true })
       if (!found.isFile()) return nothing(new Unknown(`${this.path} is no file`))
-      const { dev, ino, size, mtimeNs, ctimeNs, uid, gid, mode } = found
-      const mark = [dev, ino, size, mtimeNs, ctimeNs].join(' ')
+      const { uid, gid, mode } = found
+      const mark = markOf(found)
       if (mark !== this.#mark) {
         this.#sha256 = await digestOf(this.path, MAX_BYTES)
         this.#mark = mark
@@ -53,6 +53,11 @@ export class FollowedFile {
         : nothing(unknown)
     }
   }
+}
+
+/** It is another one as soon as somebody wrote to the file, or put another in its place. */
+export function markOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
 }
 
 /** SHA-256 in hex; what cannot be read is unknown. */

@@ -29,6 +29,8 @@ export class FactKeeper {
   /** Sources of which a reading has not ended. */
   readonly #busy = new Set<Source>()
   readonly #readAt = new Map<Source, number>()
+  /** Of readings that ended after their time. */
+  #late: Readonly<Record<string, Fact>>[] = []
   #facts: Facts = new Map()
   #cancel: () => void = () => undefined
   #stopped = false
@@ -71,10 +73,12 @@ export class FactKeeper {
   /** Reads what is due now. */
   async refresh(): Promise<void> {
     const due = this.#sources.filter((source) => this.#isDue(source))
+    const late = this.#late
+    this.#late = []
     const read = await Promise.all(due.map((source) => this.#read(source)))
     const next = new Map(this.#facts)
     const changed = new Set<string>()
-    for (const [path, fact] of read.flatMap((facts) => Object.entries(facts))) {
+    for (const [path, fact] of [...late, ...read].flatMap((facts) => Object.entries(facts))) {
       if (isSameFact(next.get(path), fact)) continue
       next.set(path, fact)
       changed.add(path)
@@ -112,8 +116,10 @@ export class FactKeeper {
     try {
       return await withinLimit(clock, READ_LIMIT_MS, () => reading)
     } catch (error) {
-      const known = toKmsError(error)
-      const why = known.code === 'timeout' ? 'no answer in time' : 'it cannot be read'
+      const late = toKmsError(error).code === 'timeout'
+      // A source that is read once would stay unknown, such as the digest of a program on a slow disk.
+      if (late) void reading.then((facts) => this.#late.push(facts)).catch(() => undefined)
+      const why = late ? 'no answer in time' : 'it cannot be read'
       return Object.fromEntries(source.paths.map((path) => [path, new Unknown(why)]))
     }
   }

@@ -4,8 +4,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { type Fact, Unknown } from './value.ts'
+import { PCRS } from './vocabulary.ts'
 
-const PCRS = 24
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** False where the kernel knows no TPM; a TPM of the first version is none for our use. */

@@ -32,6 +32,8 @@ export type FactType =
   | 'list(int)'
   | 'map(string)'
 
+type FactTree<T> = { [name: string]: FactTree<T> | T }
+
 export function isSameFact(a: Fact | undefined, b: Fact | undefined): boolean {
   if (a instanceof Unknown || b instanceof Unknown) {
     return a instanceof Unknown && b instanceof Unknown && a.why === b.why
@@ -72,6 +74,22 @@ export function factOf(shown: unknown, type: FactType, why: string): Fact | unde
     case 'map(string)':
       return mapOf(shown)
   }
+}
+
+/** Values by the first names of their paths; a value that is undefined leaves its group without it. */
+export function treeOf<T>(entries: Iterable<readonly [path: string, value: T | undefined]>) {
+  const root: FactTree<T> = {}
+  for (const [path, value] of entries) {
+    const names = path.split('.')
+    const last = names.pop() ?? ''
+    let at = root
+    for (const name of names) {
+      at[name] ??= {}
+      at = at[name] as FactTree<T>
+    }
+    if (value !== undefined) at[last] = value
+  }
+  return root
 }
 
 function numberIn(value: string | number | undefined): number | undefined {

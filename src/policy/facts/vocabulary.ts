@@ -27,7 +27,8 @@ const SHORT = 128
 /** Characters of a text in a list or a map. */
 export const MAX_PART = 128
 const MAX_ENTRIES = 64
-const PCRS = 24
+/** Of a bank. */
+export const PCRS = 24
 
 const KERNEL =
   'The kernel says so: root can lie by mounting something over it or changing the kernel'

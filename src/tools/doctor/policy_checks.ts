@@ -37,15 +37,11 @@ export async function policyFindings(config: Config): Promise<Finding[]> {
   const { judgedHere } = await import('../policy/judge.ts')
   const rules = await judgedHere(config)
   const asked = rules.filter(({ state }) => state !== 'by_request')
-  const lenient = new Set(
-    config.policy.rules.filter(({ unknown }) => unknown === 'pass').map(({ name }) => name),
-  )
   const failing = asked.filter(({ state }) => state !== 'passes')
   return [
     ...policyRemarks(config),
     ...failing.map(({ name, mode, state, message = '' }): Finding => {
-      const passes = state !== 'refuses' && lenient.has(name)
-      const refuses = mode === 'enforce' && !passes
+      const refuses = mode === 'enforce' && state === 'refuses'
       return {
         id: state === 'refuses' ? 'policy-refuses' : 'policy-undecided',
         level: refuses ? 'error' : 'notice',

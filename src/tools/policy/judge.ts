@@ -13,7 +13,6 @@ import type { Io } from '../../console/io.ts'
 import { EXIT, json, paint, printable } from '../../console/output.ts'
 import { type Facts, shownFact, Unknown } from '../../policy/facts/value.ts'
 import { nodeSpecs } from '../../policy/facts/vocabulary.ts'
-import { wordsOf } from '../../policy/gate.ts'
 import { ruleBook } from '../../policy/rule_book.ts'
 import type { AskedUse, Rule } from '../../policy/rules.ts'
 import { factsFor, policyOf } from './recorded.ts'
@@ -83,13 +82,7 @@ export async function judgedHere(config: Config): Promise<RuleState[]> {
   const policy = policyOf(config)
   const book = ruleBook(policy)
   const bound = book.bind(await factsFor(config, undefined), nodeSpecs(policy))
-  return book.rules.map((rule) => {
-    const { name, mode, guards } = rule.config
-    if (rule.asksRequest) return { name, mode, guards, state: 'by_request' }
-    const verdict = rule.ask(bound)
-    if (verdict.state === 'passes') return { name, mode, guards, state: 'passes' }
-    return { name, mode, guards, state: verdict.state, message: wordsOf(rule, verdict) }
-  })
+  return book.rules.map((rule) => rule.state(bound))
 }
 
 /** Where it is said what each rule must say, nothing else is judged. */
@@ -105,15 +98,15 @@ async function judged(options: JudgeOptions) {
   const bound = book.bind(facts, nodeSpecs(policy))
   const use = useOf(config, options)
   const rules = book.rules.map((rule): Judged => {
-    const { name, mode, expression, unknown } = rule.config
+    const { name, mode, expression } = rule.config
     const base = { name, mode, expression, facts: namedBy(rule, facts, config, use) }
     if (!rule.guards(use))
       return { ...base, state: 'not_asked', refuses: false, message: undefined }
     const verdict = rule.ask(bound, use)
     const { state } = verdict
     if (state === 'passes') return { ...base, state, refuses: false, message: undefined }
-    const refuses = mode === 'enforce' && (state === 'refuses' || unknown === 'refuse')
-    return { ...base, state, refuses, message: wordsOf(rule, verdict) }
+    const refuses = mode === 'enforce' && rule.isAgainst(verdict)
+    return { ...base, state, refuses, message: rule.words(verdict) }
   })
   return { rules, missed: missedIn(rules, options.expect) }
 }
@@ -155,15 +148,9 @@ function namedBy(rule: Rule, facts: Facts, config: Config, use: AskedUse): Judge
 }
 
 const COLORS = { passes: 'green', refuses: 'red', undecided: 'yellow', not_asked: 'dim' } as const
-const WORDS = {
-  passes: 'passes',
-  refuses: 'refuses',
-  undecided: 'undecided',
-  not_asked: 'not asked',
-} as const
 
 function lineOf({ name, mode, state, message }: Judged, io: Io): string {
-  const said = paint(io, COLORS[state], WORDS[state].padEnd(9))
+  const said = paint(io, COLORS[state], state.replace('_', ' ').padEnd(9))
   return `${said}  ${name} (${mode})${message === undefined ? '' : `: ${printable(message)}`}`
 }
 

@@ -151,9 +151,12 @@ test('policy waiver signs one that a plugin with that node and machine takes', a
 })
 
 test('config validate and doctor warn loudly of a rule that guards Decrypt, and doctor says which rules refuse here', async () => {
-  await using one = await scene([{ ...LOCKED, guards: ['decrypt'] }, V2], {
-    opa: { address: 'http://127.0.0.1:1', path: 'a/b', mode: 'enforce', noAnswer: 'deny' },
-  })
+  await using one = await scene(
+    [{ ...LOCKED, guards: ['decrypt'] }, { ...LOCKED, name: 'lenient', unknown: 'pass' }, V2],
+    {
+      opa: { address: 'http://127.0.0.1:1', path: 'a/b', mode: 'enforce', noAnswer: 'deny' },
+    },
+  )
   await one.root.take('sys/kernel/security/lockdown')
 
   const valid = await one.run('config', 'validate', one.config[1] ?? '')
@@ -170,7 +173,8 @@ test('config validate and doctor warn loudly of a rule that guards Decrypt, and 
   for (const wanted of [
     'policy-guards-decrypt warning',
     'policy-opa-needed warning',
-    'policy-undecided error',
+    'policy-refuses error',
+    'policy-undecided notice',
   ]) {
     assert.ok(found.includes(wanted), `${wanted}: ${found.join(', ')}`)
   }
