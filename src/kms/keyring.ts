@@ -171,14 +171,15 @@ export class Keyring implements KmsService {
     return plaintext ?? new Uint8Array()
   }
 
-  async #admitted<T extends Opener>(
+  /** No promise without a gate. */
+  #admitted<T extends Opener>(
     openers: readonly T[],
     need: number,
     { api, ciphertext: { length: size } }: DecryptRequest,
     call: Call,
-  ): Promise<readonly T[]> {
+  ): readonly T[] | Promise<readonly T[]> {
     const { gate } = this.#options
-    return gate === undefined ? openers : await admitted(gate, openers, { api, size, need }, call)
+    return gate === undefined ? openers : admitted(gate, openers, { api, size, need }, call)
   }
 
   #hedge(openers: readonly Opener[], need: number, call: Call) {

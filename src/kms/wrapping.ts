@@ -123,14 +123,8 @@ export class Wrapping {
       const results = await this.#wrapEach(prepared, part, call)
       const done = left.monitors.filter((_, member) => 'data' in (results[member] ?? {}))
       if (done.length < minimum) throw results.find((result) => 'error' in result)?.error
-      if (done.length < left.monitors.length) {
-        left = onlyOf(left, done)
-        continue
-      }
-      const wraps = results.flatMap((result, member) =>
-        'data' in result ? { member, data: result.data } : [],
-      )
-      return encodeEnvelope(prepared.header, wraps, prepared.sealed)
+      if (done.length === left.monitors.length) return envelopeOf(prepared, results)
+      left = onlyOf(left, done)
     }
   }
 
@@ -162,6 +156,13 @@ export class Wrapping {
       throw error
     }
   }
+}
+
+function envelopeOf({ header, sealed }: Prepared, results: readonly WrapResult[]): Uint8Array {
+  const wraps = results.flatMap((result, member) =>
+    'data' in result ? { member, data: result.data } : [],
+  )
+  return encodeEnvelope(header, wraps, sealed)
 }
 
 function onlyOf({ inputs }: ActiveKeys, monitors: readonly ProviderMonitor[]): ActiveKeys {

@@ -103,8 +103,8 @@ const FAULTS: readonly Fault[] = [
   {
     title: 'a full key id stands on the wraps of those that answered',
     file: 'wrapping.ts',
-    from: 'if (done.length < left.monitors.length) {',
-    to: 'if (done.length < 0) {',
+    from: 'if (done.length === left.monitors.length) return',
+    to: 'if (done.length >= 0) return',
     by: 'several_providers',
   },
   {
