@@ -1,12 +1,15 @@
 /** docs/reference.md: every error code and every event of the log, with meaning and remedy. @module */
 
+import { KMS_ERROR_CODES } from '../src/base/errors.ts'
+import { REMEDIES } from '../src/base/remedies.ts'
 import { CODES } from '../src/tools/explain/codes.ts'
 import { EVENTS } from '../src/tools/explain/events.ts'
 
 export function referencePage(): string {
-  const codes = Object.entries(CODES).map(([name, { status, means, todo }]) =>
-    row([`\`${name}\``, status, means, todo]),
-  )
+  const codes = KMS_ERROR_CODES.map((name) => {
+    const { status, means } = CODES[name]
+    return row([`\`${name}\``, status, means, REMEDIES[name]])
+  })
   const events = Object.entries(EVENTS).map(([name, { levels, fields, means, todo = '' }]) =>
     row([
       `\`${name}\``,
@@ -18,7 +21,7 @@ export function referencePage(): string {
   )
   return `# Error codes and events
 
-Generated from \`src/tools/explain\` by \`npm run generate\`. \`trousseau explain NAME\` prints one of them. Messages are in [troubleshooting.md](troubleshooting.md), outages in [operations.md](operations.md), findings of \`doctor\` in [doctor.md](doctor.md).
+Generated from \`src/tools/explain\` and \`src/base/remedies.ts\` by \`npm run generate\`. \`trousseau explain NAME\` prints one of them. Messages are in [troubleshooting.md](troubleshooting.md), outages in [operations.md](operations.md), findings of \`doctor\` in [doctor.md](doctor.md).
 
 ## Error codes
 

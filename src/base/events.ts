@@ -142,7 +142,7 @@ export interface RuleState {
   readonly name: string
   readonly mode: RuleMode
   readonly guards: readonly Operation[]
-  /** `by_request`: it depends on the request too. */
+  /** As the outcomes; `by_request`: it depends on the request too. */
   readonly state: 'passes' | 'refuses' | 'undecided' | 'waived' | 'by_request'
   readonly message?: string
 }

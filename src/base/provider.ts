@@ -61,6 +61,11 @@ export interface Remark {
   readonly todo: string
 }
 
+/** The same of a node, or that something there is well. */
+export type NodeRemark =
+  | Remark
+  | { readonly id: string; readonly level: 'ok'; readonly what: string }
+
 /** One item's result: a bad item never fails its neighbours. A rejection means that the whole batch failed. */
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }

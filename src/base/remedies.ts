@@ -1,29 +1,35 @@
-/** What an operator does about each kind of failure: one sentence, wherever it is shown. @module */
+/** What an operator does about each kind of failure, the same wherever it is shown. @module */
 
 import { KMS_ERROR_CODES, type KmsErrorCode } from './errors.ts'
 
 export const REMEDIES: Readonly<Record<KmsErrorCode, string>> = {
   request_invalid:
-    'See who else uses the socket: kube-apiserver sends no such request. "trousseau check" shows how the plugin answers.',
+    'The message says what was wanted. From an API server: look for something else that speaks to the socket.',
   ciphertext_invalid:
-    'It was not written by this plugin, or was damaged: "trousseau scan" names the objects.',
-  ciphertext_empty: 'Something asks to decrypt nothing: "trousseau scan" names damaged objects.',
+    'Look with "trousseau scan" who wrote the object: another plugin (docs/takeover.md), or damaged storage (restore it from a backup). Never delete Secrets because of this before you know.',
+  ciphertext_empty:
+    'The object in etcd is damaged, or something else than an API server asks: "trousseau scan" shows the object.',
   key_unknown:
-    'What wrote it is not in the config any more: put that provider back with decryptOnly.',
-  key_unavailable: 'Enable the key, or the version of it, at the key service again.',
+    'Put the provider that wrote it back into the config, with decryptOnly: true; where the same key had another id, put that into formerIds. "trousseau scan" shows which key that was.',
+  key_unavailable:
+    'Enable or restore the key, or its version, at the key service. Everything resumes by itself.',
   unbound:
-    'The key service ignores associated data: docs/providers/vault.md says what can be done.',
+    'Upgrade the key service (Vault to 1.13 or later). What was written before opens with allowUnboundDecrypt: true: docs/providers/vault.md. Rewrite everything after that.',
   denied:
-    'Compare role and policy with what "trousseau vault setup" prints, or the policy command of the cloud.',
+    'The message names the login, the file or the right that is missing. Compare role and policy with what "trousseau vault setup" prints, or the policy command of the cloud. A changed credential file is used at once; a policy within six minutes.',
   policy_denied:
-    'A rule forbids it: "trousseau policy explain" shows which one, and from which facts.',
-  throttled: 'Raise the limit at the key service, or see who else uses it up.',
+    'The message names it: put right what it is about. "trousseau policy explain" shows the rule and its facts; a waiver lifts one for a while: docs/policy.md.',
+  throttled:
+    'Raise the limit at the key service, or see who else uses it up. The plugin waits as long as the service says, and API servers try again.',
   unavailable:
-    'See whether the key service runs and can be reached from this node: "trousseau doctor" tries it.',
-  timeout: 'The key service or the way to it is slow: see its load, and the network between.',
-  cancelled: 'Whoever asked gave up: see why the answer took so long.',
-  protocol: 'Something in between answers, such as a proxy: compare the address in the config.',
-  internal: 'It is a bug of Trousseau: report it, with the line of the log.',
+    'The message says what got no answer, and why; "trousseau doctor" tries each step. API servers go on with the keys in their memory: do not restart them. Everything resumes by itself.',
+  timeout:
+    'See whether the key service or the way to it is slow ("trousseau bench", trousseau_provider_call_duration_seconds), or the node is overloaded.',
+  cancelled:
+    'Nothing, if it is rare. Otherwise look why the API server gives up: its timeout, or a restart.',
+  protocol:
+    'Look for a proxy or a load balancer that answers in its place, and whether address and path are right.',
+  internal: 'Report it with the log line, which has a stack and nothing secret.',
 }
 
 /** Undefined for a code that this version does not know. */

@@ -19,7 +19,7 @@ export const DRAFT_SUFFIX = '.d/s'
  * @throws KmsError `request_invalid` for anything else
  */
 export function parseSocketPath(text: string): string {
-  const path = text.startsWith(SCHEME) ? text.slice(SCHEME.length) : text
+  const path = unixPathOf(text) ?? text
   if (/^[a-z][a-z0-9+.-]*:/i.test(path)) {
     throw invalid('has a scheme other than unix://')
   }
@@ -46,6 +46,11 @@ export function parseListenPath(text: string): string {
   const room = MAX_PATH_BYTES - DRAFT_SUFFIX.length
   if (new TextEncoder().encode(path).length <= room) return path
   throw invalid(`has more than the ${room} bytes that leave room for ${DRAFT_SUFFIX}`)
+}
+
+/** The path of an address `unix:///path`; undefined for any other address. */
+export function unixPathOf(address: string): string | undefined {
+  return address.startsWith(SCHEME) ? address.slice(SCHEME.length) : undefined
 }
 
 function invalid(what: string): KmsError {

@@ -1,6 +1,5 @@
 /** The options of `trousseau login-key …`. @module */
 
-import type { Buffer } from 'node:buffer'
 import { hostname } from 'node:os'
 import { type Command, Option } from 'commander'
 import { KmsError } from '../base/errors.ts'
@@ -11,6 +10,7 @@ import {
   loginKeygen,
   printPublicKey,
 } from '../tools/keys/login_key.ts'
+import type { AuthorizeOptions } from '../tools/keys/tpm_policy.ts'
 import { clientOf, type VaultClient } from '../tools/setup/vault_client.ts'
 import { type Ending, renamed } from './command.ts'
 import { claimOf, clientOption, pcrList, pcrValueOf, roleName } from './flags.ts'
@@ -107,14 +107,7 @@ function state(command: Command, io: Io, { short }: Ending): void {
     })
 }
 
-interface AuthorizeFlags {
-  readonly key: string
-  readonly state?: string
-  readonly pcrs?: readonly number[]
-  readonly pcr: ReadonlyMap<number, Buffer>
-  readonly keep?: string
-  readonly json: boolean
-}
+type AuthorizeFlags = Omit<AuthorizeOptions, 'file'>
 
 function authorizes(command: Command, io: Io, { short }: Ending): void {
   command

@@ -1,12 +1,11 @@
 /** Every path of the node that a config names, with what the plugin does there. @module */
 
 import { dirname } from 'node:path/posix'
+import { unixPathOf } from '../base/socket_path.ts'
 import type { Paths } from '../services/provider_descriptor.ts'
 import { descriptorOf } from '../services/registry.ts'
 import { endpointsOf } from './endpoints.ts'
 import type { Config } from './schema.ts'
-
-const UNIX = 'unix://'
 
 interface ConfigPaths extends Required<Paths> {
   /** Sockets that the plugin listens on, those of the API servers first. */
@@ -47,16 +46,20 @@ export function pathsOf(config: Config): ConfigPaths {
 
 /** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */
 function policyFiles(policy: Config['policy']): string[] {
-  const named = [policy?.opa?.tokenFile, policy?.opa?.tls.caFile, policy?.opa?.tls.certFile]
+  const { tokenFile, tls } = policy?.opa ?? {}
+  const { keyFiles = [] } = policy?.waiver ?? {}
   return [
-    ...[...named, policy?.opa?.tls.keyFile, policy?.encryptionConfig].flatMap((path) => path ?? []),
-    ...(policy?.waiver?.keyFiles ?? []),
-  ]
+    tokenFile,
+    tls?.caFile,
+    tls?.certFile,
+    tls?.keyFile,
+    policy?.encryptionConfig,
+    ...keyFiles,
+  ].flatMap((path) => path ?? [])
 }
 
 function policySockets(policy: Config['policy']): string[] {
-  const { address = '' } = policy?.opa ?? {}
-  return address.startsWith(UNIX) ? [address.slice(UNIX.length)] : []
+  return [unixPathOf(policy?.opa?.address ?? '') ?? []].flat()
 }
 
 function unique(paths: readonly string[]): string[] {

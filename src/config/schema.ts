@@ -7,7 +7,7 @@
 
 import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
-import { parseListenPath } from '../base/socket_path.ts'
+import { parseListenPath, unixPathOf } from '../base/socket_path.ts'
 import { policyConfig } from '../policy/config.ts'
 import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { LABEL } from '../services/provider_fields.ts'
@@ -71,7 +71,8 @@ const runtimeMetrics = v.optional(
 export type Listen = { readonly path: string } | { readonly host: string; readonly port: number }
 
 function parseListen(text: string): Listen {
-  if (text.startsWith('unix://')) return { path: text.slice('unix://'.length) }
+  const path = unixPathOf(text)
+  if (path !== undefined) return { path }
   const at = text.lastIndexOf(':')
   return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) }
 }

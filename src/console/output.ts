@@ -8,6 +8,7 @@
 
 import { inspect, styleText } from 'node:util'
 import { KmsError, systemReasonOf } from '../base/errors.ts'
+import { UNPRINTABLE } from '../base/unprintable.ts'
 import { ConfigError } from '../config/load.ts'
 import { RpcError } from '../grpc/client.ts'
 import type { Io } from './io.ts'
@@ -18,7 +19,7 @@ export const EXIT = { ok: 0, failure: 1, usage: 2, unhealthy: 3, interrupted: 13
 const MAX_CHARACTERS = 300
 
 export function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '?').slice(0, MAX_CHARACTERS)
+  return text.replaceAll(UNPRINTABLE, '?').slice(0, MAX_CHARACTERS)
 }
 
 export type Color = 'green' | 'yellow' | 'red' | 'dim'

@@ -1,8 +1,8 @@
 /**
  * The admin server for probes and monitoring: `/livez` says that the process works, `/readyz` that
- * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state,
- * as `/` does in a browser. It takes no input and is meant for loopback. A server of `probes` has what a kubelet asks for and
- * nothing else, since it may be open to others.
+ * its key services work, `/metrics` counts what happened, and `/statusz` shows the present state, as
+ * `/` does in a browser. It takes no input and is meant for loopback. A server of `probes` has what
+ * a kubelet asks for and nothing else, since it may be open to others.
  *
  * @module
  */

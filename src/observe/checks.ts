@@ -5,6 +5,8 @@
  * @module
  */
 
+import { UNPRINTABLE } from '../base/unprintable.ts'
+
 export interface Check {
   /** `endpoint/NAME`, or the name of a provider. */
   readonly name: string
@@ -57,5 +59,5 @@ function lineOf({ name, problem, spare }: Check, excluded: readonly string[]): s
 
 /** The text of others must not look like further checks. */
 function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+  return text.replaceAll(UNPRINTABLE, ' ')
 }

@@ -9,7 +9,7 @@ import type * as v from 'valibot'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
 import type { NodeFacts } from '../base/facts.ts'
-import type { Call, Provider, Remark } from '../base/provider.ts'
+import type { Call, NodeRemark, Provider, Remark } from '../base/provider.ts'
 import type { FetchSvids } from '../remote/jwt_svid.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
 import type { FollowedSettings } from './followed_settings.ts'
@@ -50,11 +50,6 @@ export interface NodeDeps {
   readonly clock: Clock
   readonly call: Call
 }
-
-/** What was found, or that something is well. */
-export type NodeRemark =
-  | Remark
-  | { readonly id: string; readonly level: 'ok'; readonly what: string }
 
 /**
  * What must be set up at the service before the plugin may use its key, for the command `TYPE

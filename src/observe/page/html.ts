@@ -5,6 +5,8 @@
  * @module
  */
 
+import { UNPRINTABLE } from '../../base/unprintable.ts'
+
 export class Html {
   readonly text: string
 
@@ -23,8 +25,6 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '&quot;',
   "'": '&#39;',
 }
-/** Control, format and surrogate characters and line separators, as in the log. */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 const MAX_CHARACTERS = 500
 
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {

@@ -7,6 +7,7 @@
 
 import { TLSSocket } from 'node:tls'
 import type { buildConnector, Dispatcher } from 'undici'
+import { unixPathOf } from '../../base/socket_path.ts'
 import { partsOfAddress } from './address.ts'
 import { keepPresented, presentedBy } from './presented.ts'
 import { goesThroughProxy, type ProxyOptions } from './proxy.ts'
@@ -56,8 +57,8 @@ const TLS = {
 /** A pool of connections to one address; none is made before it is needed. */
 export function poolFor(address: string, way: Way): Dispatcher {
   const { undici, proxy, proxyToken: token, material } = way
-  if (address.startsWith('unix://')) {
-    const socketPath = address.slice('unix://'.length)
+  const socketPath = unixPathOf(address)
+  if (socketPath !== undefined) {
     const connect = { socketPath, timeout: CONNECT_TIMEOUT_MS }
     return new undici.Pool('http://localhost', { ...POOL, connect })
   }

@@ -9,7 +9,7 @@ import { Buffer } from 'node:buffer'
 import { constants, type FileHandle, open } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
-import { tpmSocketOf } from './config.ts'
+import { unixPathOf } from '../../base/socket_path.ts'
 
 export interface TpmChannel {
   /** Sends one command, and gives the whole answer to it. */
@@ -23,19 +23,19 @@ const HEADER = 10
 /** Far longer than any command here takes; a device has such a limit in its driver. */
 const SILENCE_MS = 30_000
 
+const NOT_LET_IN =
+  'the user of the plugin must be in the group of the device (often tss), and a unit with PrivateDevices or a pod must be given it'
 /** What to do about the codes of the system that are likely. */
 const HINTS: Readonly<Record<string, string>> = {
-  EACCES:
-    'the user of the plugin must be in the group of the device (often tss), and a unit with PrivateDevices or a pod must be given it',
-  EPERM:
-    'the user of the plugin must be in the group of the device (often tss), and a unit with PrivateDevices or a pod must be given it',
+  EACCES: NOT_LET_IN,
+  EPERM: NOT_LET_IN,
   EBUSY: 'use the device with the resource manager, /dev/tpmrm0',
   ENOENT: 'is there a TPM 2.0, switched on in the firmware, and its driver?',
 }
 
 /** @throws KmsError `unavailable` that says what is wrong with the device */
 export async function openChannel(device: string): Promise<TpmChannel> {
-  const socketPath = tpmSocketOf(device)
+  const socketPath = unixPathOf(device)
   try {
     return socketPath === undefined
       ? new DeviceChannel(device, await open(device, constants.O_RDWR | constants.O_NOCTTY))

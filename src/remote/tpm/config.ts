@@ -4,7 +4,6 @@ import * as v from 'valibot'
 import { absolutePath } from '../login_fields.ts'
 
 export const DEFAULT_DEVICE = '/dev/tpmrm0'
-const UNIX = 'unix://'
 /** `/dev/tpm0` is for one program alone, and leaves behind what a program did not clear away. */
 const UNMANAGED = /^\/dev\/tpm\d+$/
 
@@ -31,8 +30,3 @@ export const tpmKeyConfig = v.strictObject({
   ),
 })
 export type TpmKeyConfig = v.InferOutput<typeof tpmKeyConfig>
-
-/** The path of the socket; undefined where the TPM is a device. */
-export function tpmSocketOf(device: string): string | undefined {
-  return device.startsWith(UNIX) ? device.slice(UNIX.length) : undefined
-}

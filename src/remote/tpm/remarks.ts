@@ -2,17 +2,15 @@
 
 import type { Clock } from '../../base/clock.ts'
 import { type KmsError, toKmsError } from '../../base/errors.ts'
-import type { Call, Remark } from '../../base/provider.ts'
+import type { Call, NodeRemark } from '../../base/provider.ts'
 import type { TpmKeyConfig } from './config.ts'
 import { isUntouched, type LoginKeyLook, lookAtLoginKey } from './look.ts'
-
-type TpmRemark = Remark | { readonly id: string; readonly level: 'ok'; readonly what: string }
 
 /** Never fails: what cannot be looked at is an error among the remarks. */
 export async function tpmRemarks(
   config: TpmKeyConfig,
   deps: { readonly clock: Clock; readonly call: Call },
-): Promise<TpmRemark[]> {
+): Promise<NodeRemark[]> {
   try {
     const look = await lookAtLoginKey(config, deps)
     return [...verdict(look), ...worthless(look), ...lockedOut(look)]
@@ -21,14 +19,14 @@ export async function tpmRemarks(
   }
 }
 
-function verdict({ refusal, facts, pcrs, policies }: LoginKeyLook): TpmRemark[] {
+function verdict({ refusal, facts, pcrs, policies }: LoginKeyLook): NodeRemark[] {
   if (refusal !== undefined) return [refused(refusal)]
   const signed = policies === undefined ? '' : `, by a policy of ${policies} that are signed`
   const what = `the login key in the TPM (${facts.manufacturer}, firmware ${facts.firmware}) signs now, under PCR ${pcrs.join(', ')}${signed}`
   return [{ id: 'tpm', level: 'ok', what }]
 }
 
-function refused({ code, message }: KmsError): TpmRemark {
+function refused({ code, message }: KmsError): NodeRemark {
   return code === 'denied'
     ? {
         id: 'tpm-refuses',
@@ -46,7 +44,7 @@ function refused({ code, message }: KmsError): TpmRemark {
       }
 }
 
-function worthless({ facts, pcrs }: LoginKeyLook): TpmRemark[] {
+function worthless({ facts, pcrs }: LoginKeyLook): NodeRemark[] {
   const empty = pcrs.filter((pcr) => isUntouched(facts.pcrs.get(pcr) ?? new Uint8Array()))
   if (empty.length === 0) return []
   return [
@@ -60,7 +58,7 @@ function worthless({ facts, pcrs }: LoginKeyLook): TpmRemark[] {
   ]
 }
 
-function lockedOut({ facts }: LoginKeyLook): TpmRemark[] {
+function lockedOut({ facts }: LoginKeyLook): NodeRemark[] {
   if (!facts.lockedOut) return []
   return [
     {

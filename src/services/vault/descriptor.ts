@@ -1,27 +1,21 @@
 /** The descriptor of the type `vault`. @module */
 
-import type { Remark } from '../../base/provider.ts'
+import type { NodeRemark, Remark } from '../../base/provider.ts'
+import { unixPathOf } from '../../base/socket_path.ts'
 import { socketPathOf } from '../../remote/jwt_svid.ts'
-import { type TpmKeyConfig, tpmSocketOf } from '../../remote/tpm/config.ts'
+import type { TpmKeyConfig } from '../../remote/tpm/config.ts'
 import {
   httpAddresses,
   httpPaths,
   issuedTokenRemarks,
   verificationRemarks,
 } from '../http_traits.ts'
-import type {
-  NodeDeps,
-  NodeRemark,
-  PolicyText,
-  ProviderDescriptor,
-} from '../provider_descriptor.ts'
+import type { NodeDeps, PolicyText, ProviderDescriptor } from '../provider_descriptor.ts'
 import { addressesOf, type VaultConfig, vaultConfig } from './config.ts'
 import { claimedBy, type VaultAuth } from './login/auth.ts'
 import { createVaultProvider } from './provider.ts'
 import { setupInputOf } from './setup/input.ts'
 import { policyText } from './setup/policy.ts'
-
-const UNIX = 'unix://'
 
 export const vaultDescriptor = {
   config: vaultConfig,
@@ -29,13 +23,11 @@ export const vaultDescriptor = {
   addresses: (config) =>
     httpAddresses(
       config,
-      addressesOf(config).filter((address) => !address.startsWith(UNIX)),
+      addressesOf(config).filter((address) => unixPathOf(address) === undefined),
     ),
   paths: (config) => ({
     ...httpPaths(config, loginFiles(config.auth), [
-      ...addressesOf(config)
-        .filter((address) => address.startsWith(UNIX))
-        .map((address) => address.slice(UNIX.length)),
+      ...addressesOf(config).flatMap((address) => unixPathOf(address) ?? []),
       ...workloadSocket(config.auth),
       ...tpmSocket(config.auth),
     ]),
@@ -102,13 +94,13 @@ function workloadSocket(auth: VaultAuth): string[] {
 
 /** The socket of a TPM that is no device. */
 function tpmSocket(auth: VaultAuth): string[] {
-  const socket = tpmSocketOf(tpmOf(auth)?.device ?? '')
+  const socket = unixPathOf(tpmOf(auth)?.device ?? '')
   return socket === undefined ? [] : [socket]
 }
 
 function tpmDevices(auth: VaultAuth): string[] {
   const device = tpmOf(auth)?.device
-  return device === undefined || tpmSocketOf(device) !== undefined ? [] : [device]
+  return device === undefined || unixPathOf(device) !== undefined ? [] : [device]
 }
 
 async function examineNode({ auth }: VaultConfig, deps: NodeDeps): Promise<NodeRemark[]> {

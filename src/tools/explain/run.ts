@@ -5,6 +5,7 @@
  */
 
 import { KmsError } from '../../base/errors.ts'
+import { remedyOf } from '../../base/remedies.ts'
 import { nearest } from '../../config/nearest.ts'
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
@@ -16,7 +17,7 @@ interface Explanation {
   readonly name: string
   readonly kind: 'error code' | 'event'
   readonly means: string
-  readonly todo?: string
+  readonly todo?: string | undefined
   /** Of a code: what an API server sees. */
   readonly status?: string
   /** Of an event. */
@@ -30,7 +31,7 @@ const BY_EVENT: ReadonlyMap<string, EventEntry> = new Map(Object.entries(EVENTS)
 /** What is known of a word: a code and an event never have the same name. */
 function explanationOf(name: string): Explanation | undefined {
   const code = BY_CODE.get(name)
-  if (code !== undefined) return { name, kind: 'error code', ...code }
+  if (code !== undefined) return { name, kind: 'error code', ...code, todo: remedyOf(name) }
   const event = BY_EVENT.get(name)
   return event === undefined ? undefined : { name, kind: 'event', ...event }
 }

@@ -26,7 +26,7 @@ import { type PcrValues, policyKeyArea } from '../../remote/tpm/structures.ts'
 /** Nothing secret, and the plugin may run as another user. */
 const MODE = 0o644
 
-interface AuthorizeOptions {
+export interface AuthorizeOptions {
   readonly file: string
   /** File of the offline key. */
   readonly key: string

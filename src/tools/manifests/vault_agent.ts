@@ -6,13 +6,13 @@
  */
 
 import { basename, dirname } from 'node:path/posix'
+import { unixPathOf } from '../../base/socket_path.ts'
 import { editProviders } from '../../config/edit.ts'
 import { addressesOf, type VaultConfig } from '../../services/vault/config.ts'
 import { outermost, type Plan, planOf } from './plan.ts'
 import { pod } from './pod.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
-const UNIX = 'unix://'
 const SOCKET = '/run/vault-agent/agent.sock'
 
 export function vaultAgent(plan: Plan): ManifestFile[] {
@@ -21,7 +21,7 @@ export function vaultAgent(plan: Plan): ManifestFile[] {
   const provider = direct ?? vaults[0]
   if (provider === undefined) return []
   const [asked = ''] = addressesOf(provider)
-  const socket = asked.startsWith(UNIX) ? asked.slice(UNIX.length) : SOCKET
+  const socket = unixPathOf(asked) ?? SOCKET
   const own = dirname(plan.configPath)
   const login = loginOf(provider, own)
   // One agent can ask only one Vault.
@@ -49,7 +49,7 @@ interface Agent {
 
 function throughAgent(socket: string) {
   return {
-    address: `${UNIX}${socket}`,
+    address: `unix://${socket}`,
     addresses: undefined,
     allowInsecureHttp: undefined,
     tls: undefined,
