@@ -20,7 +20,8 @@ import type { Logger } from '../observe/log.ts'
 import { loadRecoverySealer } from '../recovery/key_file.ts'
 import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { AdminKeeper } from './admin_keeper.ts'
-import { closeAll, Generation, type GenerationDeps } from './generation.ts'
+import { closeAll, Generation } from './generation.ts'
+import type { GenerationDeps } from './made_provider.ts'
 import { DRAIN_MS, Sockets } from './sockets.ts'
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
@@ -194,7 +195,8 @@ export class RunningPlugin implements Plugin {
         { code: 'unavailable' },
       )
     }
-    const locked = [...next.lockouts()].filter(([name]) => !before.lockouts().has(name))
+    const already = before.lockouts()
+    const locked = [...next.lockouts()].filter(([name]) => !already.has(name))
     if (locked.length > 0) {
       await closeAll(next.retire(before))
       const whom = locked.map(([name, why]) => `${name}: ${why}`).join('; ')

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
-import type { Gate } from '../base/gate.ts'
+import type { Gate, Operation } from '../base/gate.ts'
 import { SEED_BYTES } from '../base/limits.ts'
 import { endpointsOf } from '../config/endpoints.ts'
 import { claimedFacts } from '../config/policy.ts'
@@ -41,23 +41,27 @@ export async function policyOf(
   return { madeOf, policy: await makePolicy(config.policy, deps) }
 }
 
-/** What the gate of an endpoint would say to its API servers now, in words; undefined where it lets them pass. */
+/**
+ * What the gate of an endpoint would say to its API servers now, in words; undefined where it lets
+ * them pass.
+ *
+ * @param need how many of those that write must open again
+ */
 export function lockout(
   gate: Gate | undefined,
   monitors: readonly ProviderMonitor[],
+  need: number,
 ): string | undefined {
   if (gate === undefined) return undefined
-  const refusals = (operation: 'encrypt' | 'decrypt', of: readonly ProviderMonitor[]) =>
-    of.flatMap(({ batched, observation }) => {
+  const writers = monitors.filter(({ writes }) => writes)
+  const refusals = (operation: Operation) =>
+    writers.flatMap(({ batched, observation }) => {
       const keyVersion = observation.known?.member?.version ?? ''
-      const use = { operation, api: 'v2', provider: batched.name, keyVersion, size: SEED_BYTES }
-      return gate.refusal({ ...use, api: 'v2' }) ?? []
+      const use = { operation, api: 'v2', provider: batched.name, keyVersion } as const
+      return gate.refusal({ ...use, size: SEED_BYTES }) ?? []
     })
-  const [write] = refusals(
-    'encrypt',
-    monitors.filter(({ writes }) => writes),
-  )
-  const reads = refusals('decrypt', monitors)
-  // One provider that may open is enough.
-  return (write ?? (reads.length === monitors.length ? reads[0] : undefined))?.message
+  const [write] = refusals('encrypt')
+  const reads = refusals('decrypt')
+  const isOpen = writers.length - reads.length >= need
+  return (write ?? (isOpen ? undefined : reads[0]))?.message
 }

@@ -11,7 +11,7 @@ import type { EventSink } from '../base/events.ts'
 import type { KmsService } from '../base/service.ts'
 import type { Config } from '../config/schema.ts'
 import { type GrpcServer, startGrpcServer } from '../grpc/server.ts'
-import type { Served } from './generation.ts'
+import type { Served } from './served.ts'
 import { VERSION } from './version.ts'
 
 /** How long requests under way, and then revoking tokens, may take once the plugin is to stop. */
