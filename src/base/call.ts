@@ -68,6 +68,6 @@ export function withinPart<T>(
   const limitMs = Math.max((call.deadline - clock.monotonic()) * part, 0)
   return withinLimit(clock, limitMs, (own) => {
     const signal = AbortSignal.any([own.signal, call.signal])
-    return unlessAborted(work({ signal, deadline: own.deadline }), signal)
+    return unlessAborted(work({ ...call, signal, deadline: own.deadline }), signal)
   })
 }

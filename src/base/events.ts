@@ -10,6 +10,7 @@
 import type { KmsError, KmsErrorCode } from './errors.ts'
 import type { Operation } from './gate.ts'
 import type { Notice } from './notices.ts'
+import type { BatchRecord, RequestRecord } from './request_record.ts'
 
 export type KmsApi = 'v2' | 'v1beta1'
 /**
@@ -39,6 +40,8 @@ export type KmsEvent =
       /** `sha256:` and hex, as in the API server's own metrics. */
       readonly keyIdHash?: string | undefined
       readonly error?: KmsError | undefined
+      /** Where the audit stream or traces want it. */
+      readonly record?: RequestRecord | undefined
     }
   | {
       readonly type: 'provider_call'
@@ -47,6 +50,8 @@ export type KmsEvent =
       readonly items: number
       readonly code: KmsErrorCode | 'ok'
       readonly durationMs: number
+      /** The requests that it was made for, where they have a record. */
+      readonly batch?: BatchRecord | undefined
     }
   | {
       /** An unwrap that is not sent, because the answer of an equal one that is under way serves it. */

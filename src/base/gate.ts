@@ -8,6 +8,7 @@
 import type { KmsError } from './errors.ts'
 import type { KmsApi } from './events.ts'
 import type { Call } from './provider.ts'
+import type { RequestRecord } from './request_record.ts'
 
 export type Operation = 'encrypt' | 'decrypt'
 
@@ -20,6 +21,8 @@ export interface KeyUse {
   readonly keyVersion: string
   /** Bytes of what is to be encrypted or opened. */
   readonly size: number
+  /** Of the request; what rules say of it is written down there. */
+  readonly record?: RequestRecord | undefined
 }
 
 export interface Gate {

@@ -6,6 +6,7 @@
  */
 
 import type { KmsError } from './errors.ts'
+import type { RequestRecord } from './request_record.ts'
 
 export interface Provider {
   /** Stays the same for one key, whatever its address or label becomes (rule R8). */
@@ -113,4 +114,6 @@ export interface Call {
   readonly signal: AbortSignal
   /** When the time limit passes, in `Clock.monotonic` milliseconds. */
   readonly deadline: number
+  /** Whoever makes another call of this one for the same request hands it on. */
+  readonly record?: RequestRecord | undefined
 }

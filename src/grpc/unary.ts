@@ -11,6 +11,7 @@ import { KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink, KmsApi, KmsEvent } from '../base/events.ts'
 import { keyIdHash } from '../base/key_id_hash.ts'
 import type { Call } from '../base/provider.ts'
+import { newRecord, type RequestFacts, type RequestRecord } from '../base/request_record.ts'
 import { toStatus } from './status.ts'
 
 export type Bytes = Uint8Array<ArrayBufferLike>
@@ -23,12 +24,8 @@ export interface UnaryDeps {
   readonly events: EventSink
   /** No request takes longer, whatever hangs. */
   readonly requestTimeoutMs: number
-}
-
-/** What a request's event tells beside its outcome; filled in as it becomes known. */
-interface RequestFacts {
-  uid?: string
-  keyId?: string
+  /** Whether what each request did is written down, for its event. */
+  readonly records?: boolean
 }
 
 interface UnaryMethod {
@@ -44,15 +41,17 @@ const GRAIN_MS = 2
 export function createUnary(method: UnaryMethod, deps: UnaryDeps): UnaryHandler {
   return (grpcCall, callback) => {
     const start = deps.clock.monotonic()
-    const facts: RequestFacts = {}
-    limited(method, grpcCall, facts, deps).then(
+    const record = deps.records === true ? newRecord(traceparentOf(grpcCall)) : undefined
+    const facts: RequestFacts = record ?? {}
+    const ended = (error?: KmsError) => tell(method, { facts, record, start, error }, deps)
+    limited(method, grpcCall, { facts, record }, deps).then(
       (answer) => {
-        tell(method, facts, deps, start)
+        ended()
         callback(null, answer)
       },
       (thrown: unknown) => {
         const error = toKmsError(thrown)
-        tell(method, facts, deps, start, error)
+        ended(error)
         callback(toStatus(error))
       },
     )
@@ -63,7 +62,7 @@ export function createUnary(method: UnaryMethod, deps: UnaryDeps): UnaryHandler 
 function limited(
   { run }: UnaryMethod,
   grpcCall: ServerUnaryCall<Bytes, Bytes>,
-  facts: RequestFacts,
+  { facts, record }: Pick<Ended, 'facts' | 'record'>,
   { clock, requestTimeoutMs }: UnaryDeps,
 ): Promise<Bytes> {
   return new Promise((resolve, reject) => {
@@ -94,17 +93,22 @@ function limited(
       else giveUp('Client went away', 'cancelled')
     })
     const work = async () =>
-      await run(grpcCall.request, { signal: controller.signal, deadline }, facts)
+      await run(grpcCall.request, { signal: controller.signal, deadline, record }, facts)
     work().then(resolve, reject).finally(end)
   })
 }
 
+interface Ended {
+  readonly facts: RequestFacts
+  readonly record: RequestRecord | undefined
+  readonly start: number
+  readonly error: KmsError | undefined
+}
+
 function tell(
   { api, name }: UnaryMethod,
-  { uid, keyId }: RequestFacts,
+  { facts: { uid, keyId }, record, start, error }: Ended,
   { clock, events, endpoint }: UnaryDeps,
-  start: number,
-  error?: KmsError,
 ): void {
   events.emit({
     type: 'request',
@@ -116,7 +120,14 @@ function tell(
     durationMs: clock.monotonic() - start,
     keyIdHash: keyId === undefined ? undefined : keyIdHash(keyId),
     error,
+    record,
   })
+}
+
+/** The API server sends none yet (seen in 1.37.2). */
+function traceparentOf({ metadata }: ServerUnaryCall<Bytes, Bytes>): string | undefined {
+  const [first] = metadata.get('traceparent')
+  return typeof first === 'string' ? first : undefined
 }
 
 /** The uid is the client's own text. */

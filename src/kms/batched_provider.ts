@@ -11,6 +11,7 @@ import type { EventSink, KmsEvent } from '../base/events.ts'
 import { Latency } from '../base/latency.ts'
 import { latin1 } from '../base/latin1.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../base/provider.ts'
+import { type BatchRecord, type KeyUseRecord, recorded } from '../base/request_record.ts'
 import { Coalescer } from './coalescer.ts'
 
 type ProviderCall = Extract<KmsEvent, { type: 'provider_call' }>
@@ -21,6 +22,11 @@ type Outcomes = readonly Outcome<Uint8Array>[]
 interface WrapQueue {
   readonly version: string
   readonly items: Coalescer<Plain, Uint8Array>
+}
+
+interface ToldOptions<T> {
+  readonly codeOfAnswer?: (answer: T) => Code
+  readonly batch?: BatchRecord | undefined
 }
 
 interface BatchedProviderDeps {
@@ -46,7 +52,8 @@ export class BatchedProvider {
       maxItems: provider.limits.batchItems,
       nameOf,
       coalesced: () => deps.events.emit({ type: 'coalesced', provider: name }),
-      run: (batch, call) => this.#batch('unwrap', batch.length, () => provider.unwrap(batch, call)),
+      run: (batch, call, record) =>
+        this.#batch('unwrap', batch.length, () => provider.unwrap(batch, call), record),
     })
   }
 
@@ -57,11 +64,25 @@ export class BatchedProvider {
   wrap(version: string, item: Plain, call: Call): Promise<Uint8Array> {
     // What is under way under the version before ends by itself.
     if (this.#wraps?.version !== version) this.#wraps = this.#wrapsUnder(version)
-    return this.#wraps.items.submit(item, call)
+    const { items } = this.#wraps
+    return this.#recorded('wrap', version, call, (use) => items.submit(item, call, use))
   }
 
   unwrap(item: Wrapped, call: Call): Promise<Uint8Array> {
-    return this.#observed(() => this.#unwraps.submit(item, call), call)
+    const { version } = item
+    const submit = (use?: KeyUseRecord) => this.#unwraps.submit(item, call, use)
+    return this.#recorded('unwrap', version, call, (use) => this.#observed(() => submit(use), call))
+  }
+
+  #recorded<T>(
+    operation: KeyUseRecord['operation'],
+    keyVersion: string,
+    { record }: Call,
+    work: (use?: KeyUseRecord) => Promise<T>,
+  ): Promise<T> {
+    if (record === undefined) return work()
+    const about = { provider: this.name, operation, keyVersion }
+    return recorded(record, about, this.#deps.clock, work)
   }
 
   /** All at once and apart from everybody else's, with each item's own outcome: for trials. */
@@ -88,28 +109,34 @@ export class BatchedProvider {
     const items = new Coalescer<Plain, Uint8Array>({
       clock: this.#deps.clock,
       maxItems: this.provider.limits.batchItems,
-      run: (batch, call) =>
-        this.#batch('wrap', batch.length, () => this.provider.wrap(version, batch, call)),
+      run: (batch, call, record) =>
+        this.#batch('wrap', batch.length, () => this.provider.wrap(version, batch, call), record),
     })
     return { version, items }
   }
 
-  #batch(operation: Operation, items: number, run: () => Promise<Outcomes>): Promise<Outcomes> {
-    return this.#told(operation, items, async () => checked(await run(), items), codeOf)
+  #batch(
+    operation: Operation,
+    items: number,
+    run: () => Promise<Outcomes>,
+    batch?: BatchRecord,
+  ): Promise<Outcomes> {
+    const answer = async () => checked(await run(), items)
+    return this.#told(operation, items, answer, { codeOfAnswer: codeOf, batch })
   }
 
   async #told<T>(
     operation: Operation,
     items: number,
     run: () => Promise<T>,
-    codeOfAnswer: (answer: T) => Code = () => 'ok',
+    { codeOfAnswer = () => 'ok', batch }: ToldOptions<T> = {},
   ): Promise<T> {
     const { clock, events } = this.#deps
     const start = clock.monotonic()
     const tell = (code: Code) => {
       const durationMs = clock.monotonic() - start
       const provider = this.name
-      events.emit({ type: 'provider_call', provider, operation, items, code, durationMs })
+      events.emit({ type: 'provider_call', provider, operation, items, code, durationMs, batch })
     }
     try {
       const answer = await run()

@@ -10,11 +10,20 @@ import { unlessAborted } from '../base/call.ts'
 import type { Clock } from '../base/clock.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import type { Call, Outcome } from '../base/provider.ts'
+import type { BatchRecord, KeyUseRecord } from '../base/request_record.ts'
 
 interface CoalescerOptions<TItem, TValue> {
   readonly clock: Clock
-  /** As many results as items, in their order; a rejection fails them all. */
-  readonly run: (items: readonly TItem[], call: Call) => Promise<readonly Outcome<TValue>[]>
+  /**
+   * As many results as items, in their order; a rejection fails them all.
+   *
+   * @param record undefined where no caller has one
+   */
+  readonly run: (
+    items: readonly TItem[],
+    call: Call,
+    record: BatchRecord | undefined,
+  ) => Promise<readonly Outcome<TValue>[]>
   /** How many items one batch takes; with 1 nothing waits for anything. */
   readonly maxItems: number
   /** Items of one name have one result; undefined for items that are never equal. */
@@ -38,6 +47,7 @@ const NEWEST = 0.2
 
 interface Waiter<TValue> {
   readonly deadline: number
+  readonly use: KeyUseRecord | undefined
   readonly settle: (outcome: Outcome<TValue>) => void
 }
 
@@ -53,6 +63,7 @@ interface Batch<TItem, TValue> {
   readonly entries: readonly Entry<TItem, TValue>[]
   readonly controller: AbortController
   readonly start: number
+  readonly record: { readonly uses: KeyUseRecord[] } | undefined
 }
 
 export class Coalescer<TItem, TValue> {
@@ -69,8 +80,12 @@ export class Coalescer<TItem, TValue> {
     this.#options = options
   }
 
-  /** The item's own result; rejects with the call's reason as soon as its signal fires. */
-  submit(item: TItem, { signal, deadline }: Call): Promise<TValue> {
+  /**
+   * The item's own result; rejects with the call's reason as soon as its signal fires.
+   *
+   * @param use learns which batch carries it
+   */
+  submit(item: TItem, { signal, deadline }: Call, use?: KeyUseRecord): Promise<TValue> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
       const entry = this.#entryOf(item)
@@ -80,6 +95,7 @@ export class Coalescer<TItem, TValue> {
       }
       const waiter: Waiter<TValue> = {
         deadline,
+        use,
         settle(outcome) {
           signal.removeEventListener('abort', leave)
           if (outcome.ok) resolve(outcome.value)
@@ -88,6 +104,7 @@ export class Coalescer<TItem, TValue> {
       }
       signal.addEventListener('abort', leave, { once: true })
       entry.waiters.add(waiter)
+      if (use !== undefined) joined(entry.batch, use)
       this.#launchSoon()
     })
   }
@@ -164,7 +181,9 @@ export class Coalescer<TItem, TValue> {
   async #send(): Promise<void> {
     const { clock, run } = this.#options
     const entries = this.#queue.splice(0, this.#options.maxItems)
-    const batch = { entries, controller: new AbortController(), start: clock.monotonic() }
+    const record = recordOf(entries)
+    const start = clock.monotonic()
+    const batch = { entries, controller: new AbortController(), start, record }
     for (const entry of entries) entry.batch = batch
     this.#inFlight += 1
     const { signal } = batch.controller
@@ -174,7 +193,8 @@ export class Coalescer<TItem, TValue> {
     const cancelLimit = clock.after(deadline - batch.start, () => {
       batch.controller.abort(new KmsError('Gave up at the deadline', { code: 'timeout' }))
     })
-    const outcomes = await settled(() => run(items, { signal, deadline }), items.length, signal)
+    const sent = () => run(items, { signal, deadline }, record)
+    const outcomes = await settled(sent, items.length, signal)
     cancelLimit()
     this.#inFlight -= 1
     this.#usualMs += (clock.monotonic() - batch.start - this.#usualMs) * NEWEST
@@ -198,6 +218,28 @@ function latestDeadline<TItem, TValue>(entries: readonly Entry<TItem, TValue>[])
     for (const { deadline } of waiters) latest = Math.max(latest, deadline)
   }
   return latest
+}
+
+/** Of all who wait for these now; whoever joins later is added. */
+function recordOf<TItem, TValue>(
+  entries: readonly Entry<TItem, TValue>[],
+): Batch<TItem, TValue>['record'] {
+  let record: { readonly uses: KeyUseRecord[] } | undefined
+  for (const { waiters } of entries) {
+    for (const { use } of waiters) {
+      if (use === undefined) continue
+      record ??= { uses: [] }
+      record.uses.push(use)
+      use.batch = record
+    }
+  }
+  return record
+}
+
+function joined<TItem, TValue>(batch: Batch<TItem, TValue> | undefined, use: KeyUseRecord): void {
+  if (batch?.record === undefined) return
+  batch.record.uses.push(use)
+  use.batch = batch.record
 }
 
 /** Always returns as many outcomes as items, even when the work ignores its signal. */

@@ -5,6 +5,7 @@ import type { KmsApi } from '../base/events.ts'
 import type { Gate, KeyUse } from '../base/gate.ts'
 import { SEED_BYTES } from '../base/limits.ts'
 import type { Call } from '../base/provider.ts'
+import type { RequestRecord } from '../base/request_record.ts'
 import type { ActiveKeys } from './health.ts'
 import type { ProviderMonitor } from './provider_monitor.ts'
 
@@ -26,7 +27,7 @@ export function admitEncrypt(
   size: number,
   call: Call,
 ): Promise<void> | undefined {
-  const uses = encryptUses(api, active, size)
+  const uses = encryptUses(api, active, size, call.record)
   const waits = uses.flatMap((use) => gate.wait(use, call) ?? [])
   if (waits.length > 0) return Promise.all(waits).then(() => admitAll(gate, uses))
   admitAll(gate, uses)
@@ -64,7 +65,8 @@ export async function admitted<T extends GuardedItem>(
   const left: T[] = []
   for (const each of items) {
     const { monitor, item } = each
-    const use = { operation: 'decrypt', api, ...keyOf(monitor, item.version), size } as const
+    const key = keyOf(monitor, item.version)
+    const use = { operation: 'decrypt', api, ...key, size, record: call.record } as const
     const waiting = gate.wait(use, call)
     if (waiting !== undefined) await waiting
     const refusal = gate.admit(use)
@@ -76,10 +78,15 @@ export async function admitted<T extends GuardedItem>(
   return left
 }
 
-function encryptUses(api: KmsApi, { inputs, monitors }: ActiveKeys, size: number): KeyUse[] {
+function encryptUses(
+  api: KmsApi,
+  { inputs, monitors }: ActiveKeys,
+  size: number,
+  record?: RequestRecord,
+): KeyUse[] {
   return monitors.map((monitor, member) => {
     const version = inputs.members[member]?.version ?? ''
-    return { operation: 'encrypt', api, ...keyOf(monitor, version), size }
+    return { operation: 'encrypt', api, ...keyOf(monitor, version), size, record }
   })
 }
 

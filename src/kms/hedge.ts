@@ -108,7 +108,7 @@ class Hedge {
   async #ask({ name, run }: Candidate): Promise<void> {
     const { signal } = this.#controller
     try {
-      this.#answers.push(await run({ signal, deadline: this.#call.deadline }))
+      this.#answers.push(await run({ ...this.#call, signal }))
     } catch (thrown) {
       this.#failures.push({ name, error: toKmsError(thrown) })
     }

@@ -89,7 +89,7 @@ export class Wrapping {
   async #wrapEvery(prepared: Prepared, call: Call): Promise<EnvelopeWrap[]> {
     const controller = new AbortController()
     const signal = AbortSignal.any([call.signal, controller.signal])
-    const part = { signal, deadline: call.deadline }
+    const part = { ...call, signal }
     try {
       return await Promise.all(
         prepared.active.monitors.map(async (_, member) => ({

@@ -72,19 +72,25 @@ export class RuleGate implements Gate {
 
   admit(use: KeyUse): KmsError | undefined {
     const { refusal, told } = this.#decide(use)
-    for (const event of told) this.#deciders.events.emit(event)
+    for (const event of told) this.#tell(event, use)
     if (refusal !== undefined) return refusal
     const verdict = this.#verdictOf(use)
     if (verdict === undefined || verdict.allowed) return undefined
     const mode = this.#deciders.opa?.mode ?? 'enforce'
     const outcome = outcomeOf(this.#deciders.waiverOf(OPA_RULE), mode)
-    this.#deciders.events.emit(this.#event(use, OPA_RULE, mode, outcome, verdict.why))
+    this.#tell(this.#event(use, OPA_RULE, mode, outcome, verdict.why), use)
     return this.#refusalOutside(use, verdict)
   }
 
   /** Facts or waivers are others now. */
   forget(): void {
     this.#decisions.clear()
+  }
+
+  #tell(event: PolicyEvent, { record }: KeyUse): void {
+    this.#deciders.events.emit(event)
+    const { rule, mode, outcome, operation, provider } = event
+    record?.decisions.push({ rule, mode, outcome, operation, provider })
   }
 
   #verdictOf(use: KeyUse): OpaVerdict | undefined {
