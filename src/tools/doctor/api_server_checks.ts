@@ -6,7 +6,7 @@ import { keyIdHash } from '../../base/key_id_hash.ts'
 import { printable } from '../../console/output.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { latestKeyIdHashes } from '../kube/key_ids.ts'
-import { type Container, flagOf, onNode, plain, type StaticPod } from '../kube/static_pod.ts'
+import { type Container, flagOf, isOn, onNode, plain, type StaticPod } from '../kube/static_pod.ts'
 import { succeeded } from '../kube/status.ts'
 import { apiServerOf, realFile } from './api_server_facts.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
@@ -87,13 +87,24 @@ async function configMounted(
       },
     ]
   }
-  return found(file !== undefined && (await realFile(path)) !== (await realFile(resolve(file))), {
-    id: 'manifest-other-config',
-    level: 'warning',
-    what: `The API server reads ${printable(path)}, and ${file ?? ''} was checked`,
-    why: 'What was found above may not hold.',
-    todo: `Run doctor with --encryption-config ${printable(path)}.`,
-  })
+  const isOther = file !== undefined && (await realFile(path)) !== (await realFile(resolve(file)))
+  const alone = container.volumeMounts.some(({ mountPath }) => plain(mountPath) === plain(flag))
+  return [
+    ...found(isOther, {
+      id: 'manifest-other-config',
+      level: 'warning',
+      what: `The API server reads ${printable(path)}, and ${file ?? ''} was checked`,
+      why: 'What was found above may not hold.',
+      todo: `Run doctor with --encryption-config ${printable(path)}.`,
+    }),
+    ...found(alone && isOn(container, `${FLAG}-automatic-reload`), {
+      id: 'manifest-config-file',
+      level: 'warning',
+      what: `The API server mounts the file ${printable(path)} alone, and is to read it again when it changes`,
+      why: 'Most editors and tools replace a file. The container then keeps the old one, and what you changed is not read until the API server is restarted.',
+      todo: 'Give the file a folder of its own, and mount that.',
+    }),
+  ]
 }
 
 /** @param path what the API server connects to, for the plugin's `socket` */

@@ -18,6 +18,8 @@ const RESOURCES = {
   memoryRequest: '128Mi',
   memoryLimit: '512Mi',
 } as const
+/** What `system-node-critical` stands for. */
+const NODE_CRITICAL = 2_000_001_000
 /** Requests under way may take 5 s. */
 const GRACE_SECONDS = 10
 
@@ -121,6 +123,7 @@ metadata:
   namespace: ${plan.namespace}
   labels: { app.kubernetes.io/name: trousseau, tier: control-plane }
 spec:
+  priority: ${NODE_CRITICAL}                 # no API server makes the number of the class: since 1.37 the kubelet goes by it
 ${indent(podSpec(plan, parts), 2)}`
 }
 

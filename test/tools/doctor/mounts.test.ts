@@ -32,16 +32,15 @@ async function setup() {
     /** Ids of what is not well with the endpoint's folder, and what is mounted where. */
     async examined(endpoint: string, hostPath: string, mountPath: string, flags: string[] = []) {
       const encryption = folder.at('encryption.yaml')
+      // A folder that is mounted at the root has it too.
+      const alone = mountPath === '/' ? [] : [{ name: 'config', mountPath: encryption }]
       const text = file(rule('[secrets]', kms({ endpoint: `unix://${endpoint}/kms.sock` })))
       await writeFile(encryption, text)
       const container = {
         name: 'kube-apiserver',
         image: 'registry.example.org/kube-apiserver:v1.37.2',
         command: ['kube-apiserver', `--encryption-provider-config=${encryption}`, ...flags],
-        volumeMounts: [
-          { name: 'config', mountPath: encryption },
-          { name: 'socket', mountPath },
-        ],
+        volumeMounts: [...alone, { name: 'socket', mountPath }],
       }
       const volumes = [
         { name: 'config', hostPath: { path: encryption } },
@@ -99,6 +98,15 @@ test('doctor finds an endpoint that leads elsewhere, and a socket that is not mo
   assert.equal(await all.examined('/kms', '/somewhere', '/kms'), [...notOurs, missing])
   assert.equal(await all.examined(path, '/somewhere', path), [...notOurs, missing])
   assert.equal(await all.examined(path, '/somewhere', '/elsewhere'), [missing])
+})
+
+test('doctor warns of an EncryptionConfiguration that is mounted alone and should be read again', async (context) => {
+  await using all = context
+  const { path } = all.folder
+  const reload = '--encryption-provider-config-automatic-reload'
+  assert.equal(await all.examined(path, path, path, [reload]), ['warning manifest-config-file'])
+  assert.equal(await all.examined(path, path, path, [`${reload}=false`]), [])
+  assert.equal(await all.examined(path, '/', '/', [reload]), [])
 })
 
 test.run()
