@@ -1,0 +1,80 @@
+/**
+ * What somebody does who has just cloned this repository: README.md and the page that it sends to,
+ * and nothing else, up to a Secret that etcd has encrypted.
+ *
+ * @module
+ */
+
+import { execFile } from 'node:child_process'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import * as assert from 'uvu/assert'
+import { figure } from '../_lib/figure.ts'
+import { freePort } from '../_lib/free_port.ts'
+import { startControlPlane } from '../_lib/runbook/control_plane.ts'
+import { enterPrivateMounts } from '../_lib/runbook/private_root.ts'
+import { runPages } from '../_lib/runbook/run_page.ts'
+import { suite } from '../_lib/uvu.ts'
+
+await enterPrivateMounts(import.meta.url)
+
+const test = suite('cluster/newcomer', () => ({}), 600_000)
+const run = promisify(execFile)
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const FIRST = '/registry/secrets/default/first'
+const PLANTED = { password: 'planted-9f24b1d7-plaintext' }
+
+test('README.md and docs/quickstart.md: from a clone to a Secret that is encrypted in etcd and readable through the API', async () => {
+  await using node = await startControlPlane()
+  const clone = join(node.home, 'clone')
+  await run('git', ['clone', '--quiet', ROOT, clone])
+  // README.md makes it.
+  await rm('/usr/local/bin/trousseau')
+  await node.api.createSecret('older', PLANTED)
+  const start = performance.now()
+  const seen: string[] = []
+
+  const environment = {
+    ...(await npmOfThisMachine()),
+    ETCDCTL_ENDPOINTS: node.environment['ETCDCTL_ENDPOINTS'] ?? '',
+    BAO_ADDR: `http://127.0.0.1:${await freePort()}`,
+    HOME: node.home,
+  }
+  await runPages(
+    { environment, home: clone, output: node.output },
+    ['../../README', '../quickstart'],
+    {
+      'the first Secret is encrypted': async () => {
+        const stored = await node.stored('/registry/secrets/')
+        seen.push(...stored.keys())
+        assert.is(stored.get(FIRST)?.toString('latin1', 0, 25), 'k8s:enc:kms:v2:trousseau:')
+        assert.not.ok(stored.get(FIRST)?.includes('open-sesame'))
+        assert.ok(stored.get('/registry/secrets/default/older')?.includes(PLANTED.password))
+        assert.equal(await node.api.readSecret('first'), { word: 'open-sesame' })
+      },
+    },
+  )
+
+  assert.ok(seen.includes(FIRST))
+  for (const [key, value] of await node.stored('/registry/secrets/')) {
+    assert.is(value.toString('latin1', 0, 25), 'k8s:enc:kms:v2:trousseau:', key)
+  }
+  figure(`README.md and quickstart.md: ${Math.round((performance.now() - start) / 1000)} s`)
+})
+
+/** What the newcomer's home is not here: how this machine reaches the registry, and what it has of it. */
+async function npmOfThisMachine(): Promise<Record<string, string>> {
+  const path = (process.env['PATH'] ?? '').split(':')
+  const get = async (key: string) => (await run('npm', ['config', 'get', key])).stdout.trim()
+  return {
+    // Without this project's own Node, which the newcomer has not installed yet.
+    PATH: path.filter((folder) => !folder.startsWith(ROOT)).join(':'),
+    npm_config_cache: await get('cache'),
+    npm_config_userconfig: await get('userconfig'),
+  }
+}
+
+test.run()
