@@ -11,6 +11,7 @@ import { createProgram } from '../../src/cli/program.ts'
 import { memoryIo } from '../_lib/console/memory_io.ts'
 import { suite } from '../_lib/uvu.ts'
 import { allPages, codeOf, inlineOf } from './all_pages.ts'
+import { read } from './architecture_page.ts'
 import { commandsIn } from './shell_words.ts'
 
 const test = suite('docs/commands', () => ({}))
@@ -110,5 +111,20 @@ const ABRIDGED = /[…[\]|]/
 const UNKNOWN = new Set(['commander.unknownCommand', 'commander.unknownOption'])
 /** The first bytes of what a key id is the digest of, in docs/envelope.md. */
 const HASHED = 'key id 1'
+
+test('package.json has every npm script that a page names', async () => {
+  const { scripts } = JSON.parse(await read('package.json'))
+  const named = (await allPages()).flatMap(({ path, text }) =>
+    [...text.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(([, script = '']) => ({
+      path,
+      script,
+    })),
+  )
+  assert.ok(named.length > 40, `${named.length} scripts`)
+  assert.equal(
+    named.filter(({ script }) => !Object.hasOwn(scripts, script)),
+    [],
+  )
+})
 
 test.run()
