@@ -1,10 +1,11 @@
 /**
  * What somebody does who has just cloned this repository: README.md and the page that it sends to,
- * and nothing else, up to a Secret that etcd has encrypted.
+ * and nothing else, up to a Secret that etcd has encrypted, and back.
  *
  * @module
  */
 
+import type { Buffer } from 'node:buffer'
 import { execFile } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -24,10 +25,13 @@ await enterPrivateMounts(import.meta.url)
 const test = suite('cluster/newcomer', () => ({}), 600_000)
 const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const FIRST = '/registry/secrets/default/first'
+const SECRETS = '/registry/secrets/'
+const FIRST = `${SECRETS}default/first`
+const OLDER = `${SECRETS}default/older`
+const ENCRYPTED = 'k8s:enc:kms:v2:trousseau:'
 const PLANTED = { password: 'planted-9f24b1d7-plaintext' }
 
-test('README.md and docs/quickstart.md: from a clone to a Secret that is encrypted in etcd and readable through the API', async () => {
+test('README.md and docs/quickstart.md: from a clone to a Secret that is encrypted in etcd and readable through the API, and back', async () => {
   await using node = await startControlPlane()
   const clone = join(node.home, 'clone')
   await run('git', ['clone', '--quiet', ROOT, clone])
@@ -47,22 +51,30 @@ test('README.md and docs/quickstart.md: from a clone to a Secret that is encrypt
     ['../../README', '../quickstart'],
     {
       'the first Secret is encrypted': async () => {
-        const stored = await node.stored('/registry/secrets/')
-        assert.is(stored.get(FIRST)?.toString('latin1', 0, 25), 'k8s:enc:kms:v2:trousseau:')
+        const stored = await node.stored(SECRETS)
+        assert.is(startOf(stored.get(FIRST)), ENCRYPTED)
         assert.not.ok(stored.get(FIRST)?.includes('open-sesame'))
-        assert.ok(stored.get('/registry/secrets/default/older')?.includes(PLANTED.password))
+        assert.ok(stored.get(OLDER)?.includes(PLANTED.password))
         assert.equal(await node.api.readSecret('first'), { word: 'open-sesame' })
+      },
+      'everything is encrypted': async () => {
+        const stored = await node.stored(SECRETS)
+        assert.ok(stored.has(FIRST) && stored.has(OLDER))
+        for (const [key, value] of stored) assert.is(startOf(value), ENCRYPTED, key)
+        assert.equal(await node.api.readSecret('older'), PLANTED)
       },
     },
   )
 
-  const stored = await node.stored('/registry/secrets/')
-  assert.ok(stored.has(FIRST))
-  for (const [key, value] of stored) {
-    assert.is(value.toString('latin1', 0, 25), 'k8s:enc:kms:v2:trousseau:', key)
-  }
+  const stored = await node.stored(SECRETS)
+  assert.ok(stored.get(FIRST)?.includes('open-sesame'))
+  assert.ok(stored.get(OLDER)?.includes(PLANTED.password))
   figure(`README.md and quickstart.md: ${Math.round((performance.now() - start) / 1000)} s`)
 })
+
+function startOf(value: Buffer | undefined): string | undefined {
+  return value?.toString('latin1', 0, ENCRYPTED.length)
+}
 
 /** What the newcomer's home is not here: how this machine reaches the registry, and what it has of it. */
 async function npmOfThisMachine(): Promise<Record<string, string>> {
