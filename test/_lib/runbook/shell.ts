@@ -2,10 +2,13 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import process from 'node:process'
 import { until } from '../wait.ts'
 
 const BLOCK_MS = 240_000
+/** What a page has started with `&` ends with the shell, also where a command fails. */
+const END_JOBS = "trap 'jobs -p | xargs -r kill 2>/dev/null' EXIT"
 
 export class OperatorShell implements AsyncDisposable {
   readonly #child: ChildProcess
@@ -22,7 +25,7 @@ export class OperatorShell implements AsyncDisposable {
         this.#output += chunk
       })
     }
-    this.#child.stdin?.write('exec 2>&1\n')
+    this.#child.stdin?.write(`exec 2>&1\n${END_JOBS}\n`)
   }
 
   /** Resolves to what the block printed; rejects where one of its commands fails. */
@@ -49,7 +52,10 @@ export class OperatorShell implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.stdin?.destroy()
-    if (this.#child.exitCode === null) this.#child.kill('SIGKILL')
-    await Promise.resolve()
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const ended = once(this.#child, 'exit')
+    // It heeds this in the middle of a block, too.
+    this.#child.kill('SIGTERM')
+    await ended
   }
 }
