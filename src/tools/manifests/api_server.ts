@@ -9,7 +9,10 @@ import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
-const FILE = '/etc/kubernetes/encryption.yaml'
+/** As in the pages of Kubernetes, in a folder of its own: a file that is mounted alone is never read again once it was replaced. */
+const FOLDER = '/etc/kubernetes/enc'
+const FILE = `${FOLDER}/enc.yaml`
+const PLACE = `install -D -m 0600 encryption.yaml ${FILE}`
 
 export function encryptionConfig(plan: Plan): ManifestFile[] {
   return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
@@ -38,7 +41,7 @@ resources:
 
 function volumesOf(plan: Plan): { name: string; path: string; readOnly: boolean; type: string }[] {
   return [
-    { name: 'trousseau-encryption', path: FILE, readOnly: true, type: 'File' },
+    { name: 'trousseau-encryption', path: FOLDER, readOnly: true, type: 'Directory' },
     // Mount the folder and not the socket: a socket that is made again would not be seen.
     {
       name: 'trousseau-socket',
@@ -56,7 +59,7 @@ export function kubeadm(plan: Plan): ManifestFile[] {
   )
   const extra = `${comment(`For "kubeadm init", "kubeadm join --control-plane" and "kubeadm upgrade": part of the kubeadm config.
 On a cluster that runs: the same into the ConfigMap kubeadm-config, then on one node after the other
-"kubeadm init phase control-plane apiserver --config …". First encryption.yaml as ${FILE}.`)}
+"kubeadm init phase control-plane apiserver --config …". First the file on the node: ${PLACE}`)}
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 apiServer:
@@ -101,7 +104,7 @@ function volumeList(plan: Plan): string {
  * own config.
  */
 function rancher(plan: Plan, product: 'k3s' | 'rke2', note: string, rest: string): ManifestFile[] {
-  const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first encryption.yaml as ${FILE}.
+  const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first the file: ${PLACE}
 ${note}
 Leave secrets-encryption off: it is ${product}'s own encryption with a key on the node, and both cannot be used.`)}
 kube-apiserver-arg:
@@ -121,7 +124,7 @@ export function rke2(plan: Plan): ManifestFile[] {
   const note = `The plugin as a static pod goes to /var/lib/rancher/rke2/agent/pod-manifests/, its image to
 /var/lib/rancher/rke2/agent/images/; or run it by systemd, which starts before rke2-server.service.`
   const rest = `kube-apiserver-extra-mount:
-  - ${FILE}:${FILE}:ro
+  - ${FOLDER}:${FOLDER}:ro
   - ${dirname(plan.socketPath)}:${dirname(plan.socketPath)}
 `
   return rancher(plan, 'rke2', note, rest)
@@ -165,7 +168,7 @@ export function kubespray(plan: Plan): ManifestFile[] {
     ({ name, path, readOnly }) =>
       `- { name: ${name}, hostPath: ${path}, mountPath: ${path}, readOnly: ${readOnly} }\n`,
   )
-  const text = `${comment(`inventory/…/group_vars/k8s_cluster/trousseau.yml; first encryption.yaml as ${FILE} on every control-plane node.
+  const text = `${comment(`inventory/…/group_vars/k8s_cluster/trousseau.yml; first the file on every control-plane node: ${PLACE}
 Leave kube_encrypt_secret_data off: it is kubespray's own encryption with a key on the node.`)}
 kube_kubeadm_apiserver_extra_args:
   encryption-provider-config: ${FILE}
