@@ -1,5 +1,6 @@
 /** Traces on their way to a collector that takes, is gone, hangs, refuses, lies or answers without end. @module */
 
+import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
@@ -105,7 +106,7 @@ test('a strict collector takes them, with who sent them and a token that is read
   assert.equal(one.events.notices(), [])
 })
 
-test('a path of the endpoint is the collector’s, with or without /v1/traces at its end', async () => {
+test('a path of the endpoint is the collector’s, with or without /v1/traces at its end', () => {
   for (const end of ['/otlp', '/otlp/', '/otlp/v1/traces', '/otlp/v1/traces/']) {
     const { endpoint } = v.parse(tracesConfig, { endpoint: `http://127.0.0.1:4318${end}` })
     assert.is(endpoint, 'http://127.0.0.1:4318/otlp')

@@ -9,7 +9,7 @@ import * as v from 'valibot'
 import { exported, type OtlpSpan, spansOf } from './otlp.ts'
 
 /** Answers one request; its number counts from 1. */
-export type Behaviour = (response: ServerResponse, number: number) => void
+type Behaviour = (response: ServerResponse, number: number) => void
 
 interface FakeCollector extends AsyncDisposable {
   readonly endpoint: string
