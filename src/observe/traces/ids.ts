@@ -43,9 +43,9 @@ export function randomId(bytes: 8 | 16, random: (bytes: number) => Uint8Array): 
 }
 
 /**
- * By the end of the id, which is random in every kind of UUID that has randomness (W3C Trace Context
- * level 2), so that all who see a trace decide alike. The bytes before it, by which older samplers
- * decide, have the variant of the UUID: half of the ratios would come out as none or all.
+ * By the last seven bytes of the id, which are random in the UUIDs of API servers, so that all who
+ * see a trace decide alike (W3C Trace Context level 2). The byte before them, by which older samplers
+ * decide too, has the variant of the UUID: ratios below a half would come out as none.
  */
 export function isSampled(traceId: string, ratio: number): boolean {
   // Of the 14 digits so many are exact in a number.
