@@ -73,6 +73,12 @@ export type KmsEvent =
       readonly lines: number
     }
   | {
+      /** What became of spans. */
+      readonly type: 'trace_spans'
+      readonly outcome: 'sent' | 'dropped'
+      readonly spans: number
+    }
+  | {
       /** Emitted after each observation of a provider of the endpoint. */
       readonly type: 'health'
       readonly endpoint?: string | undefined

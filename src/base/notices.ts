@@ -68,6 +68,9 @@ interface NoticeFields {
   readonly waiver_in_force: None
   readonly waiver_refused: None
   readonly waiver_ended: None
+  // Traces.
+  readonly traces_failed: None
+  readonly traces_sent: None
   // Logins.
   readonly clock_skew: OfProvider
   readonly token_life_unknown: None

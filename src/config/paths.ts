@@ -17,7 +17,7 @@ interface ConfigPaths extends Required<Paths> {
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, policy, stateDir, admin, probes } = config
+  const { recovery, policy, traces, stateDir, admin, probes } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
   const pages = [admin, probes].flatMap((each) =>
@@ -27,12 +27,21 @@ export function pathsOf(config: Config): ConfigPaths {
     files: unique([
       ...all.flatMap(({ files }) => files),
       ...(recovery?.recipients ?? []),
+      ...askedFiles(policy?.opa),
       ...policyFiles(policy),
+      ...askedFiles(traces),
     ]),
     folders: unique(
-      [...all.flatMap(({ folders }) => folders), policy?.opa?.tls.caDir ?? []].flat(),
+      [
+        ...all.flatMap(({ folders }) => folders),
+        policy?.opa?.tls.caDir ?? [],
+        traces?.tls.caDir ?? [],
+      ].flat(),
     ),
-    sockets: unique([...all.flatMap(({ sockets }) => sockets), ...policySockets(policy)]),
+    sockets: unique([
+      ...all.flatMap(({ sockets }) => sockets),
+      ...socketsOf(policy?.opa?.address, traces?.endpoint),
+    ]),
     devices: unique(all.flatMap(({ devices = [] }) => devices)),
     listens: [...endpoints, ...pages],
     looked: unique([...Object.values(policy?.files ?? {}), policy?.waiver?.file ?? []].flat()),
@@ -46,20 +55,19 @@ export function pathsOf(config: Config): ConfigPaths {
 
 /** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */
 function policyFiles(policy: Config['policy']): string[] {
-  const { tokenFile, tls } = policy?.opa ?? {}
   const { keyFiles = [] } = policy?.waiver ?? {}
-  return [
-    tokenFile,
-    tls?.caFile,
-    tls?.certFile,
-    tls?.keyFile,
-    policy?.encryptionConfig,
-    ...keyFiles,
-  ].flatMap((path) => path ?? [])
+  return [policy?.encryptionConfig ?? [], ...keyFiles].flat()
 }
 
-function policySockets(policy: Config['policy']): string[] {
-  return [unixPathOf(policy?.opa?.address ?? '') ?? []].flat()
+type Asked = Pick<NonNullable<Config['traces']>, 'tls' | 'tokenFile'>
+
+/** Of a service that is no provider. */
+function askedFiles({ tls, tokenFile }: Partial<Asked> = {}): string[] {
+  return [tokenFile, tls?.caFile, tls?.certFile, tls?.keyFile].flatMap((path) => path ?? [])
+}
+
+function socketsOf(...addresses: readonly (string | undefined)[]): string[] {
+  return addresses.flatMap((address) => unixPathOf(address ?? '') ?? [])
 }
 
 function unique(paths: readonly string[]): string[] {

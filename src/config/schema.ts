@@ -13,6 +13,7 @@ import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { LABEL } from '../services/provider_fields.ts'
 import { providerConfig } from '../services/registry.ts'
 import { protectionConfig } from './protection.ts'
+import { tracesConfig } from './traces.ts'
 
 const DAY_MS = 86_400_000
 const MAX_PORT = 65_535
@@ -227,6 +228,7 @@ export const configSchema = v.strictObject({
       'Serves /livez, /healthz and /readyz alone, for a kubelet that asks from outside',
     ),
   ),
+  traces: v.optional(described(tracesConfig, 'Where spans of requests are sent; none without it')),
   log: v.optional(described(log, 'What is logged, one line an event on standard error'), {}),
 })
 

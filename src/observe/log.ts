@@ -109,6 +109,11 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
     saidOfHealth.set(event.endpoint, entry.message)
     return entry
   }
+  /** Undefined for what the metrics alone count. */
+  const entryFor = (event: KmsEvent): Entry | undefined => {
+    if (event.type === 'log_loss' || event.type === 'trace_spans') return undefined
+    return event.type === 'health' ? ofHealth(event) : entryOf(event)
+  }
   let losses: EventSink | undefined
   /** Undefined for one that is held back itself. */
   const heldBefore = ({ floodKey }: Entry): number | undefined => {
@@ -125,9 +130,8 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
       output.onDrop?.((lines) => events.emit({ type: 'log_loss', fate: 'dropped', lines }))
     },
     emit(event) {
-      if (event.type === 'log_loss') return
-      const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
-      if (LOG_LEVELS.indexOf(entry.level) < least) return
+      const entry = entryFor(event)
+      if (entry === undefined || LOG_LEVELS.indexOf(entry.level) < least) return
       const suppressed = heldBefore(entry)
       if (suppressed === undefined) return
       output.write(toLine(entry, suppressed > 0 ? suppressed : undefined))

@@ -65,6 +65,7 @@ export function createMetrics({
     policyMetrics(registry),
     configMetrics(registry),
     logMetrics(registry),
+    traceMetrics(registry),
   ]
   gauge(registry, 'build_info').set({ version, runtime }, 1)
   return {
@@ -166,5 +167,15 @@ function logMetrics(registry: Registry): Recorder {
   for (const fate of ['held', 'dropped']) total.inc({ fate }, 0)
   return (event) => {
     if (event.type === 'log_loss') total.inc({ fate: event.fate }, event.lines)
+  }
+}
+
+/** Its series begin with the traces, so that a plugin without them has none. */
+function traceMetrics(registry: Registry): Recorder {
+  let total: ReturnType<typeof counter<'trace_spans_total'>> | undefined
+  return (event) => {
+    if (event.type !== 'trace_spans') return
+    total ??= counter(registry, 'trace_spans_total')
+    total.inc({ outcome: event.outcome }, event.spans)
   }
 }

@@ -439,6 +439,58 @@ for (const [what, text, problem] of [
   })
 }
 
+test('parseConfig() takes where traces go, and keeps the part before /v1/traces', () => {
+  assert.is(parseConfig(GOOD, 'c').traces, undefined)
+  for (const [endpoint, kept] of [
+    ['http://127.0.0.1:4318', 'http://127.0.0.1:4318'],
+    ['https://otel.example.org/otlp/v1/traces/', 'https://otel.example.org/otlp'],
+    ['unix:///run/otel.sock', 'unix:///run/otel.sock'],
+  ]) {
+    const { traces } = parseConfig({ ...GOOD, traces: { endpoint } }, 'c')
+    assert.equal([traces?.endpoint, traces?.sampleRatio], [kept, 1])
+  }
+})
+
+for (const endpoint of [
+  'https://otel.example.org',
+  'http://127.0.0.1:4318',
+  'http://127.9.0.1',
+  'http://localhost:4318',
+  'http://[::1]:4318',
+  'unix:///run/otel.sock',
+]) {
+  test(`parseConfig() takes a token for ${endpoint}`, () => {
+    const traces = { endpoint, tokenFile: '/etc/trousseau/otel-token' }
+    assert.equal(problems({ ...GOOD, traces }), [])
+  })
+}
+
+const PRIVATE =
+  'c: traces.tokenFile: wanted an endpoint with https, on this node or a unix socket: anybody on the way can read the token'
+for (const [traces, problem] of [
+  [{}, 'c: traces.endpoint: is missing'],
+  [{ endpoint: 'collector:4318' }, 'c: traces.endpoint: wanted https://host:port'],
+  [
+    { endpoint: `https://user:${SECRET}@host` },
+    'c: traces.endpoint: wanted an address without user',
+  ],
+  [
+    { endpoint: `https://host/?key=${SECRET}` },
+    'c: traces.endpoint: wanted an address without "?"',
+  ],
+  [{ endpoint: 'http://otel.example.org', tokenFile: '/token' }, PRIVATE],
+  [{ endpoint: 'http://127.0.0.1.example.org', tokenFile: '/token' }, PRIVATE],
+  [{ endpoint: 'https://host', sampleRatio: 1.5 }, 'c: traces.sampleRatio: wanted at most 1'],
+  [{ endpoint: 'https://host', token: SECRET }, 'c: traces.token: is not a known key'],
+] as const) {
+  test(`parseConfig() refuses traces with ${problem}`, () => {
+    const found = problems({ ...GOOD, traces }).join('\n')
+
+    assert.ok(found.startsWith(problem), found)
+    assert.not.match(found, SECRET)
+  })
+}
+
 for (const [address, wanted] of [
   ['https://gate.example.org/a//vault', /a path without empty parts/],
   ['https://gate.example.org/a/../vault', /a path without "\." and "\.\."/],

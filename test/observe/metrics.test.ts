@@ -252,6 +252,7 @@ function health(
 const NOTICE = { type: 'notice', level: 'info', message: '' } as const
 /** Something of each kind. */
 const ALL: readonly KmsEvent[] = [
+  { type: 'trace_spans', outcome: 'sent', spans: 1 },
   REQUEST,
   { type: 'provider_call', provider: 'p', operation: 'wrap', items: 1, code: 'ok', durationMs: 1 },
   { ...health('1', 'one', '2'), degradedSince: NOW, state: 'ok' },
@@ -380,5 +381,18 @@ if ('deno' in process.versions) {
     assert.not.ok(samples.has('process_virtual_memory_bytes'))
   })
 }
+
+test('spans are counted by what became of them, and absent where nothing is traced', async ({
+  emit,
+  series,
+}) => {
+  const name = (outcome: string) => `trousseau_trace_spans_total{outcome="${outcome}"}`
+  assert.not((await series()).has(name('sent')))
+  for (const spans of [0, 3, 4]) emit({ type: 'trace_spans', outcome: 'sent', spans })
+  emit({ type: 'trace_spans', outcome: 'dropped', spans: 0 })
+
+  const samples = await series()
+  assert.equal([samples.get(name('sent')), samples.get(name('dropped'))], ['7', '0'])
+})
 
 test.run()

@@ -128,6 +128,7 @@ export const ABSENT_WHERE_WELL = [
   'policy_results_total',
   'policy_waiver_expiry_timestamp_seconds',
   'key_version_switch_timestamp_seconds',
+  'trace_spans_total',
 ]
 
 const HOLD_LEFT = on(1, 'hold_left_seconds', 'endpoint="default"')

@@ -9,7 +9,7 @@ import type { KmsEvent } from '../../base/events.ts'
 import type { NoticeName } from '../../base/notices.ts'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
-type EventName = Exclude<KmsEvent['type'], 'notice' | 'log_loss'> | NoticeName
+type EventName = Exclude<KmsEvent['type'], 'notice' | 'log_loss' | 'trace_spans'> | NoticeName
 
 export interface EventEntry {
   readonly levels: readonly Level[]
@@ -251,6 +251,19 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     todo: 'The message says why: make another one with "trousseau policy waiver", for this node and machine.',
   },
   waiver_ended: { levels: ['warn'], fields: [], means: 'A waiver has ended: rules hold again.' },
+  // Traces.
+  traces_failed: {
+    levels: ['warn'],
+    fields: [],
+    means:
+      'The collector does not take spans, or not all: they are dropped. Told once; requests are answered as ever.',
+    todo: 'Start the collector, or correct traces: the message has the reason.',
+  },
+  traces_sent: {
+    levels: ['info'],
+    fields: [],
+    means: 'The collector has taken spans again for a minute.',
+  },
   // The way to a key service.
   tls_files_changed: {
     levels: ['info'],
