@@ -73,6 +73,12 @@ export type KmsEvent =
       readonly lines: number
     }
   | {
+      /** Records of the audit stream that were written, or lost because nobody took them. */
+      readonly type: 'audit_records'
+      readonly outcome: 'written' | 'lost'
+      readonly records: number
+    }
+  | {
       /** Emitted after each observation of a provider of the endpoint. */
       readonly type: 'health'
       readonly endpoint?: string | undefined

@@ -12,12 +12,12 @@ interface ConfigPaths extends Required<Paths> {
   readonly listens: readonly string[]
   /** Files that may be absent, and that the plugin looks at again and again. */
   readonly looked: readonly string[]
-  /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
+  /** Folders that the plugin writes to: those of its sockets and of the audit file, and `stateDir`. */
   readonly written: readonly string[]
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, policy, stateDir, admin, probes } = config
+  const { recovery, policy, stateDir, admin, probes, audit } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
   const pages = [admin, probes].flatMap((each) =>
@@ -28,6 +28,7 @@ export function pathsOf(config: Config): ConfigPaths {
       ...all.flatMap(({ files }) => files),
       ...(recovery?.recipients ?? []),
       ...policyFiles(policy),
+      ...(audit?.signingKeyFile === undefined ? [] : [audit.signingKeyFile]),
     ]),
     folders: unique(
       [...all.flatMap(({ folders }) => folders), policy?.opa?.tls.caDir ?? []].flat(),
@@ -39,6 +40,7 @@ export function pathsOf(config: Config): ConfigPaths {
     written: unique([
       ...endpoints.map((path) => dirname(path)),
       ...(stateDir === undefined ? [] : [stateDir]),
+      ...auditFolder(audit),
       ...pages.map((path) => dirname(path)),
     ]),
   }
@@ -56,6 +58,10 @@ function policyFiles(policy: Config['policy']): string[] {
     policy?.encryptionConfig,
     ...keyFiles,
   ].flatMap((path) => path ?? [])
+}
+
+export function auditFolder(audit: Config['audit']): string[] {
+  return audit === undefined || audit.to === 'stdout' ? [] : [dirname(audit.to)]
 }
 
 function policySockets(policy: Config['policy']): string[] {

@@ -125,7 +125,7 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
       output.onDrop?.((lines) => events.emit({ type: 'log_loss', fate: 'dropped', lines }))
     },
     emit(event) {
-      if (event.type === 'log_loss') return
+      if (!isLogged(event)) return
       const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
       if (LOG_LEVELS.indexOf(entry.level) < least) return
       const suppressed = heldBefore(entry)
@@ -133,6 +133,12 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
       output.write(toLine(entry, suppressed > 0 ? suppressed : undefined))
     },
   }
+}
+
+function isLogged(
+  event: KmsEvent,
+): event is Exclude<KmsEvent, { type: 'log_loss' | 'audit_records' }> {
+  return event.type !== 'log_loss' && event.type !== 'audit_records'
 }
 
 /** Fields that are undefined are left out. */

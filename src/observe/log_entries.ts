@@ -24,7 +24,9 @@ export interface Entry {
   readonly floodKey?: string
 }
 
-export function entryOf(event: Exclude<KmsEvent, { type: 'health' | 'log_loss' }>): Entry {
+export function entryOf(
+  event: Exclude<KmsEvent, { type: 'health' | 'log_loss' | 'audit_records' }>,
+): Entry {
   switch (event.type) {
     case 'request':
       return requestEntry(event)

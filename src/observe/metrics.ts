@@ -65,6 +65,7 @@ export function createMetrics({
     policyMetrics(registry),
     configMetrics(registry),
     logMetrics(registry),
+    auditMetrics(registry),
   ]
   gauge(registry, 'build_info').set({ version, runtime }, 1)
   return {
@@ -167,4 +168,20 @@ function logMetrics(registry: Registry): Recorder {
   return (event) => {
     if (event.type === 'log_loss') total.inc({ fate: event.fate }, event.lines)
   }
+}
+
+/** Its series begin with the stream, so that a plugin without one has none. */
+function auditMetrics(registry: Registry): Recorder {
+  let total: ReturnType<typeof recordsCounter> | undefined
+  return (event) => {
+    if (event.type !== 'audit_records') return
+    total ??= recordsCounter(registry)
+    total.inc({ outcome: event.outcome }, event.records)
+  }
+}
+
+function recordsCounter(registry: Registry) {
+  const total = counter(registry, 'audit_records_total')
+  for (const outcome of ['written', 'lost']) total.inc({ outcome }, 0)
+  return total
 }
