@@ -4,7 +4,7 @@ import { AuditFile } from './file_target.ts'
 import { AuditStdout } from './stdout_target.ts'
 import { AuditStream, type AuditStreamOptions } from './stream.ts'
 
-export interface AuditSettings {
+interface AuditSettings {
   /** An absolute path, or `stdout`. */
   readonly to: string
   readonly maxBytes: number

@@ -10,9 +10,9 @@ import { type KmsError, toKmsError } from '../../base/errors.ts'
 import { AUDIT_FORMAT, fieldsOf, type HeadReason } from './lines.ts'
 
 /** What is signed: all of the line but the signature. */
-export type HeadClaims = Readonly<Record<string, string | number>>
+type HeadClaims = Readonly<Record<string, string | number>>
 
-export interface HeadKey {
+interface HeadKey {
   /** Fingerprint of the public half. */
   readonly key: string
   /** A JWS in its compact form, of the type {@link HEAD_TYPE} and of exactly these claims. */
@@ -28,7 +28,7 @@ export type HeadSigner = (signal: AbortSignal) => Promise<HeadKey>
  * that a head must have.
  */
 export const HEAD_TYPE = 'trousseau-audit+jws'
-export const NO_KEY = 'no_key'
+const NO_KEY = 'no_key'
 
 interface Head {
   readonly ends: { readonly seq: number; readonly prev: string | null }

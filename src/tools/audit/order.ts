@@ -7,7 +7,7 @@
 
 import type { CheckedFile, Linked, Part, Problem } from './parts.ts'
 
-export interface Ordered {
+interface Ordered {
   readonly parts: readonly Part[]
   readonly problems: readonly Problem[]
   readonly notes: readonly Problem[]

@@ -33,7 +33,7 @@ export function requestOf(uid: string, more: Partial<RequestEvent> = {}): Reques
   }
 }
 
-export interface StreamOptions {
+interface StreamOptions {
   readonly maxBytes?: number
   readonly maxTotalBytes?: number
   readonly clock?: Clock

@@ -498,6 +498,23 @@ test('two runs beside each other are whole, as in a take-over', async () => {
   )
 })
 
+test('two runs beside each other are whole also when each rotates what the other began', async () => {
+  await using folder = await tempFolder()
+  const [old, young] = [1, 2].map(() => new StreamHere(folder.at('audit.log'), { maxBytes: 700 }))
+  for (const turn of [1, 2, 3, 4, 5, 6]) {
+    await old?.write([`old-${turn}`])
+    await young?.write([`young-${turn}`])
+  }
+  await young?.stream.close()
+  await old?.stream.close()
+
+  const { problems, records, parts } = await verified(await auditFiles(folder.path))
+
+  assert.equal(problems, [])
+  assert.is(records, 12)
+  assert.ok(parts.length > 4, `${parts.length}`)
+})
+
 test('a run that was killed is said', async () => {
   await using folder = await tempFolder()
   await new StreamHere(folder.at('audit.log')).write(['a'])
