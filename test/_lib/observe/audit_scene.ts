@@ -41,6 +41,9 @@ interface StreamOptions {
   readonly target?: AuditTarget
 }
 
+/** One that is never closed is as one that was killed; its file must outlive it, since the runtime forbids otherwise. */
+const KEPT: StreamHere[] = []
+
 export class StreamHere {
   readonly events = new RecordedEvents()
   readonly stream: AuditStream
@@ -51,6 +54,7 @@ export class StreamHere {
     const target = options.target ?? new AuditFile({ path, maxTotalBytes, now: clock.now })
     const about = { version: '1.2.3', node: 'cp-1' }
     const { events } = this
+    KEPT.push(this)
     this.stream = new AuditStream({ target, maxBytes, clock, events, signer, ...about })
   }
 
