@@ -1,6 +1,6 @@
 /** The options of `trousseau audit …`. @module */
 
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Io } from '../console/io.ts'
 import type { AuditVerifyFlags } from '../tools/audit/verify.ts'
 import type { Ending } from './command.ts'
@@ -11,11 +11,13 @@ export function addAudit(program: Command, io: Io, { short }: Ending): void {
     .command('verify')
     .description('check that nothing in audit files was changed, removed or put in')
     .argument('<files...>', 'one stream, with its rotated files, in any order')
-    .option(
-      '--key <file>',
-      'public key of the node, as "login-key public" prints it; may be repeated',
-      (file: string, before: readonly string[]) => [...before, file],
-      [],
+    .addOption(
+      new Option(
+        '--key <file>',
+        'public key of the node, as "login-key public" prints it; may be repeated',
+      )
+        .argParser((file: string, before: readonly string[]) => [...before, file])
+        .default([], 'signatures are not checked'),
     )
     .option('--json', 'print JSON', false)
     .action(async (files: readonly string[], flags: AuditVerifyFlags) => {

@@ -5,7 +5,7 @@ import { constants, open } from 'node:fs/promises'
 import { type ChainLink, hashOf, MAX_LINE_BYTES, parsedLine } from './lines.ts'
 import type { Before } from './target.ts'
 
-const { O_NOFOLLOW, O_RDONLY } = constants
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 const LINE_FEED = 0x0a
 
 /**
@@ -28,7 +28,7 @@ export async function endOf(path: string, seq: number): Promise<Before | undefin
 
 /** Enough for a whole line and one that is torn behind it. */
 async function tailOf(path: string) {
-  const file = await open(path, O_RDONLY | O_NOFOLLOW)
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   try {
     const { size } = await file.stat()
     const length = Math.min(size, 2 * MAX_LINE_BYTES)

@@ -19,21 +19,21 @@ export function ordered(
 ): Ordered {
   const parts = files.flatMap((file) => file.parts)
   const parents = new Map(parts.map((part) => [part, parentOf(part, links)]))
-  const children = (of: Part | undefined) =>
-    parts
-      .filter((part) => parents.get(part)?.part === of)
-      .toSorted((a, b) => a.from - b.from || (a.last.time < b.last.time ? -1 : 1))
+  const sorted = parts.toSorted((a, b) => a.from - b.from || (a.last.time < b.last.time ? -1 : 1))
+  const byParent = Map.groupBy(sorted, (part) => parents.get(part)?.part)
+  const children = (of: Part | undefined) => byParent.get(of) ?? []
   const inOrder: Part[] = []
   const stack = children(undefined).toReversed()
   for (let part = stack.pop(); part !== undefined; part = stack.pop()) {
     inOrder.push(part)
     stack.push(...children(part).toReversed())
   }
+  const twins = Map.groupBy(inOrder, ({ first }) => first)
   const isFirst = (part: Part) => part === inOrder[0]
   const found = inOrder.map((part) => {
     const parent = parents.get(part)
     const own = parent === undefined ? rootFinding(part, isFirst(part)) : linkFinding(part, parent)
-    return [own, endFinding(part, children(part)), twinFinding(part, inOrder)]
+    return [own, endFinding(part, children(part)), twinFinding(part, twins.get(part.first)?.[0])]
   })
   const findings = found.flat().flatMap((each) => each ?? [])
   return {
@@ -134,8 +134,7 @@ function endFinding(part: Part, next: readonly Part[]): Finding | undefined {
 }
 
 /** Copies of a file would count its records twice. */
-function twinFinding(part: Part, all: readonly Part[]): Finding | undefined {
-  const twin = all.find(({ first }) => first === part.first)
+function twinFinding(part: Part, twin: Part | undefined): Finding | undefined {
   if (twin === undefined || twin === part) return undefined
   return problem(part, `begins with the same line as ${twin.place.file}:${twin.place.line}`)
 }

@@ -24,7 +24,9 @@ export async function verifyAudit(
 ): Promise<number> {
   const keys = await headKeys(flags.key)
   const files = await distinct(paths)
-  const begins = await Promise.all(files.map(beginOf))
+  const begins: (string | undefined)[] = []
+  // One by one: there may be more files than a process may have open.
+  for (const file of files) begins.push(await beginOf(file))
   const links = new Map<string, Linked>()
   const wanted = new Set(begins.flatMap((prev) => prev ?? []))
   const checked: CheckedFile[] = []
