@@ -28,6 +28,10 @@ interface NoticeFields {
   readonly endpoint_failed: None
   readonly provider_not_closed: None
   readonly state_not_saved: None
+  readonly audit_failed: None
+  readonly audit_lost: None
+  readonly audit_resumed: { readonly lost: number }
+  readonly audit_unsigned: None
   // Its sockets.
   readonly socket_listening: None
   readonly socket_rebound: None

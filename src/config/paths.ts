@@ -12,12 +12,12 @@ interface ConfigPaths extends Required<Paths> {
   readonly listens: readonly string[]
   /** Files that may be absent, and that the plugin looks at again and again. */
   readonly looked: readonly string[]
-  /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
+  /** Folders that the plugin writes to: those of its sockets and of the audit file, and `stateDir`. */
   readonly written: readonly string[]
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, policy, traces, stateDir, admin, probes } = config
+  const { recovery, policy, traces, audit, stateDir, admin, probes } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
   const pages = [admin, probes].flatMap((each) =>
@@ -30,6 +30,7 @@ export function pathsOf(config: Config): ConfigPaths {
       ...askedFiles(policy?.opa),
       ...policyFiles(policy),
       ...askedFiles(traces),
+      ...(audit?.signingKeyFile === undefined ? [] : [audit.signingKeyFile]),
     ]),
     folders: unique(
       [
@@ -48,6 +49,7 @@ export function pathsOf(config: Config): ConfigPaths {
     written: unique([
       ...endpoints.map((path) => dirname(path)),
       ...(stateDir === undefined ? [] : [stateDir]),
+      ...auditFolder(audit),
       ...pages.map((path) => dirname(path)),
     ]),
   }
@@ -64,6 +66,10 @@ type Asked = Pick<NonNullable<Config['traces']>, 'tls' | 'tokenFile'>
 /** Of a service that is no provider. */
 function askedFiles({ tls, tokenFile }: Partial<Asked> = {}): string[] {
   return [tokenFile, tls?.caFile, tls?.certFile, tls?.keyFile].flatMap((path) => path ?? [])
+}
+
+export function auditFolder(audit: Config['audit']): string[] {
+  return audit === undefined || audit.to === 'stdout' ? [] : [dirname(audit.to)]
 }
 
 function socketsOf(...addresses: readonly (string | undefined)[]): string[] {

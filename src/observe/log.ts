@@ -7,7 +7,7 @@
 
 import process from 'node:process'
 import { destination } from 'pino'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import type { CountedEvent, EventSink, KmsEvent } from '../base/events.ts'
 import { UNPRINTABLE } from '../base/unprintable.ts'
 import { FloodGate } from './flood_gate.ts'
 import { type Entry, entryOf, healthEntry, LOG_LEVELS, type LogLevel } from './log_entries.ts'
@@ -109,11 +109,6 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
     saidOfHealth.set(event.endpoint, entry.message)
     return entry
   }
-  /** Undefined for what the metrics alone count. */
-  const entryFor = (event: KmsEvent): Entry | undefined => {
-    if (event.type === 'log_loss' || event.type === 'trace_spans') return undefined
-    return event.type === 'health' ? ofHealth(event) : entryOf(event)
-  }
   let losses: EventSink | undefined
   /** Undefined for one that is held back itself. */
   const heldBefore = ({ floodKey }: Entry): number | undefined => {
@@ -130,13 +125,24 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
       output.onDrop?.((lines) => events.emit({ type: 'log_loss', fate: 'dropped', lines }))
     },
     emit(event) {
-      const entry = entryFor(event)
-      if (entry === undefined || LOG_LEVELS.indexOf(entry.level) < least) return
+      if (!isLogged(event)) return
+      const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
+      if (LOG_LEVELS.indexOf(entry.level) < least) return
       const suppressed = heldBefore(entry)
       if (suppressed === undefined) return
       output.write(toLine(entry, suppressed > 0 ? suppressed : undefined))
     },
   }
+}
+
+const COUNTED: readonly string[] = [
+  'log_loss',
+  'trace_spans',
+  'audit_records',
+] as const satisfies CountedEvent[]
+
+function isLogged(event: KmsEvent): event is Exclude<KmsEvent, { type: CountedEvent }> {
+  return !COUNTED.includes(event.type)
 }
 
 /** Fields that are undefined are left out. */

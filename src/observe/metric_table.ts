@@ -49,7 +49,8 @@ export const METRIC_LABELS = {
   rule: { values: 'the names of the rules in the config', most: few(MAX_RULES) },
   mode: { values: '`enforce`, `audit`', most: few(2) },
   outcome: {
-    values: '`refused`, `would_refuse`, `undecided`, `waived`; of spans `sent`, `dropped`',
+    values:
+      '`refused`, `would_refuse`, `undecided`, `waived`; of spans `sent`, `dropped`; of audit records `written`, `lost`',
     most: few(4),
   },
   key_id_hash: { values: 'of an endpoint the one that is answered now', most: few(1) },
@@ -208,6 +209,12 @@ export const METRICS = {
     about:
       'Lines that are not in the log: `held` back because equal ones came before, or `dropped` because nobody took them',
     labels: ['fate'],
+  },
+  audit_records_total: {
+    kind: 'counter',
+    about:
+      'Records of the audit stream: `written`, or `lost` because nobody took them; absent without `audit`',
+    labels: ['outcome'],
   },
   event_loop_delay_seconds: {
     kind: 'gauge',

@@ -66,6 +66,7 @@ export function createMetrics({
     configMetrics(registry),
     logMetrics(registry),
     traceMetrics(registry),
+    auditMetrics(registry),
   ]
   gauge(registry, 'build_info').set({ version, runtime }, 1)
   return {
@@ -178,4 +179,19 @@ function traceMetrics(registry: Registry): Recorder {
     total ??= counter(registry, 'trace_spans_total')
     total.inc({ outcome: event.outcome }, event.spans)
   }
+}
+/** Its series begin with the stream, so that a plugin without one has none. */
+function auditMetrics(registry: Registry): Recorder {
+  let total: ReturnType<typeof recordsCounter> | undefined
+  return (event) => {
+    if (event.type !== 'audit_records') return
+    total ??= recordsCounter(registry)
+    total.inc({ outcome: event.outcome }, event.records)
+  }
+}
+
+function recordsCounter(registry: Registry) {
+  const total = counter(registry, 'audit_records_total')
+  for (const outcome of ['written', 'lost']) total.inc({ outcome }, 0)
+  return total
 }

@@ -73,9 +73,9 @@ export async function startPlugin(
   const metrics =
     admin &&
     (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config, configPath))
-  const told = [log, ...(metrics?.sinks ?? [])]
-  const recorders = await recordersOf(config, { clock: systemClock, events: fanOut(told) })
-  const events = fanOut([...told, ...recorders])
+  const told = fanOut([log, ...(metrics?.sinks ?? [])])
+  const recorders = await recordersOf(config, { clock: systemClock, events: told, mayHang })
+  const events = fanOut([told, ...recorders])
   if (metrics !== undefined) log.tellLosses?.(fanOut(metrics.sinks))
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
   if (file !== undefined) mayHang?.(file.stuck)
@@ -297,6 +297,7 @@ function checkKept(before: Config, after: Config): void {
     probes: config.probes,
     traces: config.traces,
     stateDir: config.stateDir,
+    audit: config.audit,
     statusVersion: config.statusVersion,
     requestTimeout: config.requestTimeout,
     'log.format': config.log.format,
@@ -313,6 +314,8 @@ function checkKept(before: Config, after: Config): void {
 }
 
 function fanOut(sinks: readonly EventSink[]): EventSink {
+  const [only] = sinks
+  if (only !== undefined && sinks.length === 1) return only
   return {
     emit(event) {
       for (const sink of sinks) sink.emit(event)

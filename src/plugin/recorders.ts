@@ -10,7 +10,7 @@ import type { EventSink } from '../base/events.ts'
 import type { Config } from '../config/schema.ts'
 
 export interface Recorder extends EventSink {
-  /** Called when no more events come; settles after a bounded time. */
+  /** Called when no more events come; settles after a bounded time, whatever hangs. */
   close(): Promise<void>
 }
 
@@ -18,16 +18,24 @@ interface RecorderDeps {
   readonly clock: Clock
   /** For what they have to tell themselves. */
   readonly events: EventSink
+  /** Called with a function that tells whether a file system blocks the process. */
+  readonly mayHang?: ((stuck: () => boolean) => void) | undefined
 }
 
 export async function recordersOf(
   config: Config,
-  deps: RecorderDeps,
+  { mayHang, ...deps }: RecorderDeps,
 ): Promise<readonly Recorder[]> {
   const recorders: Recorder[] = []
   if (config.traces !== undefined) {
     const { startTraces } = await import('./traces.ts')
     recorders.push(startTraces(config.traces, deps))
+  }
+  if (config.audit !== undefined) {
+    const { startAudit } = await import('./audit.ts')
+    const audit = startAudit(config.audit, config, deps)
+    mayHang?.(() => audit.stuck)
+    recorders.push(audit)
   }
   return recorders
 }

@@ -391,6 +391,26 @@ for (const [what, content, problem] of [
     'c: stateDir: wanted an absolute path, which begins with "/"',
   ],
   [
+    'a relative audit file',
+    { ...GOOD, audit: { to: 'audit.log' } },
+    'c: audit.to: wanted the absolute path of a file, or stdout',
+  ],
+  [
+    'a folder as audit file',
+    { ...GOOD, audit: { to: '/var/log/' } },
+    'c: audit.to: wanted the absolute path of a file, or stdout',
+  ],
+  [
+    'audit files that are too small',
+    { ...GOOD, audit: { to: '/a', maxBytes: 65_535 } },
+    'c: audit.maxBytes: wanted a number of bytes, from 65536',
+  ],
+  [
+    'room for less than one audit file',
+    { ...GOOD, audit: { to: '/a', maxBytes: 1_000_000, maxTotalBytes: 999_999 } },
+    'c: audit.maxTotalBytes: wanted at least audit.maxBytes',
+  ],
+  [
     'an owner by name',
     { ...GOOD, socket: { ...GOOD.socket, owner: 'root' } },
     'c: socket.owner: wanted a number',
@@ -400,6 +420,15 @@ for (const [what, content, problem] of [
     assert.equal(problems(content), [problem])
   })
 }
+
+test('parseConfig() has no audit stream unless it is asked for, and then 64 and 512 MiB', () => {
+  assert.is(parseConfig(GOOD, 'c').audit, undefined)
+  assert.equal(parseConfig({ ...GOOD, audit: { to: 'stdout' } }, 'c').audit, {
+    to: 'stdout',
+    maxBytes: 64 * 1024 ** 2,
+    maxTotalBytes: 512 * 1024 ** 2,
+  })
+})
 
 test('parseConfig() takes http:// with allowInsecureHttp', () => {
   const provider = { ...VAULT, address: 'http://127.0.0.1:8200', allowInsecureHttp: true }
