@@ -70,12 +70,6 @@ export { buildConnector, Client, Pool, ProxyAgent }`
 /** By the end of the file's path. */
 const REPLACED: Readonly<Record<string, string>> = {
   'undici/index.js': UNDICI,
-  // Both are for logs that are written by a thread. The first also has V8 find every line of the
-  // bundle, and keep where each begins.
-  'pino/lib/caller.js': 'module.exports = () => []',
-  'pino/lib/transport.js': `module.exports = () => {
-  throw new Error('The log has no transports')
-}`,
 }
 
 const WITH_SUCH_COMMENTS = /\/node_modules\/(?:undici\/lib|@bufbuild\/re2\/dist\/esm)\/.*\.js$/

@@ -47,7 +47,6 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   aws4fetch: ['services/aws'],
   commander: ['cli'],
   jose: ['remote', 'recovery', 'policy', 'services', 'tools/audit', 'tools/policy'],
-  pino: ['observe'],
   'prom-client': ['observe'],
   'shamir-secret-sharing': ['kms'],
   undici: ['remote/http'],

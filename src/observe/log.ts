@@ -5,82 +5,11 @@
  * @module
  */
 
-import process from 'node:process'
-import { destination } from 'pino'
 import type { CountedEvent, EventSink, KmsEvent } from '../base/events.ts'
 import { UNPRINTABLE } from '../base/unprintable.ts'
 import { FloodGate } from './flood_gate.ts'
 import { type Entry, entryOf, healthEntry, LOG_LEVELS, type LogLevel } from './log_entries.ts'
-
-interface LogOutput {
-  write(line: string): void
-  /** Called with the number of lines that nobody took. */
-  onDrop?(listener: (lines: number) => void): void
-}
-
-interface LogFile extends LogOutput {
-  /** Writes what is still waiting, unless nobody takes it within a second. The last call. */
-  close(): Promise<void>
-}
-
-/** So much waits for a reader that is stuck; what comes after it is dropped rather than kept. */
-const MAX_WAITING_BYTES = 4_194_304
-const FAREWELL_MS = 1_000
-/** Lines of one moment are written together. */
-const GATHER_MS = 10
-
-/** Standard error, written beside the event loop, so that a reader that is stuck holds up nothing. */
-export function standardError(): LogFile {
-  const file = destination({ fd: 2, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES })
-  // Nobody reads any more, or the disk is full: no reason to stop serving.
-  file.on('error', () => undefined)
-  const { promise: closed, resolve } = Promise.withResolvers<void>()
-  file.on('close', resolve)
-  const lines = new LineGatherer(file)
-  let closing = false
-  // Whatever ends the process; the file writes what it has by itself.
-  process.on('exit', lines.flush)
-  return {
-    write(line) {
-      if (!closing) lines.add(line)
-    },
-    onDrop(listener) {
-      file.on('drop', (text: string) => listener(text.split('\n').length - 1))
-    },
-    async close() {
-      closing = true
-      process.off('exit', lines.flush)
-      lines.flush()
-      // A flush that waits for a reader that is stuck, or tries one that is gone, would never end.
-      const timer = setTimeout(resolve, FAREWELL_MS)
-      file.end()
-      await closed
-      clearTimeout(timer)
-      file.destroy()
-    },
-  }
-}
-
-/** Each write costs a switch to another thread: under load more than the request that is logged. */
-class LineGatherer {
-  readonly #file: LogOutput
-  #lines: string[] = []
-
-  constructor(file: LogOutput) {
-    this.#file = file
-  }
-
-  add(line: string): void {
-    if (this.#lines.push(line) === 1) setTimeout(this.flush, GATHER_MS)
-  }
-
-  readonly flush = (): void => {
-    if (this.#lines.length === 0) return
-    const text = this.#lines.join('')
-    this.#lines = []
-    this.#file.write(text)
-  }
-}
+import type { LogOutput } from './log_file.ts'
 
 interface LoggerOptions {
   readonly level: LogLevel

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import process from 'node:process'
+import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
@@ -288,9 +289,10 @@ test('tellLosses() tells of lines that are held back, and of those that nobody t
 
 const LINES = 2_000
 
-/** A process that writes twice so many lines, closes its log and exits. */
-function writer() {
-  const args = [...(DENO ? ['run', '--allow-all'] : []), WRITER, String(LINES)]
+/** A process that writes twice so many lines, closes its log and exits; or exits at once. */
+function writer({ lines = LINES, crashes = false } = {}) {
+  const own = [WRITER, String(lines), ...(crashes ? ['crash'] : [])]
+  const args = [...(DENO ? ['run', '--allow-all'] : []), ...own]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   return Object.assign(child, { [Symbol.dispose]: () => void child.kill('SIGKILL') })
 }
@@ -311,11 +313,15 @@ test('standardError() ends although its reader has gone', async () => {
 if (!DENO) {
   test('standardError() tells how many lines it dropped for a reader that was stuck, and writes the others', async () => {
     const child = spawn(process.execPath, [DROPPER, String(LINES)])
-    const [told] = await once(child.stdout.setEncoding('utf8'), 'data')
-    const [written = 0, dropped = 0] = String(told).split(' ').map(Number)
+    const said = createInterface(child.stdout)[Symbol.asyncIterator]()
+    const { value: told = '' } = await said.next()
+    const [written = 0, dropped = 0] = told.split(' ').map(Number)
+    // It waits no longer for the reader, and still writes what it has when that is back.
+    assert.is((await said.next()).value, 'closed')
 
     const read = (await text(child.stderr)).split('\n').length - 1
 
+    assert.is(child.exitCode ?? (await once(child, 'exit'))[0], 0)
     assert.ok(dropped > 0)
     // The lines of the last moment were not yet given out when the number was told.
     assert.ok(read + dropped <= written, `${read} + ${dropped} of ${written}`)
@@ -327,6 +333,16 @@ if (!DENO) {
     using child = writer()
 
     assert.equal(await once(child, 'exit'), [0, null])
+  })
+
+  test('a process that crashes ends too, and its last lines are there for who reads', async () => {
+    using stuck = writer({ crashes: true })
+    assert.equal(await once(stuck, 'exit'), [3, null])
+
+    // As many as a pipe holds: for a reader without room it waits a second alone.
+    const lines = 100
+    using child = writer({ lines, crashes: true })
+    assert.is((await text(child.stderr)).split('\n').length - 1, 2 * lines)
   })
 }
 

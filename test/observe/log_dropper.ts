@@ -1,12 +1,13 @@
 /**
  * A program that logs more than is kept for a reader that is stuck, says on standard output how many
- * lines were dropped, and ends as soon as somebody reads.
+ * lines were dropped and that it has closed its log, and ends as soon as somebody has read all.
  *
  * @module
  */
 
 import process from 'node:process'
-import { createLogger, standardError } from '../../src/observe/log.ts'
+import { createLogger } from '../../src/observe/log.ts'
+import { standardError } from '../../src/observe/log_file.ts'
 import { until } from '../_lib/wait.ts'
 
 const output = standardError()
@@ -35,3 +36,4 @@ await until('lines are dropped', () => {
 })
 process.stdout.write(`${line} ${dropped}\n`)
 await output.close()
+process.stdout.write('closed\n')

@@ -2,7 +2,8 @@
 
 import process from 'node:process'
 import { setImmediate } from 'node:timers'
-import { createLogger, standardError } from '../../src/observe/log.ts'
+import { createLogger } from '../../src/observe/log.ts'
+import { standardError } from '../../src/observe/log_file.ts'
 
 const output = standardError()
 const log = createLogger({
@@ -22,6 +23,8 @@ for (const when of ['early', 'late']) {
     setImmediate(resolve)
   })
 }
+// As after an error that nobody caught.
+if (process.argv[3] === 'crash') process.exit(3)
 await output.close()
 log.emit({ type: 'notice', level: 'info', what: 'started', message: 'After the end' })
 process.exit(0)
