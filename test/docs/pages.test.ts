@@ -18,7 +18,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PATCH = 'talos-encryption.yaml'
 /** What a runbook keeps of the file of before. */
 const BACKUPS = '/var/backups/'
-const NAMES = ['encryption.yaml', '/etc/kubernetes/encryption.yaml', PATCH]
+const NAMES = ['encryption.yaml', '/etc/kubernetes/encryption/encryption.yaml', PATCH]
 
 const test = suite('docs/pages', () => ({}))
 

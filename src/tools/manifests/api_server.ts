@@ -9,14 +9,15 @@ import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
-const FILE = '/etc/kubernetes/encryption.yaml'
+/** In a folder of its own, which is mounted: a file that is mounted alone is not seen to be replaced. */
+const FILE = '/etc/kubernetes/encryption/encryption.yaml'
 
 export function encryptionConfig(plan: Plan): ManifestFile[] {
   return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
 }
 
 function encryptionText({ socketPath, providerName, resources }: Plan): string {
-  return `${comment(`The same text on every control-plane node, mode 0600, root.
+  return `${comment(`The same text on every control-plane node, mode 0600, root, in a folder of its own: the API server mounts that.
 
 With several control-plane nodes put identity first on all of them, restart, and move kms to the front once every
 API server can read through it. Without identity nothing that is still in the clear can be read: keep it last
@@ -37,9 +38,9 @@ resources:
 }
 
 function volumesOf(plan: Plan): { name: string; path: string; readOnly: boolean; type: string }[] {
+  // Folders, and not file and socket: one that is made again would not be seen.
   return [
-    { name: 'trousseau-encryption', path: FILE, readOnly: true, type: 'File' },
-    // Mount the folder and not the socket: a socket that is made again would not be seen.
+    { name: 'trousseau-encryption', path: dirname(FILE), readOnly: true, type: 'Directory' },
     {
       name: 'trousseau-socket',
       path: dirname(plan.socketPath),
@@ -121,7 +122,7 @@ export function rke2(plan: Plan): ManifestFile[] {
   const note = `The plugin as a static pod goes to /var/lib/rancher/rke2/agent/pod-manifests/, its image to
 /var/lib/rancher/rke2/agent/images/; or run it by systemd, which starts before rke2-server.service.`
   const rest = `kube-apiserver-extra-mount:
-  - ${FILE}:${FILE}:ro
+  - ${dirname(FILE)}:${dirname(FILE)}:ro
   - ${dirname(plan.socketPath)}:${dirname(plan.socketPath)}
 `
   return rancher(plan, 'rke2', note, rest)

@@ -9,7 +9,7 @@
 import { Buffer } from 'node:buffer'
 import { execFile } from 'node:child_process'
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -172,6 +172,7 @@ function fromBase64(text: string): Buffer {
 async function writeEncryption(encryption: object | undefined): Promise<string[]> {
   if (encryption === undefined) return []
   const text = JSON.stringify(encryption)
+  await mkdir(dirname(ENCRYPTION), { recursive: true, mode: 0o700 })
   await writeFile(ENCRYPTION, text, { mode: 0o600 })
   return [...text.matchAll(/unix:\/\/([^"]+)/g)].map(([, path]) => path ?? '')
 }

@@ -98,9 +98,12 @@ const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 export async function startOpenBao({
   tls = false,
   audit = false,
+  host = '127.0.0.1',
 }: {
   tls?: boolean
   audit?: boolean | string
+  /** Where it listens. */
+  host?: string
 } = {}): Promise<OpenBao> {
   const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
   const [port, clusterPort] = [await freePort(), await freePort()]

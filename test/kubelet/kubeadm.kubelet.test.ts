@@ -1,0 +1,53 @@
+/**
+ * `kubeadm init` with what `trousseau manifests` prints, as it is: the API server that kubeadm
+ * writes encrypts through the plugin beside it.
+ *
+ * @module
+ */
+
+import * as assert from 'uvu/assert'
+import { figure } from '../_lib/figure.ts'
+import {
+  ADMIN,
+  createSecret,
+  init,
+  startControlPlaneMachine,
+  stored,
+  untilReady,
+  wordOf,
+} from '../_lib/kubelet/control_plane.ts'
+import { enterNetwork } from '../_lib/kubelet/network.ts'
+import { CONFIG, ENCRYPTION, installPlugin, manifestFiles } from '../_lib/kubelet/plugin.ts'
+import { tempFolder } from '../_lib/temp_folder.ts'
+import { suite } from '../_lib/uvu.ts'
+
+await enterNetwork(import.meta.url)
+
+const test = suite('kubelet/kubeadm', () => ({}))
+
+test('kubeadm init with the printed files makes an API server that encrypts Secrets, and sees that its config was replaced', async () => {
+  await using folder = await tempFolder()
+  await using machine = await startControlPlaneMachine(folder)
+  await installPlugin(machine)
+  const made = await manifestFiles(machine, 'kubeadm')
+  await machine.write(ENCRYPTION, await machine.read(`${made}/encryption.yaml`))
+
+  const start = performance.now()
+  await init(machine, await machine.read(`${made}/kubeadm-config.yaml`))
+  await untilReady(machine)
+  figure(`kubeadm init with the plugin: ${((performance.now() - start) / 1_000).toFixed(1)} s`)
+
+  await createSecret(machine, 'word', 'open-sesame')
+  assert.match(await stored(machine, 'word'), /^k8s:enc:kms:v2:trousseau:/)
+  assert.is(await wordOf(machine, 'word'), 'open-sesame')
+  assert.match(await machine.run('trousseau', 'scan'), /^Encrypted: /m)
+  const about = ['--config', CONFIG, '--encryption-config', ENCRYPTION, '--kubeconfig', ADMIN]
+  assert.match(await machine.run('trousseau', 'doctor', ...about), /^Nothing to fix: /m)
+
+  // As an editor saves it: another file under the same name.
+  await machine.shell(`sed -i '1i # once more' ${ENCRYPTION}`)
+  const inside = `/proc/$(pgrep -f '^kube-apiserver ')/root${ENCRYPTION}`
+  assert.is(await machine.shell(`head -n 1 ${inside}`), '# once more\n')
+})
+
+test.run()
