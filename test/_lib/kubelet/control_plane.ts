@@ -91,7 +91,11 @@ export async function reconfigure(
   ...flags: readonly string[]
 ): Promise<void> {
   const read = ['get', 'configmap', 'kubeadm-config', '--namespace=kube-system']
-  const before = await machine.run('kubectl', ...read, '--output=jsonpath={.data.ClusterConfiguration}')
+  const before = await machine.run(
+    'kubectl',
+    ...read,
+    '--output=jsonpath={.data.ClusterConfiguration}',
+  )
   await machine.write(KUBEADM_CONFIG, stringify(change(parse(before))))
   const config = ['--config', KUBEADM_CONFIG]
   await machine.run('kubeadm', 'init', 'phase', 'upload-config', 'kubeadm', ...config)

@@ -76,6 +76,11 @@ export class Machine implements AsyncDisposable {
     await writeFile(this.at(path), text, { mode })
   }
 
+  /** Copies a file of this process onto the machine. */
+  async copy(from: string, to: string): Promise<void> {
+    await this.write(to, await readFile(from, 'utf8'))
+  }
+
   /** Boots it, and starts the units in this order. */
   async powerOn(units: readonly Unit[] = ['containerd', 'kubelet']): Promise<void> {
     const namespaces = ['--pid', '--fork', '--kill-child', '--mount', '--propagation', 'private']
