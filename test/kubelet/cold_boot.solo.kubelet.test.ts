@@ -78,7 +78,13 @@ async function encrypt(machine: Machine, folder: TempFolder, bao: OpenBao): Prom
   await machine.copy(roleIdFile, files.roleIdFile)
   await machine.copy(secretIdFile, files.secretIdFile)
   await installPlugin(machine, {
-    provider: { name: 'bao', type: 'vault', ...provider, auth: { method: 'approle', ...files } },
+    provider: {
+      name: 'bao',
+      type: 'vault',
+      ...provider,
+      auth: { method: 'approle', ...files },
+      allowInsecureHttp: true,
+    },
     config: { admin: { listen: '127.0.0.1:8787' }, stateDir: '/var/lib/trousseau/state' },
   })
   await untilWell(machine)
@@ -89,12 +95,7 @@ async function encrypt(machine: Machine, folder: TempFolder, bao: OpenBao): Prom
   // The flags by the config, and the folders by the patch, which the file offers in place of extraVolumes.
   const { extraArgs } = printed.apiServer
   const before = await machine.pidOf('kube-apiserver')
-  await reconfigure(
-    machine,
-    (config) => ({ ...config, apiServer: { extraArgs } }),
-    '--patches',
-    made,
-  )
+  await reconfigure(machine, (config) => ({ ...config, apiServer: { extraArgs } }), made)
   await until('another API server runs', async () => {
     const now = await machine.pidOf('kube-apiserver').catch(() => before)
     return now !== before

@@ -63,16 +63,9 @@ export async function init(machine: Machine, clusterConfiguration = ''): Promise
     ...WITHOUT_ADDONS,
     ...parse(clusterConfiguration),
   }
-  const own = {
-    apiVersion: 'kubeadm.k8s.io/v1beta4',
-    kind: 'InitConfiguration',
-    localAPIEndpoint: { advertiseAddress: machine.address },
-    nodeRegistration: {
-      name: machine.name,
-      kubeletExtraArgs: [{ name: 'node-ip', value: machine.address }],
-    },
-  }
-  const documents = [cluster, own, kubeletConfig()].map((each) => stringify(each))
+  const documents = [cluster, initConfiguration(machine), kubeletConfig()].map((each) =>
+    stringify(each),
+  )
   await machine.write(KUBEADM_CONFIG, documents.join('---\n'))
   return await machine.run(
     ...['kubeadm', 'init', '--config', KUBEADM_CONFIG, '--skip-phases=addon', IGNORED],
@@ -83,23 +76,31 @@ export async function init(machine: Machine, clusterConfiguration = ''): Promise
  * Changes a cluster that runs as the printed file says: in the ConfigMap, and on this node.
  *
  * @param change part of a ClusterConfiguration
- * @param flags further ones, such as those for patches
+ * @param patches the folder of patches, where there are some
  */
 export async function reconfigure(
   machine: Machine,
-  change: (before: Record<string, unknown>) => object,
-  ...flags: readonly string[]
+  change: (before: object) => object,
+  patches?: string,
 ): Promise<void> {
   const read = ['get', 'configmap', 'kubeadm-config', '--namespace=kube-system']
-  const before = await machine.run(
-    'kubectl',
-    ...read,
-    '--output=jsonpath={.data.ClusterConfiguration}',
-  )
-  await machine.write(KUBEADM_CONFIG, stringify(change(parse(before))))
+  const jsonPath = '--output=jsonpath={.data.ClusterConfiguration}'
+  const before = await machine.run('kubectl', ...read, jsonPath)
+  const documents = [change(parse(before)), initConfiguration(machine, patches)]
+  await machine.write(KUBEADM_CONFIG, documents.map((each) => stringify(each)).join('---\n'))
   const config = ['--config', KUBEADM_CONFIG]
   await machine.run('kubeadm', 'init', 'phase', 'upload-config', 'kubeadm', ...config)
-  await machine.run('kubeadm', 'init', 'phase', 'control-plane', 'apiserver', ...config, ...flags)
+  await machine.run('kubeadm', 'init', 'phase', 'control-plane', 'apiserver', ...config)
+}
+
+function initConfiguration({ name, address }: Machine, patches?: string): object {
+  return {
+    apiVersion: 'kubeadm.k8s.io/v1beta4',
+    kind: 'InitConfiguration',
+    localAPIEndpoint: { advertiseAddress: address },
+    nodeRegistration: { name, kubeletExtraArgs: [{ name: 'node-ip', value: address }] },
+    ...(patches === undefined ? {} : { patches: { directory: patches } }),
+  }
 }
 
 export async function untilReady(machine: Machine): Promise<void> {
