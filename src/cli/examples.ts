@@ -39,7 +39,7 @@ export const EXAMPLES = {
   serve: [CONFIG, `${CONFIG} --take-over`],
   status: [CONFIG, `${SOCKET} --watch`],
   top: [CONFIG, `${CONFIG} --once`],
-  doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/encryption/encryption.yaml`],
+  doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/enc/enc.yaml`],
   explain: ['key_unavailable', ''],
   check: [SOCKET],
   scan: [CONFIG, `--snapshot etcd.db ${CONFIG}`],

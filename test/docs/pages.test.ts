@@ -18,7 +18,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PATCH = 'talos-encryption.yaml'
 /** What a runbook keeps of the file of before. */
 const BACKUPS = '/var/backups/'
-const NAMES = ['encryption.yaml', '/etc/kubernetes/encryption/encryption.yaml', PATCH]
+const NAMES = ['encryption.yaml', '/etc/kubernetes/enc/enc.yaml', PATCH]
 
 const test = suite('docs/pages', () => ({}))
 
@@ -58,7 +58,7 @@ test('the EncryptionConfiguration has one name on every page and in every manife
     ...(await textsBelow('deploy')),
   ]
   const found = [io.printed(), ...texts].flatMap(
-    (text) => text.match(/[\w./-]*encryption[\w-]*\.ya?ml/g) ?? [],
+    (text) => text.match(/[\w./-]*(?:encryption[\w-]*|\benc)\.ya?ml/g) ?? [],
   )
   assert.ok(found.length > 20)
   const others = found.filter((name) => !NAMES.includes(name) && !name.startsWith(BACKUPS))

@@ -89,7 +89,7 @@ async function encrypt(machine: Machine, folder: TempFolder, bao: OpenBao): Prom
   })
   await untilWell(machine)
   const made = await manifestFiles(machine, 'kubeadm')
-  await machine.write(ENCRYPTION, await machine.read(`${made}/encryption.yaml`))
+  await machine.run('install', '-D', '-m', '0600', `${made}/encryption.yaml`, ENCRYPTION)
   const printed = parse(await machine.read(`${made}/kubeadm-config.yaml`))
 
   // The flags by the config, and the folders by the patch, which the file offers in place of extraVolumes.

@@ -30,7 +30,7 @@ test('kubeadm init with the printed files makes an API server that encrypts Secr
   await using machine = await startControlPlaneMachine(folder)
   await installPlugin(machine)
   const made = await manifestFiles(machine, 'kubeadm')
-  await machine.write(ENCRYPTION, await machine.read(`${made}/encryption.yaml`))
+  await machine.run('install', '-D', '-m', '0600', `${made}/encryption.yaml`, ENCRYPTION)
 
   const start = performance.now()
   await init(machine, await machine.read(`${made}/kubeadm-config.yaml`))

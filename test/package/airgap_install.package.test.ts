@@ -118,8 +118,8 @@ test('the plugin is not taken away from an API server that is told to use it', a
   await using node = await makeNode(bundle)
   const flags = ['--config', node.config, '--runtime', 'rke2']
   await node.install(flags)
-  await mkdir(node.in('etc/kubernetes'), { recursive: true })
-  const told = node.in('etc/kubernetes/encryption.yaml')
+  await mkdir(node.in('etc/kubernetes/enc'), { recursive: true })
+  const told = node.in('etc/kubernetes/enc/enc.yaml')
   await writeFile(told, 'endpoint: unix:///run/trousseau/kms.sock\n')
   const before = await node.tree()
 

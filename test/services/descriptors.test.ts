@@ -169,7 +169,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     probes: { listen: 'unix:///run/admin/probes.sock' },
     policy: {
       files: { manifest: '/etc/kubernetes/manifests/kube-apiserver.yaml' },
-      encryptionConfig: '/etc/kubernetes/encryption.yaml',
+      encryptionConfig: '/etc/kubernetes/enc/enc.yaml',
       opa: {
         address: 'unix:///run/opa/opa.sock',
         path: 'trousseau/allow',
@@ -201,7 +201,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
       '/etc/opa/ca.pem',
       '/etc/opa/cert.pem',
       '/etc/opa/key.pem',
-      '/etc/kubernetes/encryption.yaml',
+      '/etc/kubernetes/enc/enc.yaml',
       '/etc/trousseau/waiver.pub.pem',
     ],
     folders: ['/etc/opa/cas'],

@@ -9,15 +9,17 @@ import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
-/** In a folder of its own, which is mounted: a file that is mounted alone is not seen to be replaced. */
-const FILE = '/etc/kubernetes/encryption/encryption.yaml'
+/** As in the pages of Kubernetes, in a folder of its own: a file that is mounted alone is never read again once it was replaced. */
+const FOLDER = '/etc/kubernetes/enc'
+const FILE = `${FOLDER}/enc.yaml`
+const PLACE = `install -D -m 0600 encryption.yaml ${FILE}`
 
 export function encryptionConfig(plan: Plan): ManifestFile[] {
   return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
 }
 
 function encryptionText({ socketPath, providerName, resources }: Plan): string {
-  return `${comment(`The same text on every control-plane node, mode 0600, root, in a folder of its own: the API server mounts that.
+  return `${comment(`The same text on every control-plane node, mode 0600, root.
 
 With several control-plane nodes put identity first on all of them, restart, and move kms to the front once every
 API server can read through it. Without identity nothing that is still in the clear can be read: keep it last
@@ -38,9 +40,9 @@ resources:
 }
 
 function volumesOf(plan: Plan): { name: string; path: string; readOnly: boolean; type: string }[] {
-  // Folders, and not file and socket: one that is made again would not be seen.
   return [
-    { name: 'trousseau-encryption', path: dirname(FILE), readOnly: true, type: 'Directory' },
+    { name: 'trousseau-encryption', path: FOLDER, readOnly: true, type: 'Directory' },
+    // Mount the folder and not the socket: a socket that is made again would not be seen.
     {
       name: 'trousseau-socket',
       path: dirname(plan.socketPath),
@@ -57,7 +59,7 @@ export function kubeadm(plan: Plan): ManifestFile[] {
   )
   const extra = `${comment(`For "kubeadm init", "kubeadm join --control-plane" and "kubeadm upgrade": part of the kubeadm config.
 On a cluster that runs: the same into the ConfigMap kubeadm-config, then on one node after the other
-"kubeadm init phase control-plane apiserver --config …". First encryption.yaml as ${FILE}.`)}
+"kubeadm init phase control-plane apiserver --config …". First the file on the node: ${PLACE}`)}
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 apiServer:
@@ -66,9 +68,9 @@ apiServer:
     - { name: encryption-provider-config-automatic-reload, value: "true" }
   extraVolumes:
 ${indent(volumes.join(''), 4)}`
-  const patch = `${comment(`Instead of extraVolumes, a patch with the name kube-apiserver+strategic.yaml. The flags it cannot add: extraArgs
-stay in the ClusterConfiguration. Beside --config kubeadm takes no --patches: give "patches: { directory: FOLDER }" in
-the InitConfiguration or JoinConfiguration.`)}
+  const patch = `${comment(`Instead of extraVolumes, a patch with the name kube-apiserver+strategic.yaml. Flags it cannot add: extraArgs stay
+in the ClusterConfiguration. Beside --config kubeadm takes no --patches: give "patches: { directory: FOLDER }" in the
+InitConfiguration or JoinConfiguration.`)}
 spec:
   containers:
     - name: kube-apiserver
@@ -104,7 +106,7 @@ function volumeList(plan: Plan): string {
  * own config.
  */
 function rancher(plan: Plan, product: 'k3s' | 'rke2', note: string, rest: string): ManifestFile[] {
-  const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first encryption.yaml as ${FILE}.
+  const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first the file: ${PLACE}
 ${note}
 Leave secrets-encryption off: it is ${product}'s own encryption with a key on the node, and both cannot be used.`)}
 kube-apiserver-arg:
@@ -124,7 +126,7 @@ export function rke2(plan: Plan): ManifestFile[] {
   const note = `The plugin as a static pod goes to /var/lib/rancher/rke2/agent/pod-manifests/, its image to
 /var/lib/rancher/rke2/agent/images/; or run it by systemd, which starts before rke2-server.service.`
   const rest = `kube-apiserver-extra-mount:
-  - ${dirname(FILE)}:${dirname(FILE)}:ro
+  - ${FOLDER}:${FOLDER}:ro
   - ${dirname(plan.socketPath)}:${dirname(plan.socketPath)}
 `
   return rancher(plan, 'rke2', note, rest)
@@ -168,7 +170,7 @@ export function kubespray(plan: Plan): ManifestFile[] {
     ({ name, path, readOnly }) =>
       `- { name: ${name}, hostPath: ${path}, mountPath: ${path}, readOnly: ${readOnly} }\n`,
   )
-  const text = `${comment(`inventory/…/group_vars/k8s_cluster/trousseau.yml; first encryption.yaml as ${FILE} on every control-plane node.
+  const text = `${comment(`inventory/…/group_vars/k8s_cluster/trousseau.yml; first the file on every control-plane node: ${PLACE}
 Leave kube_encrypt_secret_data off: it is kubespray's own encryption with a key on the node.`)}
 kube_kubeadm_apiserver_extra_args:
   encryption-provider-config: ${FILE}

@@ -12,7 +12,7 @@ export const PLUGIN = '/usr/bin/trousseau serve'
 export const SOCKET = '/run/trousseau/kms.sock'
 export const POD = `${MANIFESTS}/trousseau.yaml`
 /** Where the printed files want it. */
-export const ENCRYPTION = '/etc/kubernetes/encryption/encryption.yaml'
+export const ENCRYPTION = '/etc/kubernetes/enc/enc.yaml'
 const KEY_FILE = '/etc/trousseau/keys'
 
 const LOCAL = { name: 'keys', type: 'local', keyFile: KEY_FILE } as const

@@ -172,7 +172,7 @@ function fromBase64(text: string): Buffer {
 async function writeEncryption(encryption: object | undefined): Promise<string[]> {
   if (encryption === undefined) return []
   const text = JSON.stringify(encryption)
-  await mkdir(dirname(ENCRYPTION), { recursive: true, mode: 0o700 })
+  await mkdir(dirname(ENCRYPTION), { recursive: true })
   await writeFile(ENCRYPTION, text, { mode: 0o600 })
   return [...text.matchAll(/unix:\/\/([^"]+)/g)].map(([, path]) => path ?? '')
 }

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { makeAuthority, makeCertificate } from '../remote/certificates.ts'
 
-export const ENCRYPTION = '/etc/kubernetes/encryption/encryption.yaml'
+export const ENCRYPTION = '/etc/kubernetes/enc/enc.yaml'
 export const TOKEN = 'trousseau-test-admin'
 const PKI = '/etc/kubernetes/pki'
 /** Of the API server; it makes it itself. */
