@@ -217,6 +217,10 @@ load_image() {
       grep -qxF "$image" "$work/images" || note "image containerd $image"
       ctr --namespace k8s.io images import "$here/images/trousseau-image.tar" >/dev/null
       # Otherwise the kubelet may remove it when the disk is full, and a node without a registry is lost.
+      ctr version | sed -n '/^Server/,$ s/^ *Version: *v\{0,1\}\([0-9.]*\).*/\1/p' >"$work/containerd"
+      case $(cat "$work/containerd") in
+        1.[0-6].*) say hint "containerd before 1.7 pins no image: with a full disk the kubelet may remove this one while its pod is down" ;;
+      esac
       ctr --namespace k8s.io images label "$image" io.cri-containerd.pinned=pinned >/dev/null
       ;;
     crio)

@@ -23,7 +23,7 @@ import { enterNetwork, OUTSIDE } from '../_lib/kubelet/network.ts'
 import {
   ENCRYPTION,
   installPlugin,
-  manifestFiles,
+  kubeadmFiles,
   PLUGIN,
   SOCKET,
   untilWell,
@@ -88,8 +88,7 @@ async function encrypt(machine: Machine, folder: TempFolder, bao: OpenBao): Prom
     config: { admin: { listen: '127.0.0.1:8787' }, stateDir: '/var/lib/trousseau/state' },
   })
   await untilWell(machine)
-  const made = await manifestFiles(machine, 'kubeadm')
-  await machine.run('install', '-D', '-m', '0600', `${made}/encryption.yaml`, ENCRYPTION)
+  const made = await kubeadmFiles(machine)
   const printed = parse(await machine.read(`${made}/kubeadm-config.yaml`))
 
   // The flags by the config, and the folders by the patch, which the file offers in place of extraVolumes.

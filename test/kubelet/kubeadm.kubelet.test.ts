@@ -11,13 +11,20 @@ import {
   ADMIN,
   createSecret,
   init,
+  join,
   startControlPlaneMachine,
   stored,
   untilReady,
   wordOf,
 } from '../_lib/kubelet/control_plane.ts'
 import { enterNetwork } from '../_lib/kubelet/network.ts'
-import { CONFIG, ENCRYPTION, installPlugin, manifestFiles } from '../_lib/kubelet/plugin.ts'
+import {
+  CONFIG,
+  ENCRYPTION,
+  installPlugin,
+  KEY_FILE,
+  kubeadmFiles,
+} from '../_lib/kubelet/plugin.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 
@@ -29,8 +36,7 @@ test('kubeadm init with the printed files makes an API server that encrypts Secr
   await using folder = await tempFolder()
   await using machine = await startControlPlaneMachine(folder)
   await installPlugin(machine)
-  const made = await manifestFiles(machine, 'kubeadm')
-  await machine.run('install', '-D', '-m', '0600', `${made}/encryption.yaml`, ENCRYPTION)
+  const made = await kubeadmFiles(machine)
 
   const start = performance.now()
   await init(machine, await machine.read(`${made}/kubeadm-config.yaml`))
@@ -48,6 +54,30 @@ test('kubeadm init with the printed files makes an API server that encrypts Secr
   await machine.shell(`sed -i '1i # once more' ${ENCRYPTION}`)
   const inside = `/proc/$(pgrep -f '^kube-apiserver ')/root${ENCRYPTION}`
   assert.is(await machine.shell(`head -n 1 ${inside}`), '# once more\n')
+})
+
+test('kubeadm join brings the same to a second node, whose API server reads what the first has written', async () => {
+  await using folder = await tempFolder()
+  await using first = await startControlPlaneMachine(folder)
+  await using second = await startControlPlaneMachine(folder, 2)
+  await installPlugin(first)
+  await second.copy(first.at(KEY_FILE), KEY_FILE)
+  await installPlugin(second)
+  const made = await kubeadmFiles(first)
+  await kubeadmFiles(second)
+  await init(first, await first.read(`${made}/kubeadm-config.yaml`))
+  await createSecret(first, 'word', 'open-sesame')
+
+  const start = performance.now()
+  await join(first, second)
+  const server = `--server=https://${second.address}:6443`
+  await untilReady(second, server)
+  figure(`kubeadm join with the plugin: ${((performance.now() - start) / 1_000).toFixed(1)} s`)
+
+  assert.is(await wordOf(second, 'word', server), 'open-sesame')
+  await createSecret(second, 'back', 'once more', server)
+  assert.match(await stored(first, 'back'), /^k8s:enc:kms:v2:trousseau:/)
+  assert.is(await wordOf(first, 'back'), 'once more')
 })
 
 test.run()

@@ -18,6 +18,7 @@ const ETCDCTL = [
   `--cert=${ETCD_PKI}/server.crt`,
   `--key=${ETCD_PKI}/server.key`,
 ]
+const READY_MS = 240_000
 /** The tests' machine has version 1 of control groups alone, of which kubeadm warns. */
 const IGNORED = '--ignore-preflight-errors=SystemVerification'
 /** Of what kubeadm installs besides the control plane there are no images here, and nothing needs it. */
@@ -72,6 +73,24 @@ export async function init(machine: Machine, clusterConfiguration = ''): Promise
   )
 }
 
+/** `kubeadm join --control-plane`: a further node of the cluster of the first, with what kubeadm itself brings there. */
+export async function join(first: Machine, machine: Machine): Promise<void> {
+  const config = ['--config', KUBEADM_CONFIG]
+  const said = await first.run(
+    'kubeadm',
+    'init',
+    'phase',
+    'upload-certs',
+    '--upload-certs',
+    ...config,
+  )
+  const key = /^[0-9a-f]{64}$/m.exec(said)?.[0] ?? ''
+  const command = (await first.run('kubeadm', 'token', 'create', '--print-join-command')).trim()
+  const here = [`--apiserver-advertise-address=${machine.address}`, `--node-name=${machine.name}`]
+  const asServer = ['--control-plane', `--certificate-key=${key}`, ...here, IGNORED]
+  await machine.run(...command.split(/\s+/), ...asServer)
+}
+
 /**
  * Changes a cluster that runs as the printed file says: in the ConfigMap, and on this node.
  *
@@ -103,15 +122,16 @@ function initConfiguration({ name, address }: Machine, patches?: string): object
   }
 }
 
-export async function untilReady(machine: Machine): Promise<void> {
+/** @param flags of kubectl, such as those that name another API server */
+export async function untilReady(machine: Machine, ...flags: readonly string[]): Promise<void> {
   await until(
     'the API server is ready',
     () =>
-      machine.run('kubectl', 'get', '--raw=/readyz').then(
+      machine.run('kubectl', 'get', '--raw=/readyz', ...flags).then(
         (text) => text === 'ok',
         () => false,
       ),
-    { everyMs: 100, limitMs: 240_000 },
+    { everyMs: 100, limitMs: READY_MS },
   )
 }
 
@@ -121,11 +141,23 @@ export function stored(machine: Machine, name: string): Promise<string> {
   return machine.run(...ETCDCTL, 'get', key, '--print-value-only')
 }
 
-export async function createSecret(machine: Machine, name: string, word: string): Promise<void> {
-  await machine.run('kubectl', 'create', 'secret', 'generic', name, `--from-literal=word=${word}`)
+/** @param flags of kubectl */
+export async function createSecret(
+  machine: Machine,
+  name: string,
+  word: string,
+  ...flags: readonly string[]
+): Promise<void> {
+  const create = ['kubectl', 'create', 'secret', 'generic', name, `--from-literal=word=${word}`]
+  await machine.run(...create, ...flags)
 }
 
-export async function wordOf(machine: Machine, name: string): Promise<string> {
+/** @param flags of kubectl */
+export async function wordOf(
+  machine: Machine,
+  name: string,
+  ...flags: readonly string[]
+): Promise<string> {
   const read = ['kubectl', 'get', 'secret', name, '--output=jsonpath={.data.word}']
-  return atob(await machine.run(...read))
+  return atob(await machine.run(...read, ...flags))
 }

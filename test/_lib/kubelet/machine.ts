@@ -133,9 +133,9 @@ export class Machine implements AsyncDisposable {
     return (await this.run('pgrep', '-f', `^${command} `)).trim()
   }
 
-  /** Runs commands of a shell on the machine. */
+  /** Runs commands of a shell on the machine; a bash that reads a socket takes it for a login. */
   shell(text: string): Promise<string> {
-    return this.run('bash', '-euo', 'pipefail', '-c', text)
+    return this.run('bash', '--norc', '-euo', 'pipefail', '-c', text)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

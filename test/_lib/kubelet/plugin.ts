@@ -1,5 +1,6 @@
 /** The plugin on a node, put there as its pages say, with what the product itself prints. @module */
 
+import { existsSync } from 'node:fs'
 import * as v from 'valibot'
 import { stringify } from 'yaml'
 import { until } from '../wait.ts'
@@ -13,8 +14,9 @@ export const SOCKET = '/run/trousseau/kms.sock'
 export const POD = `${MANIFESTS}/trousseau.yaml`
 /** Where the printed files want it. */
 export const ENCRYPTION = '/etc/kubernetes/enc/enc.yaml'
-const KEY_FILE = '/etc/trousseau/keys'
+export const KEY_FILE = '/etc/trousseau/keys'
 
+/** Its key file is made on the node, or was brought there. */
 const LOCAL = { name: 'keys', type: 'local', keyFile: KEY_FILE } as const
 
 interface PluginOptions {
@@ -39,7 +41,9 @@ export async function installPlugin(
     ...config,
   })
   await machine.write(CONFIG, text)
-  if (provider === LOCAL) await machine.run('trousseau', 'keygen', KEY_FILE)
+  if (provider === LOCAL && !existsSync(machine.at(KEY_FILE))) {
+    await machine.run('trousseau', 'keygen', KEY_FILE)
+  }
   await machine.write(
     '/etc/tmpfiles.d/trousseau.conf',
     await printed(machine, 'tmpfiles', ...flags),
@@ -53,10 +57,11 @@ export function printed(machine: Machine, kind: string, ...flags: readonly strin
   return machine.run('trousseau', 'manifests', kind, '--config', CONFIG, ...flags)
 }
 
-/** Has the files of a kind written to a folder of the node, whose path it resolves to. */
-export async function manifestFiles(machine: Machine, kind: string): Promise<string> {
-  const folder = `/etc/trousseau-${kind}`
-  await printed(machine, kind, '--out', folder)
+/** The files for kubeadm in a folder of the node, whose path it resolves to; the API server's config where they want it. */
+export async function kubeadmFiles(machine: Machine): Promise<string> {
+  const folder = '/etc/trousseau-kubeadm'
+  await printed(machine, 'kubeadm', '--out', folder)
+  await machine.run('install', '-D', '-m', '0600', `${folder}/encryption.yaml`, ENCRYPTION)
   return folder
 }
 
@@ -86,6 +91,7 @@ const pods = v.object({
   items: v.array(
     v.object({
       metadata: v.object({ name: v.string() }),
+      spec: v.object({ containers: v.tuple([v.object({ image: v.string() })]) }),
       status: v.object({
         containerStatuses: v.optional(
           v.array(
@@ -93,7 +99,6 @@ const pods = v.object({
               ready: v.boolean(),
               restartCount: v.number(),
               containerID: v.optional(v.string(), ''),
-              image: v.string(),
               lastState: v.object({
                 terminated: v.optional(v.object({ reason: v.string(), exitCode: v.number() })),
               }),
@@ -106,12 +111,14 @@ const pods = v.object({
   ),
 })
 
-/** What a kubelet that runs alone says of the plugin's one container. */
+/** What a kubelet that runs alone says of the plugin's one container, with the image that was asked for. */
 export async function containerOf(machine: Machine) {
   const text = await machine.run('curl', '--silent', '--insecure', 'https://127.0.0.1:10250/pods')
   const { items } = v.parse(pods, JSON.parse(text))
   const found = items.filter(({ metadata }) => metadata.name.startsWith('trousseau-'))
-  const [status, ...more] = found.flatMap((each) => each.status.containerStatuses)
+  const [pod, ...more] = found
   if (more.length > 0) throw new Error('There is more than one pod of the plugin')
-  return status
+  const [status] = pod?.status.containerStatuses ?? []
+  if (pod === undefined || status === undefined) return undefined
+  return { ...status, asked: pod.spec.containers[0].image }
 }
