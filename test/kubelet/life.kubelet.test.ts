@@ -68,7 +68,7 @@ test('another image in the manifest is an upgrade, and the one of before is the 
     await machine.write(POD, text)
     await until('another process serves', async () => {
       const pid = await machine.pidOf(PLUGIN).catch(() => old)
-      return !pid.includes(old)
+      return !pid.split('\n').includes(old)
     })
     await untilWell(machine)
     figure(

@@ -34,7 +34,7 @@ for (const user of ['65532', '0']) {
 
     // The kubelet is restarted, and a process is known by its pid.
     await machine.run('systemctl', 'restart', 'kubelet')
-    await until('the kubelet knows the pod again', async () =>
+    await until('the kubelet knows the pod again', () =>
       containerOf(machine).then(
         (container) => container?.ready === true,
         () => false,

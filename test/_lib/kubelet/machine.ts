@@ -34,8 +34,6 @@ const BOOT_MS = 60_000
 /** What lies on the disk, by the name of its folder there. */
 const ON_DISK = { etc: '/etc', 'var-lib': '/var/lib', 'var-log': '/var/log' } as const
 
-export type Unit = 'containerd' | 'kubelet'
-
 export class Machine implements AsyncDisposable {
   readonly name: string
   readonly address: string
@@ -81,10 +79,10 @@ export class Machine implements AsyncDisposable {
     await this.write(to, await readFile(from, 'utf8'))
   }
 
-  /** Boots it, and starts the units in this order. */
-  async powerOn(units: readonly Unit[] = ['containerd', 'kubelet']): Promise<void> {
+  /** Boots it: containerd and the kubelet start at once. */
+  async powerOn(): Promise<void> {
     const namespaces = ['--pid', '--fork', '--kill-child', '--mount', '--propagation', 'private']
-    const command = [join(BIN, 'boot'), this.#disk, this.address, ...units]
+    const command = [join(BIN, 'boot'), this.#disk, this.address]
     const first = spawn('unshare', [...namespaces, '--net', '--uts', '--mount-proc', ...command], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: ENVIRONMENT,

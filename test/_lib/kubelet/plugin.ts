@@ -81,7 +81,7 @@ export async function untilWell(machine: Machine): Promise<void> {
 }
 
 /** What its containers printed, of which nobody else would know any more, and the kubelet's last words. */
-export async function logsOf(machine: Machine): Promise<string> {
+async function logsOf(machine: Machine): Promise<string> {
   return await machine.shell(
     'tail -n 5 /var/log/pods/kube-system_trousseau*/*/*.log; tail -n 5 /var/log/kubelet.log',
   )
