@@ -38,14 +38,15 @@ export class Machine implements AsyncDisposable {
   readonly name: string
   readonly address: string
   readonly #disk: string
-  readonly #number: number
+  /** This end of it. */
+  readonly #cable: string
   #first: ChildProcess | undefined
   #pid = 0
 
   private constructor(folder: TempFolder, number: number) {
     this.name = `node-${number}`
     this.address = addressOf(number)
-    this.#number = number
+    this.#cable = `node${number}`
     this.#disk = folder.at(this.name)
   }
 
@@ -113,6 +114,9 @@ export class Machine implements AsyncDisposable {
     const closed = once(first, 'close')
     process.kill(this.#pid, 'SIGKILL')
     await closed
+    await run('ip', ['link', 'delete', this.#cable]).catch(() => {
+      // The kernel was faster, which removes it some time after the machine's end of it.
+    })
     await this.#removeControlGroups()
   }
 
@@ -159,10 +163,9 @@ export class Machine implements AsyncDisposable {
   }
 
   async #connect(): Promise<void> {
-    const [outer, netns] = [`node${this.#number}`, String(this.#pid)]
-    const pair = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]
-    await run('ip', ['link', 'add', outer, ...pair])
-    await run('ip', ['link', 'set', outer, 'master', BRIDGE, 'up'])
+    const pair = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', String(this.#pid)]
+    await run('ip', ['link', 'add', this.#cable, ...pair])
+    await run('ip', ['link', 'set', this.#cable, 'master', BRIDGE, 'up'])
   }
 
   /**
