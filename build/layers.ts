@@ -46,7 +46,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@grpc/grpc-js': ['grpc', 'tools/etcd'],
   aws4fetch: ['services/aws'],
   commander: ['cli'],
-  jose: ['remote', 'recovery', 'policy', 'services', 'tools/policy'],
+  jose: ['remote', 'recovery', 'policy', 'services', 'tools/audit', 'tools/policy'],
   pino: ['observe'],
   'prom-client': ['observe'],
   'shamir-secret-sharing': ['kms'],

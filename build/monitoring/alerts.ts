@@ -235,6 +235,19 @@ export const ALERTS: readonly Alert[] = [
     wake: 'No.',
   },
   {
+    name: 'TrousseauAuditLost',
+    expr: `increase(${M.audit_records_total}{outcome="lost"}[10m]) > 0`,
+    for: '0s',
+    severity: 'warning',
+    summary: 'Audit records of {{ $labels.instance }} are lost',
+    means:
+      'The file or the reader of the audit stream does not take records, and the memory for those that wait is full. Requests are served all the same. The stream itself says how many are missing, and where.',
+    look: 'The lines `audit_failed` and `audit_lost` in the log; disk, owner and mode of `audit.to`.',
+    action:
+      'Free the disk, or bring the reader back. Records that are lost cannot be had again: the log has a line for each request, and the key service an audit log of its own. See [the audit stream](audit.md).',
+    wake: 'Where your rules ask for a whole audit, now; otherwise no.',
+  },
+  {
     name: 'TrousseauVersionsDiffer',
     expr: `count(count by (version) (${M.build_info})) > 1`,
     for: '6h',

@@ -73,6 +73,18 @@ export type KmsEvent =
       readonly lines: number
     }
   | {
+      /** What became of spans. */
+      readonly type: 'trace_spans'
+      readonly outcome: 'sent' | 'dropped'
+      readonly spans: number
+    }
+  | {
+      /** Records of the audit stream that were written, or lost because nobody took them. */
+      readonly type: 'audit_records'
+      readonly outcome: 'written' | 'lost'
+      readonly records: number
+    }
+  | {
       /** Emitted after each observation of a provider of the endpoint. */
       readonly type: 'health'
       readonly endpoint?: string | undefined
@@ -135,6 +147,9 @@ export type KmsEvent =
       readonly waiver: WaiverInForce | undefined
     }
   | Notice
+
+/** What is counted alone, and never a line of the log. */
+export type CountedEvent = 'log_loss' | 'trace_spans' | 'audit_records'
 
 type RuleMode = 'enforce' | 'audit'
 /**

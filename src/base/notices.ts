@@ -28,6 +28,10 @@ interface NoticeFields {
   readonly endpoint_failed: None
   readonly provider_not_closed: None
   readonly state_not_saved: None
+  readonly audit_failed: None
+  readonly audit_lost: None
+  readonly audit_resumed: { readonly lost: number }
+  readonly audit_unsigned: None
   // Its sockets.
   readonly socket_listening: None
   readonly socket_rebound: None
@@ -68,6 +72,9 @@ interface NoticeFields {
   readonly waiver_in_force: None
   readonly waiver_refused: None
   readonly waiver_ended: None
+  // Traces.
+  readonly traces_failed: None
+  readonly traces_sent: None
   // Logins.
   readonly clock_skew: OfProvider
   readonly token_life_unknown: None

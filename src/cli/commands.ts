@@ -9,6 +9,7 @@ import { stopped } from '../base/call.ts'
 import type { Io } from '../console/io.ts'
 import { EXIT } from '../console/output.ts'
 import { addAbout } from './about.ts'
+import { addAudit } from './audit.ts'
 import { addBench } from './bench.ts'
 import { addCheck } from './check.ts'
 import type { AddCommand, Ending } from './command.ts'
@@ -41,6 +42,7 @@ const GROUPS: Readonly<Record<string, readonly AddCommand[]>> = {
     addExplain,
     addCheck,
     addBench,
+    addAudit,
   ],
   'See what is encrypted, and have it rewritten:': [addScan, addMigrate],
   'For the day when all key services are gone:': [addRecoveryKey, addRecover],

@@ -52,6 +52,10 @@ export const EXAMPLES = {
     '--snapshot etcd.db --recovery-key /media/offline/recovery-key --out secrets.yaml',
   ],
   bench: [`${SOCKET} --duration 5s`],
+  'audit verify': [
+    '/var/log/trousseau/audit.log*',
+    '/var/log/trousseau/audit.log* --key cp-1.pub --json',
+  ],
   'verify-bundle': ['trousseau-airgap.tar.zst --key release-key.pem'],
   version: ['', '--json'],
   completion: ['bash > /etc/bash_completion.d/trousseau'],

@@ -12,12 +12,12 @@ interface ConfigPaths extends Required<Paths> {
   readonly listens: readonly string[]
   /** Files that may be absent, and that the plugin looks at again and again. */
   readonly looked: readonly string[]
-  /** Folders that the plugin writes to: those of its sockets, and `stateDir`. */
+  /** Folders that the plugin writes to: those of its sockets and of the audit file, and `stateDir`. */
   readonly written: readonly string[]
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, policy, stateDir, admin, probes } = config
+  const { recovery, policy, traces, audit, stateDir, admin, probes } = config
   const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
   const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
   const pages = [admin, probes].flatMap((each) =>
@@ -27,18 +27,29 @@ export function pathsOf(config: Config): ConfigPaths {
     files: unique([
       ...all.flatMap(({ files }) => files),
       ...(recovery?.recipients ?? []),
+      ...askedFiles(policy?.opa),
       ...policyFiles(policy),
+      ...askedFiles(traces),
+      ...(audit?.signingKeyFile === undefined ? [] : [audit.signingKeyFile]),
     ]),
     folders: unique(
-      [...all.flatMap(({ folders }) => folders), policy?.opa?.tls.caDir ?? []].flat(),
+      [
+        ...all.flatMap(({ folders }) => folders),
+        policy?.opa?.tls.caDir ?? [],
+        traces?.tls.caDir ?? [],
+      ].flat(),
     ),
-    sockets: unique([...all.flatMap(({ sockets }) => sockets), ...policySockets(policy)]),
+    sockets: unique([
+      ...all.flatMap(({ sockets }) => sockets),
+      ...socketsOf(policy?.opa?.address, traces?.endpoint),
+    ]),
     devices: unique(all.flatMap(({ devices = [] }) => devices)),
     listens: [...endpoints, ...pages],
     looked: unique([...Object.values(policy?.files ?? {}), policy?.waiver?.file ?? []].flat()),
     written: unique([
       ...endpoints.map((path) => dirname(path)),
       ...(stateDir === undefined ? [] : [stateDir]),
+      ...auditFolder(audit),
       ...pages.map((path) => dirname(path)),
     ]),
   }
@@ -46,20 +57,23 @@ export function pathsOf(config: Config): ConfigPaths {
 
 /** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */
 function policyFiles(policy: Config['policy']): string[] {
-  const { tokenFile, tls } = policy?.opa ?? {}
   const { keyFiles = [] } = policy?.waiver ?? {}
-  return [
-    tokenFile,
-    tls?.caFile,
-    tls?.certFile,
-    tls?.keyFile,
-    policy?.encryptionConfig,
-    ...keyFiles,
-  ].flatMap((path) => path ?? [])
+  return [policy?.encryptionConfig ?? [], ...keyFiles].flat()
 }
 
-function policySockets(policy: Config['policy']): string[] {
-  return [unixPathOf(policy?.opa?.address ?? '') ?? []].flat()
+type Asked = Pick<NonNullable<Config['traces']>, 'tls' | 'tokenFile'>
+
+/** Of a service that is no provider. */
+function askedFiles({ tls, tokenFile }: Partial<Asked> = {}): string[] {
+  return [tokenFile, tls?.caFile, tls?.certFile, tls?.keyFile].flatMap((path) => path ?? [])
+}
+
+export function auditFolder(audit: Config['audit']): string[] {
+  return audit === undefined || audit.to === 'stdout' ? [] : [dirname(audit.to)]
+}
+
+function socketsOf(...addresses: readonly (string | undefined)[]): string[] {
+  return addresses.flatMap((address) => unixPathOf(address ?? '') ?? [])
 }
 
 function unique(paths: readonly string[]): string[] {

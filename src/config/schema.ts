@@ -13,6 +13,7 @@ import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { LABEL } from '../services/provider_fields.ts'
 import { providerConfig } from '../services/registry.ts'
 import { protectionConfig } from './protection.ts'
+import { tracesConfig } from './traces.ts'
 
 const DAY_MS = 86_400_000
 const MAX_PORT = 65_535
@@ -127,6 +128,46 @@ const log = v.strictObject({
   ),
 })
 
+const MIB = 1_048_576
+const STDOUT = 'stdout'
+const bytes = (min: number, text: string) =>
+  v.pipe(
+    v.number(`a number of bytes, from ${min}`),
+    v.integer(`a number of bytes, from ${min}`),
+    v.minValue(min, `a number of bytes, from ${min}`),
+    v.maxValue(1024 ** 4, 'at most 1099511627776'),
+    v.description(text),
+  )
+
+const audit = v.pipe(
+  v.strictObject({
+    to: v.pipe(
+      v.string(),
+      v.check(
+        (text) => text === STDOUT || /^\/(?:.*\/)?[^/]+$/s.test(text),
+        'the absolute path of a file, or stdout',
+      ),
+      v.description('Absolute path of the file, or stdout; files that are rotated lie beside it'),
+    ),
+    maxBytes: v.optional(bytes(65_536, 'How large a file may get before it is rotated'), 64 * MIB),
+    maxTotalBytes: v.optional(
+      bytes(65_536, 'How large all rotated files may get before the oldest is deleted'),
+      512 * MIB,
+    ),
+    signingKeyFile: v.optional(
+      v.pipe(
+        v.string(),
+        v.startsWith('/'),
+        v.description('Private key that signs heads; the login key of this node where absent'),
+      ),
+    ),
+  }),
+  v.forward(
+    v.check(({ maxBytes, maxTotalBytes }) => maxTotalBytes >= maxBytes, 'at least audit.maxBytes'),
+    ['maxTotalBytes'],
+  ),
+)
+
 const MAX_PROVIDERS = 16
 const MAX_ENDPOINTS = 32
 
@@ -225,6 +266,13 @@ export const configSchema = v.strictObject({
     described(
       v.strictObject({ listen }),
       'Serves /livez, /healthz and /readyz alone, for a kubelet that asks from outside',
+    ),
+  ),
+  traces: v.optional(described(tracesConfig, 'Where spans of requests are sent; none without it')),
+  audit: v.optional(
+    described(
+      audit,
+      'Writes down every Encrypt and Decrypt, in a chain of hashes; none without it',
     ),
   ),
   log: v.optional(described(log, 'What is logged, one line an event on standard error'), {}),

@@ -25,6 +25,11 @@ const STATUS_OF = {
   internal: status.INTERNAL,
 } as const satisfies Record<KmsErrorCode, status>
 
+/** Such as `INVALID_ARGUMENT`. */
+export function statusNameOf(code: KmsErrorCode | 'ok'): string {
+  return status[code === 'ok' ? status.OK : STATUS_OF[code]]
+}
+
 /** An internal error may quote anything, so its words stay in the log. */
 export function toStatus({ code, message }: KmsError): { code: status; details: string } {
   return { code: STATUS_OF[code], details: code === 'internal' ? 'Internal error' : message }

@@ -7,7 +7,7 @@
 
 import process from 'node:process'
 import { destination } from 'pino'
-import type { EventSink, KmsEvent } from '../base/events.ts'
+import type { CountedEvent, EventSink, KmsEvent } from '../base/events.ts'
 import { UNPRINTABLE } from '../base/unprintable.ts'
 import { FloodGate } from './flood_gate.ts'
 import { type Entry, entryOf, healthEntry, LOG_LEVELS, type LogLevel } from './log_entries.ts'
@@ -125,7 +125,7 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
       output.onDrop?.((lines) => events.emit({ type: 'log_loss', fate: 'dropped', lines }))
     },
     emit(event) {
-      if (event.type === 'log_loss') return
+      if (!isLogged(event)) return
       const entry = event.type === 'health' ? ofHealth(event) : entryOf(event)
       if (LOG_LEVELS.indexOf(entry.level) < least) return
       const suppressed = heldBefore(entry)
@@ -133,6 +133,16 @@ export function createLogger({ level, format, output, monotonic }: LoggerOptions
       output.write(toLine(entry, suppressed > 0 ? suppressed : undefined))
     },
   }
+}
+
+const COUNTED: readonly string[] = [
+  'log_loss',
+  'trace_spans',
+  'audit_records',
+] as const satisfies CountedEvent[]
+
+function isLogged(event: KmsEvent): event is Exclude<KmsEvent, { type: CountedEvent }> {
+  return !COUNTED.includes(event.type)
 }
 
 /** Fields that are undefined are left out. */

@@ -6,7 +6,13 @@
  */
 
 import { type KmsError, toKmsError } from '../base/errors.ts'
-import { type HealthState, type KmsEvent, ONLY_ENDPOINT, type RuleOutcome } from '../base/events.ts'
+import {
+  type CountedEvent,
+  type HealthState,
+  type KmsEvent,
+  ONLY_ENDPOINT,
+  type RuleOutcome,
+} from '../base/events.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -24,7 +30,7 @@ export interface Entry {
   readonly floodKey?: string
 }
 
-export function entryOf(event: Exclude<KmsEvent, { type: 'health' | 'log_loss' }>): Entry {
+export function entryOf(event: Exclude<KmsEvent, { type: 'health' | CountedEvent }>): Entry {
   switch (event.type) {
     case 'request':
       return requestEntry(event)

@@ -48,7 +48,11 @@ export const METRIC_LABELS = {
   },
   rule: { values: 'the names of the rules in the config', most: few(MAX_RULES) },
   mode: { values: '`enforce`, `audit`', most: few(2) },
-  outcome: { values: '`refused`, `would_refuse`, `undecided`, `waived`', most: few(4) },
+  outcome: {
+    values:
+      '`refused`, `would_refuse`, `undecided`, `waived`; of spans `sent`, `dropped`; of audit records `written`, `lost`',
+    most: few(4),
+  },
   key_id_hash: { values: 'of an endpoint the one that is answered now', most: few(1) },
   version: {
     values: 'of a provider the one that encrypts, or waits to; in `build_info` the program’s',
@@ -206,6 +210,12 @@ export const METRICS = {
       'Lines that are not in the log: `held` back because equal ones came before, or `dropped` because nobody took them',
     labels: ['fate'],
   },
+  audit_records_total: {
+    kind: 'counter',
+    about:
+      'Records of the audit stream: `written`, or `lost` because nobody took them; absent without `audit`',
+    labels: ['outcome'],
+  },
   event_loop_delay_seconds: {
     kind: 'gauge',
     about:
@@ -227,6 +237,12 @@ export const METRICS = {
     kind: 'gauge',
     about: 'When the waiver in force ends; absent where there is none',
     labels: [],
+  },
+  trace_spans_total: {
+    kind: 'counter',
+    about:
+      'Spans that the collector took (`sent`), or that were `dropped` because it did not; absent without `traces`',
+    labels: ['outcome'],
   },
   build_info: {
     kind: 'gauge',

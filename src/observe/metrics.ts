@@ -65,6 +65,8 @@ export function createMetrics({
     policyMetrics(registry),
     configMetrics(registry),
     logMetrics(registry),
+    traceMetrics(registry),
+    auditMetrics(registry),
   ]
   gauge(registry, 'build_info').set({ version, runtime }, 1)
   return {
@@ -167,4 +169,29 @@ function logMetrics(registry: Registry): Recorder {
   return (event) => {
     if (event.type === 'log_loss') total.inc({ fate: event.fate }, event.lines)
   }
+}
+
+/** Its series begin with the traces, so that a plugin without them has none. */
+function traceMetrics(registry: Registry): Recorder {
+  let total: ReturnType<typeof counter<'trace_spans_total'>> | undefined
+  return (event) => {
+    if (event.type !== 'trace_spans') return
+    total ??= counter(registry, 'trace_spans_total')
+    total.inc({ outcome: event.outcome }, event.spans)
+  }
+}
+/** Its series begin with the stream, so that a plugin without one has none. */
+function auditMetrics(registry: Registry): Recorder {
+  let total: ReturnType<typeof recordsCounter> | undefined
+  return (event) => {
+    if (event.type !== 'audit_records') return
+    total ??= recordsCounter(registry)
+    total.inc({ outcome: event.outcome }, event.records)
+  }
+}
+
+function recordsCounter(registry: Registry) {
+  const total = counter(registry, 'audit_records_total')
+  for (const outcome of ['written', 'lost']) total.inc({ outcome }, 0)
+  return total
 }

@@ -22,6 +22,7 @@ import type { ProviderDeps } from '../services/provider_descriptor.ts'
 import { AdminKeeper } from './admin_keeper.ts'
 import { closeAll, Generation } from './generation.ts'
 import type { GenerationDeps } from './made_provider.ts'
+import { type Recorder, recordersOf } from './recorders.ts'
 import { DRAIN_MS, Sockets } from './sockets.ts'
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
@@ -72,13 +73,15 @@ export async function startPlugin(
   const metrics =
     admin &&
     (await import('../observe/admin_metrics.ts')).createAdminMetrics(aboutOf(config, configPath))
-  const events = fanOut([log, ...(metrics?.sinks ?? [])])
+  const told = fanOut([log, ...(metrics?.sinks ?? [])])
+  const recorders = await recordersOf(config, { clock: systemClock, events: told, mayHang })
+  const events = fanOut([told, ...recorders])
   if (metrics !== undefined) log.tellLosses?.(fanOut(metrics.sinks))
   const file = config.stateDir === undefined ? undefined : createStateFile(config.stateDir)
   if (file !== undefined) mayHang?.(file.stuck)
   const book = new StateBook(file ?? noStateStore, events)
   const deps = { clock: systemClock, events, book, environment, fetchSvids }
-  const plugin = new RunningPlugin(log, deps, takeOver)
+  const plugin = new RunningPlugin(log, deps, { takeOver, recorders })
   try {
     await book.load()
     await plugin.start(config)
@@ -117,6 +120,12 @@ function aboutOf(config: Config, configPath: string | undefined) {
   }
 }
 
+interface PluginOptions {
+  readonly takeOver: boolean
+  /** They end after all that they hear of. */
+  readonly recorders: readonly Recorder[]
+}
+
 /** The plugin from its start to its end. */
 export class RunningPlugin implements Plugin {
   socketPaths: readonly string[] = []
@@ -126,7 +135,7 @@ export class RunningPlugin implements Plugin {
   readonly #takeOver: boolean
   readonly #sockets: Sockets
   /** What has to be ended, last started first. */
-  readonly #atEnd: (() => Promise<void>)[] = []
+  readonly #atEnd: (() => Promise<void>)[]
   /** Each function ends providers that are no longer configured. */
   readonly #retired = new Set<(limitMs: number) => Promise<void>>()
   #closed = false
@@ -134,11 +143,16 @@ export class RunningPlugin implements Plugin {
   #leaveBy = 0
   #generation: Generation | undefined
 
-  constructor(log: FollowingLog, deps: Omit<GenerationDeps, 'onSettings'>, takeOver: boolean) {
+  constructor(
+    log: FollowingLog,
+    deps: Omit<GenerationDeps, 'onSettings'>,
+    { takeOver, recorders }: PluginOptions,
+  ) {
     this.#log = log
     this.#takeOver = takeOver
     this.#deps = { ...deps, onSettings: () => this.#follow() }
-    this.#sockets = new Sockets({ ...deps, takeOver })
+    this.#sockets = new Sockets({ ...deps, takeOver, records: recorders.length > 0 })
+    this.#atEnd = recorders.map((recorder) => () => recorder.close())
   }
 
   get events(): EventSink {
@@ -281,7 +295,9 @@ function checkKept(before: Config, after: Config): void {
     endpoints: config.endpoints?.map(({ name, socket }) => ({ name, socket })),
     admin: config.admin,
     probes: config.probes,
+    traces: config.traces,
     stateDir: config.stateDir,
+    audit: config.audit,
     statusVersion: config.statusVersion,
     requestTimeout: config.requestTimeout,
     'log.format': config.log.format,
@@ -298,6 +314,8 @@ function checkKept(before: Config, after: Config): void {
 }
 
 function fanOut(sinks: readonly EventSink[]): EventSink {
+  const [only] = sinks
+  if (only !== undefined && sinks.length === 1) return only
   return {
     emit(event) {
       for (const sink of sinks) sink.emit(event)

@@ -24,6 +24,8 @@ interface SocketsDeps {
   readonly events: EventSink
   /** Takes the sockets of a plugin that runs. */
   readonly takeOver: boolean
+  /** Whether what each request did is written down. */
+  readonly records: boolean
 }
 
 export class Sockets {
@@ -78,13 +80,14 @@ export class Sockets {
   }
 
   async #open(config: Config, { endpoint, keyring }: Served): Promise<void> {
-    const { clock, events, takeOver } = this.#deps
+    const { clock, events, takeOver, records } = this.#deps
     const server = await startGrpcServer({
       clock,
       events,
       endpoint: endpoint.name,
       socket: endpoint.socket,
       takeOver,
+      records,
       service: this.#services.get(endpoint.name) ?? keyring,
       statusVersion: config.statusVersion,
       runtimeVersion: VERSION,

@@ -69,6 +69,8 @@ export const assertionConfig = v.pipe(
   ),
 )
 type AssertionConfig = v.InferOutput<typeof assertionConfig>
+/** Where the key of this node is. */
+export type LoginKeyPlace = Pick<AssertionConfig, 'keyFile' | 'tpm'>
 
 /** What is signed. */
 interface Assertion {
@@ -94,19 +96,22 @@ const IN_TPM = /^\s*\{\s*"kind"\s*:\s*"trousseau-tpm-login-key"/
 /** Clocks differ: to the service, which allows 60 s of its own, a JWT was made a little before now. */
 const LEEWAY_S = 60
 const MIN_RSA_BITS = 2_048
+const FIELD = 'auth.selfSigned.keyFile'
 const WANTED =
   'wanted an unencrypted private key, as PEM (PKCS#8, PKCS#1 or SEC1) or JWK, for ES256, ES384, EdDSA (Ed25519) or RS256 (2048 bits or more)'
 
 /**
  * The key that a config names.
  *
+ * @param field where it names it
  * @throws KmsError `denied`: without the key there is no login
  */
 export async function assertionKeyOf(
-  { keyFile = '', tpm }: AssertionConfig,
+  { keyFile = '', tpm }: LoginKeyPlace,
   clock: Clock,
+  field?: string,
 ): Promise<AssertionKey> {
-  if (tpm === undefined) return await readAssertionKey(keyFile)
+  if (tpm === undefined) return await readAssertionKey(keyFile, field)
   const { tpmAssertionKey } = await import('./tpm/assertion_key.ts')
   return await tpmAssertionKey(tpm, clock)
 }
@@ -119,31 +124,31 @@ export async function assertionKeyOf(
 export async function readLoginKey(
   path: string,
 ): Promise<{ publicKey: KeyObject; algorithm: string; inTpm: boolean }> {
-  const text = await readKeyText(path)
-  if (!IN_TPM.test(text)) return { ...keyIn(text, path), inTpm: false }
+  const text = await readKeyText(path, FIELD)
+  if (!IN_TPM.test(text)) return { ...keyIn(text, path, FIELD), inTpm: false }
   const { readTpmKeyFile } = await import('./tpm/login_key_file.ts')
   const { publicKey } = await readTpmKeyFile(path)
   return { publicKey, algorithm: 'ES256', inTpm: true }
 }
 
 /** @throws KmsError `denied`: without the key there is no login */
-export async function readAssertionKey(path: string): Promise<FileKey> {
-  return keyIn(await readKeyText(path), path)
+export async function readAssertionKey(path: string, field = FIELD): Promise<FileKey> {
+  return keyIn(await readKeyText(path, field), path, field)
 }
 
-async function readKeyText(path: string): Promise<string> {
+async function readKeyText(path: string, field: string): Promise<string> {
   return await readSmallFile(path).catch((cause: unknown) => {
-    throw unusable(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
+    throw unusable(path, field, `cannot be read: ${systemReasonOf(cause)}`, cause)
   })
 }
 
-function keyIn(text: string, path: string): FileKey {
+function keyIn(text: string, path: string, field: string): FileKey {
   if (IN_TPM.test(text)) {
-    throw unusable(path, 'is a key in a TPM: name it in auth.selfSigned.tpm.keyFile')
+    throw unusable(path, field, 'is a key in a TPM: name it in auth.selfSigned.tpm.keyFile')
   }
-  const key = parseKey(text, path)
+  const key = parseKey(text, path, field)
   const algorithm = algorithmOf(key)
-  if (algorithm === undefined) throw unusable(path, `has a key of another kind: ${WANTED}`)
+  if (algorithm === undefined) throw unusable(path, field, `has a key of another kind: ${WANTED}`)
   return {
     key,
     publicKey: createPublicKey(key),
@@ -180,7 +185,7 @@ export function signAssertion(
   )
 }
 
-function parseKey(text: string, path: string): KeyObject {
+function parseKey(text: string, path: string, field: string): KeyObject {
   try {
     if (text.trimStart().startsWith('{')) {
       const key: unknown = JSON.parse(text)
@@ -189,14 +194,17 @@ function parseKey(text: string, path: string): KeyObject {
     return createPrivateKey(text)
   } catch (cause) {
     const encrypted = /ENCRYPTED/.test(text)
-    throw unusable(path, `${encrypted ? 'is encrypted' : 'holds no key'}: ${WANTED}`, cause)
+    throw unusable(path, field, `${encrypted ? 'is encrypted' : 'holds no key'}: ${WANTED}`, cause)
   }
 }
 
 const jwk = v.looseObject({ kty: v.string() })
 
 /** The JWS algorithm that goes with a key. */
-function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | undefined {
+export function algorithmOf({
+  asymmetricKeyType,
+  asymmetricKeyDetails,
+}: KeyObject): string | undefined {
   const { namedCurve, modulusLength = 0 } = asymmetricKeyDetails ?? {}
   switch (asymmetricKeyType) {
     case 'ed25519':
@@ -212,6 +220,6 @@ function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): st
   }
 }
 
-function unusable(path: string, why: string, cause?: unknown): KmsError {
-  return new KmsError(`File "${path}" of auth.selfSigned.keyFile ${why}`, { code: 'denied', cause })
+function unusable(path: string, field: string, why: string, cause?: unknown): KmsError {
+  return new KmsError(`File "${path}" of ${field} ${why}`, { code: 'denied', cause })
 }

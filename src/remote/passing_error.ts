@@ -8,7 +8,7 @@ import type { Call } from '../base/provider.ts'
 import type { HttpAnswer } from './http/client.ts'
 
 /** A failure after which the same request may succeed. */
-class PassingError extends KmsError {
+export class PassingError extends KmsError {
   /** How long the service asked to wait; 0 where it did not. */
   readonly waitMs: number
 

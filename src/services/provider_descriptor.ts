@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
 import type { NodeFacts } from '../base/facts.ts'
 import type { Call, NodeRemark, Provider, Remark } from '../base/provider.ts'
+import type { LoginKeyPlace } from '../remote/assertion.ts'
 import type { FetchSvids } from '../remote/jwt_svid.ts'
 import type { ForeignFormName } from '../takeover/forms.ts'
 import type { FollowedSettings } from './followed_settings.ts'
@@ -105,6 +106,8 @@ export interface ProviderDescriptor<TConfig> {
   readonly policy?: Policy<TConfig>
   /** Facts about the node that its login signs, each with the key below the provider that names it. */
   claimedFacts?(config: TConfig): readonly ClaimedFact[]
+  /** The key of this node that its login signs with. */
+  loginKey?(config: TConfig): LoginKeyPlace | undefined
 }
 
 interface ClaimedFact {

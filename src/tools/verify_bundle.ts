@@ -13,6 +13,7 @@ import { basename, join, relative, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { KmsError, systemReasonOf } from '../base/errors.ts'
+import { keyFingerprint } from '../base/key_fingerprint.ts'
 import type { Io } from '../console/io.ts'
 import { EXIT, json, printable } from '../console/output.ts'
 
@@ -41,7 +42,7 @@ export async function verifyBundle(
   const listed = isFolder ? await checkFiles(path) : undefined
   const what = listed === undefined ? '' : `, and all ${listed} files are as it lists them`
   const name = basename(resolve(path))
-  const fingerprint = fingerprintOf(key)
+  const fingerprint = keyFingerprint(key)
   io.out(
     flags.json
       ? json({ path: resolve(path), signed: true, key: fingerprint, files: listed })
@@ -62,12 +63,6 @@ async function publicKeyOf(path: string): Promise<KeyObject> {
   }
   if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw refused(wanted)
   return key
-}
-
-/** The same text as `openssl pkey -pubin -outform DER | sha256sum` prints. */
-function fingerprintOf(key: KeyObject): string {
-  const der = key.export({ type: 'spki', format: 'der' })
-  return `sha256:${createHash('sha256').update(der).digest('hex')}`
 }
 
 /** ECDSA with SHA-256, as openssl and cosign make it: DER in base64, on one line. */

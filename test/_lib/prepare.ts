@@ -26,6 +26,7 @@ for (const [name, prepare] of [
   ['client in Go', buildGoClient],
   ['client of SPIFFE in Go', () => buildGoProgram('spiffe_client')],
   ['checks of OpenShift in Go', () => buildGoProgram('openshift_checks')],
+  ['receiver of the OpenTelemetry Collector', () => buildGoProgram('otlp_collector')],
 ] as const) {
   const start = performance.now()
   try {

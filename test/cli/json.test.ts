@@ -107,6 +107,10 @@ async function world() {
   const signed = signature(new TextEncoder().encode('text'), pair.privateKey)
   await writeFile(folder.at('signed.sig'), `${signed}\n`)
 
+  const begin = { seq: 1, time: '', event: 'begin', format: 1, version: '', node: '', run: '' }
+  const line = JSON.stringify({ ...begin, after: 'nothing', prev: null })
+  await writeFile(folder.at('audit.log'), `${line}\n`)
+  await writeFile(folder.at('changed.log'), `${line}\n${line}\n`)
   const names = Array.from({ length: 600 }, (_, at) => `s${at}`)
   const stored = await storedByPlugin(config, names, 'planted-77ab')
   return {
@@ -233,6 +237,10 @@ function casesOf({ at, etcd, config }: World) {
     },
     doctor: { well: [[...config, '--offline']], faults: [[[], 2, 'usage']] },
     migrate: { ...none, faults: [[['--kubeconfig', at('none')], 1, 'request_invalid']] },
+    'audit verify': {
+      well: [[at('audit.log')], [at('audit.log'), at('changed.log')]],
+      faults: [[[at('none')], 1, 'request_invalid']],
+    },
     'verify-bundle': {
       well: [[at('signed'), '--key', at('key.pub')]],
       faults: [[[at('keys'), '--key', at('key.pub')], 1, 'request_invalid']],

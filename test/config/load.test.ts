@@ -391,6 +391,26 @@ for (const [what, content, problem] of [
     'c: stateDir: wanted an absolute path, which begins with "/"',
   ],
   [
+    'a relative audit file',
+    { ...GOOD, audit: { to: 'audit.log' } },
+    'c: audit.to: wanted the absolute path of a file, or stdout',
+  ],
+  [
+    'a folder as audit file',
+    { ...GOOD, audit: { to: '/var/log/' } },
+    'c: audit.to: wanted the absolute path of a file, or stdout',
+  ],
+  [
+    'audit files that are too small',
+    { ...GOOD, audit: { to: '/a', maxBytes: 65_535 } },
+    'c: audit.maxBytes: wanted a number of bytes, from 65536',
+  ],
+  [
+    'room for less than one audit file',
+    { ...GOOD, audit: { to: '/a', maxBytes: 1_000_000, maxTotalBytes: 999_999 } },
+    'c: audit.maxTotalBytes: wanted at least audit.maxBytes',
+  ],
+  [
     'an owner by name',
     { ...GOOD, socket: { ...GOOD.socket, owner: 'root' } },
     'c: socket.owner: wanted a number',
@@ -400,6 +420,15 @@ for (const [what, content, problem] of [
     assert.equal(problems(content), [problem])
   })
 }
+
+test('parseConfig() has no audit stream unless it is asked for, and then 64 and 512 MiB', () => {
+  assert.is(parseConfig(GOOD, 'c').audit, undefined)
+  assert.equal(parseConfig({ ...GOOD, audit: { to: 'stdout' } }, 'c').audit, {
+    to: 'stdout',
+    maxBytes: 64 * 1024 ** 2,
+    maxTotalBytes: 512 * 1024 ** 2,
+  })
+})
 
 test('parseConfig() takes http:// with allowInsecureHttp', () => {
   const provider = { ...VAULT, address: 'http://127.0.0.1:8200', allowInsecureHttp: true }
@@ -435,6 +464,58 @@ for (const [what, text, problem] of [
 
     if (typeof problem === 'string') assert.match(found, problem)
     else assert.match(found, problem)
+    assert.not.match(found, SECRET)
+  })
+}
+
+test('parseConfig() takes where traces go, and keeps the part before /v1/traces', () => {
+  assert.is(parseConfig(GOOD, 'c').traces, undefined)
+  for (const [endpoint, kept] of [
+    ['http://127.0.0.1:4318', 'http://127.0.0.1:4318'],
+    ['https://otel.example.org/otlp/v1/traces/', 'https://otel.example.org/otlp'],
+    ['unix:///run/otel.sock', 'unix:///run/otel.sock'],
+  ]) {
+    const { traces } = parseConfig({ ...GOOD, traces: { endpoint } }, 'c')
+    assert.equal([traces?.endpoint, traces?.sampleRatio], [kept, 1])
+  }
+})
+
+for (const endpoint of [
+  'https://otel.example.org',
+  'http://127.0.0.1:4318',
+  'http://127.9.0.1',
+  'http://localhost:4318',
+  'http://[::1]:4318',
+  'unix:///run/otel.sock',
+]) {
+  test(`parseConfig() takes a token for ${endpoint}`, () => {
+    const traces = { endpoint, tokenFile: '/etc/trousseau/otel-token' }
+    assert.equal(problems({ ...GOOD, traces }), [])
+  })
+}
+
+const PRIVATE =
+  'c: traces.tokenFile: wanted an endpoint with https, on this node or a unix socket: anybody on the way can read the token'
+for (const [traces, problem] of [
+  [{}, 'c: traces.endpoint: is missing'],
+  [{ endpoint: 'collector:4318' }, 'c: traces.endpoint: wanted https://host:port'],
+  [
+    { endpoint: `https://user:${SECRET}@host` },
+    'c: traces.endpoint: wanted an address without user',
+  ],
+  [
+    { endpoint: `https://host/?key=${SECRET}` },
+    'c: traces.endpoint: wanted an address without "?"',
+  ],
+  [{ endpoint: 'http://otel.example.org', tokenFile: '/token' }, PRIVATE],
+  [{ endpoint: 'http://127.0.0.1.example.org', tokenFile: '/token' }, PRIVATE],
+  [{ endpoint: 'https://host', sampleRatio: 1.5 }, 'c: traces.sampleRatio: wanted at most 1'],
+  [{ endpoint: 'https://host', token: SECRET }, 'c: traces.token: is not a known key'],
+] as const) {
+  test(`parseConfig() refuses traces with ${problem}`, () => {
+    const found = problems({ ...GOOD, traces }).join('\n')
+
+    assert.ok(found.startsWith(problem), found)
     assert.not.match(found, SECRET)
   })
 }

@@ -8,6 +8,7 @@ const test = suite('docs/exit_codes', () => ({}))
 const TOOLS = new URL('../../src/tools/', import.meta.url)
 /** Folders that are not called as their command. */
 const COMMANDS: Readonly<Record<string, string>> = {
+  audit: 'audit verify',
   conformance: 'check',
   keys: 'login-key state',
   load: 'bench',

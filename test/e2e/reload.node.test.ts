@@ -141,6 +141,11 @@ test('a config that cannot be used is refused with what is wrong with it, and th
       config([a.provider], { admin: { listen: '127.0.0.1:0' } }),
     ],
     [
+      'traces',
+      /traces: changes only with a restart/,
+      config([a.provider], { traces: { endpoint: 'http://127.0.0.1:4318' } }),
+    ],
+    [
       'no key file',
       /Cannot read key file .*there is no such file or folder/,
       config([a.provider, { name: 'gone', type: 'local', keyFile: services.folder.at('gone') }]),

@@ -8,6 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
+import { fakeCollector } from '../_lib/observe/fake_collector.ts'
 import { adminPage } from '../_lib/plugin/admin_page.ts'
 import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
 import type { Fault } from '../_lib/services/vault/fake/faults.ts'
@@ -45,13 +46,18 @@ function faults(): Fault[] {
   ]
 }
 
-async function start(folder: TempFolder, cluster: FakeVault): Promise<PluginProcess> {
+async function start(
+  folder: TempFolder,
+  cluster: FakeVault,
+  tracesEndpoint: string,
+): Promise<PluginProcess> {
   const approle = await cluster.setupApprole(folder.path)
   return await startPluginProcess({
     folder: folder.path,
     config: {
       log: { level: 'debug' },
       admin: { listen: `unix://${folder.at('admin.sock')}` },
+      traces: { endpoint: tracesEndpoint },
       health: { interval: '100ms', staleAfter: '1s' },
       requestTimeout: '500ms',
       providers: [{ name: 'fake', type: 'vault', allowInsecureHttp: true, ...approle.provider }],
@@ -62,7 +68,8 @@ async function start(folder: TempFolder, cluster: FakeVault): Promise<PluginProc
 test('whatever the service answers, and whatever is encrypted, nothing of it comes out', async () => {
   await using folder = await tempFolder()
   await using cluster = await startFakeVault()
-  await using plugin = await start(folder, cluster)
+  await using collector = await fakeCollector()
+  await using plugin = await start(folder, cluster, collector.endpoint)
   const { v2 } = plugin.client
   const said: string[] = []
   const ask = async () => {
@@ -93,6 +100,12 @@ test('whatever the service answers, and whatever is encrypted, nothing of it com
   said.push(await adminPage(folder.at('admin.sock'), '/metrics'))
   said.push(await adminPage(folder.at('admin.sock'), '/readyz'))
   said.push(await readFile(`/proc/${plugin.pid}/cmdline`, 'utf8'), plugin.output())
+
+  assert.is(await plugin.stop(), 0)
+  assert.equal(collector.problems, [])
+  const traced = collector.requests.flat()
+  assert.ok(traced.some(({ status }) => status !== undefined) && traced.length > 50)
+  said.push(JSON.stringify(traced))
 
   const secrets = [PLANTED, SEED.toString('utf8'), SEED.toString('base64'), SEED.toString('hex')]
   for (const { text, headers } of cluster.nodes.flatMap(({ requests }) => requests)) {

@@ -204,6 +204,27 @@ test('lines that the log left out count by what became of them', async ({ emit, 
   assert.is(samples.get('trousseau_log_lines_lost_total{fate="dropped"}'), '7')
 })
 
+test('audit records count by whether they were written, from the begin of the stream on', async ({
+  emit,
+  series,
+}) => {
+  const names = ['written', 'lost'].map(
+    (each) => `trousseau_audit_records_total{outcome="${each}"}`,
+  )
+  const shown = async () => {
+    const samples = await series()
+    return names.map((name) => samples.get(name))
+  }
+  assert.equal(await shown(), [undefined, undefined])
+
+  emit({ type: 'audit_records', outcome: 'written', records: 0 })
+  assert.equal(await shown(), ['0', '0'])
+
+  emit({ type: 'audit_records', outcome: 'written', records: 7 })
+  emit({ type: 'audit_records', outcome: 'lost', records: 2 })
+  assert.equal(await shown(), ['7', '2'])
+})
+
 test('provider calls count with their items', async ({ emit, series }) => {
   emit({
     type: 'provider_call',
@@ -252,7 +273,9 @@ function health(
 const NOTICE = { type: 'notice', level: 'info', message: '' } as const
 /** Something of each kind. */
 const ALL: readonly KmsEvent[] = [
+  { type: 'trace_spans', outcome: 'sent', spans: 1 },
   REQUEST,
+  { type: 'audit_records', outcome: 'written', records: 1 },
   { type: 'provider_call', provider: 'p', operation: 'wrap', items: 1, code: 'ok', durationMs: 1 },
   { ...health('1', 'one', '2'), degradedSince: NOW, state: 'ok' },
   {
@@ -380,5 +403,18 @@ if ('deno' in process.versions) {
     assert.not.ok(samples.has('process_virtual_memory_bytes'))
   })
 }
+
+test('spans are counted by what became of them, and absent where nothing is traced', async ({
+  emit,
+  series,
+}) => {
+  const name = (outcome: string) => `trousseau_trace_spans_total{outcome="${outcome}"}`
+  assert.not((await series()).has(name('sent')))
+  for (const spans of [0, 3, 4]) emit({ type: 'trace_spans', outcome: 'sent', spans })
+  emit({ type: 'trace_spans', outcome: 'dropped', spans: 0 })
+
+  const samples = await series()
+  assert.equal([samples.get(name('sent')), samples.get(name('dropped'))], ['7', '0'])
+})
 
 test.run()

@@ -90,6 +90,9 @@ function healthyNode(node: 1 | 2): Scene {
     [on(node, 'config_last_reload_successful')]: still(1),
     [on(node, 'log_lines_lost_total', 'fate="held"')]: growing(3),
     [on(node, 'log_lines_lost_total', 'fate="dropped"')]: still(40),
+    [on(node, 'audit_records_total', 'outcome="written"')]: growing(10),
+    // Some were lost before all of this.
+    [on(node, 'audit_records_total', 'outcome="lost"')]: still(4),
     [on(node, 'event_loop_delay_seconds', 'quantile="0.99"')]: still(0.02),
     [on(node, 'event_loop_delay_seconds', 'quantile="1"')]: still(0.4),
     [on(node, 'build_info', 'version="1.0.0",runtime="node"')]: still(1),
@@ -128,6 +131,7 @@ export const ABSENT_WHERE_WELL = [
   'policy_results_total',
   'policy_waiver_expiry_timestamp_seconds',
   'key_version_switch_timestamp_seconds',
+  'trace_spans_total',
 ]
 
 const HOLD_LEFT = on(1, 'hold_left_seconds', 'endpoint="default"')
@@ -254,6 +258,11 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     scene: { [on(1, 'log_lines_lost_total', 'fate="dropped"')]: `40+0x20 60+20x${TO_THE_END}` },
     at: '10m',
     fires: { TrousseauLogLinesDropped: 1 },
+  },
+  'an audit stream that nobody takes': {
+    scene: { [on(1, 'audit_records_total', 'outcome="lost"')]: `4+0x20 24+20x${TO_THE_END}` },
+    at: '10m',
+    fires: { TrousseauAuditLost: 1 },
   },
   'an upgrade that forgot a node': {
     scene: {

@@ -65,7 +65,7 @@ function made(clock: Clock): RunningPlugin {
   return new RunningPlugin(
     events,
     { clock, events, book, environment: {}, fetchSvids: () => Promise.resolve([]) },
-    false,
+    { takeOver: false, recorders: [] },
   )
 }
 

@@ -39,6 +39,7 @@ export const vaultDescriptor = {
   asksTokenReview: ({ auth }) => auth.method === 'kubernetes',
   claimedFacts: ({ auth }) =>
     claimedBy(auth).map(([claim, path]) => ({ path, key: `auth.selfSigned.factClaims.${claim}` })),
+  loginKey: ({ auth }) => (auth.method === 'jwt' ? auth.selfSigned : undefined),
   keepsSettings: ({ settingsFrom }) => settingsFrom !== undefined,
   starting: {
     keys: `address: https://vault.example.org:8200     # reachable without the cluster that it protects

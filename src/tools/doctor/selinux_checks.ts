@@ -9,6 +9,7 @@
 import { dirname } from 'node:path'
 import * as v from 'valibot'
 import { endpointsOf } from '../../config/endpoints.ts'
+import { auditFolder } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
 import type { StaticPod } from '../kube/static_pod.ts'
 import { type Finding, found, ok, skipped } from './finding.ts'
@@ -75,8 +76,12 @@ async function labelsOf(
 ): Promise<Labels> {
   const sockets = endpointsOf(config).map(({ socket }) => socket.path)
   const [socketPath = ''] = sockets
-  const { stateDir } = config
-  const written = [...sockets.map(dirname), ...(stateDir === undefined ? [] : [stateDir])]
+  const { stateDir, audit } = config
+  const written = [
+    ...sockets.map(dirname),
+    ...(stateDir === undefined ? [] : [stateDir]),
+    ...auditFolder(audit),
+  ]
   const processes = await processesOf(socketPath, roots)
   const folders = [...new Set(written)].map(async (path) => {
     return { path, label: await labelOfFile(path, searchPath) }

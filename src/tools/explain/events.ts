@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { KmsEvent } from '../../base/events.ts'
+import type { CountedEvent, KmsEvent } from '../../base/events.ts'
 import type { NoticeName } from '../../base/notices.ts'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
-type EventName = Exclude<KmsEvent['type'], 'notice' | 'log_loss'> | NoticeName
+type EventName = Exclude<KmsEvent['type'], 'notice' | CountedEvent> | NoticeName
 
 export interface EventEntry {
   readonly levels: readonly Level[]
@@ -128,6 +128,31 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     fields: [],
     means: 'stateDir cannot be written: a restart in an outage would not keep the key id.',
     todo: 'Correct owner, mode or file system of stateDir.',
+  },
+  // The audit stream.
+  audit_failed: {
+    levels: ['error'],
+    fields: [],
+    means:
+      'The audit stream cannot be written. Records wait in memory (4 MiB), after that they are lost; requests are served all the same.',
+    todo: 'As the message says: free the disk, correct owner or mode, or remove what stands at its path.',
+  },
+  audit_lost: {
+    levels: ['error'],
+    fields: [],
+    means: 'Records of the audit stream are lost. The next one that is written says how many.',
+    todo: 'Bring back the disk or the reader. What is lost cannot be had again; the log has a line for each request too.',
+  },
+  audit_resumed: {
+    levels: ['info'],
+    fields: ['lost'],
+    means: 'The audit stream is written again; so many records were lost.',
+  },
+  audit_unsigned: {
+    levels: ['warn'],
+    fields: ['error_code'],
+    means: 'An audit file ended with a head that is not signed, because the key could not be used.',
+    todo: 'See to the login key: login-key state FILE for one in a TPM. The next head covers these records too.',
   },
   // Its sockets.
   socket_listening: { levels: ['info'], fields: [], means: 'The socket is there, with this mode.' },
@@ -251,6 +276,19 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     todo: 'The message says why: make another one with "trousseau policy waiver", for this node and machine.',
   },
   waiver_ended: { levels: ['warn'], fields: [], means: 'A waiver has ended: rules hold again.' },
+  // Traces.
+  traces_failed: {
+    levels: ['warn'],
+    fields: [],
+    means:
+      'The collector does not take spans, or not all: they are dropped. Told once; requests are answered as ever.',
+    todo: 'Start the collector, or correct traces: the message has the reason.',
+  },
+  traces_sent: {
+    levels: ['info'],
+    fields: [],
+    means: 'The collector has taken spans again for a minute.',
+  },
   // The way to a key service.
   tls_files_changed: {
     levels: ['info'],

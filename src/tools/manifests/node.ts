@@ -12,7 +12,9 @@ export function systemd(plan: Plan): ManifestFile[] {
   const { written, config, user, configPath } = plan
   const runtime = written.filter((path) => path.startsWith('/run/'))
   const state = written.filter((path) => path.startsWith('/var/lib/'))
-  const other = written.filter((path) => !runtime.includes(path) && !state.includes(path))
+  const logs = written.filter((path) => path.startsWith('/var/log/'))
+  const made = [...runtime, ...state, ...logs]
+  const other = written.filter((path) => !made.includes(path))
   const credentials = pathsOf(config)
     .files.filter((path) => path.startsWith(UNIT_CREDENTIALS))
     .map((path) => basename(path))
@@ -53,7 +55,7 @@ ${runtime.map((path) => `RuntimeDirectory=${path.slice('/run/'.length)}\n`).join
 # An API server that mounted the folder would look at an empty one after a restart otherwise.
 RuntimeDirectoryPreserve=yes
 ${state.map((path) => `StateDirectory=${path.slice('/var/lib/'.length)}\n`).join('')}StateDirectoryMode=0700
-${other.map((path) => `ReadWritePaths=${path}\n`).join('')}${credentials
+${logs.map((path) => `LogsDirectory=${path.slice('/var/log/'.length)}\nLogsDirectoryMode=0700\n`).join('')}${other.map((path) => `ReadWritePaths=${path}\n`).join('')}${credentials
   .map((name) => `LoadCredentialEncrypted=${name}:/etc/credstore.encrypted/${name}\n`)
   .join('')}
 # Measured: docs/footprint.md

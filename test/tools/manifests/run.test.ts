@@ -311,6 +311,46 @@ test('a key file is handed to the user of the pod alone, and with --user 0 nothi
   assert.not.match(ofRoot, /^z /m)
 })
 
+const AUDITED = {
+  ...MANIFEST_CONFIG,
+  audit: { to: '/var/log/trousseau/audit.log', signingKeyFile: '/srv/keys/audit-key' },
+}
+
+test('the folder of the audit file is made, and written to by pod and unit; its key is read', async () => {
+  await using folder = await tempFolder()
+  const [pod] = await objectsOf('static-pod', AUDITED)
+  const mounts = pod.spec.containers[0].volumeMounts.map(
+    ({ mountPath, readOnly }: Record<string, unknown>) => [mountPath, readOnly],
+  )
+  const { out: tmpfiles } = await made(folder, 'tmpfiles', AUDITED)
+  const unit = (await filesOf(folder, 'systemd', AUDITED)).get('trousseau.service') ?? ''
+  const { out: values } = await made(folder, 'helm-values', AUDITED)
+
+  assert.equal(
+    mounts.filter(([path]: [string]) => /log|keys/.test(path)),
+    [
+      ['/var/log/trousseau', undefined],
+      ['/srv/keys', true],
+    ],
+  )
+  assert.match(tmpfiles, /^d \/var\/log\/trousseau 0700 65532 65532$/m)
+  assert.match(unit, /^LogsDirectory=trousseau\nLogsDirectoryMode=0700$/m)
+  assert.not.match(unit, 'ReadWritePaths=/var/log')
+  assert.match(values, /^written:[\s\S]*\/var\/log\/trousseau[\s\S]*^read:/m)
+})
+
+test('an audit stream on standard output needs no folder', async () => {
+  const mounts = async (config: object) => {
+    const [pod] = await objectsOf('static-pod', config)
+    return pod.spec.containers[0].volumeMounts
+  }
+
+  assert.equal(
+    await mounts({ ...MANIFEST_CONFIG, audit: { to: 'stdout' } }),
+    await mounts(MANIFEST_CONFIG),
+  )
+})
+
 test('without an admin server on a port the probe asks the socket, and only a plugin that hangs or is gone fails it', async () => {
   await using folder = await tempFolder()
   for (const admin of [undefined, { listen: 'unix:///run/trousseau/admin.sock' }]) {
