@@ -155,6 +155,20 @@ folder() {
   chown "$3:$4" "$root$1" && chmod "$2" "$root$1"
 }
 
+# As tmpfiles.d does at a boot: what the operator put in place as root, the plugin may read. Not undone.
+hand_over() {
+  while read -r type path mode owner group; do
+    if [ "$type" != z ] || [ ! -e "$root$path" ] || [ -L "$root$path" ]; then continue; fi
+    case $owner in root) owner=0 ;; esac
+    # "~" gives no file the right to be run.
+    if [ -f "$root$path" ]; then case $mode in '~0750') mode=0640 ;; esac; fi
+    mode=${mode#'~'}
+    [ "$(stat -c '%u:%g %a' "$root$path")" != "$owner:$group ${mode#0}" ] || continue
+    say own "$path (mode $mode, $owner:$group)"
+    $dry || { chown "$owner:$group" "$root$path" && chmod "$mode" "$root$path"; }
+  done <"$work/tmpfiles/trousseau.tmpfiles.conf"
+}
+
 # put SOURCE PATH MODE GROUP
 put() {
   target=$root$2
@@ -203,6 +217,10 @@ load_image() {
       grep -qxF "$image" "$work/images" || note "image containerd $image"
       ctr --namespace k8s.io images import "$here/images/trousseau-image.tar" >/dev/null
       # Otherwise the kubelet may remove it when the disk is full, and a node without a registry is lost.
+      ctr version | sed -n '/^Server/,$ s/^ *Version: *v\{0,1\}\([0-9.]*\).*/\1/p' >"$work/containerd"
+      case $(cat "$work/containerd") in
+        1.[0-6].*) say hint "containerd before 1.7 pins no image: with a full disk the kubelet may remove this one while its pod is down" ;;
+      esac
       ctr --namespace k8s.io images label "$image" io.cri-containerd.pinned=pinned >/dev/null
       ;;
     crio)
@@ -371,6 +389,7 @@ install_all() {
   done <"$work/tmpfiles/trousseau.tmpfiles.conf"
   put "$binary" /usr/local/bin/trousseau 0755 0
   put "$config" /etc/trousseau/trousseau.yaml 0640 "$user"
+  hand_over
   if [ "$as" = systemd ]; then
     put "$work/systemd/trousseau.sysusers.conf" /etc/sysusers.d/trousseau.conf 0644 0
     put "$work/systemd/trousseau.service" /etc/systemd/system/trousseau.service 0644 0

@@ -33,7 +33,7 @@ export async function configFindings(config: Config, resolvConf: string): Promis
       id: 'config-no-admin',
       level: 'notice',
       what: 'The config has no admin.listen',
-      why: 'No probe or alert notices an outage, and a plugin that hangs is not restarted.',
+      why: 'No alert notices an outage, and a probe has only the socket to ask.',
       todo: 'Set admin: { listen: "127.0.0.1:8787" }.',
     }),
     ...config.providers.flatMap((provider) => providerFindings(provider)),

@@ -68,7 +68,9 @@ apiServer:
     - { name: encryption-provider-config-automatic-reload, value: "true" }
   extraVolumes:
 ${indent(volumes.join(''), 4)}`
-  const patch = `${comment(`Instead of extraVolumes, for "--patches FOLDER": kube-apiserver+strategic.yaml`)}
+  const patch = `${comment(`Instead of extraVolumes, a patch with the name kube-apiserver+strategic.yaml. Flags it cannot add: extraArgs stay
+in the ClusterConfiguration. Beside --config kubeadm takes no --patches: give "patches: { directory: FOLDER }" in the
+InitConfiguration or JoinConfiguration.`)}
 spec:
   containers:
     - name: kube-apiserver

@@ -2,6 +2,7 @@
 
 import { basename, dirname } from 'node:path/posix'
 import { pathsOf } from '../../config/paths.ts'
+import { handedOver } from './handed_over.ts'
 import { CREDENTIALS, type Plan } from './plan.ts'
 import { comment, type ManifestFile } from './text.ts'
 
@@ -100,7 +101,7 @@ WantedBy=multi-user.target
   return [
     { path: 'trousseau.service', text: unit },
     { path: 'trousseau.sysusers.conf', text: users },
-    { path: 'trousseau.tmpfiles.conf', text: handedOver(plan, state) },
+    { path: 'trousseau.tmpfiles.conf', text: tmpfiles(plan) },
   ]
 }
 
@@ -112,32 +113,11 @@ function deviceLines({ config }: Plan): string {
   return `# The group is that of the device (ls -l), which must exist.\nDevicePolicy=closed\n${allowed}SupplementaryGroups=tss\n`
 }
 
-/**
- * Lines that let the unit's user read what root wrote. Files and folders of others stay as they
- * are.
- */
-function handedOver({ config, configPath }: Plan, state: readonly string[]): string {
-  const own = dirname(configPath)
-  const keys = config.providers.flatMap((each) => (each.type === 'local' ? [each.keyFile] : []))
-  const { files, folders } = pathsOf(config)
-  const inside = [configPath, ...files, ...folders].filter((path) => path.startsWith(`${own}/`))
-  const between = new Set(inside.flatMap((path) => parentsOf(path, own)))
-  const above = new Set(state.flatMap((path) => parentsOf(path, '/var/lib')))
+function tmpfiles(plan: Plan): string {
+  const own = dirname(plan.configPath)
   return [
     `${comment('/etc/tmpfiles.d/trousseau.conf: what the unit may read; the folders of socket and state it makes itself.')}\n`,
     `d ${own} 0750 root trousseau\n`,
-    ...[...between].map((path) => `z ${path} 0750 root trousseau\n`),
-    // "~" keeps folders, such as those of authorities, accessible.
-    ...inside
-      .filter((path) => !keys.includes(path))
-      .map((path) => `z ${path} ~0750 root trousseau\n`),
-    ...keys.map((path) => `z ${path} 0600 trousseau trousseau\n`),
-    ...[...above].map((path) => `d ${path} 0755 root root\n`),
+    ...handedOver(plan, 'trousseau'),
   ].join('')
-}
-
-/** The folders between `top` and `path`, the upper ones first. */
-function parentsOf(path: string, top: string): string[] {
-  const folder = dirname(path)
-  return folder.startsWith(`${top}/`) ? [...parentsOf(folder, top), folder] : []
 }

@@ -6,6 +6,7 @@
 
 import { dirname } from 'node:path/posix'
 import { pathsOf } from '../../config/paths.ts'
+import { handedOver } from './handed_over.ts'
 import type { Plan } from './plan.ts'
 import { labelCommands, relabelLines, selinuxOptions } from './selinux.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
@@ -136,10 +137,16 @@ in /etc/tmpfiles.d/trousseau.conf, then:
 ${labelling(plan)}
   systemd-tmpfiles --create /etc/tmpfiles.d/trousseau.conf
 
-Config and credentials: mode 0640, group ${plan.user}.
+${readable(plan)}
 ${withoutDevices(plan)}
 kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket. Where it has a user of its
 own, give socket.group and socket.mode "0660" in the config, and the folder the same group and mode 0750.`
+}
+
+function readable({ configPath, user }: Plan): string {
+  if (user === 0) return 'Config and credentials: mode 0600, root.'
+  return `The lines hand what lies in ${dirname(configPath)} to group ${user}, and a key file of the provider "local" to user
+${user}, who alone may read it. What the config names elsewhere: mode 0640, group ${user}.`
 }
 
 /** A runtime lets no container use a device that it was not given, and a static pod cannot ask for one. */
@@ -152,7 +159,7 @@ This pod may not use ${devices.join(', ')}, where the login key is: run the plug
 `
 }
 
-/** The folders that the pod mounts; all of them must exist when it starts. */
+/** The folders that the pod mounts, all of which must exist when it starts, and what the user of the pod may read. */
 export function tmpfiles(plan: Plan): ManifestFile[] {
   const head = `/etc/tmpfiles.d/trousseau.conf: the folders that the pod mounts, made at every boot before the kubelet, since /run
 is empty then. Now, as root:
@@ -166,6 +173,7 @@ function tmpfilesLines(plan: Plan): string {
   return [
     `d ${dirname(configPath)} 0750 root ${user}\n`,
     ...written.map((path) => `d ${path} 0700 ${user} ${user}\n`),
+    ...(user === 0 ? [] : handedOver(plan, user)),
     relabelLines(plan),
   ].join('')
 }

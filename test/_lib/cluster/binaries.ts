@@ -23,6 +23,12 @@ interface KubernetesBinaries {
   readonly kubectl: string
 }
 
+interface NodeBinaries {
+  readonly kubelet: string
+  readonly kubeadm: string
+  readonly scheduler: string
+}
+
 interface EtcdBinaries {
   readonly etcd: string
   readonly etcdctl: string
@@ -41,19 +47,42 @@ export async function kubernetesBinaries(
   version: KubernetesVersion = chosenVersion(),
 ): Promise<KubernetesBinaries> {
   const names = ['kube-apiserver', 'kube-controller-manager', 'kubectl']
-  const release = RELEASES[version]
-  const [major, minor] = release.split('.')
-  const stamp = { gitVersion: `v${release}`, gitMajor: major, gitMinor: minor }
-  const folder = await built(
-    `kubernetes-${version}`,
-    names.map((name) => `k8s.io/kubernetes/cmd/${name}`),
-    Object.entries(stamp).map(([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`),
-  )
+  const folder = await builtKubernetes(`kubernetes-${version}`, version, names)
   return {
     apiServer: join(folder, 'kube-apiserver'),
     controllerManager: join(folder, 'kube-controller-manager'),
     kubectl: join(folder, 'kubectl'),
   }
+}
+
+/** What a node of the newest version has besides; built apart, since few tests need it. */
+export async function nodeBinaries(): Promise<NodeBinaries> {
+  const names = ['kubelet', 'kubeadm', 'kube-scheduler']
+  const folder = await builtKubernetes(`kubernetes-node-${NEWEST}`, NEWEST, names)
+  return {
+    kubelet: join(folder, 'kubelet'),
+    kubeadm: join(folder, 'kubeadm'),
+    scheduler: join(folder, 'kube-scheduler'),
+  }
+}
+
+/** @param name of the folder in the cache */
+function builtKubernetes(
+  name: string,
+  version: KubernetesVersion,
+  programs: readonly string[],
+): Promise<string> {
+  const release = RELEASES[version]
+  const [major, minor] = release.split('.')
+  const stamp = { gitVersion: `v${release}`, gitMajor: major, gitMinor: minor }
+  return goPrograms({
+    name,
+    sources: join(MODULES, `kubernetes-${version}`),
+    packages: programs.map((each) => `k8s.io/kubernetes/cmd/${each}`),
+    linkerFlags: Object.entries(stamp).map(
+      ([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`,
+    ),
+  })
 }
 
 export async function etcdBinaries(): Promise<EtcdBinaries> {

@@ -277,7 +277,7 @@ test('a token that another webhook mounts asks for no ServiceAccount right of ou
   )
 })
 
-test('every folder that the pod writes to, and the one of the config, is made for its user', async () => {
+test('every folder that the pod writes to is made for its user, who may read what lies beside the config', async () => {
   await using folder = await tempFolder()
   const { out } = await made(folder, 'tmpfiles', MANIFEST_CONFIG, '--user', '1234')
 
@@ -287,10 +287,28 @@ test('every folder that the pod writes to, and the one of the config, is made fo
       'd /etc/trousseau 0750 root 1234',
       'd /run/trousseau 0700 1234 1234',
       'd /var/lib/trousseau/state 0700 1234 1234',
+      'z /etc/trousseau/credentials 0750 root 1234',
+      'z /etc/trousseau/trousseau.yaml ~0750 root 1234',
+      'z /etc/trousseau/role-id ~0750 root 1234',
+      'z /etc/trousseau/credentials/secret-id ~0750 root 1234',
+      'd /var/lib/trousseau 0755 root root',
     ],
   )
   const { out: pod } = await made(folder, 'static-pod', MANIFEST_CONFIG)
   assert.match(pod, /^# {3}d \/run\/trousseau 0700 65532 65532$/m)
+})
+
+test('a key file is handed to the user of the pod alone, and with --user 0 nothing is handed over', async () => {
+  await using folder = await tempFolder()
+  const keys = { name: 'keys', type: 'local', keyFile: '/var/lib/trousseau/keys' }
+  const config = { ...MANIFEST_CONFIG, providers: [keys], stateDir: undefined }
+
+  const { out } = await made(folder, 'tmpfiles', config)
+
+  assert.match(out, /^z \/var\/lib\/trousseau\/keys 0600 65532 65532$/m)
+  assert.match(out, /^d \/var\/lib\/trousseau 0755 root root$/m)
+  const { out: ofRoot } = await made(folder, 'tmpfiles', config, '--user', '0')
+  assert.not.match(ofRoot, /^z /m)
 })
 
 const AUDITED = {
@@ -595,7 +613,7 @@ for (const [type, commands, relabelled] of [
 
     const lines = out.split('\n')
     assert.equal(
-      lines.filter((line) => line !== '' && !line.startsWith('#')),
+      lines.filter((line) => line !== '' && !/^#|^z |0755 root root$/.test(line)),
       [...UNLABELLED, ...relabelled],
     )
     assert.equal(

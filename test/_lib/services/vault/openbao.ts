@@ -28,7 +28,7 @@ const ROLE = 'trousseau'
 
 export interface OpenBao extends AsyncDisposable {
   readonly address: string
-  /** `127.0.0.1:port`. */
+  /** `127.0.0.1:port`, or another host. */
   readonly host: string
   readonly rootToken: string
   readonly pid: number
@@ -98,9 +98,12 @@ const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 export async function startOpenBao({
   tls = false,
   audit = false,
+  host = '127.0.0.1',
 }: {
   tls?: boolean
   audit?: boolean | string
+  /** Where it listens. */
+  host?: string
 } = {}): Promise<OpenBao> {
   const folder = await mkdtemp(join(tmpdir(), 'tr-bao-'))
   const [port, clusterPort] = [await freePort(), await freePort()]
@@ -112,12 +115,12 @@ export async function startOpenBao({
   await writeFile(
     join(folder, 'config.json'),
     JSON.stringify({
-      ...configOf(folder, port, clusterPort, tls),
+      ...configOf(folder, { host, port, clusterPort, tls }),
       ...(await serverConfig()),
       ...(auditDevice === undefined ? {} : auditConfig(auditDevice)),
     }),
   )
-  const server = new Server(folder, port, tls)
+  const server = new Server(folder, port, tls, host)
   await server.start()
   const init = v.parse(
     initReply,
@@ -138,7 +141,7 @@ export async function startOpenBao({
   }
   return {
     address: server.address,
-    host: `127.0.0.1:${port}`,
+    host: `${host}:${port}`,
     rootToken: init.root_token,
     caFile,
     auditFile,
@@ -183,9 +186,9 @@ export class Server {
   #child: ChildProcess | undefined
   #output = ''
 
-  constructor(folder: string, port: number, tls: boolean) {
+  constructor(folder: string, port: number, tls: boolean, host = '127.0.0.1') {
     this.#folder = folder
-    this.address = `http${tls ? 's' : ''}://127.0.0.1:${port}`
+    this.address = `http${tls ? 's' : ''}://${host}:${port}`
   }
 
   get pid(): number {
@@ -343,9 +346,16 @@ export async function setupTransit(
   }
 }
 
-function configOf(folder: string, port: number, clusterPort: number, tls: boolean): object {
+interface Listening {
+  readonly host: string
+  readonly port: number
+  readonly clusterPort: number
+  readonly tls: boolean
+}
+
+function configOf(folder: string, { host, port, clusterPort, tls }: Listening): object {
   const listener = {
-    address: `127.0.0.1:${port}`,
+    address: `${host}:${port}`,
     // Otherwise the next port, which may be another's.
     cluster_address: `127.0.0.1:${clusterPort}`,
     ...(tls
@@ -355,7 +365,7 @@ function configOf(folder: string, port: number, clusterPort: number, tls: boolea
   return {
     storage: { raft: { path: join(folder, 'data'), node_id: 'one', performance_multiplier: 1 } },
     listener: { tcp: listener },
-    api_addr: `http${tls ? 's' : ''}://127.0.0.1:${port}`,
+    api_addr: `http${tls ? 's' : ''}://${host}:${port}`,
     cluster_addr: `https://127.0.0.1:${clusterPort}`,
     log_level: 'warn',
   }

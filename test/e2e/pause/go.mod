@@ -1,0 +1,3 @@
+module trousseau.io/test/pause
+
+go 1.25.0
