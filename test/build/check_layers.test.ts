@@ -26,7 +26,7 @@ test('layerProblems() accepts imports along the arrow and packages with their ow
     'src/grpc/server.ts':
       "import {\n  Server,\n  type ServerOptions,\n} from '@grpc/grpc-js'\nimport type { Call } from '../base/call.ts'\n",
     'src/plugin/version.ts': "import manifest from '../../package.json' with { type: 'json' }\n",
-    'src/observe/log.ts': "import { pino } from 'pino'\n",
+    'src/observe/metrics.ts': "import { Registry } from 'prom-client'\n",
     'src/config/load.ts': "import * as v from 'valibot'\nimport { parse } from 'yaml'\n",
     'src/services/aws/key.ts':
       "import { AwsClient } from 'aws4fetch'\nimport { shown } from '../shown.ts'\n",
@@ -65,7 +65,7 @@ const FAULTS: readonly [file: string, text: string, target: string][] = [
   ['src/tools/scan/a.ts', "import { Client } from '@grpc/grpc-js'", '@grpc/grpc-js'],
   ['src/tools/scan/a.ts', "import { Command } from 'commander'", 'commander'],
   ['src/remote/a.ts', "import { Agent } from 'undici'", 'undici'],
-  ['src/grpc/a.ts', "import { pino } from 'pino'", 'pino'],
+  ['src/grpc/a.ts', "import { Registry } from 'prom-client'", 'prom-client'],
   ['src/cli/a.ts', "import { Registry } from 'prom-client'", 'prom-client'],
   ['src/services/a.ts', "import { parse } from 'yaml'", 'yaml'],
   ['src/kms/a.ts', "import { SignJWT } from 'jose'", 'jose'],

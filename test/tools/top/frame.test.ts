@@ -49,7 +49,7 @@ test('what is chosen is marked, and its details stand below', () => {
 
   assert.match(page, /^> vault-a {3}vault {2}denied /m)
   assert.match(page, /^nodes {9}https:\/\/vault-a-1\.example\.org:8200 active, https:/m)
-  assert.match(page, /^ {2}Compare role and policy with what "trousseau vault setup" prints/m)
+  assert.match(page, /^ {2}The message names the login, /m)
   assert.match(page, `next: trousseau vault policy --provider vault-a --config ${configPath}`)
 })
 
