@@ -144,6 +144,13 @@ const OUTSIDE = [
   'policy/roots/sys',
   'policy/waiver/file',
   'policy/waiver/keyFiles',
+  'traces/endpoint',
+  'traces/tls/caDir',
+  'traces/tls/caFile',
+  'traces/tls/certFile',
+  'traces/tls/keyFile',
+  'traces/tokenFile',
+  'audit/signingKeyFile',
 ]
 
 test('the JSON Schema has no other key with an absolute path than those that pathsOf() is tried with', () => {
@@ -186,6 +193,8 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
       },
       waiver: { file: '/etc/trousseau/waiver', keyFiles: ['/etc/trousseau/waiver.pub.pem'] },
     },
+    traces: { endpoint: 'unix:///run/otel/otlp.sock', tokenFile: '/etc/otel/token' },
+    audit: { to: '/var/log/trousseau/audit.log', signingKeyFile: '/etc/trousseau/audit-key' },
   }
   const socket = { path: 'unix:///run/trousseau/kms.sock' }
   const endpoints = [
@@ -203,13 +212,15 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
       '/etc/opa/key.pem',
       '/etc/kubernetes/enc/enc.yaml',
       '/etc/trousseau/waiver.pub.pem',
+      '/etc/otel/token',
+      '/etc/trousseau/audit-key',
     ],
     folders: ['/etc/opa/cas'],
-    sockets: ['/run/opa/opa.sock'],
+    sockets: ['/run/opa/opa.sock', '/run/otel/otlp.sock'],
     devices: [],
     listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock', '/run/admin/probes.sock'],
     looked: ['/etc/kubernetes/manifests/kube-apiserver.yaml', '/etc/trousseau/waiver'],
-    written: ['/run/trousseau', '/var/lib/trousseau/state', '/run/admin'],
+    written: ['/run/trousseau', '/var/lib/trousseau/state', '/var/log/trousseau', '/run/admin'],
   })
   const several = pathsOf(parseConfig({ ...common, endpoints }, 'test'))
   assert.equal(several.listens.slice(0, 2), ['/run/one/kms.sock', '/run/two/kms.sock'])
