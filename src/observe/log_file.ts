@@ -24,7 +24,7 @@ interface LogFile extends LogOutput {
 const STANDARD_ERROR = 2
 /** So much waits for a reader that is stuck; what comes after it is dropped rather than kept. */
 const MAX_WAITING_BYTES = 4_194_304
-/** So much is written at once, and so much of a reader's time is asked for. */
+/** The most that one write takes: what a crash finds in the hands of a thread is lost. */
 const WRITE_BYTES = 65_536
 const FAREWELL_MS = 1_000
 /** Lines of one moment are written together: each write costs a switch to another thread. */

@@ -16,6 +16,7 @@ import { FakeClock } from '../_lib/fake_clock.ts'
 import { freePort } from '../_lib/free_port.ts'
 import { answers, fakeCollector, TAKES } from '../_lib/observe/fake_collector.ts'
 import { attributesOf } from '../_lib/observe/otlp.ts'
+import { type SpanOutcome, spansCounted } from '../_lib/observe/span_counts.ts'
 import { makeAuthority, makeCertificate } from '../_lib/remote/certificates.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -31,11 +32,7 @@ const test = suite('plugin/traces', () => ({}))
 function tracing(config: object, clock: Clock = new FakeClock()) {
   const events = new RecordedEvents()
   const traces = startTraces(v.parse(tracesConfig, config), { clock, events })
-  const count = (outcome: string) =>
-    events
-      .of('trace_spans')
-      .filter((event) => event.outcome === outcome)
-      .reduce((sum, { spans }) => sum + spans, 0)
+  const count = (outcome: SpanOutcome) => spansCounted(events, outcome)
   return {
     events,
     traces,

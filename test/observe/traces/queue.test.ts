@@ -6,6 +6,7 @@ import type { Call } from '../../../src/base/provider.ts'
 import { SpanQueue } from '../../../src/observe/traces/queue.ts'
 import { RecordedEvents } from '../../_lib/events.ts'
 import { FakeClock, settle } from '../../_lib/fake_clock.ts'
+import { type SpanOutcome, spansCounted } from '../../_lib/observe/span_counts.ts'
 import { suite } from '../../_lib/uvu.ts'
 
 const INTERVAL_MS = 5_000
@@ -29,11 +30,7 @@ const test = suite('observe/traces/queue', () => {
       return answer.promise
     },
   })
-  const count = (outcome: string) =>
-    events
-      .of('trace_spans')
-      .filter((event) => event.outcome === outcome)
-      .reduce((sum, { spans }) => sum + spans, 0)
+  const count = (outcome: SpanOutcome) => spansCounted(events, outcome)
   return {
     clock,
     events,
