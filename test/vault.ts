@@ -7,11 +7,10 @@
  * @module
  */
 
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { type Counts, runTests, timed } from './_lib/run_tests.ts'
 import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './_lib/services/vault/binary.ts'
 
 /** What stands on a key service, in parts of paths. Others stand on the fake, or ask OpenBao for what Vault Community has not. */
@@ -34,12 +33,6 @@ const FILES = [
   'services/vault/setup/logins',
 ]
 
-interface Counts {
-  readonly passed: number
-  readonly failed: number
-}
-
-const RUNNER = fileURLToPath(new URL('run.ts', import.meta.url))
 const { values, positionals } = parseArgs({
   options: { version: { type: 'string' } },
   allowPositionals: true,
@@ -78,29 +71,9 @@ async function runAll(version: VaultVersion): Promise<Counts> {
   const [binary, builtS] = await timed(() => vaultBinary(version))
   const { stdout } = await promisify(execFile)(binary, ['version'])
   process.stdout.write(`${stdout.trim()}: there after ${builtS} s\n`)
-  const [{ passed, failed }, ranS] = await timed(() => runTests(version))
+  const [{ passed, failed }, ranS] = await timed(() =>
+    runTests(files, { TEST_KEY_SERVICE: `vault-${version}` }),
+  )
   process.stdout.write(`Vault ${version}: ${passed} passed, ${failed} failed in ${ranS} s\n`)
   return { passed, failed }
-}
-
-async function runTests(version: VaultVersion): Promise<Counts> {
-  const child = spawn(process.execPath, [RUNNER, ...files], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, TEST_KEY_SERVICE: `vault-${version}` },
-  })
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    output += chunk
-    process.stdout.write(chunk)
-  })
-  await once(child, 'close')
-  const [, passed, failed] = /^(\d+) passed, (\d+) failed\n$/m.exec(output) ?? []
-  if (passed === undefined) return { passed: 0, failed: 1 }
-  return { passed: Number(passed), failed: Number(failed) }
-}
-
-async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
-  const start = performance.now()
-  const result = await work()
-  return [result, Math.round((performance.now() - start) / 1_000)]
 }

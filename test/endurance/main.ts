@@ -46,7 +46,8 @@ async function endure(lengthMs: number): Promise<boolean> {
   await using folder = await tempFolder()
   await using bao = await startOpenBao()
   const transit = await bao.setupTransit({ folder: folder.path, ...LIFE })
-  const configOf = (cycle: number) => configWith(transit, folder.at('admin.sock'), cycle)
+  const adminSocket = folder.at('admin.sock')
+  const configOf = (cycle: number) => configWith(transit, adminSocket, cycle)
   await using plugin = await startWellPlugin({
     folder: folder.path,
     config: configOf(0),
@@ -56,12 +57,13 @@ async function endure(lengthMs: number): Promise<boolean> {
   const samples: Samples = { 'private MB': [], 'file descriptors': [], timers: [] }
   const begun = performance.now()
   const sampling = setInterval(() => {
-    sample(plugin, folder.at('admin.sock'), performance.now() - begun, samples).catch(tell)
+    sample(plugin, adminSocket, performance.now() - begun, samples).catch(tell)
   }, SAMPLE_MS)
+  const life = { bao, transit, plugin, load, adminSocket, configOf }
   const results: CycleResult[] = []
   try {
     for (let cycle = 1; performance.now() - begun < lengthMs; cycle += 1) {
-      const result = await liveThrough({ bao, transit, plugin, load, configOf }, cycle)
+      const result = await liveThrough(life, cycle)
       results.push(result)
       tell(lineOf(cycle, performance.now() - begun, result, samples))
       for (const failure of result.failures) tell(`  failed while nothing was wrong: ${failure}`)

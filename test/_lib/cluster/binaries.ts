@@ -13,7 +13,19 @@ import { goPrograms } from '../go/programs.ts'
 const MODULES = fileURLToPath(new URL('../../cluster/go/', import.meta.url))
 
 /** Minor versions of Kubernetes and the release that stands for each. */
-const RELEASES = { '1.31': '1.31.14', '1.34': '1.34.4', '1.37': '1.37.2' } as const
+const RELEASES = {
+  '1.31': '1.31.14',
+  '1.32': '1.32.2',
+  '1.33': '1.33.13',
+  '1.34': '1.34.4',
+  '1.35': '1.35.4',
+  '1.36': '1.36.3',
+  '1.37': '1.37.2',
+} as const
+/** The same of etcd. */
+const ETCD_RELEASES = ['3.5', '3.6', '3.7'] as const
+type EtcdVersion = (typeof ETCD_RELEASES)[number]
+const NEWEST_ETCD: EtcdVersion = '3.7'
 export type KubernetesVersion = keyof typeof RELEASES
 export const NEWEST: KubernetesVersion = '1.37'
 
@@ -85,9 +97,16 @@ function builtKubernetes(
   })
 }
 
-export async function etcdBinaries(): Promise<EtcdBinaries> {
+/** Of the minor version in `ETCD_VERSION`, or of the newest. */
+export async function etcdBinaries(
+  asked: string = process.env['ETCD_VERSION'] ?? NEWEST_ETCD,
+): Promise<EtcdBinaries> {
+  const version = ETCD_RELEASES.find((each) => each === asked)
+  if (version === undefined) {
+    throw new Error(`ETCD_VERSION is ${asked}: wanted one of ${ETCD_RELEASES}`)
+  }
   const tools = ['go.etcd.io/etcd/etcdctl/v3', 'go.etcd.io/etcd/etcdutl/v3']
-  const folder = await built('etcd', ['.', ...tools], [])
+  const folder = await built(`etcd-${version}`, ['.', ...tools], [])
   return {
     etcd: join(folder, 'etcd'),
     etcdctl: join(folder, 'etcdctl'),

@@ -17,7 +17,8 @@ import { until } from '../wait.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 export const BUNDLE = join(ROOT, 'dist', 'trousseau.mjs')
-export const NODE = join(ROOT, 'node_modules', '.bin', 'node')
+/** With TEST_NODE, a path, another version of it. */
+export const NODE = process.env['TEST_NODE'] ?? join(ROOT, 'node_modules', '.bin', 'node')
 const BINARY = process.env['TEST_BINARY']
 /** Node's flags as they ship. */
 export const NODE_FLAGS: readonly string[] = ['--disallow-code-generation-from-strings']

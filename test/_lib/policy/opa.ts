@@ -8,6 +8,7 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { ServerProcess } from '../cluster/server_process.ts'
 import { freePort } from '../free_port.ts'
+import { freeze } from '../freeze.ts'
 import { goPrograms } from '../go/programs.ts'
 import type { TempFolder } from '../temp_folder.ts'
 
@@ -60,7 +61,7 @@ export async function startOpa(
     address: `${flags.length === 0 ? 'http' : 'https'}://127.0.0.1:${port}`,
     socket,
     process: server,
-    freeze: () => process.kill(server.pid, 'SIGSTOP'),
+    freeze: () => freeze(server.pid),
     thaw: () => process.kill(server.pid, 'SIGCONT'),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }

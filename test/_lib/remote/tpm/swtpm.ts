@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import { socketAnswers } from '../../../../src/base/socket_answers.ts'
 import type { PcrValues } from '../../../../src/remote/tpm/structures.ts'
 import { debianTool } from '../../debian.ts'
+import { freeze } from '../../freeze.ts'
 import { tempFolder } from '../../temp_folder.ts'
 import { until } from '../../wait.ts'
 
@@ -89,7 +90,9 @@ export async function startSwtpm(): Promise<SoftwareTpm> {
       new Map([...values].map(([each, value]) => [each, each === pcr ? next(value) : value])),
     stop,
     start,
-    freeze: () => running?.kill('SIGSTOP'),
+    freeze: () => {
+      if (running?.pid !== undefined) freeze(running.pid)
+    },
     thaw: () => running?.kill('SIGCONT'),
     async [Symbol.asyncDispose]() {
       await stop()

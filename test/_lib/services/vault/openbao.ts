@@ -14,6 +14,7 @@ import process from 'node:process'
 import * as v from 'valibot'
 import { policyText } from '../../../../src/services/vault/setup/policy.ts'
 import { freePort } from '../../free_port.ts'
+import { freeze } from '../../freeze.ts'
 import {
   type CertificateFiles,
   makeAuthority,
@@ -165,7 +166,7 @@ export async function startOpenBao({
       // It reads its certificate again.
       process.kill(server.pid, 'SIGHUP')
     },
-    freeze: () => process.kill(server.pid, 'SIGSTOP'),
+    freeze: () => freeze(server.pid),
     thaw: () => process.kill(server.pid, 'SIGCONT'),
     seal: async () => {
       await request('POST', 'sys/seal')

@@ -12,6 +12,7 @@ import process from 'node:process'
 import { setTimeout } from 'node:timers'
 import * as v from 'valibot'
 import { freePort } from '../../free_port.ts'
+import { freeze } from '../../freeze.ts'
 import { until } from '../../wait.ts'
 import { KEY_SERVER, serverConfig } from './key_server.ts'
 import {
@@ -134,7 +135,7 @@ export async function startOpenBaoCluster({
       await node(index).start()
       await unseal(node(index))
     },
-    freeze: (index) => process.kill(node(index).pid, 'SIGSTOP'),
+    freeze: (index) => freeze(node(index).pid),
     thaw: (index) => process.kill(node(index).pid, 'SIGCONT'),
     seal: async (index) => {
       await node(index).send('POST', 'sys/seal', undefined, rootToken)
