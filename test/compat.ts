@@ -59,7 +59,7 @@ const ROWS: readonly Row[] = [
   ...OPENBAO_VERSIONS.map((version) => ({
     name: `OpenBao ${version}`,
     tests: OF_OPENBAO,
-    environment: async () => ({ TEST_KEY_SERVICE: `openbao-${version}` }),
+    environment: () => Promise.resolve({ TEST_KEY_SERVICE: `openbao-${version}` }),
   })),
   ...NODES.map((version) => ({
     name: `Node ${version}`,
