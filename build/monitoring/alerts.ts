@@ -163,6 +163,20 @@ export const ALERTS: readonly Alert[] = [
     wake: 'No.',
   },
   {
+    name: 'TrousseauKeyWorn',
+    expr: `sum by (provider) (rate(${M.provider_items_total}{operation="wrap"}[1h])) * on (provider) max by (provider) (${RECORDED.keyAge}) > 2 ^ 31`,
+    for: '6h',
+    severity: 'warning',
+    summary:
+      'The key of provider {{ $labels.provider }} has wrapped some {{ $value | humanize }} times',
+    means:
+      'All nodes together wrap so often that, had they always done so, the key version has made half of the 4,294,967,296 wraps that AES-GCM with random nonces is good for (NIST SP 800-38D). That is reached under KMS v1beta1 alone, which wraps at every write, or by somebody at the socket who floods it.',
+    look: `\`${M.requests_total}\` by \`api\` and \`method\`: are these writes of the API server? Of a key service that does not use AES-GCM, or derives a key for each wrap (AWS, Google), nothing is worn.`,
+    action:
+      'Rotate: [the runbook](runbooks/rotate.md). Move to KMS v2, which wraps once for many objects: [migration](migration.md).',
+    wake: 'No.',
+  },
+  {
     name: 'TrousseauTokenEnds',
     expr: `${M.token_expiry_timestamp_seconds} - time() < 300`,
     for: '5m',

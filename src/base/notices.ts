@@ -47,6 +47,7 @@ interface NoticeFields {
   readonly key_recreated: None
   readonly version_from_the_future: None
   readonly key_file_read: OfProvider & { readonly versions: number }
+  readonly key_worn: OfProvider & { readonly version: string }
   readonly key_version_unfit: OfProvider
   readonly wraps_forgeable: OfProvider
   readonly alias_moved: OfProvider & { readonly from: string; readonly to: string }

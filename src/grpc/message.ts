@@ -25,3 +25,12 @@ export function requestInvalid(message: string): KmsError {
 export function wrongAnswer(what: string): KmsError {
   return new KmsError(`Answer would break the protocol: ${what}`, { code: 'internal' })
 }
+
+/**
+ * For the plaintext of an Encrypt that has its answer: whoever was not waited for may still use it,
+ * and what that makes goes nowhere. Never for one of a Decrypt, since equal ones under way share
+ * their bytes.
+ */
+export function wipe(plaintext: Bytes): void {
+  plaintext.fill(0)
+}

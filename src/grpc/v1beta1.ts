@@ -4,7 +4,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { KmsError } from '../base/errors.ts'
 import { MAX_V1_CIPHERTEXT_BYTES } from '../base/limits.ts'
 import type { KmsService } from '../base/service.ts'
-import { decodeRequest, requestInvalid, wrongAnswer } from './message.ts'
+import { decodeRequest, requestInvalid, wipe, wrongAnswer } from './message.ts'
 import { createUnary, type UnaryDeps, type UnaryHandler } from './unary.ts'
 import {
   DecryptRequestSchema,
@@ -50,15 +50,19 @@ export function createV1Handlers(
         const plaintext = request.plain
         if (plaintext.length === 0)
           throw requestInvalid('Plaintext is empty: wanted one byte or more')
-        const { ciphertext, keyId } = await service.encrypt({ api: API, plaintext }, call)
-        facts.keyId = keyId
-        if (ciphertext.length === 0 || ciphertext.length > MAX_V1_CIPHERTEXT_BYTES) {
-          throw wrongAnswer('cipher is empty or too long')
+        try {
+          const { ciphertext, keyId } = await service.encrypt({ api: API, plaintext }, call)
+          facts.keyId = keyId
+          if (ciphertext.length === 0 || ciphertext.length > MAX_V1_CIPHERTEXT_BYTES) {
+            throw wrongAnswer('cipher is empty or too long')
+          }
+          return toBinary(
+            EncryptResponseSchema,
+            create(EncryptResponseSchema, { cipher: ciphertext }),
+          )
+        } finally {
+          wipe(plaintext)
         }
-        return toBinary(
-          EncryptResponseSchema,
-          create(EncryptResponseSchema, { cipher: ciphertext }),
-        )
       },
     },
     deps,

@@ -5,7 +5,7 @@ import { isAnnotationKey } from '../base/annotation_key.ts'
 import { KmsError } from '../base/errors.ts'
 import { MAX_ANNOTATION_BYTES, MAX_KEY_ID_BYTES, MAX_V2_CIPHERTEXT_BYTES } from '../base/limits.ts'
 import type { EncryptReply, KmsService } from '../base/service.ts'
-import { decodeRequest, requestInvalid, wrongAnswer } from './message.ts'
+import { decodeRequest, requestInvalid, wipe, wrongAnswer } from './message.ts'
 import { createUnary, type UnaryDeps, type UnaryHandler } from './unary.ts'
 import {
   DecryptRequestSchema,
@@ -50,10 +50,14 @@ export function createV2Handlers(
         facts.uid = uid
         if (plaintext.length === 0)
           throw requestInvalid('Plaintext is empty: wanted one byte or more')
-        const reply = await service.encrypt({ api: 'v2', plaintext }, call)
-        facts.keyId = reply.keyId
-        checkReply(reply)
-        return toBinary(EncryptResponseSchema, create(EncryptResponseSchema, reply))
+        try {
+          const reply = await service.encrypt({ api: 'v2', plaintext }, call)
+          facts.keyId = reply.keyId
+          checkReply(reply)
+          return toBinary(EncryptResponseSchema, create(EncryptResponseSchema, reply))
+        } finally {
+          wipe(plaintext)
+        }
       },
     },
     deps,

@@ -1,5 +1,6 @@
 /** Runs the plugin until it is told to stop, and follows its config file. @module */
 
+import { Buffer } from 'node:buffer'
 import { resolve } from 'node:path'
 import { stopped } from '../base/call.ts'
 import { systemClock } from '../base/clock.ts'
@@ -22,6 +23,9 @@ interface ServeOptions {
 /** @throws ConfigError for a config that cannot be used, KmsError when the plugin cannot start */
 export async function serve(options: ServeOptions, host: Host): Promise<number> {
   const { config: from } = options
+  // Small buffers share larger ones otherwise, each of which stays with the seeds that went through
+  // it for as long as anybody has one byte of it.
+  Buffer.poolSize = 0
   const config = 'path' in from ? await loadConfig(from.path) : await fromWords(from.words, host)
   const output = standardError()
   const log = createLogger({

@@ -162,6 +162,29 @@ test('Encrypt and Decrypt hand the bytes over as they are, and uid and hash reac
   assert.not.match(JSON.stringify(one.events.all), /BwcHBwcH|7,7,7/)
 })
 
+test('the plaintext of an Encrypt is wiped once it has its answer, or its error', async () => {
+  await using folder = await tempFolder()
+  const seen: { plaintext: Uint8Array; first: number | undefined }[] = []
+  const encrypt: KmsService['encrypt'] = async ({ api, plaintext }) => {
+    seen.push({ plaintext, first: plaintext[0] })
+    if (api === 'v1beta1') throw new KmsError('Away', { code: 'unavailable' })
+    return await Promise.resolve({ ciphertext: SEED, keyId: KEY_ID, annotations: {} })
+  }
+  await using one = await start(folder, { service: { encrypt } })
+
+  await one.client.v2.encrypt({ plaintext: SEED, uid: 'wiped' })
+  await rejection(one.client.v1.encrypt(SEED))
+
+  assert.equal(
+    seen.map(({ first }) => first),
+    [7, 7],
+  )
+  assert.equal(
+    seen.map(({ plaintext }) => plaintext.every((byte) => byte === 0)),
+    [true, true],
+  )
+})
+
 test('Version answers v1beta1, and both APIs share the socket [V1 V6]', async () => {
   await using folder = await tempFolder()
   await using one = await start(folder)

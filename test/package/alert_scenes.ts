@@ -227,6 +227,17 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     at: '90m',
     fires: { TrousseauKeyOld: 1 },
   },
+  'a key of 80 days that wraps 400 times a second': {
+    scene: {
+      [on(1, 'key_version_created_timestamp_seconds', 'provider="p",version="3"')]: still(
+        -80 * DAY,
+      ),
+      [on(1, 'provider_items_total', 'provider="p",operation="wrap"')]: growing(3_000),
+      [on(2, 'provider_items_total', 'provider="p",operation="wrap"')]: growing(3_000),
+    },
+    at: '8h',
+    fires: { TrousseauKeyWorn: 1 },
+  },
   'a token that nobody renews': {
     scene: { [on(1, 'token_expiry_timestamp_seconds', 'provider="p"')]: still(1_800) },
     at: '32m',

@@ -223,6 +223,13 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     fields: ['provider', 'versions'],
     means: 'A changed key file is in use.',
   },
+  key_worn: {
+    levels: ['warn'],
+    fields: ['provider', 'version'],
+    means:
+      'A version of a key file has wrapped 536,870,912 times in this process: an eighth of what random nonces are good for, since other nodes have the same key.',
+    todo: 'Add a version: docs/providers/local.md, "Rotate".',
+  },
   key_version_unfit: {
     levels: ['warn'],
     fields: OF_PROVIDER,

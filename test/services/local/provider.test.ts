@@ -99,6 +99,25 @@ for (const [what, damage] of DAMAGES) {
   })
 }
 
+test('a version that wrapped too often is told once, and in keyState() until there is a newer one', async () => {
+  await using one = await setup()
+  const provider = await createLocalProvider(one.config, { events: one.events, wornAfter: 3 })
+  const item = { plaintext: new Uint8Array(32), associatedData: new Uint8Array(32) }
+  const told = () => one.events.noticesOf('key_worn').map(({ level }) => level)
+
+  await provider.wrap('1', [item, item], call)
+  assert.is((await provider.keyState(call)).note, undefined)
+  assert.equal(told(), [])
+  await provider.wrap('1', [item, item], call)
+  assert.match((await provider.keyState(call)).note ?? '', /^version 1 .*--add-version/)
+  assert.equal(told(), ['warn'])
+  await provider.wrap('1', [item], call)
+  assert.equal(told(), ['warn'])
+
+  await one.rotate()
+  assert.is((await provider.keyState(call)).note, undefined)
+})
+
 test('keyState() refuses a file that lost a version', async () => {
   await using one = await setup()
   await copyFile(one.path, one.folder.at('before'))

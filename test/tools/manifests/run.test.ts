@@ -461,6 +461,15 @@ test('the unit loads what the config expects from systemd, and keeps the socket 
   )
 })
 
+test('the unit leaves no core dump, and no seed in memory that is free', async () => {
+  await using folder = await tempFolder()
+  const unit = (await filesOf(folder, 'systemd', MANIFEST_CONFIG)).get('trousseau.service') ?? ''
+
+  assert.match(unit, /^LimitCORE=0$/m)
+  // test/e2e/memory.node.test.ts shows what it does.
+  assert.match(unit, /^Environment=GLIBC_TUNABLES=glibc\.malloc\.perturb=165$/m)
+})
+
 test('a login key in the TPM has the unit given that device and no other, and a pod say that it has none', async () => {
   await using folder = await tempFolder()
   const [provider] = MANIFEST_CONFIG.providers
