@@ -10,15 +10,20 @@ import type { Plan } from './plan.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 /** As in the pages of Kubernetes, in a folder of its own: a file that is mounted alone is never read again once it was replaced. */
-const FOLDER = '/etc/kubernetes/enc'
-const FILE = `${FOLDER}/enc.yaml`
+export const FOLDER = '/etc/kubernetes/enc'
+export const FILE = `${FOLDER}/enc.yaml`
+/** Of every API server. */
+export const FLAGS = {
+  'encryption-provider-config': FILE,
+  'encryption-provider-config-automatic-reload': 'true',
+} as const
 const PLACE = `install -D -m 0600 encryption.yaml ${FILE}`
 
 export function encryptionConfig(plan: Plan): ManifestFile[] {
   return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
 }
 
-function encryptionText({ socketPath, providerName, resources }: Plan): string {
+export function encryptionText({ socketPath, providerName, resources }: Plan): string {
   return `${comment(`The same text on every control-plane node, mode 0600, root.
 
 With several control-plane nodes put identity first on all of them, restart, and move kms to the front once every
@@ -39,7 +44,9 @@ resources:
 `
 }
 
-function volumesOf(plan: Plan): { name: string; path: string; readOnly: boolean; type: string }[] {
+export function volumesOf(
+  plan: Plan,
+): { name: string; path: string; readOnly: boolean; type: string }[] {
   return [
     { name: 'trousseau-encryption', path: FOLDER, readOnly: true, type: 'Directory' },
     // Mount the folder and not the socket: a socket that is made again would not be seen.

@@ -6,11 +6,13 @@ import { setupScript } from '../../services/vault/setup/script.ts'
 import { setupSteps } from '../../services/vault/setup/steps.ts'
 import { encryptionConfig, k3s, kubeadm, kubespray, rke2, talos } from './api_server.ts'
 import { daemonSet, kustomize, staticPod } from './cluster.ts'
+import { clusterApi } from './cluster_api.ts'
 import { helmValues } from './helm.ts'
 import { systemd } from './node.ts'
 import { openshift } from './openshift.ts'
 import type { Plan } from './plan.ts'
 import { tmpfiles } from './pod.ts'
+import { sidecar } from './sidecar.ts'
 import type { ManifestFile } from './text.ts'
 import { vaultAgent } from './vault_agent.ts'
 
@@ -30,6 +32,7 @@ export const KINDS = {
   },
   daemonset: { about: 'for control planes that are hosted elsewhere', make: daemonSet },
   kustomize: { about: 'the same as a kustomize base', make: kustomize },
+  sidecar: { about: "a patch for an API server's pod of a hosted control plane", make: sidecar },
   'helm-values': { about: 'values for the chart in deploy/chart', make: helmValues },
   'vault-agent': {
     about: 'a static pod with a Vault agent that logs in, and the config for it',
@@ -37,6 +40,7 @@ export const KINDS = {
   },
   vault: { about: 'policy and commands for Vault and OpenBao', make: vault },
   kubeadm: { about: 'kubeadm config or patch, and EncryptionConfiguration', make: kubeadm },
+  'cluster-api': { about: 'part of a KubeadmControlPlane of Cluster API', make: clusterApi },
   k3s: { about: 'config.yaml of k3s, and EncryptionConfiguration', make: k3s },
   rke2: { about: 'config.yaml of RKE2, and EncryptionConfiguration', make: rke2 },
   talos: {

@@ -75,7 +75,8 @@ const SECRETS = '/var/run/secrets/'
 /** Where the DaemonSet mounts the token that it asks for. */
 const SERVICE_ACCOUNT = `${SECRETS}kubernetes.io/serviceaccount/`
 
-function isGiven(path: string): boolean {
+/** Whether whoever starts the plugin puts the file there. */
+export function isGiven(path: string): boolean {
   return path.startsWith(SECRETS) || path.startsWith(CREDENTIALS)
 }
 

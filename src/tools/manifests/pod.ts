@@ -19,6 +19,16 @@ const RESOURCES = {
   memoryRequest: '128Mi',
   memoryLimit: '512Mi',
 } as const
+/** Of the plugin's container, wherever it runs. */
+export const CONTAINER_RESOURCES = `resources:                           # measured: docs/footprint.md
+  requests: { cpu: ${RESOURCES.cpuRequest}, memory: ${RESOURCES.memoryRequest} }
+  limits: { memory: ${RESOURCES.memoryLimit} }
+`
+/** Of its securityContext. */
+export const RESTRICTIONS = `allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+`
 /** What `system-node-critical` stands for. */
 const NODE_CRITICAL = 2_000_001_000
 /** Requests under way may take 5 s. */
@@ -62,15 +72,14 @@ function container(plan: Plan, mounts: string): string {
   image: ${quoted(plan.image)}
   imagePullPolicy: IfNotPresent        # a node that boots without a registry has it already
   args: [serve, --config, ${quoted(plan.configPath)}]
-  resources:                           # measured: docs/footprint.md
-    requests: { cpu: ${RESOURCES.cpuRequest}, memory: ${RESOURCES.memoryRequest} }
-    limits: { memory: ${RESOURCES.memoryLimit} }
-  securityContext:
-    allowPrivilegeEscalation: false
-    readOnlyRootFilesystem: true
-    capabilities: { drop: [ALL] }
-${indent(probes(plan), 2)}  volumeMounts:
+${indent(CONTAINER_RESOURCES, 2)}  securityContext:
+${indent(RESTRICTIONS, 4)}${indent(probes(plan), 2)}  volumeMounts:
 ${indent(volumeMounts(plan), 4)}${mounts}`
+}
+
+/** Asks whether the socket answers, as each probe does that has no port to ask. */
+export function socketProbe(socketPath: string): string {
+  return `exec: { command: [/usr/bin/trousseau, status, --socket, ${quoted(socketPath)}, --live] }`
 }
 
 /**
@@ -80,7 +89,7 @@ ${indent(volumeMounts(plan), 4)}${mounts}`
 function probes({ admin, socketPath }: Plan): string {
   if (admin === undefined) {
     return `livenessProbe:                       # only whether the socket answers: an outage of a key service is no reason to restart
-  exec: { command: [/usr/bin/trousseau, status, --socket, ${quoted(socketPath)}, --live] }
+  ${socketProbe(socketPath)}
   initialDelaySeconds: 5
   periodSeconds: 30                    # each starts a process; with admin.listen on a port none would
   timeoutSeconds: 10

@@ -29,6 +29,7 @@ const OF_PODS: readonly string[] = [
   'helm-values',
   'vault-agent',
   'talos',
+  'cluster-api',
 ]
 
 interface FolderLabel {
