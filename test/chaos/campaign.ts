@@ -11,6 +11,7 @@ import type { PlainOutcome } from './worker.ts'
 
 /** One of so many is of a process, which takes ten times as long. */
 const PROCESS_EVERY = 25
+const MINUTE_MS = 60_000
 const HERE_PROCESSES = 2
 const HERE_LANES = 4
 const PROCESS_LANES = 2
@@ -24,6 +25,8 @@ interface CampaignOptions {
   readonly hereOnly?: boolean
   /** Ends at the first failure, and does not shrink it. */
   readonly firstOnly?: boolean
+  /** Begins no history after so many minutes. */
+  readonly minutes?: number | undefined
   /** Told of each at once, before it is shrunk. */
   readonly failed?: (failure: Failure) => void
   readonly progress?: (done: number) => void
@@ -55,10 +58,16 @@ export async function campaign(options: CampaignOptions): Promise<CampaignResult
     failures.push(failure)
     options.failed?.(failure)
   }
-  const next = (queue: History[]) => () =>
-    options.firstOnly === true && failures.length > 0 ? undefined : queue.shift()
+  const end = performance.now() + (options.minutes ?? Number.POSITIVE_INFINITY) * MINUTE_MS
+  const over = () => performance.now() > end || (options.firstOnly === true && failures.length > 0)
+  const next = (queue: History[]) => () => (over() ? undefined : queue.shift())
   const crews = await Promise.all([
-    runCrew({ processes: HERE_PROCESSES, lanes: HERE_LANES, next: next(here), done }),
+    runCrew({
+      processes: options.firstOnly === true ? 1 : HERE_PROCESSES,
+      lanes: HERE_LANES,
+      next: next(here),
+      done,
+    }),
     processes.length === 0
       ? []
       : runCrew({ processes: 1, lanes: PROCESS_LANES, next: next(processes), done }),

@@ -1,5 +1,5 @@
 /**
- * `npm run test:chaos -- --histories 1000 [--seed N]`: random histories under faults, and their
+ * `npm run test:chaos -- --histories 1000 [--seed N] [--minutes N]`: random histories under faults, and their
  * figures. `--history JSON` runs one again, as a failure prints it, and `--planted` shows what
  * faults in the sources they find.
  *
@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
   options: {
     histories: { type: 'string', default: '100' },
     seed: { type: 'string' },
+    minutes: { type: 'string' },
     history: { type: 'string' },
     'here-only': { type: 'boolean', default: false },
     'first-only': { type: 'boolean', default: false },
@@ -25,7 +26,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 
-const PROGRESS_EVERY = 50
+const PROGRESS_EVERY = 25
 
 process.exit(await chosen())
 
@@ -42,6 +43,7 @@ async function runMany(): Promise<number> {
   const { figures, failures, faults } = await campaign({
     histories: Number(values.histories),
     seed,
+    minutes: values.minutes === undefined ? undefined : Number(values.minutes),
     hereOnly: values['here-only'],
     firstOnly: values['first-only'],
     failed: (failure) => say(told(failure)),

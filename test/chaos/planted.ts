@@ -107,7 +107,6 @@ const PLANTED: readonly Planted[] = [
     file: 'kms/provider_monitor.ts',
     from: '    this.#scheduleAtMost(this.#delay())\n',
     to: '    if (this.#observation.ok) this.#scheduleAtMost(this.#delay())\n',
-    unseen: 'who waits for the recovery asks for Status, which is such a request',
   },
   {
     title: 'kms: a lagging replica is believed',
