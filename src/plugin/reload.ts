@@ -7,7 +7,7 @@
 
 import { stat } from 'node:fs/promises'
 import type { Clock } from '../base/clock.ts'
-import { toKmsError } from '../base/errors.ts'
+import { systemCodeOf, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import { type Notify, notifierOf, type OfConfigFile } from '../base/notices.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
@@ -106,19 +106,26 @@ export class ConfigFollower {
   }
 
   #refused(error: unknown): void {
-    const before = 'the one before stays in force'
-    if (error instanceof ConfigError) {
-      const message = `The changed config is refused, ${before}: ${error.problems.join('; ')}`
-      this.#notify('error', 'config_refused', message)
-      return
-    }
-    const known = toKmsError(error)
-    const passes = known.code === 'unavailable' || known.code === 'policy_denied'
+    const passes = mayPass(error)
     if (passes) this.#retryAt = this.#deps.clock.monotonic() + RETRY_MS
     const again = passes ? `; it is tried again in ${RETRY_MS / 1000} s` : ''
-    const message = `The changed config is refused, ${before}${again}: ${known.message}`
-    this.#notify('error', 'config_refused', message, error)
+    const before = `The changed config is refused, the one before stays in force${again}`
+    if (error instanceof ConfigError) {
+      this.#notify('error', 'config_refused', `${before}: ${error.problems.join('; ')}`)
+      return
+    }
+    this.#notify('error', 'config_refused', `${before}: ${toKmsError(error).message}`, error)
   }
+}
+
+/**
+ * Whether the same config may be accepted later: a provider is away, a rule refuses, or the system
+ * does not give a file that may be there in a moment, which does not show in the config's own file.
+ */
+function mayPass(error: unknown): boolean {
+  if (systemCodeOf(error) !== undefined) return true
+  const { code } = toKmsError(error)
+  return code === 'unavailable' || code === 'policy_denied'
 }
 
 /** Changes when the file changes, also when another file takes its place. */
