@@ -36,6 +36,8 @@ export class ConfigError extends Error {
 }
 
 const MAX_ALIASES = 10
+/** The parser's warnings of the process would quote the file. */
+const QUIET = 'error' as const
 const HINT = '"trousseau config schema" says what each key may be'
 
 /** Stands in the place of a path when the config comes on standard input. */
@@ -136,7 +138,8 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
     const { line, col } = lineCounter.linePos(offset)
     return { offset, text: `:${line}:${col}` }
   }
-  const document = parseDocument(text, { lineCounter, uniqueKeys: true, prettyErrors: false })
+  const options = { lineCounter, uniqueKeys: true, prettyErrors: false, logLevel: QUIET }
+  const document = parseDocument(text, options)
   const problems = [...document.errors, ...document.warnings].map(
     ({ code, pos: [at] }) => `${path}${place(at).text}: ${sayYaml(code)}`,
   )

@@ -38,7 +38,7 @@ const CONTROL = /(?![\t\n\r\u0085])[\p{Cc}\ufffe\uffff]/u
 const START = /^\ufeff?(?:(?:[%#].*|[^\S\n]*)\n)*(?:---(?=\s|$))?/
 const MARK = /^(?:---|\.\.\.)(?=\s|$)/m
 /** More than markers and comments. */
-const CONTENT = /^(?!---\s*$|\.\.\.\s*$|\s*#|\s*$)/m
+const CONTENT = /^(?!(?:---|\.\.\.)?[^\S\n]*$|[^\S\n]*#)/m
 const OTHER_VERSION = /^%YAML (?!1\.1\b)/m
 
 /** @throws SyntaxProblem */
