@@ -138,8 +138,7 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
     const { line, col } = lineCounter.linePos(offset)
     return { offset, text: `:${line}:${col}` }
   }
-  const options = { lineCounter, uniqueKeys: true, prettyErrors: false, logLevel: QUIET }
-  const document = parseDocument(text, options)
+  const document = documentOf(text, path, lineCounter)
   const problems = [...document.errors, ...document.warnings].map(
     ({ code, pos: [at] }) => `${path}${place(at).text}: ${sayYaml(code)}`,
   )
@@ -149,6 +148,16 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
     return { content, placeOf: (keys) => place(offsetOf(document, keys)) }
   } catch (cause) {
     throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`], { cause })
+  }
+}
+
+function documentOf(text: string, path: string, lineCounter: LineCounter): Document.Parsed {
+  const options = { lineCounter, uniqueKeys: true, prettyErrors: false, logLevel: QUIET }
+  try {
+    return parseDocument(text, options)
+  } catch (cause) {
+    // The parser goes down with the text, and at some depth there is no stack left.
+    throw new ConfigError([`${path}: not valid YAML (it nests too deep)`], { cause })
   }
 }
 

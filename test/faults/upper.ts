@@ -102,6 +102,13 @@ export const UPPER_FAULTS: readonly Fault[] = [
     by: 'config/load',
   },
   {
+    title: 'a text in the place of a provider is repaired for ever',
+    file: 'config/repair.ts',
+    from: 'entries[key]?.literal ?? []).map(String)',
+    to: "entries[key]?.literal ?? '').map(String)",
+    by: 'fuzz/found.load',
+  },
+  {
     title: 'the warnings of the parser quote the file',
     file: 'config/load.ts',
     from: "const QUIET = 'error' as const",

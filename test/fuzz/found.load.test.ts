@@ -36,7 +36,7 @@ const FOUND: readonly Found[] = [
   {
     surface: 'rules',
     was: 'the parser took seconds to say what is wrong with deep brackets',
-    input: JSON.stringify('!('.repeat(500)),
+    input: JSON.stringify('!('.repeat(400)),
   },
   {
     surface: 'etcd_record',
@@ -52,6 +52,16 @@ const FOUND: readonly Found[] = [
     surface: 'recovery',
     was: 'an annotation for no envelope was a TypeError',
     input: { seed: 2, change: (seed) => seed.replace(/"aad":"[^"]*"/, '"aad":"0"') },
+  },
+  ...['config', 'encryption_config'].map((surface) => ({
+    surface,
+    was: 'the parser of YAML had no stack left for what nests thousands deep (RangeError)',
+    input: JSON.stringify(`a: b\n${'? '.repeat(20_000)}k: v\nc: d\n`),
+  })),
+  {
+    surface: 'config',
+    was: 'a text in the place of a provider was repaired again and again (RangeError)',
+    input: { seed: 0, change: (seed) => `${seed}  - n\n` },
   },
   {
     surface: 'encryption_config',

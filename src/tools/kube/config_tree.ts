@@ -86,12 +86,13 @@ function split(text: string): { first: string; rest: string } {
 }
 
 function documentOf(text: string): Document.Parsed {
-  return parseDocument(text, {
-    version: '1.1',
-    schema: 'failsafe',
-    uniqueKeys: false,
-    merge: false,
-  })
+  const options = { version: '1.1', schema: 'failsafe', uniqueKeys: false, merge: false } as const
+  try {
+    return parseDocument(text, options)
+  } catch (cause) {
+    // The parser goes down with the text, and at some depth there is no stack left.
+    throw new SyntaxProblem('it nests too deep', { cause })
+  }
 }
 
 function decoded(bytes: Uint8Array): string {

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 
 /** Longer texts are mostly the same again and again. */
-const LONG = 10_000
+const LONG = 3_000
 
 function pathOf(surface: string): string {
   return fileURLToPath(new URL(`../corpus/${surface}.txt`, import.meta.url))
@@ -35,9 +35,9 @@ export async function writeCorpus(surface: string, inputs: readonly Uint8Array[]
 export function lineOf(input: Uint8Array): string {
   const text = Buffer.from(input).toString()
   const isText = Buffer.from(text).equals(input) && !text.includes('\0')
-  return isText && text.length < LONG
-    ? JSON.stringify(text)
-    : deflateRawSync(input).toString('base64')
+  const packed = deflateRawSync(input).toString('base64')
+  const isShort = text.length < LONG || JSON.stringify(text).length < packed.length
+  return isText && isShort ? JSON.stringify(text) : packed
 }
 
 export function inputOf(line: string): Uint8Array {
