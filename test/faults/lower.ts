@@ -190,7 +190,7 @@ export const LOWER_FAULTS: readonly Fault[] = [
     file: 'policy/cel/library.ts',
     from: '  checkDepth(text)\n  try {',
     to: '  try {',
-    by: 'fuzz/found.load',
+    by: 'policy/cel',
   },
   {
     title: 'an empty plaintext is encrypted',
