@@ -5,6 +5,7 @@
  * @module
  */
 
+import { own } from '../base/own.ts'
 import { readDuration, readSwitch } from './go_flags.ts'
 import type { Config } from './schema.ts'
 
@@ -48,9 +49,7 @@ export class ArgumentValues {
 
   oneOf<T>(name: string, words: Readonly<Record<string, T>>): T | undefined {
     const wanted = Object.keys(words).join(' or ')
-    return this.#read(name, wanted, (text) =>
-      Object.hasOwn(words, text) ? words[text] : undefined,
-    )
+    return this.#read(name, wanted, (text) => own(words, text))
   }
 
   /** How long a request may take at most. */
@@ -67,9 +66,7 @@ export class ArgumentValues {
       this.#read(
         name,
         wanted,
-        (text) =>
-          (Object.hasOwn(LEVELS, text) ? LEVELS[text] : undefined) ??
-          (/^\d{1,3}$/.test(text) ? 'debug' : undefined),
+        (text) => own(LEVELS, text) ?? (/^\d{1,3}$/.test(text) ? 'debug' : undefined),
       ),
     )
     return levels[0]

@@ -16,7 +16,8 @@ export function editProviders(
   text: string,
   changes: ReadonlyMap<string, Changes>,
 ): { readonly text: string; readonly config: Config } {
-  const document = parseDocument(text)
+  // The parser's warnings of the process would quote the text.
+  const document = parseDocument(text, { logLevel: 'error' })
   const providers = document.get('providers')
   for (const provider of isSeq(providers) ? providers.items : []) {
     if (isMap(provider)) change(provider, changes.get(String(provider.get('name'))) ?? {})

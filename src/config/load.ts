@@ -36,6 +36,8 @@ export class ConfigError extends Error {
 }
 
 const MAX_ALIASES = 10
+/** The parser's warnings of the process would quote the file. */
+const QUIET = 'error' as const
 const HINT = '"trousseau config schema" says what each key may be'
 
 /** Stands in the place of a path when the config comes on standard input. */
@@ -136,7 +138,7 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
     const { line, col } = lineCounter.linePos(offset)
     return { offset, text: `:${line}:${col}` }
   }
-  const document = parseDocument(text, { lineCounter, uniqueKeys: true, prettyErrors: false })
+  const document = documentOf(text, path, lineCounter)
   const problems = [...document.errors, ...document.warnings].map(
     ({ code, pos: [at] }) => `${path}${place(at).text}: ${sayYaml(code)}`,
   )
@@ -146,6 +148,16 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
     return { content, placeOf: (keys) => place(offsetOf(document, keys)) }
   } catch (cause) {
     throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`], { cause })
+  }
+}
+
+function documentOf(text: string, path: string, lineCounter: LineCounter): Document.Parsed {
+  const options = { lineCounter, uniqueKeys: true, prettyErrors: false, logLevel: QUIET }
+  try {
+    return parseDocument(text, options)
+  } catch (cause) {
+    // The parser goes down with the text, and at some depth there is no stack left.
+    throw new ConfigError([`${path}: not valid YAML (it nests too deep)`], { cause })
   }
 }
 

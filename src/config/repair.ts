@@ -81,7 +81,8 @@ function wrongChoice(schema: v.GenericSchema, { content }: Draft, leaf: Leaf): s
   const key = leaf.path.at(-1) ?? ''
   const said = mapping?.[key]
   if (mapping === undefined || typeof said !== 'string') return []
-  const choices = forms.map(({ entries = {} }) => String(entries[key]?.literal ?? ''))
+  // None where a text stands in the place of the whole object.
+  const choices = forms.flatMap(({ entries = {} }) => entries[key]?.literal ?? []).map(String)
   const meant = nearest(said, choices)
   if (meant === undefined) return []
   mapping[key] = meant

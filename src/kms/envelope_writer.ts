@@ -73,7 +73,7 @@ export function partiesBytes(
   })
   const thumbprints = recipients.map((text) => utf8.encode(text))
   const total =
-    parts.reduce((sum, { length }) => sum + bytesField(length), 0) +
+    parts.reduce((sum, { length }) => sum + messageField(length), 0) +
     thumbprints.reduce((sum, { length }) => sum + bytesField(length), 0)
   const writer = new Writer(new Uint8Array(total))
   for (const { id, label, createdAt, length } of parts) {
@@ -98,7 +98,7 @@ export function writeEnvelope(
   { header, wraps, sealed }: EnvelopeParts,
 ): Uint8Array {
   let length = magic.length + bytesField(header.length) + bytesField(sealed.length)
-  for (const wrap of wraps) length += bytesField(wrapLength(wrap))
+  for (const wrap of wraps) length += messageField(wrapLength(wrap))
   const writer = new Writer(slab.take(length))
   writer.raw(magic)
   writer.bytes(ENVELOPE.header, header)
@@ -127,7 +127,12 @@ function varintField(value: number): number {
 }
 
 function bytesField(length: number): number {
-  return length === 0 ? 0 : 1 + varintBytes(length) + length
+  return length === 0 ? 0 : messageField(length)
+}
+
+/** An item of a list stands there also where it is empty. */
+function messageField(length: number): number {
+  return 1 + varintBytes(length) + length
 }
 
 function varintBytes(value: number): number {

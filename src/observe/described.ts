@@ -1,5 +1,6 @@
 /** Endpoints and providers as rows of a name and a text, the same wherever they are shown. @module */
 
+import { own } from '../base/own.ts'
 import { spanOf } from '../base/span.ts'
 import type {
   EndpointReport,
@@ -94,7 +95,7 @@ function loginRows(token: TokenReport | undefined, now: number): Row[] {
 /** Its part in each endpoint that uses it. */
 function partsOf(name: string, endpoints: StatusDocument['endpoints']): string[] {
   return endpoints.flatMap(({ name: endpoint, providers }) => {
-    const part = Object.hasOwn(providers, name) ? providers[name] : undefined
+    const part = own(providers, name)
     if (part?.role === undefined) return []
     const from = part.joinsAt === undefined ? '' : ` until ${part.joinsAt}`
     const where = endpoints.length === 1 ? '' : ` at ${endpoint}`

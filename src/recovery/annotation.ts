@@ -8,6 +8,7 @@
 
 import { base64url, GeneralEncrypt, generalDecrypt, importJWK, type JWK } from 'jose'
 import * as v from 'valibot'
+import { decodeBase64 } from '../base/base64.ts'
 import { KmsError } from '../base/errors.ts'
 import { MAX_ANNOTATION_BYTES, SEED_BYTES } from '../base/limits.ts'
 import type { RecoverySealer } from '../kms/recovery.ts'
@@ -97,7 +98,9 @@ export function recipientsOf(annotation: Uint8Array): readonly string[] {
  * @throws KmsError `ciphertext_invalid`
  */
 export function envelopeOf(annotation: Uint8Array): Uint8Array {
-  return base64url.decode(parse(annotation).aad)
+  const envelope = decodeBase64(new TextEncoder().encode(parse(annotation).aad), 'url')
+  if (envelope === undefined) throw damaged('does not name the envelope that it belongs to')
+  return envelope
 }
 
 /**

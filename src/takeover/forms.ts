@@ -9,6 +9,7 @@
  */
 
 import type { KmsApi } from '../base/events.ts'
+import { own } from '../base/own.ts'
 import type { DecryptRequest } from '../base/service.ts'
 import {
   azureParts,
@@ -168,7 +169,7 @@ function match(
   const entries = Object.entries(annotations)
   if (entries.length !== Object.keys(formats).length) return false
   return entries.every(([key, value]) => {
-    const format = Object.hasOwn(formats, key) ? formats[key] : undefined
+    const format = own(formats, key)
     if (format === undefined || value.length > MAX_VALUE_BYTES) return false
     return format.test(String.fromCharCode(...value))
   })

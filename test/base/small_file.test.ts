@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createReadStream } from 'node:fs'
-import { open, writeFile } from 'node:fs/promises'
+import { open, truncate, writeFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { systemCodeOf, systemReasonOf } from '../../src/base/errors.ts'
 import { readSmallFile, readSmallStream } from '../../src/base/small_file.ts'
@@ -30,6 +30,16 @@ test('readSmallFile() refuses at once what never ends or never begins', async ()
   assert.match((secret as Error).message, `of auth.tokenFile cannot be read: ${NO_FILE}`)
   const authority = await rejection(readTlsMaterial({ caFile: pipe }))
   assert.match((authority as Error).message, `of tls.caFile: ${NO_FILE}`)
+})
+
+test('readSmallFile() refuses a file that is longer than any config or key', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('long')
+  await writeFile(path, '')
+  await truncate(path, 4_194_304)
+  assert.is((await readSmallFile(path)).length, 4_194_304)
+  await truncate(path, 4_194_305)
+  assert.is(systemCodeOf(await rejection(readSmallFile(path))), 'TOO_LONG')
 })
 
 test('readSmallFile() reads what a shell hands over', async () => {

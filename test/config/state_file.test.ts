@@ -31,6 +31,7 @@ test('load() gives back what save() wrote, in a folder it makes with mode 0700',
   const { endpoints, seen } = (await store.load()) ?? {}
   assert.equal({ endpoints, seen }, STATE)
   assert.is((await stat(folder.at('state'))).mode & 0o777, 0o700)
+  assert.is((await stat(folder.at('state/state.json'))).mode & 0o777, 0o600)
   assert.equal(await readdir(folder.at('state')), ['state.json'])
 })
 

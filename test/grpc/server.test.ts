@@ -354,7 +354,10 @@ test('requests that no API server sends are refused before the service is asked'
     v1.decrypt(big(0)),
     one.client.raw('/v2.KeyManagementService/Encrypt', Uint8Array.of(0xff)),
     one.client.raw('/v2.KeyManagementService/Status', Uint8Array.of(0x0a, 0x05)),
-    one.client.raw('/v1beta1.KeyManagementService/Encrypt', Uint8Array.of(0x0a, 0x02, 0x76, 0x32)),
+    one.client.raw(
+      '/v1beta1.KeyManagementService/Encrypt',
+      Uint8Array.of(0x0a, 0x02, 0x76, 0x32, 0x12, 0x01, 0x61),
+    ),
   ]
 
   for (const call of bad) assert.is((await failureOf(call)).status, 'INVALID_ARGUMENT')

@@ -151,4 +151,13 @@ test('the worst of a rule that is taken comes to an end soon, also where facts a
   }
 })
 
+test('what nests deeper than rules do is refused before it is parsed', () => {
+  assert.ok(ask(`${'('.repeat(40)}kernel.fips == false${')'.repeat(40)}`))
+  const deep = `${'('.repeat(41)}kernel.fips${')'.repeat(41)}`
+  assert.throws(
+    () => compileRule(deep, SPECS),
+    ({ message }: Error) => message === 'line 1, column 41: nests deeper than 40 brackets',
+  )
+})
+
 test.run()

@@ -52,6 +52,21 @@ test('a wrong passphrase, none, and a damaged file say so and nothing else', asy
   assert.match(await problemOf(readPrivateKey(path, PASSPHRASE)), /or the file is damaged$/)
 })
 
+test('a file that asks for too many iterations is refused before the first one', async () => {
+  await using folder = await tempFolder()
+  const { privateJwk } = await generateRecoveryKey('P-256')
+  const path = folder.at('key')
+  await writePrivateKey(path, privateJwk, PASSPHRASE)
+  const [header = '', ...rest] = (await readFile(path, 'utf8')).split('.')
+  const asked = { ...JSON.parse(Buffer.from(header, 'base64url').toString()), p2c: 10_000_001 }
+  const changed = Buffer.from(JSON.stringify(asked)).toString('base64url')
+  await writeFile(path, [changed, ...rest].join('.'))
+
+  const error = await rejection(readPrivateKey(path, PASSPHRASE))
+
+  assert.match(String((error as Error).cause), /p2c/)
+})
+
 test('nothing is ever overwritten', async () => {
   await using folder = await tempFolder()
   const { privateJwk, publicJwk } = await generateRecoveryKey('P-256')

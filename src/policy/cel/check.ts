@@ -5,6 +5,7 @@
  * @module
  */
 
+import { own } from '../../base/own.ts'
 import { MAX_PART } from '../facts/vocabulary.ts'
 import { callCost } from './cost.ts'
 import { RuleFault } from './fault.ts'
@@ -128,17 +129,18 @@ export class RuleChecker {
     parts: readonly Expr[],
     types: readonly CelType[],
   ): CelType {
-    const special = SPECIAL[name]?.(types)
-    if (special !== undefined) return special
+    const special = own(SPECIAL, name)
+    const given = special?.(types)
+    if (given !== undefined) return given
     const table = isMethod ? METHODS : { ...OPERATORS, ...FUNCTIONS }
-    const signatures = Object.hasOwn(table, name) ? table[name] : undefined
-    if (signatures === undefined && SPECIAL[name] === undefined) {
+    const signatures = own(table, name)
+    if (signatures === undefined && special === undefined) {
       throw new RuleFault(`calls ${shown(name)}, which no rule may`, expr)
     }
     const found = signatures?.find(({ takes }) => takesThese(takes, types))
     if (found === undefined) {
-      const given = types.map(nameOf).join(' and ')
-      throw new RuleFault(`${shown(name)} does not take ${given}`, expr)
+      const these = types.map(nameOf).join(' and ')
+      throw new RuleFault(`${shown(name)} does not take ${these}`, expr)
     }
     checkTexts(expr, name, parts)
     const size = name === '_+_' ? types.reduce((all, type) => all + sizeOf(type), 0) : TEXT_OF[name]

@@ -15,6 +15,8 @@ export type Bindings = Readonly<Record<string, CelInput>>
 
 const env = celEnv()
 const NOTHING: Bindings = {}
+/** The parser takes seconds to say what is wrong with what nests hundreds deep, and rules nest ten deep. */
+const MAX_DEPTH = 40
 
 interface Parsed {
   readonly expr: Expr
@@ -27,20 +29,32 @@ export class NotCel extends Error {
   override readonly name = 'NotCel'
   readonly offset: number
 
-  constructor(offset: number, options: ErrorOptions) {
-    super('is no whole expression of CEL from here on', options)
+  constructor({ offset, what }: { offset: number; what: string }, options?: ErrorOptions) {
+    super(what, options)
     this.offset = offset
   }
 }
 
 /** @throws NotCel */
 export function parseCel(text: string): Parsed {
+  checkDepth(text)
   try {
     const { expr, sourceInfo } = parse(text)
     const offsetOf = (id: bigint) => sourceInfo?.positions[String(id)] ?? 0
     return { expr, offsetOf }
   } catch (cause) {
-    throw new NotCel(offsetIn(cause), { cause })
+    const what = 'is no whole expression of CEL from here on'
+    throw new NotCel({ offset: offsetIn(cause), what }, { cause })
+  }
+}
+
+/** Those in texts count as well, where they nest no deeper. */
+function checkDepth(text: string): void {
+  let depth = 0
+  for (const { 0: bracket, index } of text.matchAll(/[([{}\])]/g)) {
+    depth += '([{'.includes(bracket) ? 1 : -1
+    const what = `nests deeper than ${MAX_DEPTH} brackets`
+    if (depth > MAX_DEPTH) throw new NotCel({ offset: index, what })
   }
 }
 

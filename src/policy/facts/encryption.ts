@@ -21,7 +21,8 @@ const configuration = v.object({
   ),
 })
 
-const MAX_ALIASES = 10
+/** Without the parser's warnings of the process, which would quote the file. */
+const PARSING = { maxAliasCount: 10, logLevel: 'error' } as const
 
 interface EncryptionFacts {
   /** The names of all providers, each once. */
@@ -32,7 +33,7 @@ interface EncryptionFacts {
 
 export async function encryptionFacts(path: string): Promise<EncryptionFacts> {
   try {
-    const content: unknown = parse(await readSmallFile(path), { maxAliasCount: MAX_ALIASES })
+    const content: unknown = parse(await readSmallFile(path), PARSING)
     const found = v.safeParse(configuration, content)
     if (!found.success) return both(new Unknown(`${path} is no EncryptionConfiguration`))
     const lists = found.output.resources.map(({ providers }) =>

@@ -41,7 +41,9 @@ const bytes = v.pipe(
   v.nonEmpty(),
   v.transform((text) => new Uint8Array(Buffer.from(text, 'base64'))),
 )
-const epochSeconds = v.pipe(v.number(), v.finite(), v.minValue(0))
+/** Later than this no date is. */
+const MAX_SECONDS = 8.64e12
+const epochSeconds = v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(MAX_SECONDS))
 const encryptAnswer = v.object({ CiphertextBlob: bytes, KeyId: v.string() })
 const decryptAnswer = v.object({ Plaintext: bytes, KeyId: v.string() })
 const describeAnswer = v.object({

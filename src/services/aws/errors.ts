@@ -7,6 +7,7 @@
  */
 
 import type { KmsErrorCode } from '../../base/errors.ts'
+import { own } from '../../base/own.ts'
 import type { HttpAnswer } from '../../remote/http/client.ts'
 import { AwsError, type Fault, NOT_OF_AWS } from './fault.ts'
 
@@ -103,7 +104,7 @@ const BY_KIND: Readonly<Record<Fault['kind'], AwsMeaning>> = {
 }
 
 export function kmsError({ name, kind }: Fault, answer: HttpAnswer, asked: Asked): AwsError {
-  const { code, passing, say } = MEANINGS[name] ?? BY_KIND[kind]
+  const { code, passing, say } = own(MEANINGS, name) ?? BY_KIND[kind]
   const clock = kind === 'signature' ? clockHint(answer) : ''
   const message = `${asked.action} answered ${name || answer.status}: ${say(asked)}${clock}`
   return new AwsError(message, { code, ...(passing === undefined ? {} : { passing }) })

@@ -6,6 +6,7 @@
  */
 
 import { KmsError, type KmsErrorCode } from '../../base/errors.ts'
+import { own } from '../../base/own.ts'
 import type { KeyMetadata } from './client.ts'
 import { type KeyName, parseKeyName } from './config.ts'
 
@@ -46,7 +47,7 @@ export function checkUsable({ Arn, KeyUsage, KeySpec, KeyState, DeletionDate }: 
     const message = `KMS key ${Arn} is not symmetric and for encryption: wanted KeySpec SYMMETRIC_DEFAULT`
     throw new KmsError(message, { code: 'key_unavailable' })
   }
-  const [code, why] = STATES[KeyState] ?? []
+  const [code, why] = own(STATES, KeyState) ?? []
   if (code === undefined) return
   const deleted = KeyState === 'PendingDeletion' || KeyState === 'PendingReplicaDeletion'
   const when =

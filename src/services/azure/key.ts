@@ -249,7 +249,7 @@ function text({ buffer, byteOffset, byteLength }: Uint8Array): string {
 
 function bytes(value: string): Buffer {
   const decoded = Buffer.from(value, 'base64url')
-  if (decoded.length > 0 && decoded.toString('base64url') === value.replace(/=+$/, '')) {
+  if (decoded.length > 0 && decoded.toString('base64url') === value.replace(/={1,2}$/, '')) {
     return decoded
   }
   throw new KmsError('Key service answered something other than base64url', { code: 'protocol' })

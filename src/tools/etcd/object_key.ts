@@ -1,5 +1,7 @@
 /** What a key in etcd says about its object. @module */
 
+import { own } from '../../base/own.ts'
+
 export interface ObjectKey {
   /** The name that an EncryptionConfiguration uses: `secrets`, `widgets.example.com`. */
   readonly resource: string
@@ -30,11 +32,11 @@ const ALLOCATIONS = /(?:^|\/)(?:serviceips|servicenodeports)$/
 export function readKey(key: string, prefix: string): ObjectKey | undefined {
   const parts = below(key, prefix)?.split('/') ?? []
   const [first = '', second = ''] = parts
-  const service = first === 'services' ? SERVICES[second] : undefined
+  const service = first === 'services' ? own(SERVICES, second) : undefined
   if (service !== undefined) return objectOf(service, parts.slice(2))
   // Groups of custom resources and of some built-in ones; the name of a resource has no dot.
   if (first.includes('.')) return objectOf(`${second}.${first}`, parts.slice(2))
-  return objectOf(RENAMED[first] ?? first, parts.slice(1))
+  return objectOf(own(RENAMED, first) ?? first, parts.slice(1))
 }
 
 /** True for a key that stays in the clear even where all resources (`*.*`) are encrypted. */

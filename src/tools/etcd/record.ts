@@ -174,14 +174,16 @@ function annotationProblem(annotations: EncryptedObject['annotations']): string 
 const LONGEST_KEY = SPACE * 256
 
 function v1(named: Uint8Array): StoredRecord {
-  for (let at = 0; at < named.length && (named[at] ?? 0) >= SPACE; at += 1) {
-    if (named[at] !== COLON || at === 0) continue
-    const provider = utf8(named.subarray(0, at))
-    const rest = Buffer.from(named.buffer, named.byteOffset + at + 1, named.length - at - 1)
-    if (rest.length < 2) break
-    const length = rest.readUInt16BE()
+  const bytes = Buffer.from(named.buffer, named.byteOffset, named.length)
+  const end = bytes.findIndex((byte) => byte < SPACE)
+  const text = bytes.subarray(0, end === -1 ? bytes.length : end)
+  for (let at = text.indexOf(COLON, 1); at !== -1; at = text.indexOf(COLON, at + 1)) {
+    if (at + 2 >= bytes.length) break
+    const length = bytes.readUInt16BE(at + 1)
     if (length >= LONGEST_KEY) continue
-    return v1Parts(provider, rest.subarray(2, 2 + length), length, rest.subarray(2 + length))
+    const rest = bytes.subarray(at + 3)
+    const provider = utf8(bytes.subarray(0, at))
+    return v1Parts(provider, rest.subarray(0, length), length, rest.subarray(length))
   }
   const { name: provider } = cut(named)
   const problem = 'the length of the wrapped key is missing, or is none'

@@ -121,7 +121,8 @@ function accessOf(content: string, path: string, wanted: string | undefined): Ku
 function parsed(content: string, path: string): v.InferOutput<typeof kubeconfigSchema> {
   let value: unknown
   try {
-    value = parse(content, { prettyErrors: false })
+    // Its warnings of the process would quote the file.
+    value = parse(content, { prettyErrors: false, logLevel: 'error' })
   } catch (cause) {
     // The parser's message quotes the file, so it must never be shown.
     throw refused(`Kubeconfig ${path} is not YAML`, cause)

@@ -38,7 +38,7 @@ const CONTROL = /(?![\t\n\r\u0085])[\p{Cc}\ufffe\uffff]/u
 const START = /^\ufeff?(?:(?:[%#].*|[^\S\n]*)\n)*(?:---(?=\s|$))?/
 const MARK = /^(?:---|\.\.\.)(?=\s|$)/m
 /** More than markers and comments. */
-const CONTENT = /^(?!---\s*$|\.\.\.\s*$|\s*#|\s*$)/m
+const CONTENT = /^(?!(?:---|\.\.\.)?[^\S\n]*$|[^\S\n]*#)/m
 const OTHER_VERSION = /^%YAML (?!1\.1\b)/m
 
 /** @throws SyntaxProblem */
@@ -86,12 +86,13 @@ function split(text: string): { first: string; rest: string } {
 }
 
 function documentOf(text: string): Document.Parsed {
-  return parseDocument(text, {
-    version: '1.1',
-    schema: 'failsafe',
-    uniqueKeys: false,
-    merge: false,
-  })
+  const options = { version: '1.1', schema: 'failsafe', uniqueKeys: false, merge: false } as const
+  try {
+    return parseDocument(text, options)
+  } catch (cause) {
+    // The parser goes down with the text, and at some depth there is no stack left.
+    throw new SyntaxProblem('it nests too deep', { cause })
+  }
 }
 
 function decoded(bytes: Uint8Array): string {

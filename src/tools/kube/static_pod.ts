@@ -54,7 +54,8 @@ export type Container = StaticPod['spec']['containers'][number]
 export async function readStaticPod(path: string): Promise<StaticPod> {
   let content: unknown
   try {
-    content = parse(await readSmallFile(path), { prettyErrors: false })
+    // Its warnings of the process would quote the file.
+    content = parse(await readSmallFile(path), { prettyErrors: false, logLevel: 'error' })
   } catch (cause) {
     const isRead = systemCodeOf(cause) === undefined
     throw refused(path, isRead ? 'is not YAML' : `cannot be read: ${systemReasonOf(cause)}`, cause)

@@ -85,6 +85,19 @@ test('one that gives up while it waits leaves its place to others', async (conte
   assert.is(started.length, 5)
 })
 
+test('one that gives up as it is let in gives its place to others', async (context) => {
+  const { started, add, releaseAll } = context
+  const gone = new AbortController()
+  gone.abort(new Error('Enough'))
+  const errors = await Promise.all(add(4, gone.signal).map(rejection))
+  assert.is(errors.filter((error) => error === gone.signal.reason).length, 4)
+
+  const work = add(4)
+  await tick()
+  assert.is(started.length, 4)
+  await releaseAll(work)
+})
+
 function tick(): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, 0)

@@ -118,17 +118,22 @@ async function sectionsOf(path: string): Promise<Sections> {
   const sections = new Map<string, Map<string, string>>()
   let current = new Map<string, string>()
   for (const line of text.split(/\r?\n/)) {
-    const header = /^\[\s*([^\]]*?)\s*\]/.exec(line)?.[1]?.replace(/\s+/g, ' ')
+    const header = /^\[([^\]]*)\]/.exec(line)?.[1]?.trim().replace(/\s+/g, ' ')
     if (header !== undefined) {
       current = sections.get(header) ?? new Map()
       sections.set(header, current)
     }
     // Indented lines belong to a nested setting that is not needed here.
-    const [, key, value] = /^([^\s#;[=][^=]*?)\s*=\s*(.*?)(?:\s+[#;].*)?$/.exec(line) ?? []
-    if (key !== undefined && value !== undefined && value !== '')
-      current.set(key.toLowerCase(), value)
+    const [, key, rest = ''] = /^([^\s#;[=][^=]*)=(.*)$/.exec(line) ?? []
+    const value = withoutComment(rest.trimStart())
+    if (key !== undefined && value !== '') current.set(key.trim().toLowerCase(), value)
   }
   return sections
+}
+
+function withoutComment(value: string): string {
+  const comment = value.search(/\s[#;]/)
+  return comment === -1 ? value : value.slice(0, comment).trimEnd()
 }
 
 function refused(profile: string, why: string): KmsError {

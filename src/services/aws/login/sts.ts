@@ -9,6 +9,7 @@
 import { hostname } from 'node:os'
 import * as v from 'valibot'
 import { KmsError, type KmsErrorCode } from '../../../base/errors.ts'
+import { own } from '../../../base/own.ts'
 import type { Call } from '../../../base/provider.ts'
 import type { HttpAnswer } from '../../../remote/http/client.ts'
 import { absolutePath } from '../../../remote/login_fields.ts'
@@ -122,10 +123,11 @@ const temporary = v.object({
  */
 function credentialsIn({ text, serviceTime }: HttpAnswer, action: string): Temporary {
   const block = /<Credentials>((?:(?!<Credentials>).)*)<\/Credentials>/s.exec(text)?.[1] ?? ''
-  const pairs = [...block.matchAll(/<(\w+)>\s*([^<]*?)\s*<\/\1>/g)]
+  // Spaces are cut off afterwards: a pattern for them would try each in several places.
+  const pairs = [...block.matchAll(/<(\w+)>([^<]*)<\/\1>/g)]
   const found = v.safeParse(
     temporary,
-    Object.fromEntries(pairs.map(([, name, value]) => [name, value])),
+    Object.fromEntries(pairs.map(([, name, value = '']) => [name, value.trim()])),
   )
   if (!text.includes(`<${action}Response`)) {
     throw new KmsError(`STS answered ${action} ${NOT_OF_AWS}`, { code: 'unavailable' })
@@ -161,7 +163,7 @@ const REFUSALS: Readonly<Record<string, readonly [code: KmsErrorCode, why: strin
 
 function refusal(action: string, arn: string, name: string, answer: HttpAnswer): AwsError {
   const kind = faultOf(answer)?.kind
-  const known = REFUSALS[name]
+  const known = own(REFUSALS, name)
   const base = `${action} of ${arn} failed (${name || answer.status})`
   if (known !== undefined) return new AwsError(`${base}: ${known[1]}`, { code: known[0] })
   if (kind === 'throttled') {

@@ -1,0 +1,118 @@
+/** Faults of the domain. @module */
+
+import type { Fault } from './fault.ts'
+
+export const KMS_FAULTS: readonly Fault[] = [
+  {
+    title: 'a version becomes active a moment too early',
+    file: 'kms/rotation.ts',
+    from: 'return Math.min(createdAt * 1000, now) + delayMs - now',
+    to: 'return Math.min(createdAt * 1000, now) + delayMs - now - 1_000',
+    by: 'kms/rotation',
+  },
+  {
+    title: "activation goes by the node's clock",
+    file: 'kms/probe.ts',
+    from: '    serviceTime === undefined\n      ? clock.now()\n',
+    to: '    serviceTime !== 0\n      ? clock.now()\n',
+    by: 'kms/health',
+  },
+  {
+    title: 'a service that binds nothing is believed',
+    file: 'kms/round_trip.ts',
+    from: '  if (unbound?.ok === true) {\n',
+    to: '  if (unbound === undefined) {\n',
+    by: 'kms/health',
+  },
+  {
+    title: 'two shares change places',
+    file: 'kms/shares.ts',
+    from: 'const shares = await split(key, count, k)',
+    to: 'const shares = (await split(key, count, k)).map((share, _, all) => Uint8Array.from([...share.subarray(0, -1), all[0]?.at(-1) ?? 0]))',
+    by: 'kms/shares',
+  },
+  {
+    title: 'the seal of a threshold is not bound to the header',
+    file: 'kms/shares.ts',
+    from: '  cipher.setAAD(associatedData)\n',
+    to: '',
+    by: 'kms/shares',
+  },
+  {
+    title: 'Encrypt keeps a key id that Status has left',
+    file: 'kms/health_view.ts',
+    from: '  return current?.keyId === keys.keyId ? current : keys\n',
+    to: '  return current ?? keys\n',
+    by: 'kms/health_view',
+  },
+  {
+    title: 'wraps are not bound to the header',
+    file: 'kms/wrapping.ts',
+    from: '    const associatedData = header.digest\n',
+    to: '    const associatedData = new Uint8Array(32)\n',
+    by: 'kms/keyring',
+  },
+  {
+    title: 'Decrypt takes any key id',
+    file: 'kms/keyring.ts',
+    from: 'request.keyId !== undefined && request.keyId !== envelope.keyId',
+    to: 'request.keyId === ""',
+    by: 'kms/keyring',
+  },
+  {
+    title: 'the key id says nothing of the creation time',
+    file: 'kms/key_id.ts',
+    from: '    version,\n    createdAt,\n  ])',
+    to: '    version,\n    createdAt === -1,\n  ])',
+    by: 'kms/key_id',
+  },
+  {
+    title: 'recipients are not part of the key id',
+    file: 'kms/key_id.ts',
+    from: '...(recipients.length === 0 ? [] : [recipients])',
+    to: '...(recipients.length === 0 ? [] : [])',
+    by: 'kms/several_providers',
+  },
+  {
+    title: 'a full key id stands on the wraps of those that answered',
+    file: 'kms/wrapping.ts',
+    from: 'if (done.length === left.monitors.length) return',
+    to: 'if (done.length >= 0) return',
+    by: 'kms/several_providers',
+  },
+  {
+    title: 'one that was left out returns at once',
+    file: 'kms/writers.ts',
+    from: 'active.has(id) || !out.has(id) || forMs >= rules.returnMs',
+    to: 'active.has(id) || forMs >= 0',
+    by: 'kms/writers',
+  },
+  {
+    title: 'a denied key is held like an outage',
+    file: 'kms/observation.ts',
+    from: "  'unavailable',\n",
+    to: "  'unavailable',\n  'denied',\n",
+    by: 'kms/several_providers',
+  },
+  {
+    title: 'Decrypt under threshold is content with one share less',
+    file: 'kms/keyring.ts',
+    from: 'this.#hedge(openers, envelope.k, call)',
+    to: 'this.#hedge(openers, Math.max(envelope.k - 1, 1), call)',
+    by: 'kms/several_providers',
+  },
+  {
+    title: 'another scheme is taken for the one in the header',
+    file: 'kms/envelope.ts',
+    from: "const fits = scheme === 'any' ? k === 1 : k >= 2 && k <= members.length",
+    to: 'const fits = true',
+    by: 'kms/envelope',
+  },
+  {
+    title: 'a lagging replica is believed',
+    file: 'kms/rotation.ts',
+    from: "if (!kept && newest.createdAt <= newestSeen.createdAt) return 'lagging'",
+    to: "if (!kept && newest.createdAt < 0) return 'lagging'",
+    by: 'kms/rotation',
+  },
+]

@@ -1,0 +1,84 @@
+/** Starts the thread of a campaign, watches it, and counts what it finds. @module */
+
+import { clearInterval, setInterval } from 'node:timers'
+import { Worker } from 'node:worker_threads'
+import type { CampaignOptions, Summary, Told } from './campaign.ts'
+import { lineOf } from './engine/corpus.ts'
+import type { Finding } from './engine/trial.ts'
+import { MAX_INPUT_BYTES } from './mutate/mutator.ts'
+
+interface Found extends Finding {
+  /** How many inputs led to it. */
+  readonly times: number
+  /** The shortest of them, as a line of a corpus. */
+  readonly line: string
+}
+
+export interface Result {
+  /** Absent where the thread was ended. */
+  readonly summary: Summary | undefined
+  readonly findings: readonly Found[]
+  /** Whether inputs leave more behind than what is measured by chance. */
+  readonly grows: boolean
+}
+
+const HEAD_BYTES = 8
+/** Longer than any input may take on a machine that is ten times as busy as it should be. */
+const HANGS_MS = 60_000
+const LOOK_MS = 1_000
+/** Of a thousand inputs; a leak of a single small object an input is more. */
+const GROWS_BYTES = 32_000
+/** Fewer inputs say nothing of growth. */
+const GROWTH_INPUTS = 20_000
+/** Numbers in messages are of the input, and not of the fault. */
+const NUMBERS = /\d+/g
+
+export async function runCampaign(options: Omit<CampaignOptions, 'current'>): Promise<Result> {
+  const current = new SharedArrayBuffer(HEAD_BYTES + MAX_INPUT_BYTES)
+  const worker = new Worker(new URL('./campaign.ts', import.meta.url), {
+    workerData: { ...options, current } satisfies CampaignOptions,
+  })
+  const findings = new Map<string, Found>()
+  const add = (finding: Finding, input: Uint8Array) => {
+    const name = `${finding.kind} ${finding.what.replaceAll(NUMBERS, '#')}`
+    const known = findings.get(name)
+    const line = lineOf(input)
+    const shortest = known === undefined || line.length < known.line.length ? line : known.line
+    findings.set(name, { ...finding, times: (known?.times ?? 0) + 1, line: shortest })
+  }
+  let summary: Summary | undefined
+  worker.on('message', (told: Told) => {
+    if (told.type === 'finding') add(told.finding, told.input)
+    else summary = told
+  })
+  await ended(worker, current, add)
+  const inputs = summary?.inputs ?? 0
+  const grows = inputs > GROWTH_INPUTS && (summary?.grownBytes ?? 0) > GROWS_BYTES
+  return { summary, findings: [...findings.values()], grows }
+}
+
+/** Ends the thread where the same input is there for too long. */
+function ended(
+  worker: Worker,
+  current: SharedArrayBuffer,
+  add: (finding: Finding, input: Uint8Array) => void,
+): Promise<void> {
+  const number = new Int32Array(current, 0, 2)
+  let seen = { number: -1, at: performance.now() }
+  return new Promise((resolve, reject) => {
+    const timer = setInterval(() => {
+      const now = Atomics.load(number, 0)
+      if (now !== seen.number || now === 0) seen = { number: now, at: performance.now() }
+      if (performance.now() - seen.at < HANGS_MS) return
+      const length = Math.min(Atomics.load(number, 1), MAX_INPUT_BYTES)
+      const input = new Uint8Array(current, HEAD_BYTES).slice(0, length)
+      add({ kind: 'hang', what: `did not end within ${HANGS_MS} ms` }, input)
+      void worker.terminate()
+    }, LOOK_MS)
+    worker.on('error', reject)
+    worker.on('exit', () => {
+      clearInterval(timer)
+      resolve()
+    })
+  })
+}
