@@ -32,7 +32,7 @@ interface Fault {
 const FAULTS: readonly Fault[] = [
   {
     title: 'a version becomes active a moment too early',
-    file: 'rotation.ts',
+    file: '../base/activation.ts',
     from: 'return Math.min(createdAt * 1000, now) + delayMs - now',
     to: 'return Math.min(createdAt * 1000, now) + delayMs - now - 1_000',
     by: 'rotation',
