@@ -74,6 +74,8 @@ export class RunningSigner implements TokenSigner {
   /** Why there is no socket. */
   #unheard: string | undefined
   #cancelRetry: () => void = () => undefined
+  /** Those that are configured no more, each with how to end it now. */
+  readonly #retired = new Set<() => Promise<void>>()
   #closed = false
 
   constructor(config: SignedConfig, store: SignerStore, deps: SignerDeps) {
@@ -151,6 +153,7 @@ export class RunningSigner implements TokenSigner {
     this.#closed = true
     this.#cancelRetry()
     await this.#server?.close()
+    await Promise.all([...this.#retired].map((end) => end()))
     await this.#signer?.close(RETIRE_MS)
   }
 
@@ -165,9 +168,14 @@ export class RunningSigner implements TokenSigner {
   /** What is under way there ends first. */
   #retire(signer: Signer): void {
     signer.watch.stop()
-    this.#deps.clock.after(this.#config.requestTimeout + RETIRE_MS, () => {
-      signer.close().catch(() => undefined)
-    })
+    const end = async () => {
+      cancel()
+      this.#retired.delete(end)
+      // Nothing depends on it.
+      await signer.close(RETIRE_MS).catch(() => undefined)
+    }
+    const cancel = this.#deps.clock.after(this.#config.requestTimeout + RETIRE_MS, () => void end())
+    this.#retired.add(end)
   }
 
   async #listen(): Promise<void> {

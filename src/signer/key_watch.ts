@@ -60,6 +60,7 @@ export class KeyWatch {
   #lastEnd = Number.NEGATIVE_INFINITY
   #nextAt = Number.POSITIVE_INFINITY
   #cancel: () => void = () => undefined
+  #saveFailed = false
   #stopped = false
   #told = ''
 
@@ -114,9 +115,9 @@ export class KeyWatch {
     return this.#firstKey.promise
   }
 
-  /** Why nothing can be signed now. */
+  /** Why nothing can be signed now, or why that is unknown. */
   get problem(): KmsError | undefined {
-    return this.#alarm ?? this.#failure
+    return this.#refusalOf(this.keySet().signing) ?? this.#failure
   }
 
   keySet() {
@@ -129,11 +130,16 @@ export class KeyWatch {
    * @throws KmsError where there is none, or where the source has another key
    */
   signing(): Version {
-    if (this.#alarm !== undefined) throw this.#alarm
     const { signing } = this.keySet()
-    if (signing === undefined) throw this.#failure ?? noVersion()
-    if (signing.present === false) throw isGone(signing)
+    const refusal = this.#refusalOf(signing)
+    if (signing === undefined || refusal !== undefined) throw refusal ?? noVersion()
     return signing
+  }
+
+  #refusalOf(signing: Version | undefined): KmsError | undefined {
+    if (this.#alarm !== undefined) return this.#alarm
+    if (signing === undefined) return this.#failure ?? noVersion()
+    return signing.present === false ? isGone(signing) : undefined
   }
 
   /** Looks now and again and again. Calling it once more changes nothing. */
@@ -170,6 +176,7 @@ export class KeyWatch {
       await withinLimit(clock, this.#options.requestTimeoutMs, (call) => this.#ask(call))
       this.#failure = undefined
       this.#failures = 0
+      await this.#save()
     } catch (error) {
       this.#failure = toKmsError(error)
       this.#failures += 1
@@ -189,10 +196,10 @@ export class KeyWatch {
         ? clock.now()
         : this.#serviceClock.timeAt(serviceTime, sentAt, receivedAt)
     this.#aheadMs = serviceTime === undefined ? undefined : now - receivedAt
-    await this.#take(versions, now)
+    this.#take(versions, now)
   }
 
-  async #take(versions: readonly PublicVersion[], now: number): Promise<void> {
+  #take(versions: readonly PublicVersion[], now: number): void {
     const told = versions.map(({ publicKey, ...version }) => ({
       ...version,
       ...verificationKey(publicKey, `Version ${version.label} of the signing key`),
@@ -204,7 +211,6 @@ export class KeyWatch {
     this.#known = known
     this.#readAt = this.#deps.clock.now()
     if (known.length > 0) this.#firstKey.resolve()
-    await this.#save()
   }
 
   /** Nothing that the source says is believed until the operator has decided. */
@@ -228,7 +234,10 @@ export class KeyWatch {
   async #save(): Promise<void> {
     try {
       await this.#deps.store.save({ readAt: this.#readAt, versions: this.#known })
+      this.#saveFailed = false
     } catch (error) {
+      if (this.#saveFailed) return
+      this.#saveFailed = true
       const message = `Cannot save the public keys of the signer, and an API server cannot start with this plugin during an outage: ${toKmsError(error).message}`
       this.#notify('warn', 'signer_state_not_saved', message, error)
     }

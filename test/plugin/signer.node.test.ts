@@ -5,7 +5,12 @@ import * as assert from 'uvu/assert'
 import { addKeyVersion, createKeyFile } from '../../src/services/local/key_file.ts'
 import { signingKeys } from '../../src/services/local/signing_key.ts'
 import { connectSigner, headerOf, verifiedBy } from '../_lib/grpc/signer_client.ts'
-import { type PluginProcess, startWellPlugin } from '../_lib/plugin/process.ts'
+import {
+  configText,
+  type PluginProcess,
+  runCommand,
+  startWellPlugin,
+} from '../_lib/plugin/process.ts'
 import { replaceFile } from '../_lib/replace_file.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
@@ -192,6 +197,34 @@ test('a reload changes the keys of before without a restart; one that cannot be 
     [false, true],
   )
   await client.sign(CLAIMS)
+})
+
+test('the policy for its key is printed beside that of the KMS', async ({ folder: made }) => {
+  await using folder = made
+  const vault = {
+    type: 'vault',
+    address: 'https://vault.example.org:8200',
+    auth: { method: 'token', tokenFile: '/etc/trousseau/token' },
+  }
+  const signer = { socket: { path: folder.at('signer.sock') }, key: { ...vault, key: 'k8s-sa' } }
+  const providers = [{ ...vault, name: 'kms', key: 'k8s-etcd' }]
+  const config = { providers, stateDir: folder.at('state'), signer }
+  await writeFile(folder.at('config.json'), configText(folder.at('kms.sock'), config))
+
+  const { code, out } = await runCommand(['vault', 'policy', '--config', folder.at('config.json')])
+
+  assert.is(code, 0)
+  const paths = [...out.matchAll(/^path "(transit\/.*)" \{\n {2}capabilities = \["(\w+)"\]/gm)]
+  assert.equal(
+    paths.map(([, path, right]) => `${right} ${path}`),
+    [
+      'update transit/encrypt/k8s-etcd',
+      'update transit/decrypt/k8s-etcd',
+      'read transit/keys/k8s-etcd',
+      'update transit/sign/k8s-sa',
+      'read transit/keys/k8s-sa',
+    ],
+  )
 })
 
 test('what is no request is refused, and the next one is answered', async (scene) => {

@@ -261,6 +261,7 @@ test('the version that signs is gone: it is told once, and no older one signs in
   assert.equal(events.notices(), ['signing_key_gone'])
   assert.match(String(await rejection(signer.sign(CLAIMS, call()))), /Version 2 .* is gone/)
   assert.is((await signer.fetchKeys(call())).keys[0]?.kid, kid)
+  assert.is(events.of('signer').at(-1)?.ok, false, 'and it is no good health')
 })
 
 test('a new version signs at the very moment of its delay, whether anybody looks or not', async ({
