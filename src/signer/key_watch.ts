@@ -182,7 +182,7 @@ export class KeyWatch {
       this.#failures += 1
     }
     if (this.#stopped) return
-    this.tell()
+    this.#tell()
     this.#scheduleAtMost(this.#delay())
   }
 
@@ -249,8 +249,8 @@ export class KeyWatch {
     return this.#aheadMs === undefined ? clock.now() : clock.monotonic() + this.#aheadMs
   }
 
-  /** Emits how things stand, where that is not what was said before. */
-  tell(): void {
+  /** Emits how things stand, and whether that is news. */
+  #tell(): void {
     const { signing, pending, switchInMs, published } = this.keySet()
     const { problem } = this
     const event = {
@@ -268,7 +268,8 @@ export class KeyWatch {
       published: published.length,
       readAt: this.#readAt,
     } as const
-    const { readAt: _readAt, error: _error, ...said } = event
+    // Times differ a little at each look.
+    const { readAt: _readAt, switchAt: _switchAt, error: _error, ...said } = event
     const text = JSON.stringify([said, problem?.message])
     const changed = text !== this.#told
     this.#told = text
