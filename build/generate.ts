@@ -19,6 +19,7 @@ const GENERATED_FROM_PROTO = {
   'v2/api_pb.ts': 'src/grpc/v2_pb.ts',
   'v1beta1/api_pb.ts': 'src/grpc/v1beta1_pb.ts',
   'spiffe/workload_pb.ts': 'src/grpc/spiffe_pb.ts',
+  'externaljwt/api_pb.ts': 'src/grpc/externaljwt_pb.ts',
   'trousseau/v1/envelope_pb.ts': 'src/kms/envelope_pb.ts',
   'apiserver/encrypted_object_pb.ts': 'src/tools/etcd/encrypted_object_pb.ts',
   'etcd/range_pb.ts': 'src/tools/etcd/range_pb.ts',

@@ -23,12 +23,13 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   policy: ['base', 'remote'],
   grpc: ['base', 'remote'],
   kms: ['base', 'takeover'],
+  signer: ['base'],
   recovery: ['base', 'kms'],
   services: ['base', 'takeover', 'remote'],
-  config: ['base', 'takeover', 'remote', 'policy', 'kms', 'recovery', 'services'],
+  config: ['base', 'takeover', 'remote', 'policy', 'kms', 'signer', 'recovery', 'services'],
   plugin: [
     ...['base', 'takeover', 'remote', 'observe', 'policy', 'grpc', 'kms', 'recovery', 'services'],
-    'config',
+    ...['signer', 'config'],
   ],
   console: ['base', 'grpc', 'config'],
   tools: [
@@ -38,6 +39,9 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   cli: ['base', 'recovery', 'services', 'plugin', 'console', 'tools'],
   main: ['base', 'console', 'cli'],
 }
+
+/** The rooms that know what is done with keys, and neither services nor wires. */
+const DOMAINS: readonly string[] = ['kms', 'signer']
 
 /** By the folder that may import the package, or by a folder in it. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
@@ -50,12 +54,15 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['observe'],
   'shamir-secret-sharing': ['kms'],
   undici: ['remote/http'],
-  valibot: Object.keys(ROOMS).filter((room) => room !== 'kms'),
+  valibot: Object.keys(ROOMS).filter((room) => !DOMAINS.includes(room)),
   yaml: ['config', 'policy/facts', 'tools/kube'],
 }
 
-/** The domain uses nothing of the platform but its cryptography. */
-const KMS_PLATFORM = ['node:crypto']
+/** They use nothing of the platform but its cryptography and its bytes. */
+const DOMAIN_PLATFORM: Readonly<Record<string, readonly string[]>> = {
+  kms: ['node:crypto'],
+  signer: ['node:crypto', 'node:buffer'],
+}
 
 /** It contains the version. */
 const MANIFEST = 'package.json'
@@ -100,7 +107,7 @@ function targetOf(file: string, path: string): string {
 
 function mayImport(file: string, target: string): boolean {
   const room = roomOf(file)
-  if (target.startsWith('node:')) return room !== 'kms' || KMS_PLATFORM.includes(target)
+  if (target.startsWith('node:')) return DOMAIN_PLATFORM[room ?? '']?.includes(target) ?? true
   if (target === MANIFEST) return room === 'plugin'
   if (target.startsWith('src/')) return mayUse(file, target)
   const owners = OWNERS[packageOf(target)] ?? []

@@ -31,6 +31,7 @@ const FILES = [
   'services/vault/key_types',
   'services/vault/limits',
   'services/vault/setup/logins',
+  'services/vault/signing_key',
 ]
 
 const { values, positionals } = parseArgs({

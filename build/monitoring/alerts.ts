@@ -262,6 +262,19 @@ export const ALERTS: readonly Alert[] = [
     wake: 'Where your rules ask for a whole audit, now; otherwise no.',
   },
   {
+    name: 'TrousseauSignerFails',
+    expr: `${M.signer_healthy} == 0`,
+    for: '2m',
+    severity: 'critical',
+    summary: 'ServiceAccount tokens cannot be signed on {{ $labels.instance }}',
+    means:
+      'The key that signs ServiceAccount tokens is away, or is another one than before. Tokens that were signed stay good; new pods wait, and within an hour controllers have no token any more.',
+    look: '`trousseau status --config FILE`: the signer’s `problem`. A notice `signing_key_replaced` or `signing_key_gone` in the log means that somebody touched the key.',
+    action:
+      'Bring the key service back, or the way to it. Where the key was replaced, find out who did that before anything else: [the signer](signer.md#rotation).',
+    wake: 'At once.',
+  },
+  {
     name: 'TrousseauVersionsDiffer',
     expr: `count(count by (version) (${M.build_info})) > 1`,
     for: '6h',

@@ -31,8 +31,11 @@ export type KmsEvent =
   | {
       readonly type: 'request'
       readonly endpoint?: string | undefined
-      readonly api: KmsApi
-      readonly method: 'Status' | 'Version' | 'Encrypt' | 'Decrypt'
+      /** `externaljwt` is that of the signer of ServiceAccount tokens. */
+      readonly api: KmsApi | 'externaljwt'
+      readonly method:
+        | ('Status' | 'Version' | 'Encrypt' | 'Decrypt')
+        | ('Sign' | 'FetchKeys' | 'Metadata')
       /** The API server's id of the request; v1beta1 has none. */
       readonly uid?: string | undefined
       readonly code: KmsErrorCode | 'ok'
@@ -46,7 +49,7 @@ export type KmsEvent =
   | {
       readonly type: 'provider_call'
       readonly provider: string
-      readonly operation: 'key_state' | 'wrap' | 'unwrap'
+      readonly operation: 'key_state' | 'wrap' | 'unwrap' | 'sign'
       readonly items: number
       readonly code: KmsErrorCode | 'ok'
       readonly durationMs: number
@@ -101,6 +104,7 @@ export type KmsEvent =
       readonly why?: string | undefined
       readonly providers: readonly ProviderHealth[]
     }
+  | SignerEvent
   | {
       readonly type: 'key_id'
       readonly endpoint?: string | undefined
@@ -147,6 +151,28 @@ export type KmsEvent =
       readonly waiver: WaiverInForce | undefined
     }
   | Notice
+
+/** How the signer of ServiceAccount tokens stands, after each look at its key. */
+export interface SignerEvent {
+  readonly type: 'signer'
+  /** Whether the key is as it should be, and can be reached. */
+  readonly ok: boolean
+  readonly error?: KmsError | undefined
+  /** Of the key that signs. */
+  readonly kid: string | undefined
+  readonly version: string | undefined
+  readonly algorithm: string | undefined
+  /** A newer version that waits for its activation delay. */
+  readonly pendingVersion: string | undefined
+  /** When it signs, in milliseconds since the epoch. */
+  readonly switchAt: number | undefined
+  /** How many versions are published. */
+  readonly published: number
+  /** When the key was read last where it is kept, in milliseconds since the epoch; 0 for never. */
+  readonly readAt: number
+  /** Whether it says something else than the one before. */
+  readonly changed: boolean
+}
 
 /** What is counted alone, and never a line of the log. */
 export type CountedEvent = 'log_loss' | 'trace_spans' | 'audit_records'

@@ -53,6 +53,11 @@ interface NoticeFields {
   readonly alias_moved: OfProvider & { readonly from: string; readonly to: string }
   readonly binding_inside: OfProvider
   readonly opened_unbound: OfProvider
+  readonly signing_key: None
+  readonly signing_key_gone: None
+  readonly signing_key_replaced: None
+  readonly signer_state_not_saved: None
+  readonly signer_state_refused: None
   // The way to a key service.
   readonly tls_files_changed: OfProvider
   readonly tls_files_refused: OfProvider

@@ -11,7 +11,7 @@ export const EXAMPLES = {
   'config init': ['/etc/trousseau/trousseau.yaml', '- --type local'],
   'config validate': ['/etc/trousseau/trousseau.yaml'],
   'config schema': ['> trousseau.schema.json'],
-  keygen: ['/var/lib/trousseau/keys', '/var/lib/trousseau/keys --add-version'],
+  keygen: ['/var/lib/trousseau/keys', '--signer ES256 /var/lib/trousseau/signer-keys'],
   'vault policy': [CONFIG],
   'vault setup': [`${CONFIG} > setup.sh`, `${CONFIG} --apply --token-file ~/.vault-token`],
   'awskms policy': [CONFIG],

@@ -15,7 +15,7 @@ import {
   type ProviderConfig,
   type ProviderType,
 } from '../services/registry.ts'
-import { type ProviderOptions, providersOf } from '../tools/setup/provider_configs.ts'
+import { type ProviderOptions, providersOf, signerPolicy } from '../tools/setup/provider_configs.ts'
 import type { AddCommand, Ending } from './command.ts'
 import { ofProvider } from './flags.ts'
 import { addSetup } from './setup.ts'
@@ -44,6 +44,6 @@ async function printPolicy(
 ): Promise<number> {
   const { text, warnings } = await policy.print(await providersOf(type, options))
   for (const warning of warnings) io.err(`trousseau: ${warning}\n`)
-  io.out(text)
+  io.out(type === 'vault' ? `${text}${await signerPolicy(options)}` : text)
   return EXIT.ok
 }

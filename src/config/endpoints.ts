@@ -10,6 +10,7 @@ import { conflictOf } from '../takeover/foreign.ts'
 import { policyFits } from './policy.ts'
 import { type ProtectionInForce, protectionOf } from './protection.ts'
 import type { Config } from './schema.ts'
+import { signerProblems } from './signer.ts'
 
 type Provider = Config['providers'][number]
 
@@ -59,6 +60,7 @@ export function configProblems(config: Config): string[] {
       : []),
     ...listed(config).flatMap((each) => endpointProblems(each, names)),
     ...policyFits(config),
+    ...signerProblems(config),
   ]
 }
 

@@ -17,9 +17,14 @@ interface ConfigPaths extends Required<Paths> {
 }
 
 export function pathsOf(config: Config): ConfigPaths {
-  const { recovery, policy, traces, audit, stateDir, admin, probes } = config
-  const all = config.providers.map((provider) => descriptorOf(provider).paths(provider))
-  const endpoints = endpointsOf(config).map(({ socket }) => socket.path)
+  const { recovery, policy, traces, audit, stateDir, admin, probes, signer } = config
+  const all = [...config.providers, ...signingKeys(signer)].map((key) =>
+    descriptorOf(key).paths(key),
+  )
+  const endpoints = [
+    ...endpointsOf(config).map(({ socket }) => socket.path),
+    ...(signer === undefined ? [] : [signer.socket.path]),
+  ]
   const pages = [admin, probes].flatMap((each) =>
     each !== undefined && 'path' in each.listen ? [each.listen.path] : [],
   )
@@ -31,6 +36,7 @@ export function pathsOf(config: Config): ConfigPaths {
       ...policyFiles(policy),
       ...askedFiles(traces),
       ...(audit?.signingKeyFile === undefined ? [] : [audit.signingKeyFile]),
+      ...(signer?.legacyKeys ?? []).map(({ file }) => file),
     ]),
     folders: unique(
       [
@@ -53,6 +59,16 @@ export function pathsOf(config: Config): ConfigPaths {
       ...pages.map((path) => dirname(path)),
     ]),
   }
+}
+
+/** The key of a signer is reached as that of a provider is. */
+function signingKeys(signer: Config['signer']): Config['providers'] {
+  if (signer === undefined) return []
+  const { key } = signer
+  const named = { name: 'signer' } as const
+  return key.type === 'vault'
+    ? [{ ...key, ...named, allowUnboundDecrypt: false }]
+    : [{ ...key, ...named }]
 }
 
 /** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */

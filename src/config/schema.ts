@@ -7,12 +7,14 @@
 
 import * as v from 'valibot'
 import { duration } from '../base/duration.ts'
-import { parseListenPath, unixPathOf } from '../base/socket_path.ts'
+import { unixPathOf } from '../base/socket_path.ts'
 import { policyConfig } from '../policy/config.ts'
 import { MAX_RECIPIENTS } from '../recovery/annotation.ts'
 import { LABEL } from '../services/provider_fields.ts'
 import { providerConfig } from '../services/registry.ts'
 import { protectionConfig } from './protection.ts'
+import { signerConfig } from './signer.ts'
+import { socketConfig } from './socket.ts'
 import { tracesConfig } from './traces.ts'
 
 const DAY_MS = 86_400_000
@@ -21,37 +23,6 @@ const MAX_PORT = 65_535
 function described<T extends v.GenericSchema>(schema: T, text: string) {
   return v.pipe(schema, v.description(text))
 }
-
-const socketPath = v.pipe(
-  v.string(),
-  v.check((text) => {
-    try {
-      parseListenPath(text)
-      return true
-    } catch {
-      return false
-    }
-  }, 'an absolute path of at most 103 bytes, or unix:// and one'),
-  v.transform(parseListenPath),
-)
-
-const MODE = 'octal permissions in quotes such as "0600"'
-const uid = v.pipe(v.number(), v.integer(), v.minValue(0))
-
-const socket = v.strictObject({
-  path: described(socketPath, 'Where kube-apiserver connects; its folder is made when absent'),
-  mode: v.optional(
-    v.pipe(
-      v.string(MODE),
-      v.regex(/^0?[0-7]{3}$/, MODE),
-      v.description('Permissions of the socket in octal; connecting needs write permission'),
-      v.transform((text) => Number.parseInt(text, 8)),
-    ),
-    '0600',
-  ),
-  owner: v.optional(described(uid, 'Numeric user id that owns the socket')),
-  group: v.optional(described(uid, 'Numeric group id of the socket')),
-})
 
 const LISTEN = 'host:port with a port up to 65535, or unix:///path'
 
@@ -203,7 +174,7 @@ const endpoint = v.strictObject({
       'Name of your choice, in lower case; shown in logs and metrics, and kept in stateDir',
     ),
   ),
-  socket: described(socket, 'The socket that a kube-apiserver connects to'),
+  socket: described(socketConfig, 'The socket that a kube-apiserver connects to'),
   providers: v.optional(
     described(
       v.pipe(v.array(v.string()), v.minLength(1, 'at least one name')),
@@ -216,7 +187,7 @@ const endpoint = v.strictObject({
 export const configSchema = v.strictObject({
   apiVersion: described(v.literal('trousseau.io/v1'), 'Format of this file'),
   kind: described(v.literal('TrousseauConfig'), 'What this file is'),
-  socket: v.optional(described(socket, 'The socket that kube-apiserver connects to')),
+  socket: v.optional(described(socketConfig, 'The socket that kube-apiserver connects to')),
   endpoints: v.optional(
     described(
       v.pipe(
@@ -274,6 +245,9 @@ export const configSchema = v.strictObject({
       audit,
       'Writes down every Encrypt and Decrypt, in a chain of hashes; none without it',
     ),
+  ),
+  signer: v.optional(
+    described(signerConfig, 'Signs ServiceAccount tokens on a socket of its own; none without it'),
   ),
   log: v.optional(described(log, 'What is logged, one line an event on standard error'), {}),
 })

@@ -1,6 +1,6 @@
 /**
- * Both services on one socket, from the first bind to the last answer. A socket file that vanishes
- * is made again automatically.
+ * Services on one socket, from the first bind to the last answer. A socket file that vanishes is
+ * made again automatically.
  *
  * @module
  */
@@ -8,6 +8,8 @@
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
+import type { Clock } from '../base/clock.ts'
+import type { EventSink } from '../base/events.ts'
 import { type None, type Notify, notifierOf } from '../base/notices.ts'
 import {
   draftFor,
@@ -22,13 +24,20 @@ import type { Bytes, UnaryHandler } from './unary.ts'
 import { createV1Handlers, type V1Deps } from './v1beta1.ts'
 import { createV2Handlers, type V2Deps } from './v2.ts'
 
-export interface GrpcServerOptions extends V1Deps, V2Deps {
+export interface SocketServerOptions {
+  readonly clock: Clock
+  readonly events: EventSink
   readonly socket: SocketOptions
   /** Replaces a socket on which another process answers; that one keeps its connections until it stops. */
   readonly takeOver?: boolean
   /** How long requests under way may take once the server closes. */
   readonly drainMs: number
 }
+
+export interface GrpcServerOptions extends V1Deps, V2Deps, SocketServerOptions {}
+
+/** By the full name of each service, its methods. */
+type Services = Readonly<Record<string, Readonly<Record<string, UnaryHandler>>>>
 
 export interface GrpcServer {
   readonly path: string
@@ -50,16 +59,28 @@ const DRAIN_CHECK_MS = 20
 const FLUSH_MS = 100
 
 /** @throws KmsError when the socket cannot be had; the message says why */
-export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
-  const server = new KmsSocket(options)
+export function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  const services = {
+    'v2.KeyManagementService': createV2Handlers(options),
+    'v1beta1.KeyManagementService': createV1Handlers(options),
+  }
+  return serveOnSocket(services, options)
+}
+
+/** @throws KmsError when the socket cannot be had; the message says why */
+export async function serveOnSocket(
+  services: Services,
+  options: SocketServerOptions,
+): Promise<GrpcServer> {
+  const server = new SocketServer(services, options)
   await server.listen('socket_listening', options.takeOver)
   server.watch()
   return server
 }
 
-class KmsSocket implements GrpcServer {
+class SocketServer implements GrpcServer {
   readonly path: string
-  readonly #options: GrpcServerOptions
+  readonly #options: SocketServerOptions
   readonly #server: Server
   readonly #notify: Notify<None>
   #inode: number | undefined
@@ -71,7 +92,7 @@ class KmsSocket implements GrpcServer {
   #watching: Promise<void> | undefined
   #cancelWatch: () => void = () => undefined
 
-  constructor(options: GrpcServerOptions) {
+  constructor(services: Services, options: SocketServerOptions) {
     this.path = options.socket.path
     this.#options = options
     this.#notify = notifierOf(options.events, {})
@@ -80,8 +101,7 @@ class KmsSocket implements GrpcServer {
       'grpc.max_concurrent_streams': MAX_STREAMS,
       'grpc-node.max_session_memory': MAX_SESSION_MB,
     })
-    this.#serve('v2', createV2Handlers(options))
-    this.#serve('v1beta1', createV1Handlers(options))
+    for (const [name, handlers] of Object.entries(services)) this.#serve(name, handlers)
   }
 
   async listen(what: 'socket_listening' | 'socket_rebound', takeOver = false): Promise<void> {
@@ -120,11 +140,11 @@ class KmsSocket implements GrpcServer {
     await this.#drain()
   }
 
-  #serve(packageName: string, handlers: Record<string, UnaryHandler>): void {
+  #serve(name: string, handlers: Readonly<Record<string, UnaryHandler>>): void {
     const counted = Object.entries(handlers).map(
-      ([name, handler]) => [name, this.#counted(handler)] as const,
+      ([method, handler]) => [method, this.#counted(handler)] as const,
     )
-    this.#server.addService(definitionOf(packageName, handlers), Object.fromEntries(counted))
+    this.#server.addService(definitionOf(name, handlers), Object.fromEntries(counted))
   }
 
   #bind(path: string): Promise<void> {
@@ -206,16 +226,16 @@ class KmsSocket implements GrpcServer {
 
 /** Bytes go through as they are: decoding belongs to the handlers, which can say what was wrong. */
 function definitionOf(
-  packageName: string,
-  handlers: Record<string, UnaryHandler>,
+  service: string,
+  handlers: Readonly<Record<string, UnaryHandler>>,
 ): ServiceDefinition {
   const pass = (bytes: Bytes) => bytes
   const serialize = (bytes: Bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   return Object.fromEntries(
-    Object.keys(handlers).map((name) => [
-      name,
+    Object.keys(handlers).map((method) => [
+      method,
       {
-        path: `/${packageName}.KeyManagementService/${name}`,
+        path: `/${service}/${method}`,
         requestStream: false,
         responseStream: false,
         requestSerialize: serialize,

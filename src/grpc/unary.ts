@@ -8,7 +8,7 @@
 import type { handleUnaryCall, ServerUnaryCall } from '@grpc/grpc-js'
 import type { Clock } from '../base/clock.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
-import type { EventSink, KmsApi, KmsEvent } from '../base/events.ts'
+import type { EventSink, KmsEvent } from '../base/events.ts'
 import { keyIdHash } from '../base/key_id_hash.ts'
 import type { Call } from '../base/provider.ts'
 import { newRecord, type RequestFacts, type RequestRecord } from '../base/request_record.ts'
@@ -28,9 +28,11 @@ export interface UnaryDeps {
   readonly records?: boolean
 }
 
+type RequestEvent = Extract<KmsEvent, { type: 'request' }>
+
 interface UnaryMethod {
-  readonly api: KmsApi
-  readonly name: Extract<KmsEvent, { type: 'request' }>['method']
+  readonly api: RequestEvent['api']
+  readonly name: RequestEvent['method']
   run(request: Bytes, call: Call, facts: RequestFacts): Promise<Bytes> | Bytes
 }
 

@@ -6,13 +6,13 @@
  */
 
 import type { Clock } from '../base/clock.ts'
+import { Coalescer } from '../base/coalescer.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink, KmsEvent } from '../base/events.ts'
 import { Latency } from '../base/latency.ts'
 import { latin1 } from '../base/latin1.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../base/provider.ts'
 import { type BatchRecord, type KeyUseRecord, recorded } from '../base/request_record.ts'
-import { Coalescer } from './coalescer.ts'
 
 type ProviderCall = Extract<KmsEvent, { type: 'provider_call' }>
 type Operation = ProviderCall['operation']

@@ -11,11 +11,11 @@ import type { Clock } from '../base/clock.ts'
 import { KmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import type { Call, KeyState, KeyVersion } from '../base/provider.ts'
+import type { ServiceClock } from '../base/service_clock.ts'
 import type { BatchedProvider } from './batched_provider.ts'
 import type { Member } from './key_id.ts'
 import { activation, fromTheFuture, type SeenVersion, succession } from './rotation.ts'
 import { onceMoreIfUnbound, roundTrip } from './round_trip.ts'
-import type { ServiceClock } from './service_clock.ts'
 
 interface ProbeDeps {
   readonly clock: Clock

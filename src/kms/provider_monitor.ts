@@ -10,11 +10,11 @@ import { withinLimit } from '../base/call.ts'
 import type { Clock } from '../base/clock.ts'
 import { type KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
+import { ServiceClock } from '../base/service_clock.ts'
 import type { BatchedProvider } from './batched_provider.ts'
 import type { Observation } from './observation.ts'
 import { type ProbeResult, probe } from './probe.ts'
 import type { SeenVersion } from './rotation.ts'
-import { ServiceClock } from './service_clock.ts'
 
 export interface MonitorOptions {
   readonly activationDelayMs: number

@@ -1,40 +1,19 @@
 /**
- * Decides which version of a key encrypts (docs/operations.md, "Rotating the key"): the newest
- * usable one that is old enough for every node to know it, by the service's own clock, so that all
- * nodes switch together with no coordination.
+ * Decides which version of a key encrypts (docs/operations.md, "Rotating the key"), and how the
+ * versions that a service tells follow those that were seen before.
  *
  * @module
  */
 
+import { ripest } from '../base/activation.ts'
 import type { KeyState, KeyVersion } from '../base/provider.ts'
-
-interface Activation {
-  /** Undefined where no version may encrypt. */
-  readonly active: KeyVersion | undefined
-  /** A newer usable version that is still too young. */
-  readonly pending: KeyVersion | undefined
-  /** How long until `pending` becomes active, in milliseconds; undefined where nothing is pending. */
-  readonly switchInMs: number | undefined
-}
 
 /**
  * @param now the service's time in milliseconds since the epoch
  */
-export function activation(state: KeyState, now: number, delayMs: number): Activation {
+export function activation(state: KeyState, now: number, delayMs: number) {
   const usable = state.versions.filter(({ mayEncrypt, mayDecrypt }) => mayEncrypt && mayDecrypt)
-  const ripe = usable.filter((version) => ripeInMs(version, now, delayMs) <= 0)
-  const active = ripe.at(-1) ?? usable.at(0)
-  const pending = active === undefined ? undefined : usable[usable.indexOf(active) + 1]
-  return {
-    active,
-    pending,
-    switchInMs: pending === undefined ? undefined : Math.max(ripeInMs(pending, now, delayMs), 0),
-  }
-}
-
-/** A creation time in the future counts as now: the delay begins when that time has come. */
-function ripeInMs({ createdAt }: KeyVersion, now: number, delayMs: number): number {
-  return Math.min(createdAt * 1000, now) + delayMs - now
+  return ripest(usable, now, delayMs)
 }
 
 /** True where a version claims to be made later than the service's own time allows. */

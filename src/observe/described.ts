@@ -5,6 +5,7 @@ import { spanOf } from '../base/span.ts'
 import type {
   EndpointReport,
   ProviderReport,
+  SignerReport,
   StatusDocument,
   TokenReport,
 } from './status_document.ts'
@@ -64,6 +65,18 @@ export function providerRows(
       'nodes',
       Object.entries(provider.nodes).map((each) => each.join(' ')),
     ),
+  ]
+}
+
+export function signerRows(signer: SignerReport, now: number): Row[] {
+  const { ok, error, kid, version, algorithm, pendingVersion, switchAt, published, readAt } = signer
+  return [
+    ...row('signer', ok ? 'ok' : 'not ok', ok ? 'good' : 'bad'),
+    ...row('problem', error && `${error.code}: ${error.message}`, 'bad'),
+    ...row('signs with', kid && `version ${version} (${algorithm}), kid ${kid}`),
+    ...row('next version', pendingVersion && switchAt && `${pendingVersion}, from ${switchAt} on`),
+    ...row('published', `${published} of its versions`),
+    ...row('keys read', readAt && `${spanOf(now - Date.parse(readAt))} ago`),
   ]
 }
 

@@ -12,6 +12,7 @@ import {
   type KmsEvent,
   ONLY_ENDPOINT,
   type RuleOutcome,
+  type SignerEvent,
 } from '../base/events.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -56,6 +57,8 @@ export function entryOf(event: Exclude<KmsEvent, { type: 'health' | CountedEvent
           previous: event.previous,
         },
       }
+    case 'signer':
+      return signerEntry(event)
     case 'token':
       return tokenEntry(event)
     case 'certificate':
@@ -80,6 +83,9 @@ function shownEndpoint(name: string | undefined): string | undefined {
   return name === ONLY_ENDPOINT ? undefined : name
 }
 
+/** What API servers ask for again and again. */
+const REPEATED: readonly string[] = ['Status', 'FetchKeys']
+
 function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
   const { endpoint, api, method, uid, code, durationMs, keyIdHash, error } = event
   const fields = {
@@ -93,7 +99,7 @@ function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
     ...causeFields(error),
   }
   if (error === undefined) {
-    const level = method === 'Status' ? 'debug' : 'info'
+    const level = REPEATED.includes(method) ? 'debug' : 'info'
     return { level, event: 'request', message: `${method} answered`, fields }
   }
   return {
@@ -103,6 +109,25 @@ function requestEntry(event: Extract<KmsEvent, { type: 'request' }>): Entry {
     fields,
     floodKey: `request ${endpoint} ${api} ${method} ${code} ${error.message}`,
   }
+}
+
+/** Looks that say nothing new are for debugging alone. */
+function signerEntry({ changed, ok, error, ...event }: SignerEvent): Entry {
+  const { kid, version, algorithm, pendingVersion, switchAt, published } = event
+  const fields = {
+    kid,
+    version,
+    algorithm,
+    pending_version: pendingVersion,
+    switch_at: switchAt === undefined ? undefined : new Date(switchAt).toISOString(),
+    published,
+    ...errorFields(error),
+  }
+  const message = ok
+    ? `Tokens are signed with version ${version}`
+    : `The signing key cannot be used as it should: ${error?.message}`
+  const level = ok ? 'info' : 'warn'
+  return { level: changed ? level : 'debug', event: 'signer', message, fields }
 }
 
 function providerCallEntry(event: Extract<KmsEvent, { type: 'provider_call' }>): Entry {

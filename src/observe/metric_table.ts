@@ -30,18 +30,22 @@ const MAX_RULES = 128
 
 export const METRIC_LABELS = {
   endpoint: {
-    values: 'the names of the config; `default` where it has one `socket`',
-    most: ({ endpoints }) => endpoints,
+    values:
+      'the names of the config; `default` where it has one `socket`; `signer` for its ServiceAccount tokens',
+    most: ({ endpoints }) => endpoints + 1,
   },
-  provider: { values: 'the names of the config', most: ({ providers }) => providers },
-  api: { values: '`v2`, `v1beta1`', most: few(2) },
+  provider: {
+    values: 'the names of the config; `signer` for the key of its signer',
+    most: ({ providers }) => providers + 1,
+  },
+  api: { values: '`v2`, `v1beta1`, `externaljwt`', most: few(3) },
   method: {
     values:
-      '`Status`, `Version`, `Encrypt`, `Decrypt`; of a token the login method of the provider',
-    most: few(4),
+      '`Status`, `Version`, `Encrypt`, `Decrypt`, `Sign`, `FetchKeys`, `Metadata`; of a token the login method of the provider',
+    most: few(7),
   },
   code: { values: '`ok`, or an error code below', most: few(KMS_ERROR_CODES.length + 1) },
-  operation: { values: '`key_state`, `wrap`, `unwrap`', most: few(3) },
+  operation: { values: '`key_state`, `wrap`, `unwrap`, `sign`', most: few(4) },
   state: {
     values: `${STATES.map((state) => `\`${state}\``).join(', ')}; of a rule \`passes\`, \`refuses\`, \`undecided\`, \`waived\`, \`by_request\``,
     most: few(STATES.length),
@@ -54,8 +58,10 @@ export const METRIC_LABELS = {
     most: few(4),
   },
   key_id_hash: { values: 'of an endpoint the one that is answered now', most: few(1) },
+  kid: { values: 'the name of the key that signs', most: few(1) },
   version: {
-    values: 'of a provider the one that encrypts, or waits to; in `build_info` the program’s',
+    values:
+      'of a provider the one that encrypts, or waits to; of the signer the one that signs; in `build_info` the program’s',
     most: few(1),
   },
   action: { values: '`login`, `renew`', most: few(2) },
@@ -243,6 +249,27 @@ export const METRICS = {
     about:
       'Spans that the collector took (`sent`), or that were `dropped` because it did not; absent without `traces`',
     labels: ['outcome'],
+  },
+  signer_healthy: {
+    kind: 'gauge',
+    about:
+      '1 where the key that signs ServiceAccount tokens is as it should be and can be reached; absent without `signer`, as the next three',
+    labels: [],
+  },
+  signer_key_info: {
+    kind: 'gauge',
+    about: 'Always 1; names the key that signs, as tokens do',
+    labels: ['kid', 'version'],
+  },
+  signer_published_keys: {
+    kind: 'gauge',
+    about: 'How many versions of that key API servers are given',
+    labels: [],
+  },
+  signer_keys_read_timestamp_seconds: {
+    kind: 'gauge',
+    about: 'When the public keys were last read where they are kept',
+    labels: [],
   },
   build_info: {
     kind: 'gauge',

@@ -11,6 +11,7 @@ import { healthMetrics } from './health_metrics.ts'
 import { counter, gauge, histogram } from './instruments.ts'
 import { providerMetrics } from './provider_metrics.ts'
 import { runtimeMetrics } from './runtime_metrics.ts'
+import { signerMetrics } from './signer_metrics.ts'
 
 interface Metrics {
   readonly sink: EventSink
@@ -67,6 +68,7 @@ export function createMetrics({
     logMetrics(registry),
     traceMetrics(registry),
     auditMetrics(registry),
+    signerMetrics(registry),
   ]
   gauge(registry, 'build_info').set({ version, runtime }, 1)
   return {

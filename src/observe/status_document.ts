@@ -15,6 +15,8 @@ export interface StatusDocument {
   readonly now: string
   readonly endpoints: readonly EndpointReport[]
   readonly providers: readonly ProviderReport[]
+  /** Absent without a signer. */
+  readonly signer?: SignerReport | undefined
   /** Absent without rules. */
   readonly policy?: PolicyDocument | undefined
   /** The latest first. */
@@ -23,6 +25,21 @@ export interface StatusDocument {
   readonly lastHour?: LastHour | undefined
   /** What to type next on the node. */
   readonly next?: NextCommand | undefined
+}
+
+/** The key that signs ServiceAccount tokens. */
+export interface SignerReport {
+  readonly ok: boolean
+  readonly error?: Fault | undefined
+  readonly kid?: string | undefined
+  readonly version?: string | undefined
+  readonly algorithm?: string | undefined
+  readonly pendingVersion?: string | undefined
+  readonly switchAt?: string | undefined
+  /** How many versions API servers are given. */
+  readonly published: number
+  /** When it was read where it is kept. */
+  readonly readAt?: string | undefined
 }
 
 interface PolicyDocument {

@@ -11,6 +11,7 @@ import {
   type KmsEvent,
   ONLY_ENDPOINT,
   type ProviderHealth,
+  type SignerEvent,
 } from '../base/events.ts'
 import type { Notice } from '../base/notices.ts'
 import { LastFailures } from './last_failures.ts'
@@ -21,6 +22,7 @@ import type {
   EndpointReport,
   Fault,
   ProviderReport,
+  SignerReport,
   StatusDocument,
   TokenReport,
 } from './status_document.ts'
@@ -66,6 +68,7 @@ export function createStatusz({
   const reports = new Map<string, Seen>()
   /** The last of each endpoint. */
   const health = new Map<string, HealthEvent>()
+  let signer: SignerReport | undefined
   const policy = new PolicyReport(now)
   const changes = new Map(endpoints.map((name) => [name, [{ at: startedAt, state: 'starting' }]]))
   const lastHour = new LastHourRing(now)
@@ -84,12 +87,22 @@ export function createStatusz({
     policy.take(event)
     lastHour.take(event)
     failures.take(event)
-    if (event.type === 'health') takeHealth(event)
-    if (event.type === 'token') takeToken(reportOf(event.provider), event, now())
-    if (event.type === 'certificate') {
-      reportOf(event.provider).certificates[event.kind] = timeOf(event.notAfter)
+    switch (event.type) {
+      case 'health':
+        takeHealth(event)
+        break
+      case 'signer':
+        signer = signerReport(event)
+        break
+      case 'token':
+        takeToken(reportOf(event.provider), event, now())
+        break
+      case 'certificate':
+        reportOf(event.provider).certificates[event.kind] = timeOf(event.notAfter)
+        break
+      default:
+        if (event.type === 'notice' && event.what === 'vault_node') takeNode(reportOf, event)
     }
-    if (event.type === 'notice' && event.what === 'vault_node') takeNode(reportOf, event)
   }
   const document = () => {
     const state = {
@@ -104,6 +117,7 @@ export function createStatusz({
         ...providerReport(provider),
         ...(reports.get(provider.name) ?? { certificates: {}, nodes: {} }),
       })),
+      signer,
       policy: policy.json(),
       failures: failures.report(),
     }
@@ -172,6 +186,16 @@ function providerReport(
       label,
       createdAt: timeOf(createdAt * 1000),
     })),
+  }
+}
+
+function signerReport({ type: _type, changed: _changed, ...event }: SignerEvent): SignerReport {
+  const { error, switchAt, readAt } = event
+  return {
+    ...event,
+    error: failureOf(error),
+    switchAt: timeOrNone(switchAt),
+    readAt: readAt === 0 ? undefined : timeOf(readAt),
   }
 }
 

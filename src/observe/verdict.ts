@@ -24,7 +24,7 @@ interface Verdict {
 }
 
 /** What it is judged by. */
-export type Judged = Pick<StatusDocument, 'now' | 'endpoints' | 'providers' | 'policy'>
+export type Judged = Pick<StatusDocument, 'now' | 'endpoints' | 'providers' | 'policy' | 'signer'>
 
 /** The worst first. */
 const STATES = ['failed', 'starting', 'held', 'degraded', 'ok']
@@ -33,10 +33,11 @@ const TOKEN_PART = 0.2
 /** As the alerts have it. */
 const CERTIFICATE_MS = 7 * 86_400_000
 
-export function verdictOf({ now, endpoints, providers, policy }: Judged): Verdict {
+export function verdictOf({ now, endpoints, providers, policy, signer }: Judged): Verdict {
   const at = Date.parse(now)
   const warnings = [
     ...waiverOf(policy, at),
+    ...signerWarning(signer),
     ...providers.flatMap((provider) => warningsOf(provider, at)),
   ]
   const [worst] = [...endpoints].sort((one, two) => rankOf(one) - rankOf(two))
@@ -64,6 +65,13 @@ export function verdictOf({ now, endpoints, providers, policy }: Judged): Verdic
 /** An enforced rule that does not pass now. */
 export function refusingRule(policy: StatusDocument['policy']) {
   return policy?.rules.find(({ mode, state }) => mode === 'enforce' && state === 'refuses')
+}
+
+function signerWarning(signer: StatusDocument['signer']): string[] {
+  if (signer === undefined || signer.ok) return []
+  return [
+    `ServiceAccount tokens cannot be signed as they should. ${signer.error?.message ?? ''}`.trim(),
+  ]
 }
 
 function waiverOf(policy: StatusDocument['policy'], now: number): string[] {

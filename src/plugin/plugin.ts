@@ -23,6 +23,7 @@ import { AdminKeeper } from './admin_keeper.ts'
 import { closeAll, Generation } from './generation.ts'
 import type { GenerationDeps } from './made_provider.ts'
 import { type Recorder, recordersOf } from './recorders.ts'
+import type { RunningSigner } from './signer.ts'
 import { DRAIN_MS, Sockets } from './sockets.ts'
 import { fetchSvids } from './svids.ts'
 import { RUNTIME, VERSION } from './version.ts'
@@ -81,7 +82,7 @@ export async function startPlugin(
   if (file !== undefined) mayHang?.(file.stuck)
   const book = new StateBook(file ?? noStateStore, events)
   const deps = { clock: systemClock, events, book, environment, fetchSvids }
-  const plugin = new RunningPlugin(log, deps, { takeOver, recorders })
+  const plugin = new RunningPlugin(log, deps, { takeOver, recorders, mayHang })
   try {
     await book.load()
     await plugin.start(config)
@@ -124,6 +125,8 @@ interface PluginOptions {
   readonly takeOver: boolean
   /** They end after all that they hear of. */
   readonly recorders: readonly Recorder[]
+  /** Called with a function that tells whether a file system blocks the process. */
+  readonly mayHang?: ((stuck: () => boolean) => void) | undefined
 }
 
 /** The plugin from its start to its end. */
@@ -142,14 +145,17 @@ export class RunningPlugin implements Plugin {
   /** When a plugin that is stopping should have ended, in monotonic time. */
   #leaveBy = 0
   #generation: Generation | undefined
+  #signer: RunningSigner | undefined
+  readonly #mayHang: PluginOptions['mayHang']
 
   constructor(
     log: FollowingLog,
     deps: Omit<GenerationDeps, 'onSettings'>,
-    { takeOver, recorders }: PluginOptions,
+    { takeOver, recorders, mayHang }: PluginOptions,
   ) {
     this.#log = log
     this.#takeOver = takeOver
+    this.#mayHang = mayHang
     this.#deps = { ...deps, onSettings: () => this.#follow() }
     this.#sockets = new Sockets({ ...deps, takeOver, records: recorders.length > 0 })
     this.#atEnd = recorders.map((recorder) => () => recorder.close())
@@ -174,11 +180,26 @@ export class RunningPlugin implements Plugin {
       await this.#deps.book.saved()
     })
     if (this.#takeOver) await this.#proveReady(generation)
+    await this.#prepareSigner(config)
     await this.atEnd(this.#sockets)
     await this.#sockets.open(config, generation.served)
-    this.socketPaths = generation.served.map(({ endpoint }) => endpoint.socket.path)
+    await this.#signer?.open()
+    this.socketPaths = [
+      ...generation.served.map(({ endpoint }) => endpoint.socket.path),
+      ...(config.signer === undefined ? [] : [config.signer.socket.path]),
+    ]
     generation.start()
     this.asked = generation.probe()
+  }
+
+  /** Before any socket is taken over from a plugin that signs. */
+  async #prepareSigner(config: Config): Promise<void> {
+    if (config.signer === undefined) return
+    const { hasSigner, prepareSigner } = await import('./signer.ts')
+    if (!hasSigner(config)) return
+    const [takeOver, mayHang] = [this.#takeOver, this.#mayHang]
+    this.#signer = await prepareSigner(config, { ...this.#deps, takeOver, mayHang })
+    await this.atEnd(this.#signer)
   }
 
   async #proveReady(generation: Generation): Promise<void> {
@@ -217,6 +238,10 @@ export class RunningPlugin implements Plugin {
       const message = `With this config the rules would refuse what API servers ask for now: ${whom}`
       throw new KmsError(message, { code: 'policy_denied' })
     }
+    await this.#signer?.apply(config).catch(async (error: unknown) => {
+      await closeAll(next.retire(before))
+      throw error
+    })
     this.#generation = next
     this.#follow()
     const left = before.retire(next)
@@ -253,14 +278,19 @@ export class RunningPlugin implements Plugin {
   }
 
   problem(): string | undefined {
-    const problems = [this.#generation?.problem() ?? [], this.#sockets.problems()].flat()
+    const signer = this.#signer?.problem
+    const problems = [
+      ...[this.#generation?.problem() ?? [], this.#sockets.problems()].flat(),
+      ...(signer === undefined ? [] : [`signer: ${signer}`]),
+    ]
     return problems.length === 0 ? undefined : problems.join('\n')
   }
 
   /** What {@link problem} is made of, and each provider. */
   checks(): Check[] {
-    const unheard = this.#sockets.unheard()
-    return this.#generation?.checks(unheard) ?? []
+    const checks = this.#generation?.checks(this.#sockets.unheard()) ?? []
+    if (this.#signer === undefined) return checks
+    return [...checks, { name: 'signer', problem: this.#signer.problem, spare: false }]
   }
 
   async close(): Promise<void> {
@@ -298,6 +328,7 @@ function checkKept(before: Config, after: Config): void {
     traces: config.traces,
     stateDir: config.stateDir,
     audit: config.audit,
+    'signer.socket': config.signer?.socket,
     statusVersion: config.statusVersion,
     requestTimeout: config.requestTimeout,
     'log.format': config.log.format,

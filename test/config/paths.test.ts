@@ -27,6 +27,25 @@ test('pathsOf() has the files, the folder and the socket of traces', () => {
   assert.equal(paths({ traces: { endpoint: 'unix:///run/otel.sock' } }).sockets, ['/run/otel.sock'])
 })
 
+test('pathsOf() has the socket of the signer, its key or its login, and the keys of before', () => {
+  const socket = { path: '/run/tokens/signer.sock' }
+  const legacyKeys = [{ file: '/etc/kubernetes/pki/sa.pub' }]
+  const own = { socket, legacyKeys }
+  const auth = { method: 'token', tokenFile: '/etc/trousseau/token' }
+  const tls = { caFile: '/etc/trousseau/ca.pem' }
+  const vault = { type: 'vault', address: 'https://vault.example.org', key: 'sa', tls, auth }
+  const local = { type: 'local', keyFile: '/var/lib/trousseau/signer-keys' }
+  const stateDir = '/var/lib/trousseau/state'
+
+  const one = paths({ stateDir, signer: { ...own, key: vault } })
+  for (const file of [legacyKeys[0]?.file ?? '', auth.tokenFile, tls.caFile]) {
+    assert.ok(one.files.includes(file), file)
+  }
+  assert.ok(one.listens.includes(socket.path))
+  assert.ok(one.written.includes('/run/tokens'))
+  assert.ok(paths({ stateDir, signer: { ...own, key: local } }).files.includes(local.keyFile))
+})
+
 test('pathsOf() has those of an outside decision', () => {
   const opa = { path: 'a/b', mode: 'enforce', noAnswer: 'deny' } as const
   const files = paths({

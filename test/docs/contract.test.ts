@@ -1,4 +1,4 @@
-/** docs/contract.md says which tests cite each rule; this test checks that they do. @module */
+/** docs/contract.md and docs/signer.md say which tests cite each rule; this test checks that they do. @module */
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,8 @@ import * as assert from 'uvu/assert'
 import { suite } from '../_lib/uvu.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const FAMILIES = { S: 15, E: 16, D: 12, T: 21, F: 10, V: 6 } as const
+const FAMILIES = { S: 15, E: 16, D: 12, T: 21, F: 10, V: 6, J: 14 } as const
+const PAGES = ['docs/contract.md', 'docs/signer.md']
 
 interface Row {
   readonly rule: string
@@ -15,12 +16,16 @@ interface Row {
 }
 
 const test = suite('docs/contract', async () => {
-  const text = await readFile(`${ROOT}docs/contract.md`, 'utf8')
-  const rows = text.split('\n').flatMap((line): Row[] => {
-    const [rule = '', , , how = '', tests = ''] = line.replace(/^\| | \|$/g, '').split(' | ')
-    if (!/^[A-Z]\d+$/.test(rule)) return []
-    return [{ rule, how, tests: [...tests.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name) }]
-  })
+  const texts = await Promise.all(PAGES.map((page) => readFile(`${ROOT}${page}`, 'utf8')))
+  const rows = texts
+    .join('\n')
+    .split('\n')
+    .flatMap((line): Row[] => {
+      const [rule = '', ...cells] = line.replace(/^\| | \|$/g, '').split(' | ')
+      const [how = '', tests = ''] = cells.slice(-2)
+      if (!/^[A-Z]\d+$/.test(rule)) return []
+      return [{ rule, how, tests: [...tests.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name) }]
+    })
   return { rows }
 })
 
@@ -57,7 +62,14 @@ async function sourceOf(name: string): Promise<string> {
     )
     return (await Promise.all(texts)).join('\n')
   }
-  for (const ending of ['.test.ts', '.node.test.ts', '.load.test.ts', '.solo.test.ts', '.ts']) {
+  for (const ending of [
+    '.test.ts',
+    '.node.test.ts',
+    '.cluster.test.ts',
+    '.load.test.ts',
+    '.solo.test.ts',
+    '.ts',
+  ]) {
     const text = await readFile(`${ROOT}test/${name}${ending}`, 'utf8').catch(() => undefined)
     if (text !== undefined) return text
   }

@@ -5,7 +5,7 @@ import type { Fault } from './fault.ts'
 export const KMS_FAULTS: readonly Fault[] = [
   {
     title: 'a version becomes active a moment too early',
-    file: 'kms/rotation.ts',
+    file: 'base/activation.ts',
     from: 'return Math.min(createdAt * 1000, now) + delayMs - now',
     to: 'return Math.min(createdAt * 1000, now) + delayMs - now - 1_000',
     by: 'kms/rotation',

@@ -91,6 +91,25 @@ test('every metric of the table is there, as soon as something happened, and no 
   }
 })
 
+test('a signer has its series from its first look on, and one key that signs', async ({
+  emit,
+  series,
+}) => {
+  const named = (kid: string) => `trousseau_signer_key_info{kid="${kid}",version="1"}`
+  assert.not.ok((await series()).has('trousseau_signer_healthy'))
+  emit(SIGNER)
+  const samples = await series()
+  assert.is(samples.get('trousseau_signer_healthy'), '1')
+  assert.is(samples.get(named('one')), '1')
+  assert.is(samples.get('trousseau_signer_published_keys'), '2')
+  assert.is(samples.get('trousseau_signer_keys_read_timestamp_seconds'), '1700000000')
+  emit({ ...SIGNER, ok: false, kid: 'two' })
+  const later = await series()
+  assert.is(later.get('trousseau_signer_healthy'), '0')
+  assert.is(later.get(named('two')), '1')
+  assert.not.ok(later.has(named('one')))
+})
+
 test('whatever comes from outside, no metric has more series than its labels allow', async ({
   emit,
   text,
@@ -272,7 +291,21 @@ function health(
 
 const NOTICE = { type: 'notice', level: 'info', message: '' } as const
 /** Something of each kind. */
+const SIGNER = {
+  type: 'signer',
+  ok: true,
+  kid: 'one',
+  version: '1',
+  algorithm: 'ES256',
+  pendingVersion: undefined,
+  switchAt: undefined,
+  published: 2,
+  readAt: 1_700_000_000_000,
+  changed: true,
+} as const
+
 const ALL: readonly KmsEvent[] = [
+  SIGNER,
   { type: 'trace_spans', outcome: 'sent', spans: 1 },
   REQUEST,
   { type: 'audit_records', outcome: 'written', records: 1 },

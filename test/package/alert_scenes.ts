@@ -275,6 +275,11 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     at: '10m',
     fires: { TrousseauAuditLost: 1 },
   },
+  'a key of ServiceAccount tokens that cannot be used': {
+    scene: { [on(1, 'signer_healthy')]: still(0) },
+    at: '10m',
+    fires: { TrousseauSignerFails: 1 },
+  },
   'an upgrade that forgot a node': {
     scene: {
       [on(2, 'build_info', 'version="1.0.0",runtime="node"')]: undefined,

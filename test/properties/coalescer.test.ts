@@ -2,8 +2,8 @@
 
 import * as fc from 'fast-check'
 import * as assert from 'uvu/assert'
+import { Coalescer } from '../../src/base/coalescer.ts'
 import { KmsError } from '../../src/base/errors.ts'
-import { Coalescer } from '../../src/kms/coalescer.ts'
 import { FakeClock } from '../_lib/fake_clock.ts'
 import { holds } from '../_lib/properties.ts'
 import { suite } from '../_lib/uvu.ts'

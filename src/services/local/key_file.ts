@@ -1,6 +1,6 @@
 /**
- * The key file of the `local` provider: versions of one AES-256 key, with a random id that never
- * changes and a checksum that detects damage. No file is ever overwritten, and none is made without
+ * Key files of this node: versions of one key, with a random id that never changes and a checksum
+ * that detects damage. The `local` provider has one of AES-256 keys, and a signer one of private keys. No file is ever overwritten, and none is made without
  * being asked for (rule F9), because a lost version means lost Secrets.
  *
  * @module
@@ -16,7 +16,7 @@ import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { nameOnDisk, writeNewFile } from '../../base/file_on_disk.ts'
 import { readSmallFile } from '../../base/small_file.ts'
 
-const KEY_BYTES = 32
+const AES_BYTES = 32
 const ID_BYTES = 16
 const FILE_MODE = 0o600
 const GROUP_AND_OTHERS = 0o077
@@ -42,30 +42,51 @@ export interface FileMark {
   readonly mtimeMs: number
 }
 
-const base64Key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/))
-const fileSchema = v.strictObject({
-  kind: v.literal('TrousseauLocalKeys'),
-  format: v.literal(1),
-  id: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
-  keys: v.pipe(
-    v.array(
-      v.strictObject({
-        version: v.pipe(v.number(), v.integer(), v.minValue(1)),
-        createdAt: v.pipe(v.number(), v.integer(), v.minValue(0)),
-        key: base64Key,
-      }),
+/** What is in a file of one kind. */
+export interface KeyKind {
+  /** Stands in the file. */
+  readonly kind: string
+  /** A key in base64. */
+  readonly spelling: RegExp
+  fresh(): Uint8Array
+}
+
+const AES_KEYS: KeyKind = {
+  kind: 'TrousseauLocalKeys',
+  spelling: /^[A-Za-z0-9+/]{43}=$/,
+  fresh: () => new Uint8Array(randomBytes(AES_BYTES)),
+}
+
+function fileSchema({ kind, spelling }: KeyKind) {
+  return v.strictObject({
+    kind: v.literal(kind),
+    format: v.literal(1),
+    id: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+    keys: v.pipe(
+      v.array(
+        v.strictObject({
+          version: v.pipe(v.number(), v.integer(), v.minValue(1)),
+          createdAt: v.pipe(v.number(), v.integer(), v.minValue(0)),
+          key: v.pipe(v.string(), v.regex(spelling)),
+        }),
+      ),
+      v.minLength(1),
+      v.check((keys) => keys.every(({ version }, index) => version === index + 1)),
     ),
-    v.minLength(1),
-    v.check((keys) => keys.every(({ version }, index) => version === index + 1)),
-  ),
-  checksum: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
-})
-type FileContent = v.InferOutput<typeof fileSchema>
+    checksum: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  })
+}
+type FileContent = v.InferOutput<ReturnType<typeof fileSchema>>
 
 /** Makes a file with one new key. It never touches a file that exists. */
-export async function createKeyFile(path: string, now: () => number): Promise<LocalKeys> {
-  const keys: LocalKeys = { id: randomBytes(ID_BYTES).toString('hex'), keys: [newKey(1, now)] }
-  const draft = await writeDraft(path, keys)
+export async function createKeyFile(
+  path: string,
+  now: () => number,
+  kind: KeyKind = AES_KEYS,
+): Promise<LocalKeys> {
+  const id = randomBytes(ID_BYTES).toString('hex')
+  const keys: LocalKeys = { id, keys: [newKey(1, now, kind)] }
+  const draft = await writeDraft(path, keys, kind)
   try {
     // Unlike a rename, making a link fails where a file exists.
     await link(draft, path)
@@ -83,11 +104,15 @@ export async function createKeyFile(path: string, now: () => number): Promise<Lo
 }
 
 /** Adds a version and keeps the older ones. The file is replaced in one step. */
-export async function addKeyVersion(path: string, now: () => number): Promise<LocalKeys> {
-  const { keys } = await readKeyFile(path)
-  const next = { id: keys.id, keys: [...keys.keys, newKey(keys.keys.length + 1, now)] }
+export async function addKeyVersion(
+  path: string,
+  now: () => number,
+  kind: KeyKind = AES_KEYS,
+): Promise<LocalKeys> {
+  const { keys } = await readKeyFile(path, kind)
+  const next = { id: keys.id, keys: [...keys.keys, newKey(keys.keys.length + 1, now, kind)] }
   const target = await realpath(path)
-  const draft = await writeDraft(target, next)
+  const draft = await writeDraft(target, next, kind)
   try {
     await rename(draft, target)
     await nameOnDisk(target)
@@ -99,12 +124,15 @@ export async function addKeyVersion(path: string, now: () => number): Promise<Lo
 }
 
 /** @throws KmsError `key_unavailable` for a file that is missing, damaged, or readable by others */
-export async function readKeyFile(path: string): Promise<{ keys: LocalKeys; mark: FileMark }> {
+export async function readKeyFile(
+  path: string,
+  kind: KeyKind = AES_KEYS,
+): Promise<{ keys: LocalKeys; mark: FileMark }> {
   const mark = await markOf(path)
   const text = await readSmallFile(path).catch((cause: unknown) => {
     throw cannot('read', path, cause)
   })
-  return { keys: parseKeys(path, text), mark }
+  return { keys: parseKeys(path, text, kind), mark }
 }
 
 export async function markOf(path: string): Promise<FileMark> {
@@ -128,13 +156,25 @@ export async function markOf(path: string): Promise<FileMark> {
   return { inode: found.ino, size: found.size, mtimeMs: found.mtimeMs }
 }
 
+/** Whether all keys of before are there still. */
+export function continues(before: readonly LocalKey[], after: readonly LocalKey[]): boolean {
+  return before.every(({ key, createdAt }, index) => {
+    const now = after[index]
+    return now?.createdAt === createdAt && now.key.every((byte, at) => byte === key[at])
+  })
+}
+
+export function sameMark(a: FileMark, b: FileMark): boolean {
+  return a.inode === b.inode && a.size === b.size && a.mtimeMs === b.mtimeMs
+}
+
 function ownedByUs(uid: number): boolean {
   const own = process.geteuid?.()
   return own === undefined || own === 0 || own === uid
 }
 
-function parseKeys(path: string, text: string): LocalKeys {
-  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), fileSchema), text)
+function parseKeys(path: string, text: string, kind: KeyKind): LocalKeys {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), fileSchema(kind)), text)
   // The error has no cause, because the parser's error quotes what it read.
   if (!result.success) throw damaged(path)
   const content = result.output
@@ -155,9 +195,13 @@ function checksumOf({ kind, format, id, keys }: Omit<FileContent, 'checksum'>): 
     .digest()
 }
 
-async function writeDraft(path: string, { id, keys }: LocalKeys): Promise<string> {
+async function writeDraft(
+  path: string,
+  { id, keys }: LocalKeys,
+  { kind }: KeyKind,
+): Promise<string> {
   const content = {
-    kind: 'TrousseauLocalKeys' as const,
+    kind,
     format: 1 as const,
     id,
     keys: keys.map(({ version, createdAt, key }) => ({
@@ -176,12 +220,8 @@ async function writeDraft(path: string, { id, keys }: LocalKeys): Promise<string
   return draft
 }
 
-function newKey(version: number, now: () => number): LocalKey {
-  return {
-    version,
-    createdAt: Math.floor(now() / 1000),
-    key: new Uint8Array(randomBytes(KEY_BYTES)),
-  }
+function newKey(version: number, now: () => number, kind: KeyKind): LocalKey {
+  return { version, createdAt: Math.floor(now() / 1000), key: kind.fresh() }
 }
 
 function cannot(action: string, path: string, cause: unknown): KmsError {

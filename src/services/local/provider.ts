@@ -12,7 +12,15 @@ import { KmsError, toKmsError } from '../../base/errors.ts'
 import type { EventSink } from '../../base/events.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../../base/provider.ts'
 import { providerFields } from '../provider_fields.ts'
-import { type FileMark, type LocalKey, type LocalKeys, markOf, readKeyFile } from './key_file.ts'
+import {
+  continues,
+  type FileMark,
+  type LocalKey,
+  type LocalKeys,
+  markOf,
+  readKeyFile,
+  sameMark,
+} from './key_file.ts'
 
 export const localConfig = v.strictObject({
   ...providerFields,
@@ -158,17 +166,6 @@ class LocalProvider implements Provider {
     const fields = { provider: this.#name, versions: keys.keys.length }
     this.#events.emit({ type: 'notice', level: 'info', what: 'key_file_read', message, fields })
   }
-}
-
-function continues(before: readonly LocalKey[], after: readonly LocalKey[]): boolean {
-  return before.every(({ key, createdAt }, index) => {
-    const now = after[index]
-    return now?.createdAt === createdAt && now.key.every((byte, at) => byte === key[at])
-  })
-}
-
-function sameMark(a: FileMark, b: FileMark): boolean {
-  return a.inode === b.inode && a.size === b.size && a.mtimeMs === b.mtimeMs
 }
 
 async function batch<T>(

@@ -26,33 +26,61 @@ const settingsFrom = v.strictObject({
 
 export const transitKeyName = v.pipe(v.string(), v.regex(VAULT_NAME, NAME_WORDS))
 
+/** The keys about the way to the service. */
+const wayFields = {
+  address: v.optional(
+    v.pipe(
+      address,
+      v.description('https://host:port of Vault or OpenBao, and the path that it is served under'),
+    ),
+  ),
+  addresses: v.optional(
+    v.pipe(
+      v.array(address),
+      v.minLength(1),
+      v.maxLength(16),
+      v.description('The nodes of one cluster, the preferred one first; instead of address'),
+    ),
+  ),
+  allowInsecureHttp: v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description('Lets addresses be http://, where anybody on the way can read keys'),
+    ),
+    false,
+  ),
+}
+
+const ADDRESS_WORDS = 'exactly one of address and addresses'
+const HTTPS_WORDS = 'https:// (http:// only with allowInsecureHttp: true)'
+const CERT_WORDS = 'tls.certFile, which the login cert presents'
+
+interface Way {
+  readonly address?: string | undefined
+  readonly addresses?: readonly string[] | undefined
+  readonly allowInsecureHttp: boolean
+}
+
+function hasOneAddress({ address: one, addresses }: Way): boolean {
+  return (one === undefined) !== (addresses === undefined)
+}
+
+function isPrivate(config: Way): boolean {
+  return config.allowInsecureHttp || addressesOf(config).every((at) => !at.startsWith('http://'))
+}
+
+function hasCertificate(config: {
+  readonly auth: { readonly method: string }
+  readonly tls: { readonly certFile?: string | undefined }
+}): boolean {
+  return config.auth.method !== 'cert' || config.tls.certFile !== undefined
+}
+
 export const vaultConfig = v.pipe(
   v.strictObject({
     ...providerFields,
     type: v.literal('vault'),
-    address: v.optional(
-      v.pipe(
-        address,
-        v.description(
-          'https://host:port of Vault or OpenBao, and the path that it is served under',
-        ),
-      ),
-    ),
-    addresses: v.optional(
-      v.pipe(
-        v.array(address),
-        v.minLength(1),
-        v.maxLength(16),
-        v.description('The nodes of one cluster, the preferred one first; instead of address'),
-      ),
-    ),
-    allowInsecureHttp: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description('Lets addresses be http://, where anybody on the way can read keys'),
-      ),
-      false,
-    ),
+    ...wayFields,
     allowUnboundDecrypt: v.optional(
       v.pipe(
         v.boolean(),
@@ -77,25 +105,15 @@ export const vaultConfig = v.pipe(
     auth: vaultAuth,
   }),
   v.forward(
-    v.check(
-      ({ address, addresses }) => (address === undefined) !== (addresses === undefined),
-      'exactly one of address and addresses',
-    ),
+    v.check((config) => hasOneAddress(config), ADDRESS_WORDS),
     ['address'],
   ),
   v.forward(
-    v.check(
-      (config) =>
-        config.allowInsecureHttp || addressesOf(config).every((one) => !one.startsWith('http://')),
-      'https:// (http:// only with allowInsecureHttp: true)',
-    ),
+    v.check((config) => isPrivate(config), HTTPS_WORDS),
     ['address'],
   ),
   v.forward(
-    v.check(
-      ({ auth, tls: { certFile } }) => auth.method !== 'cert' || certFile !== undefined,
-      'tls.certFile, which the login cert presents',
-    ),
+    v.check((config) => hasCertificate(config), CERT_WORDS),
     ['tls'],
   ),
   v.forward(
@@ -115,6 +133,38 @@ export const vaultConfig = v.pipe(
   ),
 )
 export type VaultConfig = v.InferOutput<typeof vaultConfig>
+
+/** The signing key of a signer in a transit engine. */
+export const vaultSigningConfig = v.pipe(
+  v.strictObject({
+    type: v.literal('vault'),
+    ...wayFields,
+    namespace: v.optional(
+      v.pipe(vaultPath, v.description('Namespace of the key, and of the login')),
+    ),
+    mount: v.optional(v.pipe(vaultPath, v.description('Mount of the transit engine')), 'transit'),
+    key: v.pipe(
+      transitKeyName,
+      v.description('Name of the transit key, of type ecdsa-p256, ecdsa-p384, ecdsa-p521 or rsa'),
+    ),
+    tls: v.optional(tlsConfig, {}),
+    proxy: v.optional(v.pipe(proxyConfig, v.description('HTTP proxy on the way to the addresses'))),
+    auth: vaultAuth,
+  }),
+  v.forward(
+    v.check((config) => hasOneAddress(config), ADDRESS_WORDS),
+    ['address'],
+  ),
+  v.forward(
+    v.check((config) => isPrivate(config), HTTPS_WORDS),
+    ['address'],
+  ),
+  v.forward(
+    v.check((config) => hasCertificate(config), CERT_WORDS),
+    ['tls'],
+  ),
+)
+export type VaultSigningConfig = v.InferOutput<typeof vaultSigningConfig>
 
 /** The addresses of the nodes, the preferred one first. */
 export function addressesOf({

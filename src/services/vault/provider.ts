@@ -8,19 +8,11 @@
  */
 
 import * as v from 'valibot'
-import { withinLimit } from '../../base/call.ts'
-import type { Clock } from '../../base/clock.ts'
 import { KmsError } from '../../base/errors.ts'
-import type { EventSink } from '../../base/events.ts'
-import type { NodeFacts } from '../../base/facts.ts'
 import type { Call, KeyState, Plain, Provider, Remark, Wrapped } from '../../base/provider.ts'
-import { HttpClient } from '../../remote/http/client.ts'
-import { Transport } from '../../remote/http/transport.ts'
-import type { FetchSvids } from '../../remote/jwt_svid.ts'
-import { TokenSource } from '../../remote/token_source.ts'
 import type { FollowedSettings } from '../followed_settings.ts'
 import { referenced, resultsOf } from './answer.ts'
-import { VaultApi, type VaultReply, type VaultRequest, VaultStatusError } from './api.ts'
+import { type VaultReply, type VaultRequest, VaultStatusError } from './api.ts'
 import { BatchSizes } from './batches.ts'
 import {
   bindingRemarks,
@@ -31,11 +23,10 @@ import {
   VaultBinding,
   wrapItem,
 } from './binding.ts'
-import { VaultCluster } from './cluster.ts'
 import { addressesOf, type VaultConfig } from './config.ts'
+import { type ConnectionDeps, VaultConnection } from './connection.ts'
 import { transitError } from './errors.ts'
 import { examineTransit } from './examine.ts'
-import { claimedBy, createVaultLogin, loginNamespace } from './login/auth.ts'
 import { kvAnswer, type TransitPlace, VaultSettings } from './settings.ts'
 import { settingsApiPath } from './setup/policy.ts'
 import {
@@ -48,23 +39,14 @@ import {
 } from './transit.ts'
 import { unwrapAll } from './unwrapping.ts'
 
-interface VaultDeps {
-  readonly clock: Clock
-  readonly events: EventSink
-  readonly requestTimeoutMs: number
+interface VaultDeps extends ConnectionDeps {
   /** Called when those settings change that may change. */
   readonly onSettings?: (settings: FollowedSettings) => void
-  /** Required where the login uses JWT-SVIDs. */
-  readonly fetchSvids?: FetchSvids
-  /** Required where the login signs facts. */
-  readonly facts?: NodeFacts | undefined
 }
 
 /** A nonce of at most 24 bytes (xchacha20) and a tag of 16. */
 const OVERHEAD_BYTES = 40
 const MAX_PLAINTEXT_BYTES = 65_536
-/** How long revoking the token may take where no other limit is given. */
-const LEAVE_MS = 2_000
 
 export function createVaultProvider(config: VaultConfig, deps: VaultDeps): Provider {
   return new VaultProvider(config, deps)
@@ -73,45 +55,17 @@ export function createVaultProvider(config: VaultConfig, deps: VaultDeps): Provi
 class VaultProvider implements Provider {
   readonly id: string
   readonly #config: VaultConfig
-  readonly #transport: Transport
-  readonly #cluster: VaultCluster
-  readonly #api: VaultApi
-  readonly #tokens: TokenSource
-  /** Paths of the facts that the login signs. */
-  readonly #claimed: readonly string[]
-  readonly #stopFollowing: (() => void) | undefined
+  readonly #connection: VaultConnection
   readonly #settings: VaultSettings
   readonly #sizes: BatchSizes
   readonly #binding: VaultBinding
 
-  constructor(
-    config: VaultConfig,
-    { clock, events, requestTimeoutMs, onSettings, facts, fetchSvids }: VaultDeps,
-  ) {
-    const { namespace, mount = 'transit', key, tls, proxy, auth, name } = config
+  constructor(config: VaultConfig, deps: VaultDeps) {
+    const { namespace, mount = 'transit', key, name } = config
+    const { clock, events, onSettings } = deps
     this.id = config.id ?? `vault:${[namespace, mount, key].filter(Boolean).join('/')}`
     this.#config = config
-    const deps = { clock, events, random: Math.random, provider: name }
-    this.#transport = new Transport({ provider: name, tls, proxy, clock, events })
-    const clients = addressesOf(config).map((address) => new HttpClient(address, this.#transport))
-    this.#cluster = new VaultCluster(clients, deps)
-    this.#api = new VaultApi(this.#cluster, namespace)
-    const login = createVaultLogin(auth, {
-      api: new VaultApi(this.#cluster, loginNamespace(auth) ?? namespace),
-      ...deps,
-      facts,
-      fetchSvids,
-      certFile: tls.certFile,
-      refresh: () => this.#transport.refresh(),
-    })
-    this.#tokens = new TokenSource(login, { ...deps, requestTimeoutMs })
-    this.#claimed = claimedBy(auth).map(([, path]) => path)
-    this.#stopFollowing = facts?.onChange(this.#claimed, () => {
-      withinLimit(clock, requestTimeoutMs, (call) => this.#tokens.followOrEnd(call)).catch(
-        // The next look at the key tries again.
-        () => undefined,
-      )
-    })
+    this.#connection = new VaultConnection(config, deps)
     this.#sizes = new BatchSizes(name, events)
     this.#binding = new VaultBinding({ name, clock, events })
     this.#settings = new VaultSettings(config, {
@@ -130,12 +84,12 @@ class VaultProvider implements Provider {
   }
 
   async keyState(call: Call): Promise<KeyState> {
-    if (this.#claimed.length > 0) await this.#tokens.followOrEnd(call)
+    await this.#connection.follow(call)
     const { mount, key } = await this.#settings.place(call)
     const path = `${mount}/keys/${key}`
     const [{ body, serviceTime }] = await Promise.all([
       this.#request({ method: 'GET', path, schema: keyAnswer }, call),
-      this.#cluster.checkNodes(),
+      this.#connection.checkNodes(),
       this.#settings.refresh(call),
     ])
     checkKey(body.data, key)
@@ -182,21 +136,19 @@ class VaultProvider implements Provider {
     const { inside } = this.#binding
     const allowUnbound = this.#config.allowUnboundDecrypt
     const remarks = await examineTransit(place, {
-      read: (request) => this.#withToken(request, call),
+      read: (request) => this.#connection.request(request, call),
       // A refusal is the answer here, and no reason to log in again.
       statusOf: (path) =>
-        this.#tokens.run(async (token) => {
+        this.#connection.withToken(async (token) => {
           const request = { method: 'GET', path, token, schema: v.unknown() } as const
-          return await this.#api.request(request, call).then(() => 200, statusIn)
+          return await this.#connection.requestOnce(request, call).then(() => 200, statusIn)
         }, call),
     })
     return [...bindingRemarks({ inside, allowUnbound }), ...remarks]
   }
 
-  async close(limitMs = LEAVE_MS): Promise<void> {
-    this.#stopFollowing?.()
-    await this.#tokens.end(limitMs)
-    await this.#transport.close()
+  close(limitMs?: number): Promise<void> {
+    return this.#connection.close(limitMs)
   }
 
   async #batch(
@@ -223,7 +175,7 @@ class VaultProvider implements Provider {
     if (settingsFrom === undefined) return {}
     const path = settingsApiPath(settingsFrom)
     const schema = kvAnswer[settingsFrom.version]
-    const { body } = await this.#withToken({ method: 'GET', path, schema }, call)
+    const { body } = await this.#connection.request({ method: 'GET', path, schema }, call)
     return body.data
   }
 
@@ -232,18 +184,10 @@ class VaultProvider implements Provider {
     call: Call,
   ): Promise<VaultReply<v.InferOutput<TSchema>>> {
     try {
-      return await this.#withToken(request, call)
+      return await this.#connection.request(request, call)
     } catch (error) {
       throw await this.#explain(error, call)
     }
-  }
-
-  /** Asks with the shared token; where it is denied, logs in again and repeats the request once. */
-  #withToken<TSchema extends v.GenericSchema>(
-    request: VaultRequest<TSchema>,
-    call: Call,
-  ): Promise<VaultReply<v.InferOutput<TSchema>>> {
-    return this.#tokens.run((token) => this.#api.request({ ...request, token }, call), call)
   }
 
   async #explain(error: unknown, call: Call): Promise<unknown> {

@@ -45,6 +45,16 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     means:
       'Status answers another key id from now on: after a rotation, a change of the config, or at the start.',
   },
+  signer: {
+    levels: ['debug', 'info', 'warn'],
+    fields: [
+      ...['kid', 'version', 'algorithm', 'pending_version', 'switch_at', 'published'],
+      'error_code',
+    ],
+    means:
+      'The key that signs ServiceAccount tokens was looked at. Above debug only where it says something new.',
+    todo: 'For a failure: the message has the reason. Tokens that were signed stay good: docs/signer.md.',
+  },
   token: {
     levels: ['info', 'warn'],
     fields: ['provider', 'action', 'method', 'code', 'ttl_s'],
@@ -128,6 +138,39 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     fields: [],
     means: 'stateDir cannot be written: a restart in an outage would not keep the key id.',
     todo: 'Correct owner, mode or file system of stateDir.',
+  },
+  // The signer.
+  signing_key: {
+    levels: ['info'],
+    fields: [],
+    means: 'ServiceAccount tokens are signed with this key.',
+  },
+  signing_key_gone: {
+    levels: ['error'],
+    fields: [],
+    means:
+      'A version of the signing key is gone where it was kept, while tokens that it signed may be in use. It stays published.',
+    todo: 'Bring it back, or name it in signer.distrusted, which ends its tokens: docs/signer.md.',
+  },
+  signing_key_replaced: {
+    levels: ['error'],
+    fields: [],
+    means:
+      'A version of the signing key is another key than before. Nothing is signed; those of before stay published.',
+    todo: 'Find out who did that. Bring the key back, or name the old one in signer.distrusted: docs/signer.md.',
+  },
+  signer_state_not_saved: {
+    levels: ['warn'],
+    fields: [],
+    means:
+      'stateDir cannot be written: an API server could not start with this plugin in an outage.',
+    todo: 'Correct owner, mode or file system of stateDir.',
+  },
+  signer_state_refused: {
+    levels: ['error'],
+    fields: [],
+    means: 'signer.json in stateDir is damaged, or may be written by others; it is not used.',
+    todo: 'Where nobody should have been there, find out who was. It is written anew with the next answer of the key service.',
   },
   // The audit stream.
   audit_failed: {

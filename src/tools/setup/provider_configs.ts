@@ -1,7 +1,8 @@
-/** Selects the providers of a config that a command is about. @module */
+/** Selects the providers of a config that a command is about, and the key of its signer. @module */
 
 import { ConfigError, loadConfig } from '../../config/load.ts'
 import type { ProviderConfig } from '../../services/registry.ts'
+import { policyText } from '../../services/vault/setup/policy.ts'
 
 export interface ProviderOptions {
   /** The config file. */
@@ -22,4 +23,11 @@ export async function providersOf<T extends ProviderConfig['type']>(
   if (found.length > 0) return found
   const called = provider === undefined ? '' : ` called "${provider}"`
   throw new ConfigError([`${path}: has no provider of type ${type}${called}`])
+}
+
+/** The policy for the key of the signer, where that is in Vault and all are asked for. */
+export async function signerPolicy({ config, provider }: ProviderOptions): Promise<string> {
+  const { signer } = await loadConfig(config)
+  if (provider !== undefined || signer?.key.type !== 'vault') return ''
+  return `\n# The signer of ServiceAccount tokens\n\n${policyText({ ...signer.key, signs: true })}`
 }

@@ -11,7 +11,7 @@ import { KmsError, systemReasonOf } from '../../base/errors.ts'
 import type { Listen } from '../../config/schema.ts'
 import type { Io } from '../../console/io.ts'
 import { type Color, paint, printable, table } from '../../console/output.ts'
-import { endpointRows, providerRows, type Row } from '../../observe/described.ts'
+import { endpointRows, providerRows, type Row, signerRows } from '../../observe/described.ts'
 import type { StatusDocument } from '../../observe/status_document.ts'
 import type { Tone } from '../../observe/verdict.ts'
 
@@ -55,6 +55,19 @@ const document = v.object({
       }),
     ),
     [],
+  ),
+  signer: v.optional(
+    v.object({
+      ok: v.boolean(),
+      error: failure,
+      kid: v.optional(v.string()),
+      version: v.optional(v.string()),
+      algorithm: v.optional(v.string()),
+      pendingVersion: v.optional(v.string()),
+      switchAt: v.optional(time),
+      published: v.number(),
+      readAt: v.optional(time),
+    }),
   ),
   policy: v.optional(
     v.object({
@@ -151,13 +164,14 @@ function bodyOf(listen: Listen, timeoutMs: number): Promise<string> {
 
 /** @param now milliseconds since the epoch */
 export function readableStatusz(
-  { endpoints, providers }: StatusDocument,
+  { endpoints, providers, signer }: StatusDocument,
   now: number,
   io: Io,
 ): string {
   const sections = [
     ...endpoints.map((endpoint) => endpointRows(endpoint, now)),
     ...providers.map((provider) => providerRows(provider, endpoints, now)),
+    ...(signer === undefined ? [] : [signerRows(signer, now)]),
   ]
   return sections
     .map(

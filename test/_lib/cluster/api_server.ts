@@ -23,6 +23,11 @@ export interface ApiServerOptions {
   readonly encryption?: object | string | undefined
   /** Further flags, such as `--feature-gates=KMSv1=true`. */
   readonly flags?: readonly string[]
+  /**
+   * Flags about the keys of ServiceAccount tokens, asked for at each start; where absent, those
+   * that sign and check with the key file.
+   */
+  readonly tokenFlags?: (keyFile: string) => readonly string[]
   readonly version?: KubernetesVersion
   /** Distinguishes API servers of one cluster. */
   readonly name?: string
@@ -51,6 +56,14 @@ export interface ApiServer extends AsyncDisposable {
 }
 
 const TOKEN = 'trousseau-test-admin'
+
+/** Flags of an API server that signs tokens with a key file, and takes those of others too. */
+export function withKeyFile(keyFile: string, ...others: readonly string[]): string[] {
+  return [
+    `--service-account-signing-key-file=${keyFile}`,
+    ...[keyFile, ...others].map((file) => `--service-account-key-file=${file}`),
+  ]
+}
 
 /** A config that encrypts `resources` through one KMS v2 plugin, and reads what is not encrypted. */
 export function encryptionOf(
@@ -123,8 +136,7 @@ export async function startApiServer(
       `--cert-dir=${own}`,
       '--service-cluster-ip-range=10.0.0.0/24',
       '--service-account-issuer=https://kubernetes.default.svc',
-      `--service-account-key-file=${files.signingKey}`,
-      `--service-account-signing-key-file=${files.signingKey}`,
+      ...(options.tokenFlags?.(files.signingKey) ?? withKeyFile(files.signingKey)),
       `--token-auth-file=${files.tokens}`,
       '--authorization-mode=RBAC',
       '--endpoint-reconciler-type=none',

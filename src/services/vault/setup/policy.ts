@@ -20,6 +20,8 @@ export interface PolicyInput {
   /** The mount of the transit engine. */
   readonly mount: string
   readonly key: string
+  /** True for the key of a signer. */
+  readonly signs?: boolean | undefined
   readonly settingsFrom?: SettingsPlace | undefined
   /** How the plugin logs in; where absent, by a login of its own. */
   readonly auth?: { readonly method: string; readonly mount?: string } | undefined
@@ -65,7 +67,19 @@ function rulesFor(input: PolicyInput): Rule[] {
   return [...keyRules(input), ...tokenRules(input), ...settingsRules(input)]
 }
 
-function keyRules({ mount, key }: PolicyInput): Rule[] {
+const SEES_VERSIONS =
+  'Sees which versions the key has, to notice a rotation. It shows no key material.'
+
+function keyRules({ mount, key, signs }: PolicyInput): Rule[] {
+  const sees = {
+    why: SEES_VERSIONS,
+    path: literal(`${mount}/keys/${key}`),
+    capability: 'read',
+  } as const
+  if (signs === true) {
+    const path = literal(`${mount}/sign/${key}`)
+    return [{ why: 'Signs ServiceAccount tokens.', path, capability: 'update' }, sees]
+  }
   return [
     {
       why: 'Encrypts. Never "create" here: with it, a misspelt key name silently makes a new key.',
@@ -77,11 +91,7 @@ function keyRules({ mount, key }: PolicyInput): Rule[] {
       path: literal(`${mount}/decrypt/${key}`),
       capability: 'update',
     },
-    {
-      why: 'Sees which versions the key has, to notice a rotation. It shows no key material.',
-      path: literal(`${mount}/keys/${key}`),
-      capability: 'read',
-    },
+    sees,
   ]
 }
 

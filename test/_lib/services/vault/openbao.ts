@@ -68,6 +68,8 @@ export interface TransitOptions {
   readonly keySettings?: object
   readonly tokenTtl?: string
   readonly tokenMaxTtl?: string
+  /** Under the policy of a signer's key. */
+  readonly signs?: boolean
   /** Tokens with the `default` policy as well, which makes the server slower. */
   readonly defaultPolicy?: boolean
 }
@@ -298,7 +300,12 @@ export async function setupTransit(
   await request('POST', `sys/mounts/${mount}`, { type: 'transit' })
   await request('POST', `${mount}/keys/${key}`, options.keySettings ?? {})
   await request('POST', `sys/policies/acl/${policy}`, {
-    policy: policyText({ mount, key, auth: { method: 'approle', mount: 'approle' } }),
+    policy: policyText({
+      mount,
+      key,
+      signs: options.signs,
+      auth: { method: 'approle', mount: 'approle' },
+    }),
   })
   await request('POST', 'sys/auth/approle', { type: 'approle' }).catch((error: Error) => {
     if (!error.message.includes('already in use')) throw error

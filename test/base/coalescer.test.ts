@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
+import { Coalescer } from '../../src/base/coalescer.ts'
 import { KmsError } from '../../src/base/errors.ts'
 import type { Call, Outcome } from '../../src/base/provider.ts'
-import { Coalescer } from '../../src/kms/coalescer.ts'
 import { FakeClock, settle } from '../_lib/fake_clock.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 
@@ -12,7 +12,7 @@ interface Batch {
   fail(error: KmsError): void
 }
 
-const test = suite('kms/coalescer', () => {
+const test = suite('base/coalescer', () => {
   const clock = new FakeClock()
   const batches: Batch[] = []
   const spared = { items: 0 }

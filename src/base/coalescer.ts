@@ -6,11 +6,11 @@
  * @module
  */
 
-import { unlessAborted } from '../base/call.ts'
-import type { Clock } from '../base/clock.ts'
-import { KmsError, toKmsError } from '../base/errors.ts'
-import type { Call, Outcome } from '../base/provider.ts'
-import type { BatchRecord, KeyUseRecord } from '../base/request_record.ts'
+import { unlessAborted } from './call.ts'
+import type { Clock } from './clock.ts'
+import { KmsError, toKmsError } from './errors.ts'
+import type { Call, Outcome } from './provider.ts'
+import type { BatchRecord, KeyUseRecord } from './request_record.ts'
 
 interface CoalescerOptions<TItem, TValue> {
   readonly clock: Clock

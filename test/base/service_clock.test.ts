@@ -1,11 +1,11 @@
 import * as assert from 'uvu/assert'
-import { ServiceClock } from '../../src/kms/service_clock.ts'
+import { ServiceClock } from '../../src/base/service_clock.ts'
 import { SeededRandom } from '../_lib/seeded_random.ts'
 import { suite } from '../_lib/uvu.ts'
 
 const NOON = 1_800_000_000_000
 
-const test = suite('kms/service_clock', () => ({ clock: new ServiceClock() }))
+const test = suite('base/service_clock', () => ({ clock: new ServiceClock() }))
 
 function cut(ms: number): number {
   return Math.floor(ms / 1_000) * 1_000
