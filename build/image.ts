@@ -54,7 +54,8 @@ interface Content {
 
 if (values['refresh-lock'] === true) await refreshLock()
 const contents = await Promise.all(ARCHITECTURES.map(contentOf))
-for (const compression of COMPRESSIONS) await writeImage(compression, contents)
+// Both at once: each is busy with one processor for most of its time.
+await Promise.all(COMPRESSIONS.map((compression) => writeImage(compression, contents)))
 for (const architecture of ARCHITECTURES) await writeSbom(architecture)
 
 async function contentOf(architecture: Architecture): Promise<Content> {

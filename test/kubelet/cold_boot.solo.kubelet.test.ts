@@ -9,6 +9,7 @@
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
 import { figure } from '../_lib/figure.ts'
+import { installBaoPlugin } from '../_lib/kubelet/bao_plugin.ts'
 import {
   createSecret,
   init,
@@ -20,14 +21,7 @@ import {
 } from '../_lib/kubelet/control_plane.ts'
 import type { Machine } from '../_lib/kubelet/machine.ts'
 import { enterNetwork, OUTSIDE } from '../_lib/kubelet/network.ts'
-import {
-  ENCRYPTION,
-  installPlugin,
-  kubeadmFiles,
-  PLUGIN,
-  SOCKET,
-  untilWell,
-} from '../_lib/kubelet/plugin.ts'
+import { ENCRYPTION, kubeadmFiles, PLUGIN, SOCKET, untilWell } from '../_lib/kubelet/plugin.ts'
 import { type OpenBao, startOpenBao } from '../_lib/services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
@@ -73,20 +67,7 @@ async function bootedAfter(machine: Machine): Promise<number> {
 
 /** The changes to a cluster that runs, by the printed files. */
 async function encrypt(machine: Machine, folder: TempFolder, bao: OpenBao): Promise<void> {
-  const { provider, roleIdFile, secretIdFile } = await bao.setupTransit({ folder: folder.path })
-  const files = { roleIdFile: '/etc/trousseau/role-id', secretIdFile: '/etc/trousseau/secret-id' }
-  await machine.copy(roleIdFile, files.roleIdFile)
-  await machine.copy(secretIdFile, files.secretIdFile)
-  await installPlugin(machine, {
-    provider: {
-      name: 'bao',
-      type: 'vault',
-      ...provider,
-      auth: { method: 'approle', ...files },
-      allowInsecureHttp: true,
-    },
-    config: { admin: { listen: '127.0.0.1:8787' }, stateDir: '/var/lib/trousseau/state' },
-  })
+  await installBaoPlugin(machine, await bao.setupTransit({ folder: folder.path }))
   await untilWell(machine)
   const made = await kubeadmFiles(machine)
   const printed = parse(await machine.read(`${made}/kubeadm-config.yaml`))

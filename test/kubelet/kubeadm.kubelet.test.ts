@@ -59,7 +59,7 @@ test('kubeadm init with the printed files makes an API server that encrypts Secr
 test('kubeadm join brings the same to a second node, whose API server reads what the first has written', async () => {
   await using folder = await tempFolder()
   await using first = await startControlPlaneMachine(folder)
-  await using second = await startControlPlaneMachine(folder, 2)
+  await using second = await startControlPlaneMachine(folder, { number: 2 })
   await installPlugin(first)
   await second.copy(first.at(KEY_FILE), KEY_FILE)
   await installPlugin(second)

@@ -1,4 +1,4 @@
-/** What befalls the plugin's pod in the life of a node: no memory, no space, another image. @module */
+/** What befalls the plugin's pod in the life of a node: no memory, no space. @module */
 
 import * as assert from 'uvu/assert'
 import { figure } from '../_lib/figure.ts'
@@ -6,21 +6,12 @@ import { imageOf } from '../_lib/kubelet/images.ts'
 import type { Machine } from '../_lib/kubelet/machine.ts'
 import { enterNetwork } from '../_lib/kubelet/network.ts'
 import { IMAGE, importImage, startAlone, startMachine } from '../_lib/kubelet/node.ts'
-import {
-  containerOf,
-  installPlugin,
-  PLUGIN,
-  POD,
-  printed,
-  SOCKET,
-  untilWell,
-} from '../_lib/kubelet/plugin.ts'
-import { imagePrograms } from '../_lib/kubelet/programs.ts'
-import { tempFolder } from '../_lib/temp_folder.ts'
+import { containerOf, installPlugin, PLUGIN, SOCKET, untilWell } from '../_lib/kubelet/plugin.ts'
+import { imagePrograms, newerContainerd } from '../_lib/kubelet/programs.ts'
+import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-const NEXT = 'localhost/trousseau:next'
 const CTR = ['ctr', '--namespace', 'k8s.io']
 const MEMORY = '/sys/fs/cgroup/memory/k8s.io'
 /** More than the plugin uses now, and less than it uses under load. */
@@ -53,72 +44,55 @@ test('a plugin that the kernel kills for its memory is started again at once, wi
   await untilWell(machine)
 })
 
-test('another image in the manifest is an upgrade, and the one of before is the way back', async () => {
-  await using folder = await tempFolder()
-  await using machine = await running(folder)
-  await machine.run(...CTR, 'images', 'tag', IMAGE, NEXT)
-  const before = await machine.read(POD)
-
-  for (const [image, text] of [
-    [NEXT, await printed(machine, 'static-pod', '--image', NEXT)],
-    [IMAGE, before],
-  ] as const) {
-    const old = await machine.pidOf(PLUGIN)
-    const start = performance.now()
-    await machine.write(POD, text)
-    await until('another process serves', async () => {
-      const pid = await machine.pidOf(PLUGIN).catch(() => old)
-      return !pid.split('\n').includes(old)
-    })
-    await untilWell(machine)
-    figure(
-      `upgrade by the manifest: well ${((performance.now() - start) / 1_000).toFixed(1)} s after it was written`,
+for (const [containerd, programs] of [
+  ["Debian's containerd", {}],
+  ['a newer containerd', await newerContainerd()],
+] as const) {
+  test(`under disk pressure the pod stays, and of images that nobody uses a pinned one, from containerd 1.7 on: ${containerd}`, async () => {
+    await using folder = await tempFolder()
+    await using drafts = await tempFolder()
+    await using machine = await running(folder, programs)
+    const { pause = '' } = await imagePrograms()
+    for (const name of ['other', 'pinned']) {
+      await importImage(machine, await imageOf(drafts, `localhost/${name}:1`, pause, name))
+    }
+    await machine.run(
+      ...CTR,
+      'images',
+      'label',
+      'localhost/pinned:1',
+      'io.cri-containerd.pinned=pinned',
     )
-    assert.is((await containerOf(machine))?.asked, image)
-  }
-})
+    const pid = await machine.pidOf(PLUGIN)
 
-test('under disk pressure the pod stays, and of images that nobody uses a pinned one, from containerd 1.7 on', async () => {
-  await using folder = await tempFolder()
-  await using drafts = await tempFolder()
-  await using machine = await running(folder)
-  const { pause = '' } = await imagePrograms()
-  for (const name of ['other', 'pinned']) {
-    await importImage(machine, await imageOf(drafts, `localhost/${name}:1`, pause, name))
-  }
-  await machine.run(
-    ...CTR,
-    'images',
-    'label',
-    'localhost/pinned:1',
-    'io.cri-containerd.pinned=pinned',
-  )
-  const pid = await machine.pidOf(PLUGIN)
+    const pressure = { evictionHard: { 'nodefs.available': '99%' }, imageMinimumGCAge: '1s' }
+    await startAlone(machine, pressure)
+    await machine.run('systemctl', 'restart', 'kubelet')
 
-  const pressure = { evictionHard: { 'nodefs.available': '99%' }, imageMinimumGCAge: '1s' }
-  await startAlone(machine, pressure)
-  await machine.run('systemctl', 'restart', 'kubelet')
-
-  await until('the kubelet was about to evict the pod', async () =>
-    /cannot evict a critical pod.*trousseau/.test(await machine.read('/var/log/kubelet.log')),
-  )
-  await until('the other image is gone', async () => {
-    return !(await imagesOf(machine)).includes('localhost/other:1')
+    await until('the kubelet was about to evict the pod', async () =>
+      /cannot evict a critical pod.*trousseau/.test(await machine.read('/var/log/kubelet.log')),
+    )
+    await until('the other image is gone', async () => {
+      return !(await imagesOf(machine)).includes('localhost/other:1')
+    })
+    const left = await imagesOf(machine)
+    const pins = await pinsImages(machine)
+    assert.is(left.includes('localhost/pinned:1'), pins, left)
+    figure(
+      `disk pressure: ${containerd} ${pins ? 'keeps' : 'loses'} a pinned image that nobody uses`,
+    )
+    assert.ok(left.includes(IMAGE), left)
+    assert.is(await machine.pidOf(PLUGIN), pid)
+    await untilWell(machine)
   })
-  const left = await imagesOf(machine)
-  const pins = await pinsImages(machine)
-  assert.is(left.includes('localhost/pinned:1'), pins, left)
-  figure(
-    `disk pressure: this containerd ${pins ? 'keeps' : 'loses'} a pinned image that nobody uses`,
-  )
-  assert.ok(left.includes(IMAGE), left)
-  assert.is(await machine.pidOf(PLUGIN), pid)
-  await untilWell(machine)
-})
+}
 
 /** A node whose kubelet runs the plugin. */
-async function running(folder: Awaited<ReturnType<typeof tempFolder>>): Promise<Machine> {
-  const machine = await startMachine(folder)
+async function running(
+  folder: TempFolder,
+  programs: Readonly<Record<string, string>> = {},
+): Promise<Machine> {
+  const machine = await startMachine(folder, 1, programs)
   await installPlugin(machine)
   await startAlone(machine)
   await untilWell(machine)

@@ -28,6 +28,8 @@ type EtcdVersion = (typeof ETCD_RELEASES)[number]
 const NEWEST_ETCD: EtcdVersion = '3.7'
 export type KubernetesVersion = keyof typeof RELEASES
 export const NEWEST: KubernetesVersion = '1.37'
+/** The release from which `kubeadm upgrade` goes to the newest one. */
+export const EARLIER_RELEASE = '1.37.1'
 
 interface KubernetesBinaries {
   readonly apiServer: string
@@ -39,6 +41,18 @@ interface NodeBinaries {
   readonly kubelet: string
   readonly kubeadm: string
   readonly scheduler: string
+}
+
+interface ControlPlaneBinaries {
+  readonly apiServer: string
+  readonly controllerManager: string
+  readonly scheduler: string
+}
+
+interface ContainerdBinaries {
+  readonly containerd: string
+  readonly shim: string
+  readonly ctr: string
 }
 
 interface EtcdBinaries {
@@ -59,7 +73,7 @@ export async function kubernetesBinaries(
   version: KubernetesVersion = chosenVersion(),
 ): Promise<KubernetesBinaries> {
   const names = ['kube-apiserver', 'kube-controller-manager', 'kubectl']
-  const folder = await builtKubernetes(`kubernetes-${version}`, version, names)
+  const folder = await builtKubernetes(`kubernetes-${version}`, RELEASES[version], names)
   return {
     apiServer: join(folder, 'kube-apiserver'),
     controllerManager: join(folder, 'kube-controller-manager'),
@@ -70,7 +84,7 @@ export async function kubernetesBinaries(
 /** What a node of the newest version has besides; built apart, since few tests need it. */
 export async function nodeBinaries(): Promise<NodeBinaries> {
   const names = ['kubelet', 'kubeadm', 'kube-scheduler']
-  const folder = await builtKubernetes(`kubernetes-node-${NEWEST}`, NEWEST, names)
+  const folder = await builtKubernetes(`kubernetes-node-${NEWEST}`, RELEASES[NEWEST], names, NEWEST)
   return {
     kubelet: join(folder, 'kubelet'),
     kubeadm: join(folder, 'kubeadm'),
@@ -78,18 +92,32 @@ export async function nodeBinaries(): Promise<NodeBinaries> {
   }
 }
 
-/** @param name of the folder in the cache */
+/** What runs in the images of the control plane of the earlier release. */
+export async function earlierControlPlane(): Promise<ControlPlaneBinaries> {
+  const names = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler']
+  const folder = await builtKubernetes(`kubernetes-${EARLIER_RELEASE}`, EARLIER_RELEASE, names)
+  return {
+    apiServer: join(folder, 'kube-apiserver'),
+    controllerManager: join(folder, 'kube-controller-manager'),
+    scheduler: join(folder, 'kube-scheduler'),
+  }
+}
+
+/**
+ * @param name of the folder in the cache
+ * @param sources of the folder with the modules, where the name does not end so
+ */
 function builtKubernetes(
   name: string,
-  version: KubernetesVersion,
+  release: string,
   programs: readonly string[],
+  sources = name.replace('kubernetes-', ''),
 ): Promise<string> {
-  const release = RELEASES[version]
   const [major, minor] = release.split('.')
   const stamp = { gitVersion: `v${release}`, gitMajor: major, gitMinor: minor }
   return goPrograms({
     name,
-    sources: join(MODULES, `kubernetes-${version}`),
+    sources: join(MODULES, `kubernetes-${sources}`),
     packages: programs.map((each) => `k8s.io/kubernetes/cmd/${each}`),
     linkerFlags: Object.entries(stamp).map(
       ([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`,
@@ -111,6 +139,18 @@ export async function etcdBinaries(
     etcd: join(folder, 'etcd'),
     etcdctl: join(folder, 'etcdctl'),
     etcdutl: join(folder, 'etcdutl'),
+  }
+}
+
+/** A containerd that is newer than Debian's. */
+export async function containerdBinaries(): Promise<ContainerdBinaries> {
+  const names = ['containerd', 'containerd-shim-runc-v2', 'ctr']
+  const packages = names.map((each) => `github.com/containerd/containerd/v2/cmd/${each}`)
+  const folder = await built('containerd', packages, [])
+  return {
+    containerd: join(folder, 'containerd'),
+    shim: join(folder, 'containerd-shim-runc-v2'),
+    ctr: join(folder, 'ctr'),
   }
 }
 

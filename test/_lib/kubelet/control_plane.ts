@@ -1,12 +1,11 @@
 /** A control plane that kubeadm makes on a node, of images that are made here. @module */
 
 import { parse, stringify } from 'yaml'
-import { type TempFolder, tempFolder } from '../temp_folder.ts'
+import type { TempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
-import { imageOf } from './images.ts'
+import { importControlPlane, ownRelease } from './control_plane_images.ts'
 import type { Machine } from './machine.ts'
-import { importImage, kubeletConfig, startMachine } from './node.ts'
-import { imagePrograms } from './programs.ts'
+import { kubeletConfig, startMachine } from './node.ts'
 
 const KUBEADM_CONFIG = '/etc/kubernetes/kubeadm.yaml'
 export const ADMIN = '/etc/kubernetes/admin.conf'
@@ -24,30 +23,31 @@ const IGNORED = '--ignore-preflight-errors=SystemVerification'
 /** Of what kubeadm installs besides the control plane there are no images here, and nothing needs it. */
 const WITHOUT_ADDONS = { dns: { disabled: true }, proxy: { disabled: true } }
 
+interface MachineOptions {
+  readonly number?: number
+  /** Of the control plane, where it is not kubeadm's own. */
+  readonly release?: string
+  /** By their names, besides those that all machines have. */
+  readonly programs?: Readonly<Record<string, string>>
+}
+
 /** A machine with the images that this kubeadm names, and no cluster. */
-export async function startControlPlaneMachine(folder: TempFolder, number = 1): Promise<Machine> {
-  const machine = await startMachine(folder, number)
-  const programs = await imagePrograms()
-  await using drafts = await tempFolder()
-  const wanted = await machine.run(
-    'kubeadm',
-    'config',
-    'images',
-    'list',
-    ...(await version(machine)),
-  )
-  for (const reference of wanted.trim().split('\n')) {
-    const name = /([^/]+):[^:]+$/.exec(reference)?.[1] ?? ''
-    const program = programs[name]
-    if (program === undefined) continue
-    await importImage(machine, await imageOf(drafts, reference, program, name))
-  }
+export async function startControlPlaneMachine(
+  folder: TempFolder,
+  { number, release, programs }: MachineOptions = {},
+): Promise<Machine> {
+  const machine = await startMachine(folder, number, programs)
+  await importControlPlane(machine, release)
   return machine
 }
 
-async function version(machine: Machine): Promise<string[]> {
-  const own = (await machine.run('kubeadm', 'version', '--output=short')).trim()
-  return [`--kubernetes-version=${own}`]
+interface InitOptions {
+  /** Of the control plane, where it is not kubeadm's own. */
+  readonly release?: string
+  /** The folder of patches. */
+  readonly patches?: string
+  /** Of kubeadm and of the probes that it writes. */
+  readonly timeouts?: object
 }
 
 /**
@@ -55,16 +55,20 @@ async function version(machine: Machine): Promise<string[]> {
  *
  * @param clusterConfiguration what the product prints for it, or nothing
  */
-export async function init(machine: Machine, clusterConfiguration = ''): Promise<string> {
+export async function init(
+  machine: Machine,
+  clusterConfiguration = '',
+  { release, ...further }: InitOptions = {},
+): Promise<string> {
   const cluster = {
     apiVersion: 'kubeadm.k8s.io/v1beta4',
     kind: 'ClusterConfiguration',
-    kubernetesVersion: (await machine.run('kubeadm', 'version', '--output=short')).trim(),
+    kubernetesVersion: release === undefined ? await ownRelease(machine) : `v${release}`,
     controlPlaneEndpoint: `${machine.address}:6443`,
     ...WITHOUT_ADDONS,
     ...parse(clusterConfiguration),
   }
-  const documents = [cluster, initConfiguration(machine), kubeletConfig()].map((each) =>
+  const documents = [cluster, initConfiguration(machine, further), kubeletConfig()].map((each) =>
     stringify(each),
   )
   await machine.write(KUBEADM_CONFIG, documents.join('---\n'))
@@ -105,20 +109,27 @@ export async function reconfigure(
   const read = ['get', 'configmap', 'kubeadm-config', '--namespace=kube-system']
   const jsonPath = '--output=jsonpath={.data.ClusterConfiguration}'
   const before = await machine.run('kubectl', ...read, jsonPath)
-  const documents = [change(parse(before)), initConfiguration(machine, patches)]
+  const documents = [
+    change(parse(before)),
+    initConfiguration(machine, patches === undefined ? {} : { patches }),
+  ]
   await machine.write(KUBEADM_CONFIG, documents.map((each) => stringify(each)).join('---\n'))
   const config = ['--config', KUBEADM_CONFIG]
   await machine.run('kubeadm', 'init', 'phase', 'upload-config', 'kubeadm', ...config)
   await machine.run('kubeadm', 'init', 'phase', 'control-plane', 'apiserver', ...config)
 }
 
-function initConfiguration({ name, address }: Machine, patches?: string): object {
+function initConfiguration(
+  { name, address }: Machine,
+  { patches, timeouts }: Omit<InitOptions, 'release'>,
+): object {
   return {
     apiVersion: 'kubeadm.k8s.io/v1beta4',
     kind: 'InitConfiguration',
     localAPIEndpoint: { advertiseAddress: address },
     nodeRegistration: { name, kubeletExtraArgs: [{ name: 'node-ip', value: address }] },
     ...(patches === undefined ? {} : { patches: { directory: patches } }),
+    ...(timeouts === undefined ? {} : { timeouts }),
   }
 }
 

@@ -16,7 +16,7 @@ export async function imageOf(
   program: string,
   name: string,
 ): Promise<string> {
-  const draft = folder.at(`image-${name}`)
+  const draft = folder.at(`image-${reference.replaceAll('/', '-')}`)
   const bin = join(draft, 'root', 'usr', 'local', 'bin')
   await mkdir(bin, { recursive: true })
   await copyFile(program, join(bin, name))

@@ -24,13 +24,16 @@ const CGROUPS = '/sys/fs/cgroup'
 const GROUP = 'k8s.io'
 const CONTAINERS = '/var/lib/containerd/io.containerd.grpc.v1.cri'
 /** As root has it; of this process's own nothing is handed on. */
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   HOME: '/var/lib/root',
   PATH: '/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   KUBECONFIG: '/etc/kubernetes/admin.conf',
 }
 const OUTPUT_BYTES = 64 * 1024 * 1024
 const BOOT_MS = 60_000
+/** systemd's own limit. */
+const SHUTDOWN_MS = 90_000
+const DAEMONS = /^(etcd|kube-|kubelet|containerd|\/usr\/bin\/trousseau) /
 /** What lies on the disk, by the name of its folder there. */
 const ON_DISK = { etc: '/etc', 'var-lib': '/var/lib', 'var-log': '/var/log' } as const
 
@@ -50,10 +53,18 @@ export class Machine implements AsyncDisposable {
     this.#disk = folder.at(this.name)
   }
 
-  /** A machine that is off. */
-  static async create(folder: TempFolder, number = 1): Promise<Machine> {
+  /**
+   * A machine that is off.
+   *
+   * @param further programs by their names
+   */
+  static async create(
+    folder: TempFolder,
+    number: number,
+    further: Readonly<Record<string, string>>,
+  ): Promise<Machine> {
     const machine = new Machine(folder, number)
-    await machine.#fillDisk()
+    await machine.#fillDisk(further)
     return machine
   }
 
@@ -120,10 +131,33 @@ export class Machine implements AsyncDisposable {
     await this.#removeControlGroups()
   }
 
+  /** As systemd ends a machine: every process is asked to end, and has some time for it. */
+  async shutDown(): Promise<void> {
+    await this.run('kill', '-TERM', '-1').catch(() => {
+      // It ends itself by that.
+    })
+    await until(
+      'every process has ended',
+      async () => {
+        const left = (await this.run('ps', '-e', '-o', 'args=').catch(() => '')).trim().split('\n')
+        return left.every((line) => !DAEMONS.test(line))
+      },
+      { limitMs: SHUTDOWN_MS, everyMs: 100 },
+    ).catch(() => {
+      // systemd kills what is left, too.
+    })
+    await this.powerOff()
+  }
+
+  /** The start of a command line that is run on the machine, until its next boot. */
+  get within(): readonly string[] {
+    return ['nsenter', '--target', String(this.#pid), '--all', '--wd=/', '--']
+  }
+
   /** Runs a command on the machine; resolves to what it printed. */
   async run(...command: readonly string[]): Promise<string> {
-    const inside = ['--target', String(this.#pid), '--all', '--wd=/']
-    const { stdout } = await promisify(execFile)('nsenter', [...inside, '--', ...command], {
+    const [program = '', ...args] = [...this.within, ...command]
+    const { stdout } = await promisify(execFile)(program, args, {
       maxBuffer: OUTPUT_BYTES,
       env: ENVIRONMENT,
     })
@@ -144,7 +178,7 @@ export class Machine implements AsyncDisposable {
     await this.powerOff()
   }
 
-  async #fillDisk(): Promise<void> {
+  async #fillDisk(further: Readonly<Record<string, string>>): Promise<void> {
     for (const folder of [...Object.keys(ON_DISK), 'bin', 'var-lib/root']) {
       await mkdir(join(this.#disk, folder), { recursive: true })
     }
@@ -156,7 +190,7 @@ export class Machine implements AsyncDisposable {
     await writeFile(join(etc, 'hostname'), `${this.name}\n`)
     await writeFile(join(etc, 'hosts'), `127.0.0.1 localhost\n${this.address} ${this.name}\n`)
     await writeFile(join(etc, 'resolv.conf'), 'nameserver 127.0.0.1\n')
-    const programs = { ...(await nodePrograms()), systemctl: join(BIN, 'systemctl') }
+    const programs = { ...(await nodePrograms()), systemctl: join(BIN, 'systemctl'), ...further }
     for (const [name, path] of Object.entries(programs)) {
       await symlink(path, join(this.#disk, 'bin', name))
     }

@@ -36,9 +36,18 @@ export function kubeletConfig(): object {
   }
 }
 
-/** A machine with containerd running, and the images of Trousseau and of pause. Its kubelet waits for a config. */
-export async function startMachine(folder: TempFolder, number = 1): Promise<Machine> {
-  const machine = await Machine.create(folder, number)
+/**
+ * A machine with containerd running, and the images of Trousseau and of pause. Its kubelet waits
+ * for a config.
+ *
+ * @param programs by their names, instead of those that all machines have
+ */
+export async function startMachine(
+  folder: TempFolder,
+  number = 1,
+  programs: Readonly<Record<string, string>> = {},
+): Promise<Machine> {
+  const machine = await Machine.create(folder, number, programs)
   await machine.write('/etc/containerd/config.toml', CONTAINERD)
   await machine.powerOn()
   await containerdAnswers(machine)

@@ -3,7 +3,13 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
-import { etcdBinaries, kubernetesBinaries, nodeBinaries } from '../cluster/binaries.ts'
+import {
+  containerdBinaries,
+  earlierControlPlane,
+  etcdBinaries,
+  kubernetesBinaries,
+  nodeBinaries,
+} from '../cluster/binaries.ts'
 import { debianTool } from '../debian.ts'
 import { buildGoProgram } from '../go/program.ts'
 import { binary, DIST } from '../package/shipped.ts'
@@ -42,11 +48,32 @@ export async function imagePrograms(): Promise<Readonly<Record<string, string>>>
   }
 }
 
+/** The same with the control plane of the release before. */
+export async function earlierImagePrograms(): Promise<Readonly<Record<string, string>>> {
+  const earlier = await earlierControlPlane()
+  return {
+    ...(await imagePrograms()),
+    'kube-apiserver': earlier.apiServer,
+    'kube-controller-manager': earlier.controllerManager,
+    'kube-scheduler': earlier.scheduler,
+  }
+}
+
+/** A newer containerd, in place of Debian's. */
+export async function newerContainerd(): Promise<Readonly<Record<string, string>>> {
+  const { containerd, shim, ctr } = await containerdBinaries()
+  return { containerd, 'containerd-shim-runc-v2': shim, ctr }
+}
+
 /** @throws Error where `npm run build:image` was not run */
 export async function prepareNodes(): Promise<void> {
-  for (const tool of ['containerd', 'runc', 'iproute2'] as const) await debianTool(tool)
-  for (const path of Object.values({ ...(await nodePrograms()), ...(await imagePrograms()) })) {
-    await access(path)
-  }
+  for (const tool of ['containerd', 'runc', 'iproute2', 'zstd'] as const) await debianTool(tool)
+  const all = [
+    await nodePrograms(),
+    await imagePrograms(),
+    await earlierImagePrograms(),
+    await newerContainerd(),
+  ]
+  for (const path of all.flatMap((each) => Object.values(each))) await access(path)
   await access(join(DIST, 'trousseau-image.tar'))
 }
