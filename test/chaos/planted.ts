@@ -74,7 +74,7 @@ const PLANTED: readonly Planted[] = [
   },
   {
     title: 'kms: results go to the wrong requests',
-    file: 'kms/coalescer.ts',
+    file: 'base/coalescer.ts',
     from: 'this.#settle(entry, outcomes[index])',
     to: 'this.#settle(entry, outcomes[outcomes.length - 1 - index])',
   },
