@@ -310,10 +310,21 @@ start_unit() {
   systemctl restart trousseau.service
 }
 
+# serving: each process binds the socket anew, so this tells the one of before from the next
+serving() {
+  stat -c '%i %Z' "$root$socket" 2>/dev/null || true
+}
+
+# After an upgrade the kubelet lets the one of before serve for some seconds more, and it is not the one that must be well.
+is_well() {
+  [ "$as" = systemd ] || [ "$steps" = "$before" ] || [ "$(serving)" != "$served" ] || { echo 'the pod of before still serves' && return 1; }
+  /usr/local/bin/trousseau status --socket "$socket"
+}
+
 wait_until_well() {
   runs_here || return 0
   waited=0
-  until /usr/local/bin/trousseau status --socket "$socket" >"$work/status" 2>&1; do
+  until is_well >"$work/status" 2>&1; do
     waited=$((waited + 1))
     if [ $waited -gt 60 ]; then
       cat "$work/status" >&2
@@ -400,6 +411,8 @@ install_all() {
     load_image
     label_files
     # Last: from here on the kubelet starts it.
+    served=$(serving)
+    before=$steps
     put "$work/static-pod/trousseau.yaml" "$pods/trousseau.yaml" 0600 0
   fi
   $dry && echo 'Nothing was done: --dry-run' && return

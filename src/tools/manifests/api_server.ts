@@ -64,7 +64,8 @@ export function kubeadm(plan: Plan): ManifestFile[] {
     ({ name, path, readOnly, type }) =>
       `- { name: ${name}, hostPath: ${path}, mountPath: ${path}, readOnly: ${readOnly}, pathType: ${type} }\n`,
   )
-  const extra = `${comment(`For "kubeadm init", "kubeadm join --control-plane" and "kubeadm upgrade": part of the kubeadm config.
+  const extra = `${comment(`For "kubeadm init": part of the kubeadm config. It is kept in the ConfigMap kubeadm-config, from which
+"kubeadm join --control-plane" and "kubeadm upgrade" take it.
 On a cluster that runs: the same into the ConfigMap kubeadm-config, then on one node after the other
 "kubeadm init phase control-plane apiserver --config …". First the file on the node: ${PLACE}`)}
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -77,7 +78,8 @@ apiServer:
 ${indent(volumes.join(''), 4)}`
   const patch = `${comment(`Instead of extraVolumes, a patch with the name kube-apiserver+strategic.yaml. Flags it cannot add: extraArgs stay
 in the ClusterConfiguration. Beside --config kubeadm takes no --patches: give "patches: { directory: FOLDER }" in the
-InitConfiguration or JoinConfiguration.`)}
+InitConfiguration or JoinConfiguration. kubeadm remembers no patches: "kubeadm upgrade apply" and "kubeadm upgrade node"
+need --patches FOLDER every time. Without it the new API server has the flags and not the folders, and does not start.`)}
 spec:
   containers:
     - name: kube-apiserver

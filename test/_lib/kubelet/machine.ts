@@ -24,7 +24,7 @@ const CGROUPS = '/sys/fs/cgroup'
 const GROUP = 'k8s.io'
 const CONTAINERS = '/var/lib/containerd/io.containerd.grpc.v1.cri'
 /** As root has it; of this process's own nothing is handed on. */
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   HOME: '/var/lib/root',
   PATH: '/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   KUBECONFIG: '/etc/kubernetes/admin.conf',

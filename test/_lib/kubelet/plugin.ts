@@ -11,7 +11,7 @@ export const CONFIG = '/etc/trousseau/trousseau.yaml'
 /** How its command line begins. */
 export const PLUGIN = '/usr/bin/trousseau serve'
 export const SOCKET = '/run/trousseau/kms.sock'
-const POD = `${MANIFESTS}/trousseau.yaml`
+export const POD = `${MANIFESTS}/trousseau.yaml`
 /** Where the printed files want it. */
 export const ENCRYPTION = '/etc/kubernetes/enc/enc.yaml'
 export const KEY_FILE = '/etc/trousseau/keys'
@@ -53,7 +53,7 @@ export async function installPlugin(
 }
 
 /** What `trousseau manifests` prints on the node. */
-function printed(machine: Machine, kind: string, ...flags: readonly string[]) {
+export function printed(machine: Machine, kind: string, ...flags: readonly string[]) {
   return machine.run('trousseau', 'manifests', kind, '--config', CONFIG, ...flags)
 }
 

@@ -13,7 +13,7 @@ import manifest from '../../../package.json' with { type: 'json' }
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import { debianTool } from '../debian.ts'
 import { type TempFolder, tempFolder } from '../temp_folder.ts'
-import { makeSigningKey } from './release.ts'
+import { makeSigningKey, type SigningKey } from './release.ts'
 import { binary, ROOT, run } from './shipped.ts'
 
 /** The user that the plugin runs as. */
@@ -32,23 +32,34 @@ interface Bundle {
   readonly key: string
   readonly packed: string
   readonly unpacked: string
+  /** The key itself. */
+  readonly signedWith: SigningKey
+}
+
+interface BundleOptions {
+  /** The tree that is packed, and its version. */
+  readonly root?: string
+  readonly version?: string
+  readonly signedWith?: SigningKey
 }
 
 /**
  * Made once and removed when the process ends. All tests of a file share it, since it takes half a
  * minute to make.
  */
-export async function makeBundle(): Promise<Bundle> {
+export async function makeBundle(options: BundleOptions = {}): Promise<Bundle> {
   await debianTool('iproute2')
   await debianTool('zstd')
   const folder = await tempFolder()
   process.once('exit', () => rmSync(folder.path, { recursive: true, force: true }))
-  const { keyFile, publicKeyFile } = await makeSigningKey(folder)
-  const args = ['build/airgap.ts', '--key', keyFile, '--out', folder.path]
-  await run(process.execPath, args, { cwd: ROOT })
+  const { root = ROOT, version = manifest.version } = options
+  const signedWith = options.signedWith ?? (await makeSigningKey(folder))
+  const args = ['build/airgap.ts', '--key', signedWith.keyFile, '--out', folder.path]
+  await run(process.execPath, args, { cwd: root })
   const packed = folder.at('trousseau-airgap.tar.zst')
   await run('tar', ['--zstd', '-xf', packed, '-C', folder.path])
-  return { key: publicKeyFile, packed, unpacked: folder.at(`trousseau-${manifest.version}`) }
+  const unpacked = folder.at(`trousseau-${version}`)
+  return { key: signedWith.publicKeyFile, packed, unpacked, signedWith }
 }
 
 interface Node extends TempFolder {

@@ -14,8 +14,14 @@ export async function commitAll(root: string): Promise<void> {
   await run('git', [...settings, 'commit', '--quiet', '--message', 'test'], { cwd: root })
 }
 
+/** Files of both halves. */
+export interface SigningKey {
+  readonly keyFile: string
+  readonly publicKeyFile: string
+}
+
 /** As docs/release.md makes it. */
-export async function makeSigningKey(folder: TempFolder) {
+export async function makeSigningKey(folder: TempFolder): Promise<SigningKey> {
   const [keyFile, publicKeyFile] = [folder.at('release.key'), folder.at('release.pub')]
   const curve = ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256']
   await run('openssl', ['genpkey', ...curve, '-out', keyFile])

@@ -40,7 +40,7 @@ type Descriptor = v.InferOutput<typeof descriptor>
 
 export type LayoutName = 'image' | 'image-zstd'
 
-function blobPath(layout: LayoutName, digest: string): string {
+export function blobPath(layout: LayoutName, digest: string): string {
   return join(DIST, layout, 'blobs', digest.replace(':', '/'))
 }
 

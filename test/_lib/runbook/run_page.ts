@@ -10,7 +10,10 @@ import { OperatorShell } from './shell.ts'
 type Meanwhile = Readonly<Record<string, (shell: OperatorShell) => Promise<unknown>>>
 
 /** Where an operator works. */
-type Workplace = Pick<ControlPlane, 'environment' | 'home' | 'output'>
+type Workplace = Pick<ControlPlane, 'environment' | 'home' | 'output'> & {
+  /** What leads there from this machine: a command line that ends in the shell. */
+  readonly within?: readonly string[]
+}
 
 /** A runbook, after the page that sets up the shell for all of them. */
 export async function runPage(
@@ -27,7 +30,7 @@ export async function runPages(
   names: readonly string[],
   meanwhile: Meanwhile = {},
 ): Promise<void> {
-  await using shell = new OperatorShell(node.environment, node.home)
+  await using shell = new OperatorShell(node.environment, node.home, node.within)
   const pages = await Promise.all(
     names.map(async (name) => ({ name, steps: await readPage(name) })),
   )

@@ -7,6 +7,7 @@ import process from 'node:process'
 import { until } from '../wait.ts'
 
 const BLOCK_MS = 240_000
+const BASH = ['bash', '--norc', '-euo', 'pipefail'] as const
 /** What a page has started with `&` ends with the shell, also where a command fails. */
 const END_JOBS = "trap 'jobs -p | xargs -r kill 2>/dev/null' EXIT"
 
@@ -14,8 +15,15 @@ export class OperatorShell implements AsyncDisposable {
   readonly #child: ChildProcess
   #output = ''
 
-  constructor(environment: Readonly<Record<string, string>>, folder: string) {
-    this.#child = spawn('bash', ['-euo', 'pipefail'], {
+  /** @param within a command line that ends in the shell, such as one that enters a machine */
+  constructor(
+    environment: Readonly<Record<string, string>>,
+    folder: string,
+    within: readonly string[] = [],
+  ) {
+    // A bash that reads a socket takes it for a login.
+    const [program, ...args] = [...within, ...BASH] as const
+    this.#child = spawn(program, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       cwd: folder,
       env: { PATH: process.env['PATH'], HOME: folder, LANG: 'C.UTF-8', ...environment },

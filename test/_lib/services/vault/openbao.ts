@@ -26,6 +26,7 @@ import { until } from '../../wait.ts'
 import { KEY_SERVER, keyServerBinary, registerPlugins, serverConfig } from './key_server.ts'
 
 const ROLE = 'trousseau'
+const LOOPBACK = '127.0.0.1'
 
 export interface OpenBao extends AsyncDisposable {
   readonly address: string
@@ -101,7 +102,7 @@ const loginReply = v.object({ auth: v.object({ client_token: v.string() }) })
 export async function startOpenBao({
   tls = false,
   audit = false,
-  host = '127.0.0.1',
+  host = LOOPBACK,
 }: {
   tls?: boolean
   audit?: boolean | string
@@ -112,7 +113,11 @@ export async function startOpenBao({
   const [port, clusterPort] = [await freePort(), await freePort()]
   const caFile = join(folder, 'ca.pem')
   const auditFile = typeof audit === 'string' ? audit : join(folder, 'audit.log')
-  if (tls) await makeCertificate(folder, 'server', await makeAuthority(folder, 'ca'))
+  if (tls) {
+    // Without a host of its own, the names of loopback.
+    const use = host === LOOPBACK ? {} : { extensions: `subjectAltName = IP:${host}` }
+    await makeCertificate(folder, 'server', await makeAuthority(folder, 'ca'), undefined, use)
+  }
   await mkdir(join(folder, 'data'))
   const auditDevice = audit === false ? undefined : auditInto(auditFile)
   await writeFile(
