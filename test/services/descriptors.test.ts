@@ -151,6 +151,25 @@ const OUTSIDE = [
   'traces/tls/keyFile',
   'traces/tokenFile',
   'audit/signingKeyFile',
+  // Those of its key are given by the descriptors, which are tried above.
+  'signer/key/address',
+  'signer/key/addresses',
+  'signer/key/auth/passwordFile',
+  'signer/key/auth/roleIdFile',
+  'signer/key/auth/secretIdFile',
+  'signer/key/auth/selfSigned/keyFile',
+  'signer/key/auth/selfSigned/tpm/device',
+  'signer/key/auth/selfSigned/tpm/keyFile',
+  'signer/key/auth/selfSigned/tpm/policyFile',
+  'signer/key/auth/spiffe/socket',
+  'signer/key/auth/tokenFile',
+  'signer/key/keyFile',
+  'signer/key/proxy/credentialsFile',
+  'signer/key/tls/caDir',
+  'signer/key/tls/caFile',
+  'signer/key/tls/certFile',
+  'signer/key/tls/keyFile',
+  'signer/legacyKeys/file',
 ]
 
 test('the JSON Schema has no other key with an absolute path than those that pathsOf() is tried with', () => {
@@ -195,6 +214,11 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
     },
     traces: { endpoint: 'unix:///run/otel/otlp.sock', tokenFile: '/etc/otel/token' },
     audit: { to: '/var/log/trousseau/audit.log', signingKeyFile: '/etc/trousseau/audit-key' },
+    signer: {
+      socket: { path: '/run/signer/signer.sock' },
+      key: { type: 'local', keyFile: '/etc/trousseau/signing-key' },
+      legacyKeys: [{ file: '/etc/kubernetes/pki/sa.pub' }],
+    },
   }
   const socket = { path: 'unix:///run/trousseau/kms.sock' }
   const endpoints = [
@@ -205,6 +229,7 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
   assert.equal(pathsOf(parseConfig({ ...common, socket }, 'test')), {
     files: [
       '/etc/trousseau/key',
+      '/etc/trousseau/signing-key',
       '/etc/trousseau/r.json',
       '/etc/opa/token',
       '/etc/opa/ca.pem',
@@ -214,13 +239,25 @@ test('pathsOf() has the paths of providers, sockets, state, recipients and the a
       '/etc/trousseau/waiver.pub.pem',
       '/etc/otel/token',
       '/etc/trousseau/audit-key',
+      '/etc/kubernetes/pki/sa.pub',
     ],
     folders: ['/etc/opa/cas'],
     sockets: ['/run/opa/opa.sock', '/run/otel/otlp.sock'],
     devices: [],
-    listens: ['/run/trousseau/kms.sock', '/run/admin/page.sock', '/run/admin/probes.sock'],
+    listens: [
+      '/run/trousseau/kms.sock',
+      '/run/signer/signer.sock',
+      '/run/admin/page.sock',
+      '/run/admin/probes.sock',
+    ],
     looked: ['/etc/kubernetes/manifests/kube-apiserver.yaml', '/etc/trousseau/waiver'],
-    written: ['/run/trousseau', '/var/lib/trousseau/state', '/var/log/trousseau', '/run/admin'],
+    written: [
+      '/run/trousseau',
+      '/run/signer',
+      '/var/lib/trousseau/state',
+      '/var/log/trousseau',
+      '/run/admin',
+    ],
   })
   const several = pathsOf(parseConfig({ ...common, endpoints }, 'test'))
   assert.equal(several.listens.slice(0, 2), ['/run/one/kms.sock', '/run/two/kms.sock'])
