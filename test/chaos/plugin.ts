@@ -14,7 +14,7 @@ import { createLogger } from '../../src/observe/log.ts'
 import { RunningPlugin } from '../../src/plugin/plugin.ts'
 import { ConfigFollower } from '../../src/plugin/reload.ts'
 import { fetchSvids } from '../../src/plugin/svids.ts'
-import { type PluginProcess, startPluginProcess } from '../_lib/plugin/process.ts'
+import { startPluginProcess } from '../_lib/plugin/process.ts'
 import { NodeClock, type VirtualTime } from './virtual_time.ts'
 
 export interface Place {
@@ -88,6 +88,21 @@ async function run(place: Place, clock: NodeClock, lines: string[]) {
   return { follower, end }
 }
 
+/** Processes of plugins, which end with this one. */
+const processes = new Set<number>()
+process.on('exit', () => {
+  for (const pid of processes) endNow(pid)
+})
+
+/** It may have ended already. */
+export function endNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // Then nothing is left to do.
+  }
+}
+
 /** So much memory has to suffice for objects. */
 const HEAP_MB = 64
 
@@ -100,36 +115,35 @@ export async function startProcess(
   const nodeFlags = [`--max-old-space-size=${HEAP_MB}`, ...(await clockFlags(place, clockFile))]
   let jumpedMs = 0
   let before = ''
-  const start = () =>
-    startPluginProcess({
-      folder: place.folder,
-      config: config(),
-      socketPath: place.socketPath,
-      nodeFlags,
-    })
-  let running: PluginProcess = await start()
+  const { folder, socketPath } = place
+  const start = async () => {
+    const made = await startPluginProcess({ folder, config: config(), socketPath, nodeFlags })
+    processes.add(made.pid)
+    return made
+  }
+  const end = async (signal?: 'SIGKILL') => {
+    await plugin.stop(signal)
+    processes.delete(plugin.pid)
+    before += plugin.output()
+    plugin.client.close()
+  }
+  let plugin = await start()
   return {
     socketPath: place.socketPath,
     get pid() {
-      return running.pid
+      return plugin.pid
     },
-    output: () => before + running.output(),
-    reload: () => process.kill(running.pid, 'SIGHUP'),
+    output: () => before + plugin.output(),
+    reload: () => process.kill(plugin.pid, 'SIGHUP'),
     async jump(ms) {
       jumpedMs += ms
       await writeFile(clockFile, String(jumpedMs))
     },
     async restart(how) {
-      await running.stop(how === 'killed' ? 'SIGKILL' : 'SIGTERM')
-      before += running.output()
-      running.client.close()
-      running = await start()
+      await end(how === 'killed' ? 'SIGKILL' : undefined)
+      plugin = await start()
     },
-    async close() {
-      await running.stop()
-      before += running.output()
-      running.client.close()
-    },
+    close: () => end(),
   }
 }
 

@@ -30,7 +30,6 @@ const RECOVERY_LIMIT = 100
 const QUIET = 3
 /** By the machine's clock: no request is under way for so long, whatever happens. */
 const HANG_MS = 120_000
-const POLL_MS = 50
 const PROCESS_INTERVAL_MS = 500
 /** A process whose objects may have 64 MB. */
 const PEAK_LIMIT_MB = 320
@@ -276,7 +275,7 @@ class Runner {
           `${what}: ${this.#why}, ${RECOVERY_LIMIT} intervals after the last fault`,
         )
       }
-      await pause(POLL_MS)
+      await pause(interval / 4)
     }
     return (performance.now() - start) / interval
   }

@@ -10,6 +10,7 @@ import process from 'node:process'
 import { inspect } from 'node:util'
 import { until } from '../_lib/wait.ts'
 import { makeGround } from './ground.ts'
+import { endNow } from './plugin.ts'
 import { type Outcome, runHistory } from './run_history.ts'
 import type { History } from './steps.ts'
 
@@ -43,8 +44,10 @@ async function work(lanes: number): Promise<void> {
   process.on('message', (message: ToWorker) => waiting.get(message.lane)?.(message))
   const before = (await readdir('/proc/self/fd')).length
   const ground = await makeGround()
-  const leave = async () => {
-    await ground[Symbol.asyncDispose]()
+  // Whoever is above is gone: nothing of this process may stay, in whatever state it is.
+  const { pid } = ground.bao
+  const leave = () => {
+    endNow(pid)
     process.exit(1)
   }
   process.on('disconnect', leave)
