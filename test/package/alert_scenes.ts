@@ -127,6 +127,11 @@ export const HEALTHY: Scene = { ...healthyNode(1), ...healthyNode(2) }
 
 /** They are absent while all is well. */
 export const ABSENT_WHERE_WELL = [
+  // Of a signer, which that scene has not.
+  'signer_healthy',
+  'signer_key_info',
+  'signer_published_keys',
+  'signer_keys_read_timestamp_seconds',
   'degraded_since_timestamp_seconds',
   'policy_results_total',
   'policy_waiver_expiry_timestamp_seconds',
