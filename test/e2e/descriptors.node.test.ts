@@ -25,7 +25,7 @@ async function limit({ pid }: PluginProcess, descriptors: string): Promise<strin
 
 test('a socket that vanishes while nothing can be bound is there again once it can, and open connections are served all the time', async () => {
   await using folder = await tempFolder()
-  await using plugin = await startLocalPlugin(folder, {})
+  await using plugin = await startLocalPlugin(folder, { config: {} })
   await until('it is healthy', () => plugin.client.v2.status().catch(() => undefined))
   const { keyId } = await plugin.client.v2.status()
 
