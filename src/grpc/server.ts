@@ -90,14 +90,16 @@ class KmsSocket implements GrpcServer {
     try {
       await this.#bind(server, draft)
       await openTo({ ...this.#options.socket, path: draft })
+      // The same at the path, where the file may be gone again by the next line.
+      const inode = await inodeAt(draft)
       await rename(draft, this.path)
+      this.#inode = inode
     } catch (error) {
       server.forceShutdown()
       throw error
     } finally {
       await leaveDraft(draft)
     }
-    this.#inode = await inodeAt(this.path)
     this.#leave(this.#server)
     this.#server = server
     this.#taken = false
@@ -196,9 +198,8 @@ class KmsSocket implements GrpcServer {
   async #checkSocketFile(): Promise<void> {
     try {
       const inode = await inodeAt(this.path)
-      if (inode === this.#inode) return
       if (inode === undefined) await this.#bindAgain()
-      else this.#sayTaken()
+      else if (inode !== this.#inode) this.#sayTaken()
     } catch (error) {
       this.#notify('error', 'socket_lost', `Cannot watch or bind ${this.path} again`, error)
     }
