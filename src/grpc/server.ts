@@ -81,11 +81,12 @@ export async function serveOnSocket(
 class SocketServer implements GrpcServer {
   readonly path: string
   readonly #options: SocketServerOptions
-  readonly #server: Server
+  readonly #services: Services
+  #server: Server | undefined
+  /** Those before it, until their connections have ended. */
+  readonly #leaving = new Set<Server>()
   readonly #notify: Notify<None>
   #inode: number | undefined
-  /** What grpc-js knows the socket as. */
-  #bound = ''
   #taken = false
   #underWay = 0
   #closed = false
@@ -96,29 +97,29 @@ class SocketServer implements GrpcServer {
     this.path = options.socket.path
     this.#options = options
     this.#notify = notifierOf(options.events, {})
-    this.#server = new Server({
-      'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
-      'grpc.max_concurrent_streams': MAX_STREAMS,
-      'grpc-node.max_session_memory': MAX_SESSION_MB,
-    })
-    for (const [name, handlers] of Object.entries(services)) this.#serve(name, handlers)
+    this.#services = services
   }
 
+  /** One before goes on until the new one is there: binding again may fail. */
   async listen(what: 'socket_listening' | 'socket_rebound', takeOver = false): Promise<void> {
     const draft = await draftFor(this.path, takeOver)
+    // grpc-js keeps a bind that failed, and answers each later one to the same path with it.
+    const server = this.#newServer()
     try {
-      await this.#bind(draft)
+      await this.#bind(server, draft)
       await openTo({ ...this.#options.socket, path: draft })
+      // The same at the path, where the file may be gone again by the next line.
+      const inode = await inodeAt(draft)
       await rename(draft, this.path)
+      this.#inode = inode
     } catch (error) {
-      // Otherwise the next attempt would find it bound.
-      this.#server.unbind(`unix:${draft}`)
+      server.forceShutdown()
       throw error
     } finally {
       await leaveDraft(draft)
     }
-    this.#inode = await inodeAt(this.path)
-    this.#bound = draft
+    this.#leave(this.#server)
+    this.#server = server
     this.#taken = false
     const mode = this.#options.socket.mode.toString(8).padStart(4, '0')
     this.#notify('info', what, `Listening on ${this.path} (mode ${mode})`)
@@ -140,20 +141,35 @@ class SocketServer implements GrpcServer {
     await this.#drain()
   }
 
-  #serve(name: string, handlers: Readonly<Record<string, UnaryHandler>>): void {
-    const counted = Object.entries(handlers).map(
-      ([method, handler]) => [method, this.#counted(handler)] as const,
-    )
-    this.#server.addService(definitionOf(name, handlers), Object.fromEntries(counted))
+  #newServer(): Server {
+    const server = new Server({
+      'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+      'grpc.max_concurrent_streams': MAX_STREAMS,
+      'grpc-node.max_session_memory': MAX_SESSION_MB,
+    })
+    for (const [name, handlers] of Object.entries(this.#services)) {
+      const counted = Object.entries(handlers).map(
+        ([method, handler]) => [method, this.#counted(handler)] as const,
+      )
+      server.addService(definitionOf(name, handlers), Object.fromEntries(counted))
+    }
+    return server
   }
 
-  #bind(path: string): Promise<void> {
+  #bind(server: Server, path: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (cause) => {
+      server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (cause) => {
         if (cause === null) resolve()
         else reject(unusable(this.path, 'the system refused it', cause))
       })
     })
+  }
+
+  /** Its clients are told to connect again; what is under way is answered. */
+  #leave(server: Server | undefined): void {
+    if (server === undefined) return
+    this.#leaving.add(server)
+    server.tryShutdown(() => this.#leaving.delete(server))
   }
 
   /**
@@ -164,6 +180,7 @@ class SocketServer implements GrpcServer {
   #drain(): Promise<void> {
     const { clock, drainMs } = this.#options
     const end = clock.monotonic() + drainMs
+    const servers = [...this.#leaving, ...(this.#server === undefined ? [] : [this.#server])]
     return new Promise((resolve) => {
       const force = () => {
         if (this.#underWay > 0) {
@@ -173,14 +190,14 @@ class SocketServer implements GrpcServer {
             `Cut off what was under way after ${drainMs} ms, requests: ${this.#underWay}`,
           )
         }
-        this.#server.forceShutdown()
+        for (const server of servers) server.forceShutdown()
         resolve()
       }
       const waitOn = () => {
         const done = this.#underWay === 0 || clock.monotonic() >= end
         clock.after(done ? FLUSH_MS : DRAIN_CHECK_MS, done ? force : waitOn)
       }
-      this.#server.tryShutdown(() => resolve())
+      void Promise.all(servers.map(shutDown)).then(() => resolve())
       waitOn()
     })
   }
@@ -199,9 +216,8 @@ class SocketServer implements GrpcServer {
   async #checkSocketFile(): Promise<void> {
     try {
       const inode = await inodeAt(this.path)
-      if (inode === this.#inode) return
       if (inode === undefined) await this.#bindAgain()
-      else this.#sayTaken()
+      else if (inode !== this.#inode) this.#sayTaken()
     } catch (error) {
       this.#notify('error', 'socket_lost', `Cannot watch or bind ${this.path} again`, error)
     }
@@ -209,7 +225,6 @@ class SocketServer implements GrpcServer {
 
   async #bindAgain(): Promise<void> {
     this.#notify('warn', 'socket_vanished', `Socket ${this.path} vanished: binding it again`)
-    this.#server.unbind(`unix:${this.#bound}`)
     await this.listen('socket_rebound')
   }
 
@@ -222,6 +237,12 @@ class SocketServer implements GrpcServer {
       `Another process took over ${this.path}: connections that are open are served on, new ones go there`,
     )
   }
+}
+
+function shutDown(server: Server): Promise<unknown> {
+  return new Promise((gone) => {
+    server.tryShutdown(gone)
+  })
 }
 
 /** Bytes go through as they are: decoding belongs to the handlers, which can say what was wrong. */

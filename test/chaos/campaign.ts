@@ -30,6 +30,8 @@ interface CampaignOptions {
   /** Told of each at once, before it is shrunk. */
   readonly failed?: (failure: Failure) => void
   readonly progress?: (done: number) => void
+  /** Told of all of them once they have run, before any is shrunk. */
+  readonly ran?: (figures: Figures) => void
 }
 
 export interface Failure {
@@ -78,6 +80,7 @@ export async function campaign(options: CampaignOptions): Promise<CampaignResult
     ...uncaught.map((text) => `nobody caught: ${text}`),
     ...left.map((name) => `left over: ${name}`),
   ])
+  options.ran?.(figures)
   if (options.firstOnly === true) return { figures, failures, faults }
   return { figures, failures: await shrunk(failures), faults }
 }

@@ -16,7 +16,7 @@ import { planOf } from './plan.ts'
 import { shrink } from './shrink.ts'
 import type { History } from './steps.ts'
 
-const HISTORIES = 50
+const HISTORIES = 30
 const SEED = 20_261_130
 
 const test = suite('chaos', () => ({}))

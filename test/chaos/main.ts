@@ -40,18 +40,18 @@ async function runMany(): Promise<number> {
   const start = performance.now()
   const seconds = () => Math.round((performance.now() - start) / 1000)
   say(`chaos: ${values.histories} histories, --seed ${seed}`)
-  const { figures, failures, faults } = await campaign({
+  const { failures, faults } = await campaign({
     histories: Number(values.histories),
     seed,
     minutes: values.minutes === undefined ? undefined : Number(values.minutes),
     hereOnly: values['here-only'],
     firstOnly: values['first-only'],
     failed: (failure) => say(told(failure)),
+    ran: (figures) => say(figures.lines().join('\n')),
     progress(done) {
       if (done % PROGRESS_EVERY === 0) say(`${done} histories after ${seconds()} s`)
     },
   })
-  for (const line of figures.lines()) say(line)
   for (const failure of failures) say(`shrunk: ${told(failure)}`)
   for (const fault of faults) say(`FAULT ${fault}`)
   say(`took ${seconds()} s`)

@@ -55,6 +55,13 @@ export class Oracle {
   /** Members by key id. */
   readonly #keys = new Map<string, string>()
   readonly #words: string[] = []
+  /** All that was to be encrypted, whatever came of it. */
+  readonly #given: Uint8Array[] = []
+
+  /** Remembers what nobody may see. */
+  given(plaintext: Uint8Array): void {
+    this.#given.push(plaintext)
+  }
 
   /** Remembers a ciphertext, and returns its key id. */
   encrypted(
@@ -114,7 +121,7 @@ export class Oracle {
   /** Looks for what nobody may see: plaintexts, tokens and credentials, in every usual spelling. */
   read(output: string, secrets: Iterable<string>): void {
     const text = [output, ...this.#words].join('\n')
-    for (const { plaintext } of this.acknowledged) this.#lookFor(text, 'a plaintext', plaintext)
+    for (const plaintext of this.#given) this.#lookFor(text, 'a plaintext', plaintext)
     for (const secret of secrets) this.#lookFor(text, 'a token or credential', Buffer.from(secret))
     if (text.includes(REMOTE_WORDS)) this.broken('secret in output', 'words of the key service')
   }

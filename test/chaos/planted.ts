@@ -46,6 +46,7 @@ const PLANTED: readonly Planted[] = [
     file: 'remote/http/connections.ts',
     from: '    await Promise.all([...this.#retired.keys()].map((dispatcher) => dispatcher.destroy()))\n',
     to: '',
+    unseen: 'what is still open ends with its proxy',
   },
   {
     title: 'remote: a broken kept connection is not tried again',

@@ -18,7 +18,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer, type Server } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { CertificateFiles } from '../_lib/remote/certificates.ts'
 import { type Asked, objectAt, readObject, type Told, WRONG } from './answers.ts'
@@ -70,6 +70,12 @@ export async function startFaultProxy(options: ProxyOptions): Promise<FaultProxy
   // A fault of the way is no fault of this server.
   server.on('clientError', (_error, socket) => socket.destroy())
   server.on('tlsClientError', () => undefined)
+  // Those that are still shaking hands are known to nobody else.
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const state: WireState = {
@@ -119,6 +125,7 @@ export async function startFaultProxy(options: ProxyOptions): Promise<FaultProxy
       const closed = once(server, 'close')
       server.close()
       server.closeAllConnections()
+      for (const socket of sockets) socket.destroy()
       await closed
     },
   }

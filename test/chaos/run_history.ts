@@ -176,6 +176,7 @@ class Runner {
     const { oracle } = this.#world
     // 32 bytes, as a seed has, that can be looked for.
     const plaintext = Buffer.from(`planted-${randomBytes(18).toString('base64url')}`)
+    oracle.given(plaintext)
     try {
       if (api === 'v1') {
         const { cipher } = await ended(client.v1.encrypt(plaintext))

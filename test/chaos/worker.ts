@@ -71,8 +71,9 @@ async function work(lanes: number): Promise<void> {
   process.off('disconnect', leave)
   const left = await leftovers(before)
   const { maxRSS } = process.resourceUsage()
-  tell({ type: 'end', peakMb: maxRSS / 1024, left })
-  process.disconnect?.()
+  process.send?.({ type: 'end', peakMb: maxRSS / 1024, left } satisfies FromWorker, () =>
+    process.exit(0),
+  )
 }
 
 /** Timers, sockets and descriptors that nobody closed, where they do not go by themselves. */

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { existsSync, rmSync, watch } from 'node:fs'
 import {
   chmod,
   mkdir,
@@ -664,6 +665,28 @@ test('a socket file that vanishes is bound again, with its mode, and says so', a
     assert.is((await one.client.v2.status()).healthz, 'ok')
     assert.is((await stat(one.server.path)).mode & 0o777, 0o660)
   }
+})
+
+test('a socket file that vanishes as soon as it is there is bound again, however often', async () => {
+  await using folder = await tempFolder()
+  const path = folder.at('kms.sock')
+  // The file is looked at every ten milliseconds.
+  const clock = {
+    ...systemClock,
+    after: (ms: number, run: () => void) => systemClock.after(ms / 100, run),
+  }
+  let vanishes = 100
+  const watching = watch(folder.path, () => {
+    if (vanishes === 0 || !existsSync(path)) return
+    vanishes -= 1
+    rmSync(path, { force: true })
+  })
+  await using one = await start(folder, { options: { clock } })
+
+  await until('it vanished often enough', () => vanishes === 0)
+  watching.close()
+  await until('it is there', () => existsSync(path))
+  await until('it answers', () => one.client.v2.status().catch(() => undefined))
 })
 
 test("another process's socket at the path is reported once, and survives our close", async () => {
