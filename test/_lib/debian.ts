@@ -13,6 +13,7 @@ const PACKAGES = {
   prometheus: '/usr/bin/prometheus',
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
   runc: '/usr/sbin/runc',
+  'selinux-utils': '/usr/sbin/matchpathcon',
   skopeo: '/usr/bin/skopeo',
   swtpm: '/usr/bin/swtpm',
   'tpm2-tools': '/usr/bin/tpm2_pcrread',

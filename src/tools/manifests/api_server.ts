@@ -146,7 +146,7 @@ export function talos(plan: Plan, staticPod: string): ManifestFile[] {
   const folder = dirname(plan.socketPath)
   const pod = `${comment(`Talos 1.14 or later; on control-plane nodes: talosctl patch mc --patch @talos-pod.yaml
 Talos keeps what lies below /var only, and runs its API server as user and group 65534 without any capability. So in
-the plugin's config: everything below /var/lib/trousseau, socket.group 65534 and socket.mode "0660"; then make this again.
+the plugin's config everything lies below /var/lib/trousseau; then make this again, with --user 65534.
 Config and credentials come as machine.files, or by a static pod of your own that writes them.`)}
 machine:
   pods:
@@ -154,7 +154,10 @@ machine:
   const apiServer = `${comment(`Once the plugin answers on all control-plane nodes: talosctl patch mc --patch @talos-encryption.yaml
 Before that, read the keys that Talos made itself: talosctl get mc -o yaml shows the document KubeEtcdEncryptionConfig.
 Copy its secretbox provider in between kms and identity, with the same name and key, or nothing that is stored can be
-read. The first document removes Talos' own, since patches would put its provider before this one.`)}
+read. The first document removes Talos' own, since patches would put its provider before this one.
+A config that talosctl 1.14 generated has a document KubeAPIServerConfig. It has no volumes, and Talos refuses
+cluster.apiServer beside it: put its image, extraArgs, env and certExtraSANs (certSANs there) into cluster.apiServer
+below, and remove it with "$patch: delete" in the same patch.`)}
 apiVersion: v1alpha1
 kind: KubeEtcdEncryptionConfig
 $patch: delete

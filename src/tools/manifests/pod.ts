@@ -149,7 +149,7 @@ ${labelling(plan)}
 ${readable(plan)}
 ${withoutDevices(plan)}
 kube-apiserver runs as root on kubeadm, k3s and RKE2, and so may use the socket. Where it has a user of its
-own, give socket.group and socket.mode "0660" in the config, and the folder the same group and mode 0750.`
+own, make this with --user and the number of that user: the plugin has no right to give its socket to another.`
 }
 
 function readable({ configPath, user }: Plan): string {

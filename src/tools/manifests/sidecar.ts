@@ -7,6 +7,7 @@
 
 import { basename, dirname } from 'node:path/posix'
 import { commandLine } from '../../base/shell.ts'
+import { endpointsOf } from '../../config/endpoints.ts'
 import { ConfigError } from '../../config/load.ts'
 import { encryptionConfig, FILE, FLAGS, FOLDER } from './api_server.ts'
 import { CREDENTIALS_SECRET, type Credential, credentialsOf, fromFiles } from './credentials.ts'
@@ -85,8 +86,8 @@ ${added.join('')}`
 
 function patch(plan: Plan, credentials: readonly Credential[]): string {
   return `${comment(`The plugin starts before the API server and ends after it (Kubernetes 1.29 or later). It serves this API server alone.
-It runs as user ${plan.user}: let that be the user of the API server's container (--user), or give socket.mode and
-socket.group in the config to that user, unless the API server is root. What it writes ends with the pod.`)}
+It runs as user ${plan.user}: let that be the user of the API server's container (--user), or set socket.mode "0660" and
+socket.group in the config to that container's group, unless it is root. What the plugin writes ends with the pod.`)}
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: ${SERVER} }
@@ -129,7 +130,7 @@ function container(plan: Plan): string {
 ${indent(CONTAINER_RESOURCES, 2)}  securityContext:
     runAsNonRoot: ${user !== 0}
     runAsUser: ${user}
-    runAsGroup: ${user}
+    runAsGroup: ${socketGroup(plan)}
     seccompProfile: { type: RuntimeDefault }
 ${indent(RESTRICTIONS, 4)}  startupProbe:                        # the socket answers while the key service is away, too
     ${probe}
@@ -143,6 +144,11 @@ ${indent(RESTRICTIONS, 4)}  startupProbe:                        # the socket an
     failureThreshold: 3
   volumeMounts:
 ${indent(mounts.join(''), 4)}`
+}
+
+/** Whoever has no rights can give a socket to a group of its own alone. */
+function socketGroup({ config, user }: Plan): number {
+  return endpointsOf(config)[0]?.socket.group ?? user
 }
 
 function volumes(plan: Plan, credentials: readonly Credential[]): string {

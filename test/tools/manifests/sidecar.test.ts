@@ -83,6 +83,14 @@ test('the API server waits until the socket answers, whatever the key service do
   assert.equal(securityContext.capabilities, { drop: ['ALL'] })
 })
 
+test('a socket that is for another group is made by a member of it, since nobody else may', async () => {
+  const socket = { ...MANIFEST_CONFIG.socket, group: 1000, mode: '0660' }
+
+  const { securityContext } = (await patch({ ...MANIFEST_CONFIG, socket })).plugin
+  assert.is(securityContext.runAsUser, 65_532)
+  assert.is(securityContext.runAsGroup, 1000)
+})
+
 test('with the login method kubernetes the plugin gets a token of the hosting cluster', async () => {
   const auth = { method: 'kubernetes', role: 'trousseau' }
   const config = { ...MANIFEST_CONFIG, providers: [{ ...PROVIDER, auth }] }
