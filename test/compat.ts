@@ -69,18 +69,12 @@ const ROWS: readonly Row[] = [
   ...ETCD.map((version) => ({
     name: `etcd ${version}`,
     tests: ['--group', 'cluster', ...OF_ETCD],
-    environment: async () => {
-      await etcdBinaries(version)
-      return { ETCD_VERSION: version }
-    },
+    environment: () => etcdBinaries(version).then(() => ({ ETCD_VERSION: version })),
   })),
   ...KUBERNETES.map((version) => ({
     name: `Kubernetes ${version}`,
     tests: ['--group', 'cluster', ...OF_KUBERNETES],
-    environment: async () => {
-      await kubernetesBinaries(version)
-      return { KUBERNETES_VERSION: version }
-    },
+    environment: () => kubernetesBinaries(version).then(() => ({ KUBERNETES_VERSION: version })),
   })),
 ]
 

@@ -35,7 +35,7 @@ export const signerConfig = v.strictObject({
   ),
   maxTokenLife: v.optional(
     v.pipe(
-      // Rule S5.
+      // Rule J5.
       duration({ minMs: 600_000, maxMs: 10 * YEAR_MS }),
       v.description('The longest life of a token; API servers shorten what is asked for to it'),
     ),

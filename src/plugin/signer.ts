@@ -161,7 +161,12 @@ export class RunningSigner implements TokenSigner {
     if (this.#signer !== undefined) return this.#signer
     const signer = await makeSigner(this.#config, this.#store, this.#deps)
     await signer.watch.load()
-    this.#signer ??= signer
+    if (this.#signer === undefined) {
+      this.#signer = signer
+    } else {
+      // A reload was quicker.
+      await signer.close(RETIRE_MS)
+    }
     return this.#signer
   }
 

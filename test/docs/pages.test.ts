@@ -91,7 +91,7 @@ test('the support page names tests that are there, and the versions that they ru
   const all = [...released.matchAll(/'\d+\.\d+': '([\d.]+)'/g)].map(([, version = '']) => version)
   const [newest, ...older] = all.reverse()
   assert.is(shown('**Kubernetes**'), newest)
-  assert.match(page, `| ${older.join(', ')} |`)
+  for (const version of older) assert.match(page, version)
   assert.is(shown('OpenBao'), [...OPENBAO_VERSIONS].reverse().join(', '))
   const vaults = await readdir(join(ROOT, 'test/vault/go'))
   assert.equal(

@@ -135,6 +135,25 @@ export async function readKeyFile(
   return { keys: parseKeys(path, text, kind), mark }
 }
 
+/**
+ * Reads a file that has changed.
+ *
+ * @throws KmsError as {@link readKeyFile} does, and where it is not the same file with all keys of before
+ */
+export async function readContinuation(
+  path: string,
+  before: LocalKeys,
+  kind: KeyKind = AES_KEYS,
+): Promise<{ keys: LocalKeys; mark: FileMark }> {
+  const read = await readKeyFile(path, kind)
+  const { id, keys } = read.keys
+  if (id === before.id && continues(before.keys, keys)) return read
+  throw new KmsError(
+    `Key file "${path}" is not a continuation of the one in use: put back a file that has all its versions`,
+    { code: 'key_unavailable' },
+  )
+}
+
 export async function markOf(path: string): Promise<FileMark> {
   const found = await stat(path).catch((cause: unknown) => {
     throw cannot('read', path, cause)
@@ -157,7 +176,7 @@ export async function markOf(path: string): Promise<FileMark> {
 }
 
 /** Whether all keys of before are there still. */
-export function continues(before: readonly LocalKey[], after: readonly LocalKey[]): boolean {
+function continues(before: readonly LocalKey[], after: readonly LocalKey[]): boolean {
   return before.every(({ key, createdAt }, index) => {
     const now = after[index]
     return now?.createdAt === createdAt && now.key.every((byte, at) => byte === key[at])

@@ -13,11 +13,11 @@ import type { EventSink } from '../../base/events.ts'
 import type { Call, KeyState, Outcome, Plain, Provider, Wrapped } from '../../base/provider.ts'
 import { providerFields } from '../provider_fields.ts'
 import {
-  continues,
   type FileMark,
   type LocalKey,
   type LocalKeys,
   markOf,
+  readContinuation,
   readKeyFile,
   sameMark,
 } from './key_file.ts'
@@ -153,13 +153,7 @@ class LocalProvider implements Provider {
   }
 
   async #reload(): Promise<void> {
-    const { keys, mark } = await readKeyFile(this.#path)
-    if (keys.id !== this.#keys.id || !continues(this.#keys.keys, keys.keys)) {
-      throw new KmsError(
-        `Key file "${this.#path}" is not a continuation of the one in use: put back a file that has all its versions`,
-        { code: 'key_unavailable' },
-      )
-    }
+    const { keys, mark } = await readContinuation(this.#path, this.#keys)
     this.#keys = keys
     this.#mark = mark
     const message = `Read key file of provider "${this.#name}" again`

@@ -23,12 +23,12 @@ import {
   type SignRequest,
 } from '../../base/signing_key.ts'
 import {
-  continues,
   type FileMark,
   type KeyKind,
   type LocalKey,
   type LocalKeys,
   markOf,
+  readContinuation,
   readKeyFile,
   sameMark,
 } from './key_file.ts'
@@ -125,14 +125,10 @@ class LocalSigningKey implements SigningKeySource {
   async #current(): Promise<ReadFile> {
     const before = this.#file
     if (before !== undefined && sameMark(await markOf(this.#path), before.mark)) return before
-    const { keys, mark } = await readKeyFile(this.#path, signingKeys())
-    const continued = before === undefined || continues(before.keys.keys, keys.keys)
-    if (!continued || keys.id !== (before ?? { keys }).keys.id) {
-      throw new KmsError(
-        `Key file "${this.#path}" is not a continuation of the one in use: put back a file that has all its versions`,
-        { code: 'key_unavailable' },
-      )
-    }
+    const { keys, mark } =
+      before === undefined
+        ? await readKeyFile(this.#path, signingKeys())
+        : await readContinuation(this.#path, before.keys, signingKeys())
     this.#file = { keys, mark, privateKeys: privateKeysOf(keys) }
     return this.#file
   }

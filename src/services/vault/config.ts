@@ -49,6 +49,10 @@ const wayFields = {
     ),
     false,
   ),
+  namespace: v.optional(v.pipe(vaultPath, v.description('Namespace of the key, and of the login'))),
+  tls: v.optional(tlsConfig, {}),
+  proxy: v.optional(v.pipe(proxyConfig, v.description('HTTP proxy on the way to the addresses'))),
+  auth: vaultAuth,
 }
 
 const ADDRESS_WORDS = 'exactly one of address and addresses'
@@ -90,9 +94,6 @@ export const vaultConfig = v.pipe(
       ),
       false,
     ),
-    namespace: v.optional(
-      v.pipe(vaultPath, v.description('Namespace of the key, and of the login')),
-    ),
     mount: v.optional(
       v.pipe(vaultPath, v.description('Mount of the transit engine; transit where absent')),
     ),
@@ -100,9 +101,6 @@ export const vaultConfig = v.pipe(
     settingsFrom: v.optional(
       v.pipe(settingsFrom, v.description('Where settings that are not secret are kept in Vault')),
     ),
-    tls: v.optional(tlsConfig, {}),
-    proxy: v.optional(v.pipe(proxyConfig, v.description('HTTP proxy on the way to the addresses'))),
-    auth: vaultAuth,
   }),
   v.forward(
     v.check((config) => hasOneAddress(config), ADDRESS_WORDS),
@@ -139,17 +137,11 @@ export const vaultSigningConfig = v.pipe(
   v.strictObject({
     type: v.literal('vault'),
     ...wayFields,
-    namespace: v.optional(
-      v.pipe(vaultPath, v.description('Namespace of the key, and of the login')),
-    ),
     mount: v.optional(v.pipe(vaultPath, v.description('Mount of the transit engine')), 'transit'),
     key: v.pipe(
       transitKeyName,
       v.description('Name of the transit key, of type ecdsa-p256, ecdsa-p384, ecdsa-p521 or rsa'),
     ),
-    tls: v.optional(tlsConfig, {}),
-    proxy: v.optional(v.pipe(proxyConfig, v.description('HTTP proxy on the way to the addresses'))),
-    auth: vaultAuth,
   }),
   v.forward(
     v.check((config) => hasOneAddress(config), ADDRESS_WORDS),

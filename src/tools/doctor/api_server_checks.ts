@@ -159,7 +159,7 @@ function userFindings(pod: StaticPod, container: Container, socket: SocketRights
     level: 'error',
     what: `The API server runs as user ${user}, who may not write to ${socket.path}`,
     why: 'It cannot ask the plugin.',
-    todo: `Set socket.group to ${group} and socket.mode to "0660" in the plugin's config.`,
+    todo: `Run the plugin as user ${user} ("trousseau manifests … --user ${user}"), or set socket.group to ${group} and socket.mode to "0660" in its config, where the plugin is in that group.`,
   })
 }
 

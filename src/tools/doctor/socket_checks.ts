@@ -67,7 +67,7 @@ async function openFindings(path: string): Promise<Finding[]> {
     level: 'warning',
     what: `${path} has mode ${(mode & 0o777).toString(8).padStart(4, '0')}: every user of this node may have keys decrypted`,
     why: 'Whoever copies a value out of etcd can open it here.',
-    todo: 'Set socket.mode "0600", or "0660" with socket.group of the API server.',
+    todo: 'Set socket.mode "0600" and run the plugin as the user of the API server, or "0660" with a socket.group that both are in.',
   })
 }
 

@@ -28,8 +28,6 @@ type EtcdVersion = (typeof ETCD_RELEASES)[number]
 const NEWEST_ETCD: EtcdVersion = '3.7'
 export type KubernetesVersion = keyof typeof RELEASES
 export const NEWEST: KubernetesVersion = '1.37'
-/** The release from which `kubeadm upgrade` goes to the newest one. */
-export const EARLIER_RELEASE = '1.37.1'
 
 interface KubernetesBinaries {
   readonly apiServer: string
@@ -40,12 +38,6 @@ interface KubernetesBinaries {
 interface NodeBinaries {
   readonly kubelet: string
   readonly kubeadm: string
-  readonly scheduler: string
-}
-
-interface ControlPlaneBinaries {
-  readonly apiServer: string
-  readonly controllerManager: string
   readonly scheduler: string
 }
 
@@ -73,7 +65,7 @@ export async function kubernetesBinaries(
   version: KubernetesVersion = chosenVersion(),
 ): Promise<KubernetesBinaries> {
   const names = ['kube-apiserver', 'kube-controller-manager', 'kubectl']
-  const folder = await builtKubernetes(`kubernetes-${version}`, RELEASES[version], names)
+  const folder = await builtKubernetes(`kubernetes-${version}`, version, names)
   return {
     apiServer: join(folder, 'kube-apiserver'),
     controllerManager: join(folder, 'kube-controller-manager'),
@@ -84,7 +76,7 @@ export async function kubernetesBinaries(
 /** What a node of the newest version has besides; built apart, since few tests need it. */
 export async function nodeBinaries(): Promise<NodeBinaries> {
   const names = ['kubelet', 'kubeadm', 'kube-scheduler']
-  const folder = await builtKubernetes(`kubernetes-node-${NEWEST}`, RELEASES[NEWEST], names, NEWEST)
+  const folder = await builtKubernetes(`kubernetes-node-${NEWEST}`, NEWEST, names)
   return {
     kubelet: join(folder, 'kubelet'),
     kubeadm: join(folder, 'kubeadm'),
@@ -92,32 +84,18 @@ export async function nodeBinaries(): Promise<NodeBinaries> {
   }
 }
 
-/** What runs in the images of the control plane of the earlier release. */
-export async function earlierControlPlane(): Promise<ControlPlaneBinaries> {
-  const names = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler']
-  const folder = await builtKubernetes(`kubernetes-${EARLIER_RELEASE}`, EARLIER_RELEASE, names)
-  return {
-    apiServer: join(folder, 'kube-apiserver'),
-    controllerManager: join(folder, 'kube-controller-manager'),
-    scheduler: join(folder, 'kube-scheduler'),
-  }
-}
-
-/**
- * @param name of the folder in the cache
- * @param sources of the folder with the modules, where the name does not end so
- */
+/** @param name of the folder in the cache */
 function builtKubernetes(
   name: string,
-  release: string,
+  version: KubernetesVersion,
   programs: readonly string[],
-  sources = name.replace('kubernetes-', ''),
 ): Promise<string> {
+  const release = RELEASES[version]
   const [major, minor] = release.split('.')
   const stamp = { gitVersion: `v${release}`, gitMajor: major, gitMinor: minor }
   return goPrograms({
     name,
-    sources: join(MODULES, `kubernetes-${sources}`),
+    sources: join(MODULES, `kubernetes-${version}`),
     packages: programs.map((each) => `k8s.io/kubernetes/cmd/${each}`),
     linkerFlags: Object.entries(stamp).map(
       ([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`,

@@ -25,8 +25,6 @@ const WITHOUT_ADDONS = { dns: { disabled: true }, proxy: { disabled: true } }
 
 interface MachineOptions {
   readonly number?: number
-  /** Of the control plane, where it is not kubeadm's own. */
-  readonly release?: string
   /** By their names, besides those that all machines have. */
   readonly programs?: Readonly<Record<string, string>>
 }
@@ -34,16 +32,14 @@ interface MachineOptions {
 /** A machine with the images that this kubeadm names, and no cluster. */
 export async function startControlPlaneMachine(
   folder: TempFolder,
-  { number, release, programs }: MachineOptions = {},
+  { number, programs }: MachineOptions = {},
 ): Promise<Machine> {
   const machine = await startMachine(folder, number, programs)
-  await importControlPlane(machine, release)
+  await importControlPlane(machine)
   return machine
 }
 
 interface InitOptions {
-  /** Of the control plane, where it is not kubeadm's own. */
-  readonly release?: string
   /** The folder of patches. */
   readonly patches?: string
   /** Of kubeadm and of the probes that it writes. */
@@ -58,17 +54,17 @@ interface InitOptions {
 export async function init(
   machine: Machine,
   clusterConfiguration = '',
-  { release, ...further }: InitOptions = {},
+  options: InitOptions = {},
 ): Promise<string> {
   const cluster = {
     apiVersion: 'kubeadm.k8s.io/v1beta4',
     kind: 'ClusterConfiguration',
-    kubernetesVersion: release === undefined ? await ownRelease(machine) : `v${release}`,
+    kubernetesVersion: await ownRelease(machine),
     controlPlaneEndpoint: `${machine.address}:6443`,
     ...WITHOUT_ADDONS,
     ...parse(clusterConfiguration),
   }
-  const documents = [cluster, initConfiguration(machine, further), kubeletConfig()].map((each) =>
+  const documents = [cluster, initConfiguration(machine, options), kubeletConfig()].map((each) =>
     stringify(each),
   )
   await machine.write(KUBEADM_CONFIG, documents.join('---\n'))
@@ -119,10 +115,7 @@ export async function reconfigure(
   await machine.run('kubeadm', 'init', 'phase', 'control-plane', 'apiserver', ...config)
 }
 
-function initConfiguration(
-  { name, address }: Machine,
-  { patches, timeouts }: Omit<InitOptions, 'release'>,
-): object {
+function initConfiguration({ name, address }: Machine, { patches, timeouts }: InitOptions): object {
   return {
     apiVersion: 'kubeadm.k8s.io/v1beta4',
     kind: 'InitConfiguration',

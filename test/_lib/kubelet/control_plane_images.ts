@@ -2,22 +2,18 @@
 
 import { rmSync } from 'node:fs'
 import process from 'node:process'
-import { EARLIER_RELEASE } from '../cluster/binaries.ts'
 import { type TempFolder, tempFolder } from '../temp_folder.ts'
 import { imageOf } from './images.ts'
 import type { Machine } from './machine.ts'
 import { importImage } from './node.ts'
-import { earlierImagePrograms, imagePrograms } from './programs.ts'
+import { imagePrograms } from './programs.ts'
 
 const made = new Map<string, Promise<string>>()
 let drafts: Promise<TempFolder> | undefined
 
-/** @param release of the control plane; that of kubeadm without it */
-export async function importControlPlane(machine: Machine, release?: string): Promise<void> {
-  const wanted = release === undefined ? await ownRelease(machine) : `v${release}`
-  const list = ['config', 'images', 'list', `--kubernetes-version=${wanted}`]
-  const programs =
-    release === EARLIER_RELEASE ? await earlierImagePrograms() : await imagePrograms()
+export async function importControlPlane(machine: Machine): Promise<void> {
+  const list = ['config', 'images', 'list', `--kubernetes-version=${await ownRelease(machine)}`]
+  const programs = await imagePrograms()
   for (const reference of (await machine.run('kubeadm', ...list)).trim().split('\n')) {
     const name = /([^/]+):[^:]+$/.exec(reference)?.[1] ?? ''
     const program = programs[name]

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import process from 'node:process'
 import {
   containerdBinaries,
-  earlierControlPlane,
   etcdBinaries,
   kubernetesBinaries,
   nodeBinaries,
@@ -48,17 +47,6 @@ export async function imagePrograms(): Promise<Readonly<Record<string, string>>>
   }
 }
 
-/** The same with the control plane of the release before. */
-export async function earlierImagePrograms(): Promise<Readonly<Record<string, string>>> {
-  const earlier = await earlierControlPlane()
-  return {
-    ...(await imagePrograms()),
-    'kube-apiserver': earlier.apiServer,
-    'kube-controller-manager': earlier.controllerManager,
-    'kube-scheduler': earlier.scheduler,
-  }
-}
-
 /** A newer containerd, in place of Debian's. */
 export async function newerContainerd(): Promise<Readonly<Record<string, string>>> {
   const { containerd, shim, ctr } = await containerdBinaries()
@@ -68,12 +56,7 @@ export async function newerContainerd(): Promise<Readonly<Record<string, string>
 /** @throws Error where `npm run build:image` was not run */
 export async function prepareNodes(): Promise<void> {
   for (const tool of ['containerd', 'runc', 'iproute2', 'zstd'] as const) await debianTool(tool)
-  const all = [
-    await nodePrograms(),
-    await imagePrograms(),
-    await earlierImagePrograms(),
-    await newerContainerd(),
-  ]
+  const all = [await nodePrograms(), await imagePrograms(), await newerContainerd()]
   for (const path of all.flatMap((each) => Object.values(each))) await access(path)
   await access(join(DIST, 'trousseau-image.tar'))
 }
