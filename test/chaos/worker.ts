@@ -5,7 +5,9 @@
  * @module
  */
 
+import { subscribe } from 'node:diagnostics_channel'
 import { readdir } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import process from 'node:process'
 import { inspect } from 'node:util'
 import { until } from '../_lib/wait.ts'
@@ -29,11 +31,29 @@ export interface PlainOutcome extends Omit<Outcome, 'violation'> {
   readonly violation: { readonly rule: string; readonly message: string } | undefined
 }
 
-/** What a process has when it rests: its channel to the one above, and files of its own. */
-const AT_REST = new Set(['PipeWrap', 'FSReqCallback', 'FSReqPromise', 'TTYWrap', 'Immediate'])
+/**
+ * What a process has when it rests: its channel to the one above, and files of its own. Sockets too,
+ * which the proxies and their agents have as well: those of plugins are counted by themselves.
+ */
+const AT_REST = new Set([
+  'PipeWrap',
+  'FSReqCallback',
+  'FSReqPromise',
+  'TTYWrap',
+  'Immediate',
+  'TCPSocketWrap',
+])
 const SPARE_DESCRIPTORS = 8
 /** The plugin did not start, or the tests themselves failed. */
 const NOT_RUN = 'the history could not be run'
+
+/** Connections to key services that are open: undici tells of each. */
+const connections = new Set<Socket>()
+subscribe('undici:client:connected', (message) => {
+  const { socket } = message as { readonly socket: Socket }
+  connections.add(socket)
+  socket.once('close', () => connections.delete(socket))
+})
 
 if (import.meta.main) await work(Number(process.argv[2]))
 
@@ -80,10 +100,10 @@ async function work(lanes: number): Promise<void> {
 async function leftovers(before: number): Promise<string[]> {
   const now = async () => {
     const resources = process.getActiveResourcesInfo().filter((name) => !AT_REST.has(name))
+    const open = [...connections].map((each) => `connection to port ${each.remotePort}`)
     const descriptors = (await readdir('/proc/self/fd')).length - before
-    return descriptors > SPARE_DESCRIPTORS
-      ? [...resources, `${descriptors} descriptors`]
-      : resources
+    const many = descriptors > SPARE_DESCRIPTORS ? [`${descriptors} descriptors`] : []
+    return [...resources, ...open, ...many]
   }
   // The timer of this waiting is one of them.
   const rest = async () =>
