@@ -15,7 +15,9 @@ const localSigningConfig = v.strictObject({
   type: v.literal('local'),
   keyFile: v.pipe(
     absolutePath,
-    v.description('File of mode 0600 made by "trousseau keygen --signer", the same on every node'),
+    v.description(
+      'File of mode 0600 made by "trousseau keygen FILE --signer", the same on every node',
+    ),
   ),
 })
 

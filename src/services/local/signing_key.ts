@@ -1,5 +1,5 @@
 /**
- * The signing key of a signer in a file of this node, which `trousseau keygen --signer` makes. The
+ * The signing key of a signer in a file of this node, which `trousseau keygen FILE --signer` makes. The
  * same file is on every control-plane node.
  *
  * @module
