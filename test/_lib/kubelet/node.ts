@@ -33,6 +33,8 @@ export function kubeletConfig(): object {
     cgroupsPerQOS: false,
     enforceNodeAllocatable: ['none'],
     makeIPTablesUtilChains: false,
+    // By default the kubelet evicts where less than 15 % are free, whatever uses the tests' disk.
+    evictionHard: { 'nodefs.available': '1Gi', 'imagefs.available': '1Gi' },
   }
 }
 
