@@ -18,9 +18,7 @@ interface ConfigPaths extends Required<Paths> {
 
 export function pathsOf(config: Config): ConfigPaths {
   const { recovery, policy, traces, audit, stateDir, admin, probes, signer } = config
-  const all = [...config.providers, ...signingKeys(signer)].map((key) =>
-    descriptorOf(key).paths(key),
-  )
+  const all = keysOf(config).map((key) => descriptorOf(key).paths(key))
   const endpoints = [
     ...endpointsOf(config).map(({ socket }) => socket.path),
     ...(signer === undefined ? [] : [signer.socket.path]),
@@ -61,14 +59,14 @@ export function pathsOf(config: Config): ConfigPaths {
   }
 }
 
-/** The key of a signer is reached as that of a provider is. */
-function signingKeys(signer: Config['signer']): Config['providers'] {
-  if (signer === undefined) return []
+/** The providers, and the key of a signer, which is reached as that of a provider is. */
+export function keysOf({ providers, signer }: Config): Config['providers'] {
+  if (signer === undefined) return providers
   const { key } = signer
   const named = { name: 'signer' } as const
-  return key.type === 'vault'
-    ? [{ ...key, ...named, allowUnboundDecrypt: false }]
-    : [{ ...key, ...named }]
+  const beside =
+    key.type === 'vault' ? { ...key, ...named, allowUnboundDecrypt: false } : { ...key, ...named }
+  return [...providers, beside]
 }
 
 /** A waiver is put in when it is needed, and the files of `policy.files` are facts where they are absent too. */

@@ -17,7 +17,7 @@ import { controlPlaneDefinition } from '../_lib/cluster/cluster_api.ts'
 import { startEtcd } from '../_lib/cluster/etcd.ts'
 import { runCommand } from '../_lib/plugin/process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
-import { MANIFEST_CONFIG } from '../_lib/tools/manifest_config.ts'
+import { MANIFEST_CONFIG, SIGNED_CONFIG } from '../_lib/tools/manifest_config.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
@@ -25,9 +25,13 @@ const run = promisify(execFile)
 const test = suite('cluster/hosted', () => ({}), 300_000)
 
 /** The folder that `--out` fills. */
-async function printed(folder: TempFolder, kind: string): Promise<string> {
+async function printed(
+  folder: TempFolder,
+  kind: string,
+  config: object = MANIFEST_CONFIG,
+): Promise<string> {
   const out = await mkdtemp(folder.at(`${kind}-`))
-  await writeFile(folder.at('config.json'), JSON.stringify(MANIFEST_CONFIG))
+  await writeFile(folder.at('config.json'), JSON.stringify(config))
   const flags = ['--config', folder.at('config.json'), '--namespace', 'hosted', '--out', out]
   const { code, err } = await runCommand(['manifests', kind, ...flags])
   assert.is(code, 0, err)
@@ -172,7 +176,7 @@ const REST = {
   },
 } as const
 
-test("Cluster API's own definition takes what is printed for it, in both versions", async () => {
+test("Cluster API's own definition takes what is printed for it, in both versions, with a signer and without", async () => {
   await using folder = await tempFolder()
   await using etcd = await startEtcd(folder.path)
   await using server = await startApiServer({ folder: folder.path, etcd })
@@ -181,11 +185,14 @@ test("Cluster API's own definition takes what is printed for it, in both version
   definition.spec.conversion = { strategy: 'None' }
   await writeFile(folder.at('definition.json'), JSON.stringify(definition))
   await server.kubectl('create', '-f', folder.at('definition.json'))
-  const out = await printed(folder, 'cluster-api')
+  const plain = await printed(folder, 'cluster-api')
+  const signed = await printed(folder, 'cluster-api', SIGNED_CONFIG)
 
-  for (const [version, file] of [
-    ['v1beta2', 'cluster-api.yaml'],
-    ['v1beta1', 'cluster-api-v1beta1.yaml'],
+  for (const [version, file, out] of [
+    ['v1beta2', 'cluster-api.yaml', plain],
+    ['v1beta1', 'cluster-api-v1beta1.yaml', plain],
+    ['v1beta2', 'cluster-api.yaml', signed],
+    ['v1beta1', 'cluster-api-v1beta1.yaml', signed],
   ] as const) {
     const object = parseAllDocuments(await readFile(`${out}/${file}`, 'utf8'))[0]?.toJS()
     assert.is(object.apiVersion, `controlplane.cluster.x-k8s.io/${version}`)

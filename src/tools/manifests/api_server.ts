@@ -7,17 +7,22 @@
 
 import { dirname } from 'node:path/posix'
 import type { Plan } from './plan.ts'
+import { kubesprayPatches, signerFlags, signerPatches, withoutSigner } from './signer.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 /** As in the pages of Kubernetes, in a folder of its own: a file that is mounted alone is never read again once it was replaced. */
 export const FOLDER = '/etc/kubernetes/enc'
 export const FILE = `${FOLDER}/enc.yaml`
-/** Of every API server. */
-export const FLAGS = {
-  'encryption-provider-config': FILE,
-  'encryption-provider-config-automatic-reload': 'true',
-} as const
 const PLACE = `install -D -m 0600 encryption.yaml ${FILE}`
+
+/** Of every API server. */
+export function flagsOf(plan: Plan): Readonly<Record<string, string>> {
+  return {
+    'encryption-provider-config': FILE,
+    'encryption-provider-config-automatic-reload': 'true',
+    ...signerFlags(plan),
+  }
+}
 
 export function encryptionConfig(plan: Plan): ManifestFile[] {
   return [{ path: 'encryption.yaml', text: encryptionText(plan) }]
@@ -47,15 +52,16 @@ resources:
 export function volumesOf(
   plan: Plan,
 ): { name: string; path: string; readOnly: boolean; type: string }[] {
+  const volume = (name: string, path: string, readOnly: boolean) => ({
+    ...{ name: `trousseau-${name}`, path, readOnly, type: 'Directory' },
+  })
+  // Mount folders and not the sockets: a socket that is made again would not be seen.
+  const socket = dirname(plan.socketPath)
+  const signer = Object.values(signerFlags(plan)).map((path) => dirname(path))
   return [
-    { name: 'trousseau-encryption', path: FOLDER, readOnly: true, type: 'Directory' },
-    // Mount the folder and not the socket: a socket that is made again would not be seen.
-    {
-      name: 'trousseau-socket',
-      path: dirname(plan.socketPath),
-      readOnly: false,
-      type: 'Directory',
-    },
+    volume('encryption', FOLDER, true),
+    volume('socket', socket, false),
+    ...signer.filter((path) => path !== socket).map((path) => volume('signer-socket', path, false)),
   ]
 }
 
@@ -63,6 +69,9 @@ export function kubeadm(plan: Plan): ManifestFile[] {
   const volumes = volumesOf(plan).map(
     ({ name, path, readOnly, type }) =>
       `- { name: ${name}, hostPath: ${path}, mountPath: ${path}, readOnly: ${readOnly}, pathType: ${type} }\n`,
+  )
+  const extraArgs = Object.entries(flagsOf(plan)).map(
+    ([name, value]) => `- { name: ${name}, value: ${plain(value)} }\n`,
   )
   const extra = `${comment(`For "kubeadm init": part of the kubeadm config. It is kept in the ConfigMap kubeadm-config, from which
 "kubeadm join --control-plane" and "kubeadm upgrade" take it.
@@ -72,9 +81,7 @@ apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 apiServer:
   extraArgs:
-    - { name: encryption-provider-config, value: ${FILE} }
-    - { name: encryption-provider-config-automatic-reload, value: "true" }
-  extraVolumes:
+${indent(extraArgs.join(''), 4)}  extraVolumes:
 ${indent(volumes.join(''), 4)}`
   const patch = `${comment(`Instead of extraVolumes, a patch with the name kube-apiserver+strategic.yaml. Flags it cannot add: extraArgs stay
 in the ClusterConfiguration. Beside --config kubeadm takes no --patches: give "patches: { directory: FOLDER }" in the
@@ -89,8 +96,20 @@ ${indent(volumeList(plan), 4)}`
   return [
     { path: 'kubeadm-config.yaml', text: extra },
     { path: 'kube-apiserver+strategic.yaml', text: patch },
+    ...signerPatches(plan),
     ...encryptionConfig(plan),
   ]
+}
+
+function flagMap(plan: Plan): string {
+  return Object.entries(flagsOf(plan))
+    .map(([name, value]) => `${name}: ${plain(value)}\n`)
+    .join('')
+}
+
+/** A flag's value, which is a path or what YAML would take for no text. */
+function plain(value: string): string {
+  return value.startsWith('/') ? value : quoted(value)
 }
 
 function mountList(plan: Plan): string {
@@ -117,7 +136,8 @@ function volumeList(plan: Plan): string {
 function rancher(plan: Plan, product: 'k3s' | 'rke2', note: string, rest: string): ManifestFile[] {
   const text = `${comment(`/etc/rancher/${product}/config.yaml, on every server node; first the file: ${PLACE}
 ${note}
-Leave secrets-encryption off: it is ${product}'s own encryption with a key on the node, and both cannot be used.`)}
+Leave secrets-encryption off: it is ${product}'s own encryption with a key on the node, and both cannot be used.
+${withoutSigner(plan, product)}`)}
 kube-apiserver-arg:
   - encryption-provider-config=${FILE}
   - encryption-provider-config-automatic-reload=true
@@ -157,7 +177,8 @@ Copy its secretbox provider in between kms and identity, with the same name and 
 read. The first document removes Talos' own, since patches would put its provider before this one.
 A config that talosctl 1.14 generated has a document KubeAPIServerConfig. It has no volumes, and Talos refuses
 cluster.apiServer beside it: put its image, extraArgs, env and certExtraSANs (certSANs there) into cluster.apiServer
-below, and remove it with "$patch: delete" in the same patch.`)}
+below, and remove it with "$patch: delete" in the same patch.
+${withoutSigner(plan, 'Talos')}`)}
 apiVersion: v1alpha1
 kind: KubeEtcdEncryptionConfig
 $patch: delete
@@ -185,9 +206,7 @@ export function kubespray(plan: Plan): ManifestFile[] {
   const text = `${comment(`inventory/…/group_vars/k8s_cluster/trousseau.yml; first the file on every control-plane node: ${PLACE}
 Leave kube_encrypt_secret_data off: it is kubespray's own encryption with a key on the node.`)}
 kube_kubeadm_apiserver_extra_args:
-  encryption-provider-config: ${FILE}
-  encryption-provider-config-automatic-reload: "true"
-apiserver_extra_volumes:
-${indent(volumes.join(''), 2)}`
+${indent(flagMap(plan), 2)}apiserver_extra_volumes:
+${indent(volumes.join(''), 2)}${kubesprayPatches(plan)}`
   return [{ path: 'trousseau.yml', text }, ...encryptionConfig(plan)]
 }

@@ -7,21 +7,26 @@
 
 import { dirname } from 'node:path/posix'
 import { commandLine } from '../../base/shell.ts'
-import { encryptionText, FILE, FLAGS, volumesOf } from './api_server.ts'
+import { encryptionText, FILE, flagsOf, volumesOf } from './api_server.ts'
 import { staticPod } from './cluster.ts'
 import { CREDENTIALS_SECRET, credentialsOf, fromFiles } from './credentials.ts'
 import type { Plan } from './plan.ts'
 import { tmpfiles } from './pod.ts'
 import { labelCommands } from './selinux.ts'
+import { signerPatches } from './signer.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 const TMPFILES = '/etc/tmpfiles.d/trousseau.conf'
 const POD = '/etc/kubernetes/manifests/trousseau.yaml'
 const CONFIG_KEY = 'trousseau.yaml'
+/** Of kubeadm. */
+const PATCHES = '/etc/kubernetes/patches'
 
 /** The same in both versions of the API, which differ in how they list flags. */
 export function clusterApi(plan: Plan): ManifestFile[] {
-  const entries = Object.entries(FLAGS).map(([name, value]) => [name, quoted(value)] as const)
+  const entries = Object.entries(flagsOf(plan)).map(
+    ([name, value]) => [name, quoted(value)] as const,
+  )
   const list = entries.map(([name, value]) => `- { name: ${name}, value: ${value} }\n`)
   const map = entries.map(([name, value]) => `${name}: ${value}\n`)
   return [
@@ -51,7 +56,7 @@ spec:
       apiServer:
         extraArgs:
 ${indent(flags, 10)}        extraVolumes:
-${indent(volumes.join(''), 10)}    files:
+${indent(volumes.join(''), 10)}${patchFolder(plan)}    files:
 ${indent(files(plan), 6)}    preKubeadmCommands:
 ${indent(commands(plan), 6)}`
 }
@@ -80,11 +85,23 @@ function files(plan: Plan): string {
     [FILE, '0600', encryptionText(plan)],
     [TMPFILES, '0644', textOf(tmpfiles(plan))],
     [POD, '0600', textOf(staticPod(plan))],
+    ...signerPatches(plan).map(({ path, text }) => [`${PATCHES}/${path}`, '0600', text]),
   ].map(
     ([path = '', mode = '', text = '']) =>
       `${head(path, mode)}  content: |\n${indent(withoutComments(text), 4)}`,
   )
   return [...written, ...secret].join('')
+}
+
+/** kubeadm writes flags that a signer excludes, and only patches take them away. */
+function patchFolder(plan: Plan): string {
+  if (plan.config.signer === undefined) return ''
+  return ['initConfiguration', 'joinConfiguration']
+    .map(
+      (name) =>
+        `    ${name}: { patches: { directory: ${PATCHES} } }   # where yours names a folder, put them there\n`,
+    )
+    .join('')
 }
 
 function head(path: string, mode: string): string {

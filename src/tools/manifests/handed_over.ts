@@ -6,7 +6,7 @@
  */
 
 import { dirname } from 'node:path/posix'
-import { pathsOf } from '../../config/paths.ts'
+import { keysOf, pathsOf } from '../../config/paths.ts'
 import type { Plan } from './plan.ts'
 
 const STATE = '/var/lib'
@@ -14,7 +14,7 @@ const STATE = '/var/lib'
 /** @param user the name or number of the user, and of its group */
 export function handedOver({ config, configPath, written }: Plan, user: string | number): string[] {
   const own = dirname(configPath)
-  const keys = config.providers.flatMap((each) => (each.type === 'local' ? [each.keyFile] : []))
+  const keys = keysOf(config).flatMap((each) => (each.type === 'local' ? [each.keyFile] : []))
   const { files, folders } = pathsOf(config)
   const inside = [configPath, ...files, ...folders].filter((path) => path.startsWith(`${own}/`))
   const between = new Set(inside.flatMap((path) => parentsOf(path, own)))

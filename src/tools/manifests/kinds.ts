@@ -61,7 +61,7 @@ export type KindName = keyof typeof KINDS
 export const KIND_NAMES = Object.keys(KINDS) as KindName[]
 
 function vault({ config, client: cli }: Plan): ManifestFile[] {
-  return config.providers.flatMap((provider) => {
+  const files = config.providers.flatMap((provider) => {
     if (provider.type !== 'vault') return []
     const setup = decideNames(setupInputOf(provider), { cli, replacePolicy: false })
     return [
@@ -69,4 +69,8 @@ function vault({ config, client: cli }: Plan): ManifestFile[] {
       { path: `${provider.name}-setup.sh`, text: setupScript(setup, setupSteps(setup)) },
     ]
   })
+  const key = config.signer?.key
+  return key?.type === 'vault'
+    ? [...files, { path: 'signer-policy.hcl', text: policyText({ ...key, signs: true }) }]
+    : files
 }

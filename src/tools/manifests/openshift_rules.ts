@@ -92,10 +92,11 @@ function imageProblems(image: string): string[] {
 }
 
 /** Settings for which the operators have no argument, and without which the plugin would be another one. */
-function unpassed({ protection, recovery }: Config, provider: VaultConfig): string[] {
+function unpassed({ protection, recovery, signer }: Config, provider: VaultConfig): string[] {
   const { auth, tls } = provider
   const settings: Readonly<Record<string, boolean>> = {
     recovery: recovery !== undefined,
+    signer: signer !== undefined,
     protection: protection !== 'any',
     'providers.0.id': provider.id !== undefined,
     'providers.0.formerIds': provider.formerIds !== undefined,

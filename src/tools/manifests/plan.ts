@@ -6,7 +6,7 @@
  */
 
 import { dirname, resolve } from 'node:path/posix'
-import { pathsOf } from '../../config/paths.ts'
+import { keysOf, pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
 import { descriptorOf } from '../../services/registry.ts'
 import type { KeyField } from './openshift.ts'
@@ -39,7 +39,7 @@ export interface Plan extends ManifestChoices {
   readonly read: readonly string[]
   /** Where probes ask; undefined without an admin server on a port. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
-  /** Whether a provider logs in with the token of the pod's ServiceAccount. */
+  /** Whether a login is one with the token of the pod's ServiceAccount. */
   readonly serviceAccount: boolean
   readonly config: Config
   /** The text of the config as it was written. */
@@ -65,7 +65,7 @@ export function planOf(config: Config, choices: ManifestChoices, configText: str
       config.admin !== undefined && 'host' in config.admin.listen ? config.admin.listen : undefined,
     serviceAccount:
       files.some((path) => path.startsWith(SERVICE_ACCOUNT)) ||
-      config.providers.some((each) => descriptorOf(each).asksTokenReview?.(each) === true),
+      keysOf(config).some((each) => descriptorOf(each).asksTokenReview?.(each) === true),
   }
 }
 

@@ -9,11 +9,12 @@ import { basename, dirname } from 'node:path/posix'
 import { commandLine } from '../../base/shell.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
 import { ConfigError } from '../../config/load.ts'
-import { encryptionConfig, FILE, FLAGS, FOLDER } from './api_server.ts'
+import { encryptionConfig, FILE, FOLDER, flagsOf } from './api_server.ts'
 import { CREDENTIALS_SECRET, type Credential, credentialsOf, fromFiles } from './credentials.ts'
 import type { Plan } from './plan.ts'
 import { CONTAINER_RESOURCES, RESTRICTIONS, socketProbe } from './pod.ts'
 import { sidecarProblems } from './sidecar_rules.ts'
+import { hostedSigner, signerFlags } from './signer.ts'
 import { comment, indent, type ManifestFile, quoted } from './text.ts'
 
 const CONFIG = 'trousseau-config'
@@ -32,7 +33,7 @@ export function sidecar(plan: Plan): ManifestFile[] {
   return [
     { path: 'kustomization.yaml', text: kustomization(plan, credentials) },
     { path: 'sidecar.yaml', text: patch(plan, credentials) },
-    { path: 'flags.yaml', text: flags() },
+    { path: 'flags.yaml', text: flags(plan) },
     { path: CONFIG_KEY, text: `${plan.configText.trimEnd()}\n` },
     ...encryptionConfig(plan),
   ]
@@ -73,14 +74,15 @@ patches:
 }
 
 /** A list of flags would replace the one that is there, so they are added one by one. */
-function flags(): string {
-  const added = Object.entries(FLAGS).map(
+function flags(plan: Plan): string {
+  const added = Object.entries(flagsOf(plan)).map(
     ([name, value]) =>
       `- op: add\n  path: /spec/template/spec/containers/0/args/-\n  value: --${name}=${value}\n`,
   )
   return `${comment(`The API server's flags: 0 is the place of its container in the list. Where they stand in "command": command/-.
 Where it has an encryption-provider-config already leave these out, and put the kms provider into that file: first
-behind what encrypts now, on all API servers, and then before it. Keep the old keys until all is rewritten.`)}
+behind what encrypts now, on all API servers, and then before it. Keep the old keys until all is rewritten.
+${hostedSigner(plan)}`)}
 ${added.join('')}`
 }
 
@@ -99,10 +101,22 @@ ${indent(container(plan), 8)}      containers:
         - name: ${SERVER}
           volumeMounts:
             - { name: trousseau-encryption, mountPath: ${FOLDER}, readOnly: true }
-            - { name: trousseau-written-0, mountPath: ${quoted(dirname(plan.socketPath))} }
-      volumes:
+${indent(socketMounts(plan), 12)}      volumes:
         - { name: trousseau-encryption, secret: { secretName: ${ENCRYPTION} } }
 ${indent(volumes(plan, credentials), 8)}`
+}
+
+/** The folders of the sockets, which the plugin makes. */
+function socketMounts(plan: Plan): string {
+  const folders = [plan.socketPath, ...Object.values(signerFlags(plan))].map((path) =>
+    dirname(path),
+  )
+  return [...new Set(folders)]
+    .map(
+      (folder) =>
+        `- { name: trousseau-written-${plan.written.indexOf(folder)}, mountPath: ${quoted(folder)} }\n`,
+    )
+    .join('')
 }
 
 function container(plan: Plan): string {

@@ -1,7 +1,7 @@
 /** What a config may not ask for where the plugin runs in a pod of the API server's. @module */
 
 import { dirname } from 'node:path/posix'
-import { pathsOf } from '../../config/paths.ts'
+import { keysOf, pathsOf } from '../../config/paths.ts'
 import { CREDENTIALS, type Plan } from './plan.ts'
 
 /** One line for each thing that is a node's, and of which that pod has none. */
@@ -19,9 +19,7 @@ export function sidecarProblems(plan: Plan): string[] {
       'only systemd puts credentials there: wanted a path such as /etc/trousseau/secret-id',
     ),
     ...needs(
-      config.providers.flatMap((each) =>
-        each.type === 'local' && user !== 0 ? [each.keyFile] : [],
-      ),
+      keysOf(config).flatMap((each) => (each.type === 'local' && user !== 0 ? [each.keyFile] : [])),
       'files of a Secret belong to root, and the plugin wants a key file of its own: wanted --user 0',
     ),
     ...needs(

@@ -174,6 +174,6 @@ ${mounts.join('')}      - { name: agent-socket, mountPath: ${quoted(folder)} }
   const withoutAgent = { ...plan, read: plan.read.filter((path) => path !== folder) }
   const about = `Static pod with a Vault agent as a sidecar. Goes where the kubelet's staticPodPath points; agent.hcl and the config beside it
 go to ${dirname(file)}, mode 0640, group ${plan.user}. Both containers are user ${plan.user}: the agent writes to its socket's folder alone, which is
-the pod's own. Until the agent has logged in the plugin says so in its Status, and tries again.`
+the pod's own. Until the agent has logged in the plugin says so in its Status, and tries again.${plan.config.signer?.key.type === 'vault' ? '\nThe key of the signer is reached as the config says, without the agent.' : ''}`
   return pod(about, withoutAgent, parts)
 }

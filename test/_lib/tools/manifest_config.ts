@@ -1,4 +1,4 @@
-/** A config that uses everything of which manifests are made. @module */
+/** Configs that use everything of which manifests are made. @module */
 
 export const MANIFEST_CONFIG = {
   apiVersion: 'trousseau.io/v1',
@@ -21,4 +21,14 @@ export const MANIFEST_CONFIG = {
   ],
   stateDir: '/var/lib/trousseau/state',
   admin: { listen: '127.0.0.1:8787' },
+} as const
+
+/** The same with a signer, whose socket has a folder of its own. */
+export const SIGNED_CONFIG = {
+  ...MANIFEST_CONFIG,
+  signer: {
+    socket: { path: '/run/trousseau-signer/signer.sock' },
+    key: { type: 'local', keyFile: '/etc/trousseau/signer-keys' },
+    legacyKeys: [{ file: '/etc/trousseau/sa.pub' }],
+  },
 } as const
