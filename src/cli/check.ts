@@ -10,11 +10,12 @@ export function addCheck(program: Command, io: Io, { short }: Ending): void {
   program
     .command('check')
     .description(
-      "probe any plugin's socket by the rules of the KMS contract; it encrypts and decrypts",
+      "probe any plugin's socket by the rules of its contract; it encrypts and decrypts, or signs",
     )
     .requiredOption('--socket <path>', 'path of the socket, or unix:// and it', socketPath)
+    .option('--signer', 'it is the socket of a signer of ServiceAccount tokens', false)
     .option('--json', 'print JSON', false)
-    .action(({ socket, json }: { socket: string; json: boolean }) =>
-      short(check({ socketPath: socket, json }, io)),
+    .action(({ socket, signer, json }: { socket: string; signer: boolean; json: boolean }) =>
+      short(check({ socketPath: socket, signer, json }, io)),
     )
 }

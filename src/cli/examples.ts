@@ -41,7 +41,7 @@ export const EXAMPLES = {
   top: [CONFIG, `${CONFIG} --once`],
   doctor: [CONFIG, `${CONFIG} --encryption-config /etc/kubernetes/enc/enc.yaml`],
   explain: ['key_unavailable', ''],
-  check: [SOCKET],
+  check: [SOCKET, '--signer --socket /run/trousseau/signer.sock'],
   scan: [CONFIG, `--snapshot etcd.db ${CONFIG}`],
   migrate: [`${CONFIG} --dry-run`, `${CONFIG} --state migrate.json ${ENDPOINTS}`],
   'recovery-key create': ['/media/offline/recovery-key'],

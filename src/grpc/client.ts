@@ -94,8 +94,8 @@ const API_V1 = 'v1beta1'
 
 export type KmsClient = ReturnType<typeof connectKms>
 
-/** Connects when the first call is made. */
-export function connectKms(
+/** Calls of any service on a socket; connects when the first one is made. */
+export function connectTo(
   socketPath: string,
   { timeoutMs, authority = 'localhost' }: ClientOptions,
 ) {
@@ -131,6 +131,12 @@ export function connectKms(
     return fromBinary(output, await raw(path, toBinary(input, create(input, init))))
   }
 
+  return { raw, call, close: () => client.close() }
+}
+
+/** Connects when the first call is made. */
+export function connectKms(socketPath: string, options: ClientOptions) {
+  const { raw, call, close } = connectTo(socketPath, options)
   return {
     raw,
     v2: {
@@ -151,6 +157,6 @@ export function connectKms(
       encrypt: (plain: Uint8Array) => call(METHODS.v1.encrypt, { version: API_V1, plain }),
       decrypt: (cipher: Uint8Array) => call(METHODS.v1.decrypt, { version: API_V1, cipher }),
     },
-    close: () => client.close(),
+    close,
   }
 }

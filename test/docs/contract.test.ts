@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { suite } from '../_lib/uvu.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const FAMILIES = { S: 15, E: 16, D: 12, T: 21, F: 10, V: 6, J: 14 } as const
+const FAMILIES = { S: 15, E: 16, D: 12, T: 21, F: 10, V: 6, J: 16 } as const
 const PAGES = ['docs/contract.md', 'docs/signer.md']
 
 interface Row {

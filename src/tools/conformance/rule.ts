@@ -5,7 +5,7 @@ import type { Probe } from './probe.ts'
 export type Result = 'pass' | 'warn' | 'fail' | 'skipped'
 
 export interface RuleFinding {
-  /** Its number in the KMS contract (`docs/contract.md`). */
+  /** Its number in `docs/contract.md`, or in the contract of `docs/signer.md`. */
   readonly rule: string
   readonly title: string
   readonly result: Result
@@ -13,7 +13,7 @@ export interface RuleFinding {
   readonly detail: string
 }
 
-export interface Rule {
+export interface Rule<P = Probe> {
   readonly id: string
   readonly title: string
   /** What breaking the rule means. */
@@ -25,18 +25,21 @@ export interface Rule {
    *
    * @throws Broken, NotSeen, or any other error, which counts as a broken rule too
    */
-  run(probe: Probe): Promise<string> | string
+  run(probe: P): Promise<string> | string
 }
 
-type Run = Rule['run']
-
 /** A rule without which kube-apiserver or the data suffers. */
-export function must(id: string, title: string, run: Run, gate?: string): Rule {
+export function must<P = Probe>(
+  id: string,
+  title: string,
+  run: Rule<P>['run'],
+  gate?: string,
+): Rule<P> {
   return { id, title, broken: 'fail', run, ...(gate === undefined ? {} : { gate }) }
 }
 
 /** A rule of good practice. */
-export function should(id: string, title: string, run: Run): Rule {
+export function should<P = Probe>(id: string, title: string, run: Rule<P>['run']): Rule<P> {
   return { id, title, broken: 'warn', run }
 }
 

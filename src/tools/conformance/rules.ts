@@ -5,13 +5,12 @@
  * @module
  */
 
-import { KmsError } from '../../base/errors.ts'
-import { RpcError } from '../../grpc/client.ts'
 import { DECRYPT_RULES, ERROR_RULES } from './decrypt_rules.ts'
 import { ENCRYPT_RULES } from './encrypt_rules.ts'
-import { codeOf, Probe, type ProbeOptions } from './probe.ts'
+import { judged } from './judge.ts'
+import { Probe, type ProbeOptions } from './probe.ts'
 import { RawConnection } from './raw_http2.ts'
-import { Broken, NotSeen, type Rule, type RuleFinding } from './rule.ts'
+import type { RuleFinding } from './rule.ts'
 import { STATUS_AFTERTHOUGHTS, STATUS_CALL_RULES, STATUS_RULES } from './status_rules.ts'
 import { AFTERTHOUGHTS, CALL_RULES, idleRule, SOCKET_RULES } from './transport_rules.ts'
 import { V1BETA1_RULES } from './v1beta1_rules.ts'
@@ -39,35 +38,7 @@ export async function checkConformance(
     ...STATUS_AFTERTHOUGHTS,
     idleRule(idle, performance.now()),
   ]
-  const findings: RuleFinding[] = []
-  let blocked: string | undefined
-  for (const rule of rules) {
-    const finding = blocked === undefined ? await judge(rule, probe) : skipped(rule, blocked)
-    if (finding.result === 'fail') blocked ??= rule.gate
-    findings.push(finding)
-  }
-  return findings.toSorted(inContractOrder)
-}
-
-async function judge(rule: Rule, probe: Probe): Promise<RuleFinding> {
-  try {
-    const detail = await rule.run(probe)
-    return { rule: rule.id, title: rule.title, result: 'pass', detail }
-  } catch (error) {
-    if (error instanceof NotSeen) return skipped(rule, error.message)
-    return { rule: rule.id, title: rule.title, result: rule.broken, detail: problemOf(error) }
-  }
-}
-
-function skipped({ id, title }: Rule, reason: string): RuleFinding {
-  return { rule: id, title, result: 'skipped', detail: reason }
-}
-
-/** Describes why a rule is broken. A bug of the probe itself is thrown on. */
-function problemOf(error: unknown): string {
-  if (error instanceof Broken || error instanceof KmsError) return error.message
-  if (error instanceof RpcError) return `a call answered ${codeOf(error)}`
-  throw error
+  return (await judged(rules, probe)).toSorted(inContractOrder)
 }
 
 const LETTERS = 'SEDTFV'

@@ -1,4 +1,4 @@
-/** `trousseau check` tests any plugin's socket against the rules of the KMS contract. @module */
+/** `trousseau check` tests any plugin's or signer's socket against the rules of its contract. @module */
 
 import { fitted } from '../../console/fitted.ts'
 import type { Io } from '../../console/io.ts'
@@ -7,15 +7,20 @@ import { counted } from '../../console/progress.ts'
 import { reach } from '../../grpc/reach.ts'
 import type { Result, RuleFinding } from './rule.ts'
 import { checkConformance } from './rules.ts'
+import { checkSigner } from './signer_rules.ts'
 
 interface CheckOptions {
   readonly socketPath: string
+  /** The socket is one of a signer of ServiceAccount tokens. */
+  readonly signer: boolean
   readonly json: boolean
 }
 
 /** The time that kube-apiserver allows where its configuration does not say otherwise. */
 const TIMEOUT_MS = 3_000
 const IDLE_MS = 2_000
+/** That which an API server gives Metadata (rule J3). */
+const SIGNER_TIMEOUT_MS = 10_000
 /** From so many on, rules that were skipped for one reason are not listed one by one. */
 const MANY = 5
 
@@ -27,9 +32,12 @@ const COLORS: Readonly<Record<Result, Color>> = {
 }
 
 /** @throws KmsError when the plugin cannot be reached */
-export async function check({ socketPath, json: asJson }: CheckOptions, io: Io): Promise<number> {
+export async function check(options: CheckOptions, io: Io): Promise<number> {
+  const { socketPath, signer, json: asJson } = options
   await reach(socketPath, TIMEOUT_MS)
-  const findings = await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
+  const findings = signer
+    ? await checkSigner(socketPath, SIGNER_TIMEOUT_MS)
+    : await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
   const conforms = findings.every(({ result }) => result !== 'fail')
   io.out(
     asJson ? json({ socket: socketPath, conforms, findings }) : fitted(readable(findings, io), io),

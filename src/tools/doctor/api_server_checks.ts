@@ -108,7 +108,7 @@ async function configMounted(
 }
 
 /** @param path what the API server connects to, for the plugin's `socket` */
-async function socketMounted(
+export async function socketMounted(
   pod: StaticPod,
   container: Container,
   path: string,
@@ -146,7 +146,12 @@ async function socketMounted(
   ]
 }
 
-function userFindings(pod: StaticPod, container: Container, socket: SocketRights): Finding[] {
+/** Whether the user of the API server may connect. */
+export function userFindings(
+  pod: StaticPod,
+  container: Container,
+  socket: SocketRights,
+): Finding[] {
   const user = container.securityContext.runAsUser ?? pod.spec.securityContext.runAsUser ?? 0
   const group = container.securityContext.runAsGroup ?? pod.spec.securityContext.runAsGroup ?? 0
   const may =

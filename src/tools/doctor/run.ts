@@ -27,6 +27,7 @@ import { type Finding, found, skipped } from './finding.ts'
 import { policyFindings } from './policy_checks.ts'
 import { providerFindings } from './provider_checks.ts'
 import { isWell, readable } from './report.ts'
+import { signerFindings, signerManifestFindings } from './signer_checks.ts'
 import { socketFindings } from './socket_checks.ts'
 import { stateFindings } from './state_checks.ts'
 
@@ -97,11 +98,17 @@ async function askedFindings(
   )
   const providers = await providerFindings(config, io.environment)
   const answers = sights.some(({ keyId }) => keyId !== undefined)
-  const { admin, stateDir } = config
+  const { admin, stateDir, signer } = config
   const ofAdmin = admin === undefined ? [] : await adminFindings(admin.listen, answers)
   const ofState = stateDir === undefined ? [] : await stateFindings(stateDir, answers, io)
   return {
-    findings: [...sights.flatMap(({ findings }) => findings), ...ofAdmin, ...ofState, ...providers],
+    findings: [
+      ...sights.flatMap(({ findings }) => findings),
+      ...(signer === undefined ? [] : await signerFindings(signer)),
+      ...ofAdmin,
+      ...ofState,
+      ...providers,
+    ],
     keyId: sights[0]?.keyId,
   }
 }
@@ -131,6 +138,9 @@ async function apiServer(config: Config, flags: DoctorFlags): Promise<Finding[]>
       ? [skipped('manifest', "The API server's static pod: name it with --api-server-manifest")]
       : pod.findings),
     ...(await podFindings(pod.content, sockets[0], dialed, encryptionConfig)),
+    ...(config.signer === undefined
+      ? []
+      : await signerManifestFindings(pod.content, config.signer)),
   ]
 }
 

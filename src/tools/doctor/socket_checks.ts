@@ -41,7 +41,8 @@ export async function socketFindings(path: string): Promise<SocketResult> {
   return { findings: [...open, ...findings], keyId }
 }
 
-async function folderFindings(path: string): Promise<Finding[]> {
+/** Whether the folder of a socket is there. */
+export async function folderFindings(path: string): Promise<Finding[]> {
   try {
     await stat(dirname(path))
     return []

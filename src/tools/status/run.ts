@@ -21,6 +21,7 @@ import {
 import { connectKms, type KmsClient, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
 import type { StatusDocument } from '../../observe/status_document.ts'
+import { readableSigner, type SignerReport, signerReport } from './signer.ts'
 import { fetchStatusz, readableStatusz } from './statusz.ts'
 
 interface StatusOptions {
@@ -66,15 +67,15 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
   const config = await loadConfig(options.configPath)
   const reports: (Report | Unreached)[] = []
   const failures: unknown[] = []
+  const unreached = (socket: string) => (error: unknown) => {
+    failures.push(error)
+    return { socket, healthy: false as const, error: failureOf(error) }
+  }
   for (const { socket } of endpointsOf(config)) {
     const report = reportOf({ ...options, socketPath: socket.path })
-    reports.push(
-      await report.catch((error: unknown) => {
-        failures.push(error)
-        return { socket: socket.path, healthy: false as const, error: failureOf(error) }
-      }),
-    )
+    reports.push(await report.catch(unreached(socket.path)))
   }
+  const signer = await signerOf(config, options, unreached)
   const statusz = await insideOf(config, options).catch((error: unknown) => {
     failures.push(error)
     return null
@@ -85,11 +86,13 @@ export async function statusOfConfig(options: ConfigStatusOptions, io: Io): Prom
   const error = failure === undefined ? undefined : failureOf(failure)
   io.out(
     options.json
-      ? jsonText({ sockets: reports, statusz: statusz ?? undefined, error })
-      : fitted(readableAll(reports, statusz, io), io),
+      ? jsonText({ sockets: reports, signer, statusz: statusz ?? undefined, error })
+      : fitted(readableAll(reports, signer, statusz, io), io),
   )
   if (failure !== undefined) throw failure
-  if (!reports.every(({ healthy }) => healthy)) return EXIT.unhealthy
+  if (![...reports, ...(signer === undefined ? [] : [signer])].every(({ healthy }) => healthy)) {
+    return EXIT.unhealthy
+  }
   nextStep(options, `trousseau doctor --config ${options.configPath}`, io)
   return EXIT.ok
 }
@@ -101,6 +104,17 @@ interface Unreached {
   readonly error: Failure
 }
 
+/** @param unreached makes the report where nobody listens */
+async function signerOf(
+  { signer }: Config,
+  { timeoutMs }: ConfigStatusOptions,
+  unreached: (socket: string) => (error: unknown) => Unreached,
+): Promise<SignerReport | undefined> {
+  if (signer === undefined) return undefined
+  const socketPath = signer.socket.path
+  return await signerReport({ socketPath, timeoutMs }).catch(unreached(socketPath))
+}
+
 async function insideOf({ admin }: Config, { timeoutMs }: ConfigStatusOptions) {
   return admin === undefined ? undefined : await fetchStatusz(admin.listen, timeoutMs)
 }
@@ -108,10 +122,14 @@ async function insideOf({ admin }: Config, { timeoutMs }: ConfigStatusOptions) {
 /** @param statusz null where it was asked for, and there was no answer */
 function readableAll(
   reports: readonly (Report | Unreached)[],
+  signer: SignerReport | undefined,
   statusz: StatusDocument | null | undefined,
   io: Io,
 ): string {
-  const sockets = reports.map((report) => readable(report, io)).join('\n')
+  const sockets = [
+    ...reports.map((report) => readable(report, io)),
+    ...(signer === undefined ? [] : [readableSigner(signer, io)]),
+  ].join('\n')
   if (statusz === null) return sockets
   return (
     sockets + (statusz === undefined ? NO_ADMIN : `\n${readableStatusz(statusz, Date.now(), io)}`)

@@ -5,15 +5,21 @@ import { connectKms } from '../../../src/grpc/client.ts'
 import { startPlugin } from '../../../src/plugin/plugin.ts'
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
 import { RecordedEvents } from '../events.ts'
-import { tempFolder } from '../temp_folder.ts'
+import { type TempFolder, tempFolder } from '../temp_folder.ts'
 import { until } from '../wait.ts'
 
 interface PluginHere extends AsyncDisposable {
   readonly socketPath: string
 }
 
-/** Resolves when it is healthy. */
-export async function startPluginHere(): Promise<PluginHere> {
+/**
+ * Resolves when it is healthy.
+ *
+ * @param more further parts of its config
+ */
+export async function startPluginHere(
+  more: (folder: TempFolder) => Promise<object> = () => Promise.resolve({}),
+): Promise<PluginHere> {
   const folder = await tempFolder()
   const keyFile = folder.at('keys')
   await createKeyFile(keyFile, () => Date.now())
@@ -23,6 +29,7 @@ export async function startPluginHere(): Promise<PluginHere> {
       kind: 'TrousseauConfig',
       socket: { path: folder.at('kms.sock') },
       providers: [{ name: 'here', type: 'local', keyFile }],
+      ...(await more(folder)),
     },
     'test',
   )

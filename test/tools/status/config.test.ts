@@ -10,10 +10,13 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { createStatusz } from '../../../src/observe/statusz.ts'
 import { startPlugin } from '../../../src/plugin/plugin.ts'
 import { createKeyFile } from '../../../src/services/local/key_file.ts'
+import { signingKeys } from '../../../src/services/local/signing_key.ts'
+import { signerReport } from '../../../src/tools/status/signer.ts'
 import { fetchStatusz, readableStatusz } from '../../../src/tools/status/statusz.ts'
 import { memoryIo } from '../../_lib/console/memory_io.ts'
 import { tempFolder } from '../../_lib/temp_folder.ts'
 import { suite } from '../../_lib/uvu.ts'
+import { until } from '../../_lib/wait.ts'
 
 const NO_SWITCH = { activeVersion: '1', pendingVersion: undefined, switchAt: undefined }
 const test = suite('tools/status/config', () => ({}))
@@ -59,6 +62,38 @@ test('it shows the socket, the key id with its reason, and each provider', async
     )
     assert.match(io.printed(), /^part {5,}reads$/m)
     assert.match(io.printed(), /^key versions {2}1 \(encrypts\) \d+ s old$/m)
+  })
+})
+
+test('with a signer it shows what an API server asks of it, and a signer that is gone is no health', async () => {
+  await using folder = await tempFolder()
+  const keyFile = folder.at('signer-keys')
+  await createKeyFile(keyFile, () => Date.now(), signingKeys())
+  const socket = { path: folder.at('signer.sock') }
+  const signer = { socket, key: { type: 'local', keyFile }, maxTokenLife: '2h' }
+  await withPlugin({ stateDir: folder.at('state'), signer }, async (path) => {
+    const [text, asJson] = [memoryIo(), memoryIo()]
+    await until('its key is known', async () => {
+      const { healthy, ...report } = await signerReport({ socketPath: socket.path, timeoutMs: 500 })
+      return healthy && 'keys' in report
+    })
+
+    assert.is(await runProgram(['status', '--config', path], text), 0, text.complained())
+    assert.match(text.printed(), /^keys +[\w-]{43}$/m)
+    assert.match(text.printed(), /^token life +at most 7200 s$/m)
+    assert.is(await runProgram(['status', '--config', path, '--json'], asJson), 0)
+    const { signer: told } = JSON.parse(asJson.printed())
+    assert.equal([told.healthy, told.keys.length, told.refreshSeconds], [true, 1, 60])
+
+    const other = JSON.parse(await readFile(path, 'utf8'))
+    other.signer.socket.path = folder.at('nobody.sock')
+    await writeFile(path, JSON.stringify(other))
+    const gone = memoryIo()
+    assert.is(
+      await runProgram(['status', '--config', path, '--json', '--timeout', '100ms'], gone),
+      1,
+    )
+    assert.is(JSON.parse(gone.printed()).signer.healthy, false)
   })
 })
 
