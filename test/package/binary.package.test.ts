@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import * as assert from 'uvu/assert'
 import { debianTool } from '../_lib/debian.ts'
+import { needsOf } from '../_lib/package/elf_needs.ts'
 import { probe } from '../_lib/package/probe.ts'
 import { binary, localConfig, ROOT, run, unpackImage } from '../_lib/package/shipped.ts'
 import { NODE, startPluginProcess } from '../_lib/plugin/process.ts'
@@ -14,7 +15,24 @@ import { until } from '../_lib/wait.ts'
 const OWN = binary(process.arch === 'arm64' ? 'arm64' : 'x64')
 const PLAINTEXT = new TextEncoder().encode('0123456789abcdef0123456789abcdef')
 
+const LIBRARIES = ['libatomic', 'libc', 'libdl', 'libgcc_s', 'libm', 'libpthread', 'libstdc++']
+/** What glibc 2.28 and GCC 8 have. */
+const OLDEST: Readonly<Record<string, string>> = {
+  GLIBC: '2.28',
+  GLIBCXX: '3.4.25',
+  CXXABI: '1.3.11',
+  GCC: '4.3.0',
+  LIBATOMIC: '1.2',
+}
+
 const test = suite('package/binary', () => ({}), 300_000)
+
+/** @param symbols a version of a library's symbols, such as `GLIBC_2.17` */
+function isThere(symbols: string): boolean {
+  const [, name = '', version = ''] = /^([A-Z]+)_([\d.]+)$/.exec(symbols) ?? []
+  const has = OLDEST[name]
+  return has !== undefined && version.localeCompare(has, 'en', { numeric: true }) <= 0
+}
 
 test('serve makes its key and state, keeps the contract, and stops', async () => {
   await using folder = await tempFolder()
@@ -81,6 +99,24 @@ test('neither binary names a path of this machine', async () => {
     assert.not.ok((await readFile(binary(architecture))).includes(ROOT), architecture)
   }
 })
+
+for (const [architecture, loader] of [
+  ['x64', 'ld-linux-x86-64'],
+  ['arm64', 'ld-linux-aarch64'],
+] as const) {
+  test(`the libraries of RHEL 8 and Debian 10 have each symbol that the binary for ${architecture} needs`, async () => {
+    const needs = needsOf(await readFile(binary(architecture)))
+
+    const libraries = needs.map(({ library }) => library.replace(/\.so\.\d+$/, ''))
+    assert.equal(new Set(libraries), new Set([loader, ...LIBRARIES]))
+    const versions = needs.flatMap(({ versions: all }) => all)
+    assert.ok(versions.includes('GLIBC_2.28'), 'docs/packaging.md asks for more than it needs')
+    assert.equal(
+      versions.filter((version) => !isThere(version)),
+      [],
+    )
+  })
+}
 
 test('the binary for arm64 answers Status and a round trip on the libraries of its image', async () => {
   const qemu = await debianTool('qemu-user-static')
