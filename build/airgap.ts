@@ -19,7 +19,6 @@ import manifest from '../package.json' with { type: 'json' }
 import { KIND_NAMES } from '../src/tools/manifests/kinds.ts'
 import { ROOT, run } from './cache.ts'
 import { plainTar } from './oci.ts'
-import { ARCHITECTURES, runtime } from './runtime.ts'
 import { signature } from './sign.ts'
 
 const { values } = parseArgs({
@@ -40,7 +39,8 @@ const COPIED: Readonly<Record<string, string>> = {
   'dist/trousseau-linux-x64': 'bin/trousseau-linux-x64',
   'dist/trousseau-linux-arm64': 'bin/trousseau-linux-arm64',
   'dist/trousseau-image-zstd.tar': 'images/trousseau-image.tar',
-  'dist/trousseau.mjs.LEGAL.txt': 'licences/packages.txt',
+  'dist/trousseau-linux-x64.LEGAL.txt': 'licences/trousseau-linux-x64.txt',
+  'dist/trousseau-linux-arm64.LEGAL.txt': 'licences/trousseau-linux-arm64.txt',
   'dist/trousseau-image-amd64.spdx.json': 'sbom/amd64.spdx.json',
   'dist/trousseau-image-arm64.spdx.json': 'sbom/arm64.spdx.json',
   'deploy/chart': 'chart',
@@ -67,10 +67,6 @@ async function fill(root: string): Promise<void> {
   await mkdir(root, { recursive: true })
   for (const [from, to] of Object.entries(COPIED)) {
     await cp(join(ROOT, from), join(root, to), { recursive: true })
-  }
-  for (const architecture of ARCHITECTURES) {
-    const { licence } = await runtime(architecture)
-    await cp(licence, join(root, 'licences', `node-${architecture}.txt`))
   }
   // OpenShift's needs the image by its digest in a registry, which only its operator knows.
   for (const kind of KIND_NAMES.filter((name) => name !== 'openshift')) {

@@ -8,7 +8,9 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import manifest from '../package.json' with { type: 'json' }
 import { ROOT, run } from './cache.ts'
+import { nameOf } from './dependencies.ts'
 import { type Descriptor, digestOf, type Layout, MEDIA } from './oci.ts'
 import { type SbomParts, sbom } from './sbom.ts'
 
@@ -27,7 +29,7 @@ interface AttestedParts extends SbomParts {
 export async function attest(layout: Layout, parts: AttestedParts): Promise<Descriptor> {
   const { image } = parts
   const statements = [
-    await statement(layout, parts, PREDICATES.sbom, await sbom(parts)),
+    await statement(layout, parts, PREDICATES.sbom, sbom(parts)),
     await statement(layout, parts, PREDICATES.provenance, await provenance(parts)),
   ]
   const unknown = { architecture: 'unknown', os: 'unknown' }
@@ -63,7 +65,7 @@ async function statement(
 }
 
 async function provenance(parts: AttestedParts): Promise<object> {
-  const { version, architecture, node, debian } = parts
+  const { architecture, node, debian } = parts
   const locks = ['package-lock.json', 'build/image.lock.json'].map(async (name) => {
     const digest = digestOf(await readFile(join(ROOT, name)))
     return { name, digest: { sha256: digest.replace('sha256:', '') } }
@@ -75,10 +77,14 @@ async function provenance(parts: AttestedParts): Promise<object> {
   return {
     buildDefinition: {
       buildType: 'urn:trousseau:build:image:1',
-      externalParameters: { version, architecture, revision: await revision() },
+      externalParameters: {
+        version: manifest.version,
+        architecture,
+        revision: await revision(),
+      },
       resolvedDependencies: [
         ...(await Promise.all(locks)),
-        { uri: `pkg:npm/${node.name}@${node.version}` },
+        { uri: `pkg:npm/${nameOf(node)}@${node.version}` },
         ...packages,
       ],
     },

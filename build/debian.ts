@@ -18,8 +18,18 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const ARCHITECTURES = ['amd64', 'arm64'] as const
 export type DebianArchitecture = (typeof ARCHITECTURES)[number]
 
-/** The libraries that Node needs; `gcc-14-base` has the copyright of GCC's libraries. */
-const PER_ARCHITECTURE = ['gcc-14-base', 'libatomic1', 'libc6', 'libgcc-s1', 'libstdc++6']
+/**
+ * The libraries that Node needs. `gcc-14-base` has the copyrights of GCC's libraries, `base-files`
+ * the licences that copyrights only name.
+ */
+const PER_ARCHITECTURE = [
+  'base-files',
+  'gcc-14-base',
+  'libatomic1',
+  'libc6',
+  'libgcc-s1',
+  'libstdc++6',
+]
 const FOR_ALL = ['ca-certificates']
 
 const LOCK = join(ROOT, 'build', 'image.lock.json')

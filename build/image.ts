@@ -17,11 +17,13 @@ import { parseArgs, promisify } from 'node:util'
 import { constants, gzip, zstdCompress } from 'node:zlib'
 import manifest from '../package.json' with { type: 'json' }
 import { attest, revision } from './attestation.ts'
+import { bundled, packagesIn } from './bundled.ts'
 import { ROOT } from './cache.ts'
 import { lockedPackages, refreshLock } from './debian.ts'
+import { readLock } from './dependencies.ts'
 import { type Descriptor, digestOf, Layout, MEDIA, plainTar } from './oci.ts'
 import { debianName, fillRootfs, USER } from './rootfs.ts'
-import { ARCHITECTURES, type Architecture, runtime } from './runtime.ts'
+import { ARCHITECTURES, type Architecture } from './runtime.ts'
 import { type SbomParts, sbom } from './sbom.ts'
 
 const { version, description, license } = manifest
@@ -53,6 +55,7 @@ interface Content {
 }
 
 if (values['refresh-lock'] === true) await refreshLock()
+const inside = packagesIn(await bundled(false))
 const contents = await Promise.all(ARCHITECTURES.map(contentOf))
 // Both at once: each is busy with one processor for most of its time.
 await Promise.all(COMPRESSIONS.map((compression) => writeImage(compression, contents)))
@@ -76,12 +79,11 @@ async function contentOf(architecture: Architecture): Promise<Content> {
 }
 
 async function fillProgram(root: string, architecture: Architecture): Promise<void> {
-  const { licence } = await runtime(architecture)
+  const binary = join(ROOT, 'dist', `trousseau-linux-${architecture}`)
   const files = {
-    [join(ROOT, 'dist', `trousseau-linux-${architecture}`)]: 'usr/bin/trousseau',
+    [binary]: 'usr/bin/trousseau',
     [join(ROOT, 'LICENSE')]: `${LICENCES}/LICENSE`,
-    [join(ROOT, 'dist', 'trousseau.mjs.LEGAL.txt')]: `${LICENCES}/packages.txt`,
-    [licence]: `${LICENCES}/node.txt`,
+    [`${binary}.LEGAL.txt`]: `${LICENCES}/LEGAL.txt`,
   }
   for (const folder of ['usr/bin', LICENCES]) await mkdir(join(root, folder), { recursive: true })
   for (const [from, to] of Object.entries(files)) await copyFile(from, join(root, to))
@@ -160,15 +162,18 @@ async function addAttestation(
 
 /** The SBOM that the image also carries, as a file. */
 async function writeSbom(architecture: Architecture): Promise<void> {
-  const content = await sbom(await partsOf(architecture))
+  const content = sbom(await partsOf(architecture))
   const path = join(OUT, `trousseau-image-${debianName(architecture)}.spdx.json`)
   await writeFile(path, `${JSON.stringify(content, null, 2)}\n`)
 }
 
 async function partsOf(architecture: Architecture): Promise<SbomParts> {
-  const node = {
-    name: `node-linux-${architecture}`,
-    version: (await runtime(architecture)).version,
+  const lock = await readLock()
+  const node = lock.find(({ folder }) => folder === `node_modules/node-linux-${architecture}`)
+  if (node === undefined) throw new Error(`package-lock.json has no Node for ${architecture}`)
+  return {
+    node,
+    bundled: lock.filter(({ folder }) => inside.has(folder)),
+    debian: await lockedPackages(debianName(architecture)),
   }
-  return { version, node, debian: await lockedPackages(debianName(architecture)) }
 }

@@ -24,6 +24,8 @@ export const ARTEFACTS: readonly string[] = [
   'trousseau.mjs.LEGAL.txt',
   'trousseau-linux-x64',
   'trousseau-linux-arm64',
+  'trousseau-linux-x64.LEGAL.txt',
+  'trousseau-linux-arm64.LEGAL.txt',
   'trousseau-image.tar',
   'trousseau-image-zstd.tar',
   'trousseau-image-amd64.spdx.json',

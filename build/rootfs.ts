@@ -7,6 +7,7 @@
 
 import {
   copyFile,
+  cp,
   mkdir,
   mkdtemp,
   readdir,
@@ -77,6 +78,11 @@ export async function fillRootfs(root: string, architecture: Architecture): Prom
       const copyright = `usr/share/doc/${each.name}/copyright`
       await copy(unpacked, root, copyright)
     }
+    const common = 'usr/share/common-licenses'
+    await cp(join(unpacked, common), join(root, common), {
+      recursive: true,
+      verbatimSymlinks: true,
+    })
     for (const library of [...LIBRARIES, loader]) await copy(unpacked, root, `${folder}/${library}`)
     await put(root, 'etc/ssl/certs/ca-certificates.crt', await authorities(unpacked))
   } finally {

@@ -4,9 +4,11 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as assert from 'uvu/assert'
+import manifest from '../../package.json' with { type: 'json' }
 import { suite } from '../_lib/uvu.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const { version } = manifest
 
 const test = suite('build/bundle', () => ({}))
 
@@ -18,6 +20,26 @@ test('dist holds the bundle, its map and its licences, and no path of this machi
     const text = await readFile(join(ROOT, 'dist', file), 'utf8')
     assert.not.ok(text.includes(ROOT), file)
   }
+})
+
+test('the licence of every package in the bundle goes with it', async () => {
+  const text = await readFile(join(ROOT, 'dist', 'trousseau.mjs.LEGAL.txt'), 'utf8')
+  const page = await readFile(join(ROOT, 'docs', 'dependencies.md'), 'utf8')
+  const rows = page.matchAll(/^\| `([^`]+)` \| ([\d.]+) \| (.*?) \|/gm)
+
+  const named = [...rows].map(([, name, of]) => `---- ${name} ${of}: `)
+  assert.ok(named.length > 10, `${named.length} packages`)
+  assert.equal(
+    named.filter((line) => !text.includes(line)),
+    [],
+  )
+  const own = (await readFile(join(ROOT, 'LICENSE'), 'utf8')).trim()
+  assert.ok(text.includes(`---- trousseau ${version}: Apache-2.0 ----\n\n${own}\n`))
+  // Of a package's own file; of sources, where there is none; of what a package took from others.
+  for (const notice of ['Filip Skokan', 'Google Inc.', 'Ethan Arrowood', 'Fedor Indutny']) {
+    assert.ok(text.includes(notice), notice)
+  }
+  assert.match(text, 'Redistributions in binary form')
 })
 
 test.run()

@@ -1,6 +1,6 @@
 /** The bundle for the air gap is refused where anything of it was changed. @module */
 
-import { rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { runProgram } from '../../src/cli/program.ts'
@@ -8,7 +8,7 @@ import { memoryIo } from '../_lib/console/memory_io.ts'
 import { figure } from '../_lib/figure.ts'
 import { filesOf, makeBundle, makeNode, withFlip } from '../_lib/package/airgap.ts'
 import { makeSigningKey } from '../_lib/package/release.ts'
-import { run } from '../_lib/package/shipped.ts'
+import { DIST, run } from '../_lib/package/shipped.ts'
 import { SeededRandom } from '../_lib/seeded_random.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
@@ -47,6 +47,12 @@ test('what was packed and what is unpacked of it are as they were signed', async
   const unpacked = await verified(bundle.unpacked)
   assert.is(unpacked.code, 0, unpacked.said)
   assert.match(unpacked.said, /and all \d+ files are as it lists them/)
+  for (const name of ['trousseau-linux-x64', 'trousseau-linux-arm64']) {
+    assert.is(
+      await readFile(join(bundle.unpacked, 'licences', `${name}.txt`), 'utf8'),
+      await readFile(join(DIST, `${name}.LEGAL.txt`), 'utf8'),
+    )
+  }
   figure(`air-gap bundle: ${((await stat(bundle.packed)).size / 2 ** 20).toFixed(1)} MiB`)
 })
 

@@ -47,10 +47,13 @@ export async function buildNextVersion(): Promise<NextVersion> {
   const image = await nextImage(folder, root)
   // What is packed for the air gap besides; a program for the other architecture is that of this version.
   await copyFile(image, join(root, 'dist', 'trousseau-image-zstd.tar'))
-  for (const name of ['image-amd64.spdx.json', 'image-arm64.spdx.json', 'linux-x64', 'linux-arm64'])
+  const images = ['image-amd64.spdx.json', 'image-arm64.spdx.json']
+  const binaries = ['linux-x64', 'linux-arm64'].flatMap((name) => [name, `${name}.LEGAL.txt`])
+  for (const name of [...images, ...binaries]) {
     await cp(join(DIST, `trousseau-${name}`), join(root, 'dist', `trousseau-${name}`), {
       force: false,
     })
+  }
   return { root, image }
 }
 
