@@ -34,7 +34,8 @@ export function startSignerServer(options: SignerServerOptions): Promise<GrpcSer
   return serveOnSocket({ 'v1.ExternalJWTSigner': createSignerHandlers(options) }, options)
 }
 
-function createSignerHandlers(
+/** Each checks what it gets and what it answers. */
+export function createSignerHandlers(
   deps: UnaryDeps & { readonly signer: TokenSigner },
 ): Record<'Sign' | 'FetchKeys' | 'Metadata', UnaryHandler> {
   const { signer } = deps

@@ -7,7 +7,6 @@ import { counted } from '../../console/progress.ts'
 import { reach } from '../../grpc/reach.ts'
 import type { Result, RuleFinding } from './rule.ts'
 import { checkConformance } from './rules.ts'
-import { checkSigner } from './signer_rules.ts'
 
 interface CheckOptions {
   readonly socketPath: string
@@ -36,7 +35,7 @@ export async function check(options: CheckOptions, io: Io): Promise<number> {
   const { socketPath, signer, json: asJson } = options
   await reach(socketPath, TIMEOUT_MS)
   const findings = signer
-    ? await checkSigner(socketPath, SIGNER_TIMEOUT_MS)
+    ? await (await import('./signer_rules.ts')).checkSigner(socketPath, SIGNER_TIMEOUT_MS)
     : await checkConformance(socketPath, { timeoutMs: TIMEOUT_MS, idleMs: IDLE_MS })
   const conforms = findings.every(({ result }) => result !== 'fail')
   io.out(

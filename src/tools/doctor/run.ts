@@ -27,7 +27,6 @@ import { type Finding, found, skipped } from './finding.ts'
 import { policyFindings } from './policy_checks.ts'
 import { providerFindings } from './provider_checks.ts'
 import { isWell, readable } from './report.ts'
-import { signerFindings, signerManifestFindings } from './signer_checks.ts'
 import { socketFindings } from './socket_checks.ts'
 import { stateFindings } from './state_checks.ts'
 
@@ -104,7 +103,7 @@ async function askedFindings(
   return {
     findings: [
       ...sights.flatMap(({ findings }) => findings),
-      ...(signer === undefined ? [] : await signerFindings(signer)),
+      ...(signer === undefined ? [] : await (await signerChecks()).signerFindings(signer)),
       ...ofAdmin,
       ...ofState,
       ...providers,
@@ -140,9 +139,12 @@ async function apiServer(config: Config, flags: DoctorFlags): Promise<Finding[]>
     ...(await podFindings(pod.content, sockets[0], dialed, encryptionConfig)),
     ...(config.signer === undefined
       ? []
-      : await signerManifestFindings(pod.content, config.signer)),
+      : await (await signerChecks()).signerManifestFindings(pod.content, config.signer)),
   ]
 }
+
+/** Loaded where there is a signer. */
+const signerChecks = () => import('./signer_checks.ts')
 
 async function manifestPath({ apiServerManifest }: DoctorFlags): Promise<string | undefined> {
   const there = await access(KUBEADM_MANIFEST).then(

@@ -5,7 +5,6 @@ import type { SigningAlgorithm } from '../../base/signing_key.ts'
 import type { Io } from '../../console/io.ts'
 import { EXIT, json } from '../../console/output.ts'
 import { addKeyVersion, createKeyFile } from '../../services/local/key_file.ts'
-import { publicPems, signingKeys } from '../../services/local/signing_key.ts'
 
 export interface KeygenOptions {
   readonly file: string
@@ -26,11 +25,12 @@ export async function keygen(options: KeygenOptions, io: Io): Promise<number> {
   const { file, addVersion, signer } = options
   const path = resolve(file)
   const now = () => Date.now()
-  const kind = signer === undefined ? undefined : signingKeys(signer)
+  const signing =
+    signer === undefined ? undefined : await import('../../services/local/signing_key.ts')
   const make = addVersion ? addKeyVersion : createKeyFile
-  const made = await make(path, now, kind)
+  const made = await make(path, now, signing?.signingKeys(signer))
   const { id, keys } = made
-  const publicKeys = signer === undefined ? undefined : publicPems(made)
+  const publicKeys = signing?.publicPems(made)
   if (options.json) {
     io.out(json({ file: path, id, versions: keys.length, added: addVersion, publicKeys }))
     return EXIT.ok

@@ -21,7 +21,7 @@ import {
 import { connectKms, type KmsClient, RpcError } from '../../grpc/client.ts'
 import { reach } from '../../grpc/reach.ts'
 import type { StatusDocument } from '../../observe/status_document.ts'
-import { readableSigner, type SignerReport, signerReport } from './signer.ts'
+import { readableSigner, type SignerReport } from './signer_report.ts'
 import { fetchStatusz, readableStatusz } from './statusz.ts'
 
 interface StatusOptions {
@@ -112,6 +112,7 @@ async function signerOf(
 ): Promise<SignerReport | undefined> {
   if (signer === undefined) return undefined
   const socketPath = signer.socket.path
+  const { signerReport } = await import('./signer.ts')
   return await signerReport({ socketPath, timeoutMs }).catch(unreached(socketPath))
 }
 

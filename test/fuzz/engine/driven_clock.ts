@@ -6,6 +6,8 @@
  * @module
  */
 
+import crypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
 import process from 'node:process'
 import { setImmediate } from 'node:timers'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -34,6 +36,25 @@ function countSigning(): void {
   }
 }
 
+type Callback = (error: Error | null, result?: unknown) => void
+
+/** The same for what checks a signature beside the event loop. */
+function countChecking(): void {
+  const plain = crypto.verify as (...args: unknown[]) => unknown
+  const counted = (...args: unknown[]) => {
+    const told = args.at(-1)
+    if (typeof told !== 'function') return plain(...args)
+    signing += 1
+    const done: Callback = (error, result) => {
+      signing -= 1
+      told(error, result)
+    }
+    return plain(...args.slice(0, -1), done)
+  }
+  Object.assign(crypto, { verify: counted })
+  syncBuiltinESMExports()
+}
+
 let counts = false
 
 export class DrivenClock implements Clock {
@@ -42,7 +63,10 @@ export class DrivenClock implements Clock {
   #activity = 0
 
   constructor() {
-    if (!counts) countSigning()
+    if (!counts) {
+      countSigning()
+      countChecking()
+    }
     counts = true
   }
 

@@ -6,6 +6,8 @@ import type { Surface } from '../surface.ts'
 const FILES: Readonly<Record<string, () => Promise<Surface>>> = {
   envelope: async () => (await import('./envelope.ts')).envelope,
   kms_messages: async () => (await import('./kms_messages.ts')).kmsMessages,
+  signer_messages: async () => (await import('./signer.ts')).signerMessages,
+  signing_key: async () => (await import('./signer.ts')).signingKey,
   config: async () => (await import('./config.ts')).config,
   plugin_arguments: async () => (await import('./config.ts')).pluginArguments,
   rules: async () => (await import('./policy.ts')).rules,
