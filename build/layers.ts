@@ -55,7 +55,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'shamir-secret-sharing': ['kms'],
   undici: ['remote/http'],
   valibot: Object.keys(ROOMS).filter((room) => !DOMAINS.includes(room)),
-  yaml: ['config', 'policy/facts', 'tools/kube'],
+  yaml: ['base/yaml', 'config', 'tools/kube'],
 }
 
 /** They use nothing of the platform but its cryptography and its bytes. */

@@ -1,6 +1,7 @@
 /** Changes some keys of a config that a person wrote, and keeps its comments. @module */
 
-import { Document, isMap, isSeq, parseDocument, type YAMLMap } from 'yaml'
+import { Document, isMap, isSeq, type YAMLMap } from 'yaml'
+import { yamlDocument } from '../base/yaml/parse.ts'
 import { parseConfig } from './load.ts'
 import type { Config } from './schema.ts'
 
@@ -16,8 +17,7 @@ export function editProviders(
   text: string,
   changes: ReadonlyMap<string, Changes>,
 ): { readonly text: string; readonly config: Config } {
-  // The parser's warnings of the process would quote the text.
-  const document = parseDocument(text, { logLevel: 'error' })
+  const document = yamlDocument(text)
   const providers = document.get('providers')
   for (const provider of isSeq(providers) ? providers.items : []) {
     if (isMap(provider)) change(provider, changes.get(String(provider.get('name'))) ?? {})

@@ -8,9 +8,19 @@
 
 import process from 'node:process'
 import * as v from 'valibot'
-import { type Document, isCollection, isNode, isPair, LineCounter, parseDocument } from 'yaml'
+import {
+  type Document,
+  isCollection,
+  isNode,
+  isPair,
+  LineCounter,
+  type Pair,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml'
 import { systemCodeOf, systemReasonOf } from '../base/errors.ts'
 import { readSmallFile, readSmallStream } from '../base/small_file.ts'
+import { yamlDocument } from '../base/yaml/parse.ts'
 import { configProblems } from './endpoints.ts'
 import { policyProblems } from './policy.ts'
 import { type Draft, repair } from './repair.ts'
@@ -36,8 +46,6 @@ export class ConfigError extends Error {
 }
 
 const MAX_ALIASES = 10
-/** The parser's warnings of the process would quote the file. */
-const QUIET = 'error' as const
 const HINT = '"trousseau config schema" says what each key may be'
 
 /** Stands in the place of a path when the config comes on standard input. */
@@ -145,16 +153,16 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
   if (problems.length > 0) throw new ConfigError(problems)
   try {
     const content: unknown = document.toJS({ maxAliasCount: MAX_ALIASES })
-    return { content, placeOf: (keys) => place(offsetOf(document, keys)) }
+    const pairsOf = pairsByKey()
+    return { content, placeOf: (keys) => place(offsetOf(document, keys, pairsOf)) }
   } catch (cause) {
     throw new ConfigError([`${path}: has too many aliases, or one that leads nowhere`], { cause })
   }
 }
 
 function documentOf(text: string, path: string, lineCounter: LineCounter): Document.Parsed {
-  const options = { lineCounter, uniqueKeys: true, prettyErrors: false, logLevel: QUIET }
   try {
-    return parseDocument(text, options)
+    return yamlDocument(text, { lineCounter })
   } catch (cause) {
     // The parser goes down with the text, and at some depth there is no stack left.
     throw new ConfigError([`${path}: not valid YAML (it nests too deep)`], { cause })
@@ -162,17 +170,37 @@ function documentOf(text: string, path: string, lineCounter: LineCounter): Docum
 }
 
 /** The offset of the key, or of the longest part of its path that exists. */
-function offsetOf({ contents }: Document, keys: readonly string[]): number {
+function offsetOf(
+  { contents }: Document,
+  keys: readonly string[],
+  pairsOf: ReturnType<typeof pairsByKey>,
+): number {
   let holder: unknown = contents
   let at = startOf(contents) ?? 0
   for (const key of keys) {
     if (!isCollection(holder)) break
-    const value = holder.get(key, true)
-    const pair = holder.items.find((each) => isPair(each) && String(each.key) === key)
-    at = startOf(isPair(pair) ? pair.key : value) ?? at
+    const pair = pairsOf(holder).get(key)
+    const value = pair === undefined ? holder.get(key, true) : pair.value
+    at = startOf(pair === undefined ? value : pair.key) ?? at
     holder = value
   }
   return at
+}
+
+/** Sorts the pairs of a collection once, however many of them are looked for. */
+function pairsByKey() {
+  const known = new Map<object, ReadonlyMap<string, Pair>>()
+  return (holder: YAMLMap | YAMLSeq) => {
+    const pairs =
+      known.get(holder) ??
+      new Map(
+        (holder.items as readonly unknown[])
+          .filter((each) => isPair(each))
+          .map((each) => [String(each.key), each]),
+      )
+    known.set(holder, pairs)
+    return pairs
+  }
 }
 
 function startOf(node: unknown): number | undefined {

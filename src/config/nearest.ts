@@ -4,10 +4,16 @@
 export function nearest(text: string, words: readonly string[]): string | undefined {
   const plain = bare(text)
   const near = words
+    // One that is much longer than all words would take long to compare.
+    .filter((word) => Math.abs(plain.length - bare(word).length) <= mostFor(word))
     .map((word) => ({ word, distance: distanceOf(plain, bare(word)) }))
-    .filter(({ word, distance }) => distance <= Math.max(1, Math.floor(word.length / 3)))
+    .filter(({ word, distance }) => distance <= mostFor(word))
     .toSorted((a, b) => a.distance - b.distance)
   return near[0]?.word
+}
+
+function mostFor(word: string): number {
+  return Math.max(1, Math.floor(word.length / 3))
 }
 
 /** Ignores case and the characters that join words. */

@@ -13,6 +13,7 @@ import { readCorpus, writeCorpus } from './engine/corpus.ts'
 import { Coverage } from './engine/coverage.ts'
 import { Fuzzer } from './engine/fuzzer.ts'
 import { heldBytes } from './engine/heap.ts'
+import { readAtOnce } from './engine/instant_files.ts'
 import type { Finding } from './engine/trial.ts'
 import { sayError } from './engine/trial.ts'
 import { surfaceOf } from './surfaces/registry.ts'
@@ -55,6 +56,7 @@ const number = new Int32Array(options.current, 0, 2)
 const bytes = new Uint8Array(options.current, HEAD_BYTES)
 let current: Uint8Array = new Uint8Array()
 
+readAtOnce()
 const surface = await surfaceOf(options.name)
 const coverage = new Coverage(surface.files)
 const target = await surface.open()

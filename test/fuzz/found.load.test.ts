@@ -70,6 +70,28 @@ const FOUND: readonly Found[] = [
   },
   {
     surface: 'encryption_config',
+    was: 'what is wrong was quoted once for each of many errors in one long line',
+    input: { seed: 0, change: (seed) => seed.replace('MDEy', `MDEy${'&a [*a,'.repeat(17_000)}`) },
+  },
+  ...['config', 'encryption_config', 'kubeconfig', 'static_pod'].map((surface) => ({
+    surface,
+    was: 'each of many keys was compared with all before it',
+    input: JSON.stringify(Array.from({ length: 16_000 }, (_, at) => `k${at}: 1`).join('\n')),
+  })),
+  {
+    surface: 'encryption_config',
+    was: 'a mapping that is merged into itself was gone through for ever (RangeError)',
+    input: '"a: &a {<<: *a}\\n"',
+  },
+  {
+    surface: 'encryption_config',
+    was: 'mappings that merge one another many times were not counted',
+    input: JSON.stringify(
+      `b: &b0 {}\n${Array.from({ length: 8 }, (_, at) => `b: &b${at + 1} {<<: [${`*b${at}, `.repeat(9)}]}\n`).join('')}`,
+    ),
+  },
+  {
+    surface: 'encryption_config',
     was: 'a long number for a duration was tried in each place',
     input: { seed: 0, change: (seed) => seed.replace('3s', `${'0'.repeat(LONG)}q`) },
   },

@@ -5,9 +5,9 @@
  */
 
 import * as v from 'valibot'
-import { parse } from 'yaml'
 import { systemReasonOf } from '../../base/errors.ts'
 import { readSmallFile } from '../../base/small_file.ts'
+import { parseYaml } from '../../base/yaml/parse.ts'
 import { type Fact, Unknown } from './value.ts'
 
 const configuration = v.object({
@@ -21,8 +21,7 @@ const configuration = v.object({
   ),
 })
 
-/** Without the parser's warnings of the process, which would quote the file. */
-const PARSING = { maxAliasCount: 10, logLevel: 'error' } as const
+const MAX_ALIASES = 10
 
 interface EncryptionFacts {
   /** The names of all providers, each once. */
@@ -33,7 +32,7 @@ interface EncryptionFacts {
 
 export async function encryptionFacts(path: string): Promise<EncryptionFacts> {
   try {
-    const content: unknown = parse(await readSmallFile(path), PARSING)
+    const content = parseYaml(await readSmallFile(path), MAX_ALIASES)
     const found = v.safeParse(configuration, content)
     if (!found.success) return both(new Unknown(`${path} is no EncryptionConfiguration`))
     const lists = found.output.resources.map(({ providers }) =>

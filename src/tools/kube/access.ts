@@ -9,8 +9,8 @@ import { Buffer } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import * as v from 'valibot'
-import { parse } from 'yaml'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
+import { parseYaml } from '../../base/yaml/parse.ts'
 import type { TlsOptions } from '../../remote/http/tls_files.ts'
 import { flag, isThere, list, maybe } from './go_json.ts'
 
@@ -121,8 +121,7 @@ function accessOf(content: string, path: string, wanted: string | undefined): Ku
 function parsed(content: string, path: string): v.InferOutput<typeof kubeconfigSchema> {
   let value: unknown
   try {
-    // Its warnings of the process would quote the file.
-    value = parse(content, { prettyErrors: false, logLevel: 'error' })
+    value = parseYaml(content)
   } catch (cause) {
     // The parser's message quotes the file, so it must never be shown.
     throw refused(`Kubeconfig ${path} is not YAML`, cause)

@@ -13,9 +13,11 @@ import {
   isMap,
   isScalar,
   isSeq,
+  type Node,
   type Pair,
   parseDocument,
   Scalar,
+  visit,
   type YAMLMap,
 } from 'yaml'
 
@@ -39,6 +41,11 @@ const START = /^\ufeff?(?:(?:[%#].*|[^\S\n]*)\n)*(?:---(?=\s|$))?/
 const MARK = /^(?:---|\.\.\.)(?=\s|$)/m
 /** More than markers and comments. */
 const CONTENT = /^(?!(?:---|\.\.\.)?[^\S\n]*$|[^\S\n]*#)/m
+/** With pretty errors, each one would cost as much as its line is long. */
+const OPTIONS = {
+  ...({ version: '1.1', schema: 'failsafe', merge: false } as const),
+  ...{ uniqueKeys: false, prettyErrors: false },
+}
 const OTHER_VERSION = /^%YAML (?!1\.1\b)/m
 
 /** @throws SyntaxProblem */
@@ -86,11 +93,14 @@ function split(text: string): { first: string; rest: string } {
 }
 
 function documentOf(text: string): Document.Parsed {
-  const options = { version: '1.1', schema: 'failsafe', uniqueKeys: false, merge: false } as const
+  return within(() => parseDocument(text, OPTIONS))
+}
+
+/** Parser and visitor go down with the text, and at some depth there is no stack left. */
+function within<T>(work: () => T): T {
   try {
-    return parseDocument(text, options)
+    return work()
   } catch (cause) {
-    // The parser goes down with the text, and at some depth there is no stack left.
     throw new SyntaxProblem('it nests too deep', { cause })
   }
 }
@@ -119,20 +129,18 @@ const JSON_INTEGER = /^-?\d+$/
 
 class Reader {
   readonly duplicates: string[] = []
-  readonly #document: Document
+  readonly #meanings: ReadonlyMap<Alias, Node | undefined>
   readonly #isJson: boolean
   /** The number of nodes is limited, so that deep nesting cannot overflow the stack. */
   #left = MAX_NODES
 
   constructor(document: Document, isJson: boolean) {
-    this.#document = document
+    this.#meanings = meaningsIn(document)
     this.#isJson = isJson
   }
 
   read(node: unknown, at: string): unknown {
-    this.#left -= 1
-    if (this.#left < 0)
-      throw new SyntaxProblem('it is longer than any, or its aliases go in circles')
+    this.#count()
     if (isAlias(node)) return this.read(this.#meant(node), at)
     if (isSeq(node)) return node.items.map((item, index) => this.read(item, `${at}[${index}]`))
     if (!isMap(node)) return isScalar<string>(node) ? this.#scalar(node) : null
@@ -154,7 +162,14 @@ class Reader {
     }
   }
 
+  #count(): void {
+    this.#left -= 1
+    if (this.#left < 0)
+      throw new SyntaxProblem('it is longer than any, or its aliases go in circles')
+  }
+
   #merged(value: unknown): YAMLMap[] {
+    this.#count()
     const node = isAlias(value) ? this.#meant(value) : value
     if (isMap(node)) return [node]
     if (!isSeq(node)) throw new SyntaxProblem('it merges (<<) what is no mapping')
@@ -162,7 +177,7 @@ class Reader {
   }
 
   #meant(alias: Alias): unknown {
-    const node = alias.resolve(this.#document)
+    const node = this.#meanings.get(alias)
     if (node !== undefined) return node
     throw new SyntaxProblem('a star without quotes begins an alias, and there is none of that name')
   }
@@ -193,6 +208,18 @@ class Reader {
     }
     return NUMBER.test(text) ? Number(text) : undefined
   }
+}
+
+/** What each alias means, found in one pass: the last node before it that has its name. */
+function meaningsIn(document: Document): Map<Alias, Node | undefined> {
+  const named = new Map<string, Node>()
+  const meanings = new Map<Alias, Node | undefined>()
+  const note = (_key: unknown, node: Node) => {
+    if (isAlias(node)) meanings.set(node, named.get(node.source))
+    else if (node.anchor !== undefined) named.set(node.anchor, node)
+  }
+  within(() => visit(document, { Node: note }))
+  return meanings
 }
 
 function isMerge({ key }: Pair): boolean {

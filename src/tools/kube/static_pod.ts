@@ -2,9 +2,9 @@
 
 import { normalize } from 'node:path'
 import * as v from 'valibot'
-import { parse } from 'yaml'
 import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
 import { readSmallFile } from '../../base/small_file.ts'
+import { parseYaml } from '../../base/yaml/parse.ts'
 import { flag, list, maybe, text } from './go_json.ts'
 
 const words = list(text)
@@ -54,8 +54,7 @@ export type Container = StaticPod['spec']['containers'][number]
 export async function readStaticPod(path: string): Promise<StaticPod> {
   let content: unknown
   try {
-    // Its warnings of the process would quote the file.
-    content = parse(await readSmallFile(path), { prettyErrors: false, logLevel: 'error' })
+    content = parseYaml(await readSmallFile(path))
   } catch (cause) {
     const isRead = systemCodeOf(cause) === undefined
     throw refused(path, isRead ? 'is not YAML' : `cannot be read: ${systemReasonOf(cause)}`, cause)
