@@ -191,7 +191,8 @@ export class OpaDecisions {
     const allow = typeof result === 'boolean' ? result : result.allow
     if (allow) return ALLOWED
     const why = typeof result === 'boolean' ? undefined : result.message
-    return { allowed: false, why: why ?? `Open Policy Agent decides no at ${decision}` }
+    const isTold = why !== undefined && why !== ''
+    return { allowed: false, why: isTold ? why : `Open Policy Agent decides no at ${decision}` }
   }
 
   /** Each reason once, and that there are answers again. */

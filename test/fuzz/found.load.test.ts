@@ -145,6 +145,21 @@ const FOUND: readonly Found[] = [
       change: (seed) => seed.replaceAll(/"value":"/g, `"value":"AAAA${'='.repeat(LONG)}`),
     },
   },
+  {
+    surface: 'opa',
+    was: 'a refusal with an empty message had no reason',
+    input: JSON.stringify('{"answers":[{"body":{"result":{"allow":false,"message":""}}}]}'),
+  },
+  {
+    surface: 'kube_api',
+    was: 'the version of the API of migrations was absent (ValiError)',
+    input: JSON.stringify('{"answers":[{"at":"GET /apis/storagemigration.k8s.io","body":{}}]}'),
+  },
+  {
+    surface: 'kube_api',
+    was: 'a list that led back to where it was went on for ever',
+    input: { seed: 0, change: (seed) => seed.replaceAll('"continue":""', '"continue":"more"') },
+  },
 ]
 
 for (const { surface, was, input } of FOUND) {

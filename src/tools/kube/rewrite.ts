@@ -9,6 +9,7 @@
 import { Buffer } from 'node:buffer'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
+import { KmsError } from '../../base/errors.ts'
 import { blamedIn } from './admission.ts'
 import type { KubeAnswer, KubeClient, KubeRequest } from './client.ts'
 import { pathOf, type Resource } from './discovery.ts'
@@ -116,24 +117,36 @@ class Run {
   /** Objects that are created after this are encrypted with the new key in any case. */
   async list(): Promise<ObjectName[]> {
     const { after } = this.#options
-    let names: ObjectName[] = []
-    for (let next: string | undefined = ''; next !== undefined; ) {
-      const page: Page | undefined = await this.#page(next)
-      // The API server has forgotten the position of the list, so it begins again.
-      names = page === undefined ? [] : [...names, ...page.names]
-      next = page === undefined ? '' : page.next
-    }
+    let names: ObjectName[] | undefined
+    // The API server may forget the position of the list, which then begins again.
+    for (let left = TRIES; names === undefined; left -= 1) names = await this.#allPages(left === 1)
     return after === undefined ? names : names.filter((each) => isAfter(each, after))
   }
 
+  /** Undefined where the list has to begin again, which the last one may not. */
+  async #allPages(isLast: boolean): Promise<ObjectName[] | undefined> {
+    const names: ObjectName[] = []
+    const seen = new Set<string>()
+    for (let next = ''; ; ) {
+      const page = await this.#page(next, isLast)
+      if (page === undefined) return undefined
+      for (const name of page.names) names.push(name)
+      if (page.next === undefined) return names
+      next = page.next
+      if (seen.has(next)) throw endless(this.#kube)
+      seen.add(next)
+    }
+  }
+
   /** Undefined where the list cannot continue from there. */
-  async #page(from: string): Promise<Page | undefined> {
+  async #page(from: string, isLast: boolean): Promise<Page | undefined> {
     const query = new URLSearchParams({ limit: String(PAGE) })
     if (from !== '') query.set('continue', from)
     const path = `${pathOf(this.#resource)}?${query}`
     const { stop } = this.#options
     const request: KubeRequest = { method: 'GET', path, accept: METADATA, signal: stop }
-    const answer = await this.#send(request, ({ status }) => status === GONE && from !== '')
+    const isGone = ({ status }: KubeAnswer) => status === GONE && from !== '' && !isLast
+    const answer = await this.#send(request, isGone)
     if (answer.status === GONE) return undefined
     const { items, metadata } = readAnswer(this.#kube, request, answer, metadataList)
     return {
@@ -257,8 +270,19 @@ class Run {
 function objectPath(resource: Resource, { namespace, name }: ObjectName): string {
   const collection = pathOf(resource)
   const at = collection.lastIndexOf('/') + 1
-  const inside = namespace === '' ? '' : `namespaces/${namespace}/`
-  return `${collection.slice(0, at)}${inside}${collection.slice(at)}/${name}`
+  const inside = namespace === '' ? '' : `namespaces/${segment(namespace)}/`
+  return `${collection.slice(0, at)}${inside}${collection.slice(at)}/${segment(name)}`
+}
+
+/** Names of roles may have spaces and question marks, and mostly have colons. */
+function segment(name: string): string {
+  return encodeURIComponent(name.toWellFormed()).replaceAll('%3A', ':')
+}
+
+function endless({ server }: KubeClient): KmsError {
+  return new KmsError(`The list of ${server} comes back to where it was, without an end`, {
+    code: 'protocol',
+  })
 }
 
 function mayPass({ status }: KubeAnswer): boolean {

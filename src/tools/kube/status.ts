@@ -14,6 +14,7 @@ const MEANINGS: Readonly<Record<number, StatusMeaning>> = {
   ],
   403: ['denied', 'this user may not do that: docs/rewriting.md has the rights that are needed'],
   404: ['request_invalid', 'there is no such thing'],
+  410: ['unavailable', 'it forgets each time where its list was: try again when it has less to do'],
   422: [
     'request_invalid',
     'the object is stored in a form that it takes no longer: change the object so that it does',

@@ -12,7 +12,7 @@ import { KmsError } from '../../base/errors.ts'
 import type { KubeClient } from './client.ts'
 import { type Resource, resourceName } from './discovery.ts'
 import { list } from './go_json.ts'
-import { succeeded } from './status.ts'
+import { readAnswer, succeeded } from './status.ts'
 
 const GROUP = 'storagemigration.k8s.io'
 const POLL_MS = 1_000
@@ -39,9 +39,10 @@ const migration = v.object({
 
 /** The version of the API, or undefined where the cluster does not have it. */
 export async function migrationVersion(kube: KubeClient): Promise<string | undefined> {
-  const answer = await kube.send({ method: 'GET', path: `/apis/${GROUP}` })
+  const request = { method: 'GET', path: `/apis/${GROUP}` } as const
+  const answer = await kube.send(request)
   if (answer.status !== 200) return undefined
-  return v.parse(group, answer.body).preferredVersion.version
+  return readAnswer(kube, request, answer, group).preferredVersion.version
 }
 
 /** False where no controller begins it. */

@@ -45,7 +45,8 @@ export interface Honest {
 /** Mutates answers, with the words of HTTP and of one kind of service. */
 export function answerMutator(words: readonly string[], keys: readonly string[]) {
   const statuses = [
-    200, 204, 301, 307, 400, 401, 403, 404, 405, 412, 413, 429, 472, 473, 500, 502, 503,
+    200, 204, 301, 307, 400, 401, 403, 404, 405, 409, 410, 412, 413, 422, 429, 472, 473, 500, 502,
+    503,
   ]
   const codes = ['ECONNREFUSED', 'ECONNRESET', 'UND_ERR_SOCKET', 'CERT_HAS_EXPIRED', 'silence']
   const names = ['status', 'headers', 'body', 'error', 'at', 'date', 'retry-after', 'location']
@@ -164,7 +165,8 @@ function internalIn(event: KmsEvent): unknown[] {
   return 'code' in event && event.code === 'internal' && 'error' in event ? [event.error] : []
 }
 
-function scriptIn(text: string): { way: number; answers: PlayedAnswer[] } {
+/** An input as its answers; what is no such thing is one answer. */
+export function scriptIn(text: string): { way: number; answers: PlayedAnswer[] } {
   try {
     const { way, answers } = Object(JSON.parse(text))
     const listed = Array.isArray(answers) ? answers : []

@@ -27,6 +27,9 @@ const FILES: Readonly<Record<string, () => Promise<Surface>>> = {
   aws: async () => (await import('./aws.ts')).aws,
   azure: async () => (await import('./azure.ts')).azure,
   google: async () => (await import('./google.ts')).google,
+  kube_api: async () => (await import('./kube_api.ts')).kubeApi,
+  opa: async () => (await import('./decisions.ts')).opa,
+  collector: async () => (await import('./decisions.ts')).collector,
 }
 
 export const SURFACES: readonly string[] = Object.keys(FILES)

@@ -122,6 +122,44 @@ test('an object that is gone is fine; one that is refused is named without what 
   assert.equal(told, NAMES)
 })
 
+test('a list that is forgotten each time ends with an error that says so, and one that is forgotten for a while with all names', async () => {
+  const forgets = (times: number) =>
+    fakeKube(NAMES, { list: Array.from({ length: times }, (_, at) => page(at)).flat() })
+  const page = (at: number): Answer[] => [
+    { body: { metadata: { continue: `place-${at}` }, items: [] } },
+    { status: 410 },
+  ]
+
+  const { told } = await run(forgets(5).kube)
+  const { kube, sent } = forgets(20)
+  const error = await rejection(run(kube))
+
+  assert.equal(told, NAMES)
+  assert.instance(error, KmsError)
+  assert.match((error as KmsError).message, /secrets at .* answered 410: it forgets each time/)
+  assert.is(sent.length, 12)
+})
+
+test('a list that leads back to a place where it was is refused', async () => {
+  const body = { metadata: { continue: 'here' }, items: [{ metadata: { name: 'a' } }] }
+  const { kube } = fakeKube(NAMES, { list: Array.from({ length: 20 }, () => ({ body })) })
+
+  const error = await rejection(run(kube))
+
+  assert.instance(error, KmsError)
+  assert.is((error as KmsError).code, 'protocol')
+})
+
+test('a name with a space or a question mark is that object and no other', async () => {
+  const { kube, sent } = fakeKube(['system:a b', 'c?d#e'])
+
+  await run(kube)
+
+  const patched = sent.filter(({ method }) => method === 'PATCH').map(({ path }) => path)
+  assert.match(patched[0] ?? '', '/secrets/system:a%20b?')
+  assert.match(patched[1] ?? '', '/secrets/c%3Fd%23e?')
+})
+
 const PLANTED = 'planted-message'
 /** How API servers begin, and what follows is anybody's. */
 const BLAMED: Readonly<Record<string, readonly [status: number, message: string, says: RegExp]>> = {
