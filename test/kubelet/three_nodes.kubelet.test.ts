@@ -32,8 +32,9 @@ const NODES = [1, 2, 3] as const
 /** Shorter than by default, so that the test is. */
 const SOON = { rotation: { activationDelay: '10s' }, health: { interval: '3s' } }
 
-/** An API server ends under its client, or etcd has lost its leader. */
-const OF_A_REBOOT = /ECONNRESET|other side closed|socket hang up|etcdserver: [\w ]+/
+/** An API server ends under its client, or etcd has lost its leader, without which none is ready. */
+const OF_A_REBOOT =
+  /ECONNRESET|other side closed|socket hang up|etcdserver: [\w ]+|no API server is ready/
 
 await enterNetwork(import.meta.url)
 

@@ -64,10 +64,8 @@ export class KubeApi implements AsyncDisposable {
   }
 
   /** Whether the endpoint, such as `/readyz`, answers 200, and what it says. */
-  async health(path: string): Promise<{ ok: boolean; text: string }> {
-    const { status, body } = await this.send('GET', `${path}?verbose`, undefined, {
-      limitMs: 5_000,
-    })
+  async health(path: string, limitMs = 5_000): Promise<{ ok: boolean; text: string }> {
+    const { status, body } = await this.send('GET', `${path}?verbose`, undefined, { limitMs })
     return { ok: status === 200, text: typeof body === 'string' ? body : JSON.stringify(body) }
   }
 

@@ -8,6 +8,8 @@ import type { Machine } from './machine.ts'
 const NEVER_SENT = ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
 const CA = '/etc/kubernetes/pki/ca.crt'
 const LOOK_EVERY_MS = 1_000
+/** A node without power answers nothing at all. */
+const LOOK_LIMIT_MS = 2_000
 
 interface Server {
   readonly api: KubeApi
@@ -65,7 +67,7 @@ export class BalancedApi extends KubeApi {
   async #look(server: Server): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      server.ready = await server.api.health('/readyz').then(
+      server.ready = await server.api.health('/readyz', LOOK_LIMIT_MS).then(
         ({ ok }) => ok,
         () => false,
       )
@@ -75,10 +77,9 @@ export class BalancedApi extends KubeApi {
 
   #next(): KubeApi {
     const ready = this.#servers.filter((each) => each.ready)
-    const among = ready.length > 0 ? ready : this.#servers
     this.#turn += 1
-    const server = among[this.#turn % among.length]
-    if (server === undefined) throw new Error('There is no API server to ask')
+    const server = ready[this.#turn % ready.length]
+    if (server === undefined) throw new Error('no API server is ready')
     return server.api
   }
 }

@@ -40,6 +40,8 @@ export async function startControlPlaneMachine(
 }
 
 interface InitOptions {
+  /** Of the control plane, with a `v`, where it is not kubeadm's own. */
+  readonly release?: string
   /** The folder of patches. */
   readonly patches?: string
   /** Of kubeadm and of the probes that it writes. */
@@ -59,7 +61,7 @@ export async function init(
   const cluster = {
     apiVersion: 'kubeadm.k8s.io/v1beta4',
     kind: 'ClusterConfiguration',
-    kubernetesVersion: await ownRelease(machine),
+    kubernetesVersion: options.release ?? (await ownRelease(machine)),
     controlPlaneEndpoint: `${machine.address}:6443`,
     ...WITHOUT_ADDONS,
     ...parse(clusterConfiguration),
@@ -136,7 +138,13 @@ export async function untilReady(machine: Machine, ...flags: readonly string[]):
         () => false,
       ),
     { everyMs: 100, limitMs: READY_MS },
-  )
+  ).catch(async (cause: unknown) => {
+    const checks = await machine
+      .run('kubectl', 'get', '--raw=/readyz?verbose', ...flags)
+      .catch(String)
+    const words = await machine.lastWords(15, 'kube-apiserver', 'etcd', 'trousseau')
+    throw new Error(`The API server is not ready: ${checks}\n${words}`, { cause })
+  })
 }
 
 /** The value of a Secret as etcd holds it. */

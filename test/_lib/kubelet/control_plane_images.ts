@@ -11,8 +11,10 @@ import { imagePrograms } from './programs.ts'
 const made = new Map<string, Promise<string>>()
 let drafts: Promise<TempFolder> | undefined
 
-export async function importControlPlane(machine: Machine): Promise<void> {
-  const list = ['config', 'images', 'list', `--kubernetes-version=${await ownRelease(machine)}`]
+/** @param release whose names they get, with a `v`; the programs are the same */
+export async function importControlPlane(machine: Machine, release?: string): Promise<void> {
+  const named = release ?? (await ownRelease(machine))
+  const list = ['config', 'images', 'list', `--kubernetes-version=${named}`]
   const programs = await imagePrograms()
   for (const reference of (await machine.run('kubeadm', ...list)).trim().split('\n')) {
     const name = /([^/]+):[^:]+$/.exec(reference)?.[1] ?? ''

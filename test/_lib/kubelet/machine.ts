@@ -174,6 +174,12 @@ export class Machine implements AsyncDisposable {
     return this.run('bash', '--norc', '-euo', 'pipefail', '-c', text)
   }
 
+  /** What containers of these pods printed last, of which nobody else would know any more, and the kubelet. */
+  async lastWords(lines: number, ...pods: readonly string[]): Promise<string> {
+    const logs = pods.map((pod) => `/var/log/pods/kube-system_${pod}*/*/*.log`).join(' ')
+    return await this.shell(`shopt -s nullglob; tail -n ${lines} ${logs} /var/log/kubelet.log`)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.powerOff()
   }

@@ -11,7 +11,7 @@ import { imagePrograms } from './programs.ts'
 
 export const IMAGE = `localhost/trousseau:${manifest.version}`
 export const MANIFESTS = '/etc/kubernetes/manifests'
-const PAUSE_IMAGE = 'localhost/pause:1'
+export const PAUSE_IMAGE = 'localhost/pause:1'
 const CTR = ['ctr', '--namespace', 'k8s.io']
 
 const CONTAINERD = `version = 2
@@ -33,8 +33,10 @@ export function kubeletConfig(): object {
     cgroupsPerQOS: false,
     enforceNodeAllocatable: ['none'],
     makeIPTablesUtilChains: false,
-    // By default the kubelet evicts where less than 15 % are free, whatever uses the tests' disk.
+    // By default, where less than 15 % are free, whatever uses the tests' disk, the kubelet evicts pods
+    // and takes away images: with Debian's containerd that of the pause, without which no pod starts.
     evictionHard: { 'nodefs.available': '1Gi', 'imagefs.available': '1Gi' },
+    imageGCHighThresholdPercent: 100,
   }
 }
 

@@ -76,15 +76,8 @@ export async function untilWell(machine: Machine): Promise<void> {
       ),
     { everyMs: 100 },
   ).catch(async (cause: unknown) => {
-    throw new Error(`The plugin is not well: ${await logsOf(machine)}`, { cause })
+    throw new Error(`The plugin is not well: ${await machine.lastWords(5, 'trousseau')}`, { cause })
   })
-}
-
-/** What its containers printed, of which nobody else would know any more, and the kubelet's last words. */
-async function logsOf(machine: Machine): Promise<string> {
-  return await machine.shell(
-    'tail -n 5 /var/log/pods/kube-system_trousseau*/*/*.log; tail -n 5 /var/log/kubelet.log',
-  )
 }
 
 const pods = v.object({
