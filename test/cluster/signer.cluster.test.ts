@@ -7,13 +7,10 @@
  */
 
 import { execFile } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { setTimeout as pause } from 'node:timers/promises'
+import { writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
-import { createKeyFile } from '../../src/services/local/key_file.ts'
 import { type ApiServer, startApiServer, withKeyFile } from '../_lib/cluster/api_server.ts'
-import { type Etcd, startEtcd } from '../_lib/cluster/etcd.ts'
 import {
   discoveredKids,
   forged,
@@ -24,62 +21,20 @@ import {
   makeAccount,
   newToken,
 } from '../_lib/cluster/service_accounts.ts'
+import {
+  type SignerScene,
+  socketOf,
+  startClients,
+  startScene,
+  startSigner,
+  withSigner,
+} from '../_lib/cluster/signer_scene.ts'
 import { figure } from '../_lib/figure.ts'
 import { connectSigner } from '../_lib/grpc/signer_client.ts'
-import { type PluginProcess, startWellPlugin } from '../_lib/plugin/process.ts'
-import { type OpenBao, startOpenBao, type Transit } from '../_lib/services/vault/openbao.ts'
-import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { rejection, suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-interface Scene extends AsyncDisposable {
-  readonly folder: TempFolder
-  readonly bao: OpenBao
-  readonly transit: Transit
-  readonly etcd: Etcd
-}
-
 const test = suite('cluster/signer', () => ({}), 300_000)
-
-async function startScene(): Promise<Scene> {
-  await using started = new AsyncDisposableStack()
-  const folder = started.use(await tempFolder())
-  const [bao, etcd] = await Promise.all([startOpenBao(), startEtcd(folder.path)])
-  started.use(bao)
-  started.use(etcd)
-  const keySettings = { type: 'ecdsa-p256' }
-  const options = { folder: folder.path, key: 'k8s-sa', keySettings, signs: true }
-  const transit = await bao.setupTransit(options)
-  const all = started.move()
-  return { folder, bao, transit, etcd, [Symbol.asyncDispose]: () => all[Symbol.asyncDispose]() }
-}
-
-/** A plugin in a folder of its own; its KMS has a key file, so that an outage is one of the signer alone. */
-async function startSigner(
-  { folder, transit }: Scene,
-  name = 'one',
-  signer: object = {},
-): Promise<PluginProcess> {
-  const own = folder.at(`node-${name}`)
-  await mkdir(own, { recursive: true, mode: 0o700 })
-  await createKeyFile(folder.at('keys'), () => Date.now()).catch(() => undefined)
-  const config = {
-    providers: [{ name: 'here', type: 'local', keyFile: folder.at('keys') }],
-    health: { interval: '250ms', staleAfter: '10s' },
-    stateDir: `${own}/state`,
-    signer: {
-      socket: { path: `${own}/signer.sock` },
-      key: { type: 'vault', allowInsecureHttp: true, ...transit.provider },
-      refreshHint: '1s',
-      activationDelay: '4s',
-      ...signer,
-    },
-  }
-  return await startWellPlugin({ folder: own, config })
-}
-
-const socketOf = ({ folder }: Scene, name = 'one') => folder.at(`node-${name}/signer.sock`)
-const withSigner = (socket: string) => [`--service-account-signing-endpoint=${socket}`]
 
 test('tokens of a key of OpenBao, through an outage with a cold start, a rotation and a kill [J1 J2 J3 J4 J6 J10 J12]', async () => {
   await using scene = await startScene()
@@ -140,48 +95,6 @@ test('tokens of a key of OpenBao, through an outage with a cold start, a rotatio
   plugin = await startSigner(scene)
   assert.ok(await isTaken(server, await waiting))
 })
-
-interface Clients {
-  readonly counts: { asked: number; failed: string[] }
-  stop(): Promise<void>
-}
-
-/** Clients that show every token they have to every API server that runs, and want new ones. */
-function startClients(
-  servers: readonly ApiServer[],
-  tokens: string[],
-  down: Set<ApiServer>,
-): Clients {
-  const counts = { asked: 0, failed: [] as string[] }
-  let over = false
-  const check = async (server: ApiServer) => {
-    const token = await newToken(server)
-    tokens.push(token)
-    for (const each of new Set([token, tokens[0] ?? token, tokens.at(-7) ?? token])) {
-      counts.asked += 1
-      if (!(await isTaken(server, each))) counts.failed.push(`not taken: ${kidOf(each)}`)
-    }
-  }
-  const lane = async (server: ApiServer) => {
-    while (!over) {
-      if (down.has(server)) await pause(20)
-      else {
-        await check(server).catch((error: unknown) => {
-          // One that was stopped meanwhile is not asked any more.
-          if (!down.has(server)) counts.failed.push(String(error))
-        })
-      }
-    }
-  }
-  const lanes = servers.map(lane)
-  return {
-    counts,
-    async stop() {
-      over = true
-      await Promise.all(lanes)
-    },
-  }
-}
 
 test('two API servers come from a key file to the signer one after the other, and one goes back: every token is good everywhere [J13 J14]', async () => {
   await using scene = await startScene()
@@ -248,7 +161,7 @@ test('two API servers come from a key file to the signer one after the other, an
 })
 
 async function startPlugins(
-  scene: Scene,
+  scene: SignerScene,
   names: readonly string[],
   legacyKeys: readonly object[],
 ): Promise<AsyncDisposable> {

@@ -14,12 +14,19 @@ export class KubeApi implements AsyncDisposable {
   readonly #address: string
   readonly #token: string
   readonly #caFile: string
+  readonly #connections: number
   #agent: Agent | undefined
 
-  constructor(address: string, token: string, caFile: string) {
+  constructor(address: string, token: string, caFile: string, connections = 16) {
     this.#address = address
     this.#token = token
     this.#caFile = caFile
+    this.#connections = connections
+  }
+
+  /** The same client with so many requests under way at most. */
+  withConnections(connections: number): KubeApi {
+    return new KubeApi(this.#address, this.#token, this.#caFile, connections)
   }
 
   /** Any status is a reply; rejects where there is none within `limitMs`. */
@@ -29,7 +36,10 @@ export class KubeApi implements AsyncDisposable {
     body?: unknown,
     { limitMs = 30_000, contentType = 'application/json' } = {},
   ): Promise<KubeReply> {
-    this.#agent ??= new Agent({ connections: 16, connect: { ca: await readFile(this.#caFile) } })
+    this.#agent ??= new Agent({
+      connections: this.#connections,
+      connect: { ca: await readFile(this.#caFile) },
+    })
     const { statusCode, body: stream } = await request(`${this.#address}${path}`, {
       method,
       dispatcher: this.#agent,
