@@ -2,7 +2,7 @@
  * What one request did, written down on its way by those that it passes. It travels with the
  * request's {@link Call}, and is made only where the audit stream or traces want it.
  *
- * Nothing in it is secret: no key material, plaintext, ciphertext or answer of a service.
+ * Nothing in it is secret: no key material, plaintext, ciphertext, claim, token or answer of a service.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export interface RequestRecord extends RequestFacts {
 export interface KeyUseRecord {
   readonly request: RequestRecord
   readonly provider: string
-  readonly operation: 'wrap' | 'unwrap'
+  readonly operation: 'wrap' | 'unwrap' | 'sign'
   readonly keyVersion: string
   /** In `Clock.monotonic` milliseconds. */
   readonly start: number

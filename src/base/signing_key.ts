@@ -69,6 +69,8 @@ export interface TokenSigner {
 
 /** The other segments of a token, in base64url. */
 interface SignedToken {
+  /** The name of the key that signed. */
+  readonly kid: string
   readonly header: string
   readonly signature: string
 }

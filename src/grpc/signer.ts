@@ -43,11 +43,13 @@ export function createSignerHandlers(
     {
       api: API,
       name: 'Sign',
-      async run(bytes, call) {
+      async run(bytes, call, facts) {
         const { claims } = decodeRequest(SignJWTRequestSchema, bytes)
         if (!BASE64URL.test(claims)) throw requestInvalid('Claims are empty or no base64url')
-        const token = await signer.sign(claims, call)
-        return toBinary(SignJWTResponseSchema, create(SignJWTResponseSchema, token))
+        const { kid, header, signature } = await signer.sign(claims, call)
+        facts.keyId = kid
+        const answer = create(SignJWTResponseSchema, { header, signature })
+        return toBinary(SignJWTResponseSchema, answer)
       },
     },
     deps,

@@ -136,6 +136,7 @@ export class RunningPlugin implements Plugin {
   readonly #log: FollowingLog
   readonly #deps: GenerationDeps
   readonly #takeOver: boolean
+  readonly #records: boolean
   readonly #sockets: Sockets
   /** What has to be ended, last started first. */
   readonly #atEnd: (() => Promise<void>)[]
@@ -157,7 +158,8 @@ export class RunningPlugin implements Plugin {
     this.#takeOver = takeOver
     this.#mayHang = mayHang
     this.#deps = { ...deps, onSettings: () => this.#follow() }
-    this.#sockets = new Sockets({ ...deps, takeOver, records: recorders.length > 0 })
+    this.#records = recorders.length > 0
+    this.#sockets = new Sockets({ ...deps, takeOver, records: this.#records })
     this.#atEnd = recorders.map((recorder) => () => recorder.close())
   }
 
@@ -197,8 +199,8 @@ export class RunningPlugin implements Plugin {
     if (config.signer === undefined) return
     const { hasSigner, prepareSigner } = await import('./signer.ts')
     if (!hasSigner(config)) return
-    const [takeOver, mayHang] = [this.#takeOver, this.#mayHang]
-    this.#signer = await prepareSigner(config, { ...this.#deps, takeOver, mayHang })
+    const options = { takeOver: this.#takeOver, mayHang: this.#mayHang, records: this.#records }
+    this.#signer = await prepareSigner(config, { ...this.#deps, ...options })
     await this.atEnd(this.#signer)
   }
 

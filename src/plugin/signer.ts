@@ -30,6 +30,8 @@ interface SignerDeps {
   readonly clock: Clock
   readonly events: EventSink
   readonly fetchSvids: FetchSvids
+  /** Whether what each request did is written down. */
+  readonly records: boolean
   /** Takes the socket of a plugin that runs. */
   readonly takeOver: boolean
   /** Called with a function that tells whether a file system blocks the process. */
@@ -184,11 +186,12 @@ export class RunningSigner implements TokenSigner {
   }
 
   async #listen(): Promise<void> {
-    const { clock, events, takeOver } = this.#deps
+    const { clock, events, takeOver, records } = this.#deps
     const server = await startSignerServer({
       clock,
       events,
       takeOver,
+      records,
       endpoint: SIGNER,
       socket: this.#config.signer.socket,
       requestTimeoutMs: this.#config.requestTimeout,

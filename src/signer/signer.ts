@@ -13,6 +13,7 @@ import { Coalescer } from '../base/coalescer.ts'
 import { KmsError, toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import type { Call, Outcome } from '../base/provider.ts'
+import { type BatchRecord, type KeyUseRecord, recorded } from '../base/request_record.ts'
 import type { PublishedKey, SigningKeySource, TokenSigner } from '../base/signing_key.ts'
 import { KeyWatch, type Version, type WatchDeps, type WatchOptions } from './key_watch.ts'
 import { type VerificationKey, verifies } from './verification_key.ts'
@@ -66,12 +67,20 @@ export class Signer implements Pick<TokenSigner, 'sign' | 'fetchKeys'> {
     const version = this.watch.signing()
     const input = Buffer.from(`${version.header}.${claims}`)
     try {
-      const signature = await this.#queueOf(version).items.submit(input, call)
-      return { header: version.header, signature: Buffer.from(signature).toString('base64url') }
+      const value = await this.#signed(version, input, call)
+      const { kid, header } = version
+      return { kid, header, signature: Buffer.from(value).toString('base64url') }
     } catch (error) {
       this.watch.nudge()
       throw error
     }
+  }
+
+  #signed(version: Version, input: Uint8Array, call: Call): Promise<Uint8Array> {
+    const work = (use?: KeyUseRecord) => this.#queueOf(version).items.submit(input, call, use)
+    if (call.record === undefined) return work()
+    const about = { provider: SIGNER, operation: 'sign', keyVersion: version.label } as const
+    return recorded(call.record, about, this.#clock, work)
   }
 
   async close(limitMs?: number): Promise<void> {
@@ -85,7 +94,7 @@ export class Signer implements Pick<TokenSigner, 'sign' | 'fetchKeys'> {
       const items = new Coalescer<Uint8Array, Uint8Array>({
         clock: this.#clock,
         maxItems: this.#source.batchItems,
-        run: (inputs, call) => this.#batch(version, inputs, call),
+        run: (inputs, call, batch) => this.#batch(version, inputs, call, batch),
       })
       this.#queue = { kid: version.kid, items }
     }
@@ -96,6 +105,7 @@ export class Signer implements Pick<TokenSigner, 'sign' | 'fetchKeys'> {
     version: Version,
     inputs: readonly Uint8Array[],
     call: Call,
+    batch: BatchRecord | undefined,
   ): Promise<readonly Outcome<Uint8Array>[]> {
     const start = this.#clock.monotonic()
     const tell = (code: KmsError['code'] | 'ok') =>
@@ -106,6 +116,7 @@ export class Signer implements Pick<TokenSigner, 'sign' | 'fetchKeys'> {
         items: inputs.length,
         code,
         durationMs: this.#clock.monotonic() - start,
+        batch,
       })
     try {
       const { label, algorithm } = version

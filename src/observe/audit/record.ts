@@ -11,6 +11,9 @@ import { fieldsOf } from './lines.ts'
 
 type RequestEvent = Extract<KmsEvent, { type: 'request' }>
 
+/** Those that use a key. */
+const RECORDED: ReadonlySet<RequestEvent['method']> = new Set(['Encrypt', 'Decrypt', 'Sign'])
+
 /** Of each list; more are counted, so that a line keeps to its limit. */
 const MAX_ENTRIES = 64
 /** Of names that a key service gave. */
@@ -24,7 +27,7 @@ const MAX_CHARACTERS = 256
 export function recordOf(event: KmsEvent, now: number): string | undefined {
   if (event.type !== 'request') return undefined
   const { endpoint = ONLY_ENDPOINT, api, method, uid, keyIdHash, code, durationMs, record } = event
-  if (method !== 'Encrypt' && method !== 'Decrypt') return undefined
+  if (!RECORDED.has(method)) return undefined
   const { decisions = [], uses = [] } = record ?? {}
   return fieldsOf({
     time: new Date(now).toISOString(),

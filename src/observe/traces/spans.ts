@@ -1,5 +1,5 @@
 /**
- * Makes spans of events: one of each Encrypt and Decrypt, in it one of each use of a key, and one of
+ * Makes spans of events: one of each Encrypt, Decrypt and Sign, in it one of each use of a key, and one of
  * each call to a key service. That one carries items of many requests, so it hangs below the first
  * of them and has links to the others. Only names, codes and counts are in them, and hashes.
  *
@@ -33,6 +33,9 @@ interface Trace extends SpanId {
   readonly epoch: number
 }
 
+/** Those that use a key. */
+const TRACED: ReadonlySet<string> = new Set(['Encrypt', 'Decrypt', 'Sign'])
+
 /** A server's span is no error where the client asked for what cannot be, or went away. */
 const CLIENTS_FAULTS: readonly Code[] = [
   'ok',
@@ -59,12 +62,13 @@ export class SpanMaker implements EventSink {
 
   #request(event: Extract<KmsEvent, { type: 'request' }>): void {
     const { api, method, code, record, endpoint = ONLY_ENDPOINT, durationMs } = event
-    if (record === undefined || (method !== 'Encrypt' && method !== 'Decrypt')) return
+    const service = method === 'Sign' ? 'v1.ExternalJWTSigner' : `${api}.KeyManagementService`
+    if (record === undefined || !TRACED.has(method)) return
     const trace = this.#traceOf(record)
     if (!trace.sampled) return
     const end = trace.epoch + this.#deps.clock.monotonic()
     const start = end - durationMs
-    const name = `${api}.KeyManagementService/${method}`
+    const name = `${service}/${method}`
     const failed = !CLIENTS_FAULTS.includes(code)
     this.#add({
       ...trace,
