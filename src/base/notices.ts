@@ -39,6 +39,7 @@ interface NoticeFields {
   readonly socket_taken: None
   readonly socket_lost: None
   readonly drain_cut: None
+  readonly clients_limited: None
   readonly admin_listening: None
   readonly admin_failed: None
   readonly admin_waits: None

@@ -7,10 +7,17 @@
 
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
+import { createServer, type Server as Listener } from 'node:net'
+import {
+  type ConnectionInjector,
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+} from '@grpc/grpc-js'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
 import { type None, type Notify, notifierOf } from '../base/notices.ts'
+import { Clients, FEW_STREAMS } from './clients.ts'
 import {
   draftFor,
   inodeAt,
@@ -20,6 +27,7 @@ import {
   type SocketOptions,
   unusable,
 } from './socket.ts'
+import { Turns } from './turns.ts'
 import type { Bytes, UnaryHandler } from './unary.ts'
 import { createV1Handlers, type V1Deps } from './v1beta1.ts'
 import { createV2Handlers, type V2Deps } from './v2.ts'
@@ -47,11 +55,7 @@ export interface GrpcServer {
 
 /** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
 const MAX_REQUEST_BYTES = 262_144
-/**
- * Requests at once over one connection, and what these may hold. Without such limits one client
- * could fill the memory; API servers keep what is more waiting on their side.
- */
-const MAX_STREAMS = 256
+/** What HTTP/2 may hold for one connection. */
 const MAX_SESSION_MB = 16
 const WATCH_MS = 1_000
 const DRAIN_CHECK_MS = 20
@@ -73,7 +77,12 @@ export async function serveOnSocket(
   options: SocketServerOptions,
 ): Promise<GrpcServer> {
   const server = new SocketServer(services, options)
-  await server.listen('socket_listening', options.takeOver)
+  try {
+    await server.listen('socket_listening', options.takeOver)
+  } catch (error) {
+    server.end()
+    throw error
+  }
   server.watch()
   return server
 }
@@ -81,10 +90,16 @@ export async function serveOnSocket(
 class SocketServer implements GrpcServer {
   readonly path: string
   readonly #options: SocketServerOptions
-  readonly #services: Services
-  #server: Server | undefined
-  /** Those before it, until their connections have ended. */
-  readonly #leaving = new Set<Server>()
+  readonly #server = new Server({
+    'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+    'grpc.max_concurrent_streams': FEW_STREAMS,
+    'grpc-node.max_session_memory': MAX_SESSION_MB,
+  })
+  readonly #injector: ConnectionInjector
+  readonly #clients: Clients
+  readonly #turns: Turns<string>
+  /** The last one listens; those before it are here until their connections have ended. */
+  readonly #listeners = new Set<Listener>()
   readonly #notify: Notify<None>
   #inode: number | undefined
   #taken = false
@@ -97,29 +112,41 @@ class SocketServer implements GrpcServer {
     this.path = options.socket.path
     this.#options = options
     this.#notify = notifierOf(options.events, {})
-    this.#services = services
+    this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+    this.#clients = new Clients(options)
+    this.#turns = new Turns(options.clock)
+    for (const [name, handlers] of Object.entries(services)) {
+      const counted = Object.entries(handlers).map(
+        ([method, handler]) => [method, this.#counted(handler)] as const,
+      )
+      this.#server.addService(definitionOf(name, handlers), Object.fromEntries(counted))
+    }
   }
 
   /** One before goes on until the new one is there: binding again may fail. */
   async listen(what: 'socket_listening' | 'socket_rebound', takeOver = false): Promise<void> {
     const draft = await draftFor(this.path, takeOver)
-    // grpc-js keeps a bind that failed, and answers each later one to the same path with it.
-    const server = this.#newServer()
+    const listener = createServer((socket) => {
+      this.#clients.welcome(socket)
+      this.#injector.injectConnection(socket)
+    })
     try {
-      await this.#bind(server, draft)
+      await this.#bind(listener, draft)
       await openTo({ ...this.#options.socket, path: draft })
       // The same at the path, where the file may be gone again by the next line.
       const inode = await inodeAt(draft)
       await rename(draft, this.path)
       this.#inode = inode
     } catch (error) {
-      server.forceShutdown()
+      listener.close()
       throw error
     } finally {
       await leaveDraft(draft)
     }
-    this.#leave(this.#server)
-    this.#server = server
+    // What is open is served on.
+    void this.#stopListening()
+    this.#listeners.add(listener)
+    listener.once('close', () => this.#listeners.delete(listener))
     this.#taken = false
     const mode = this.#options.socket.mode.toString(8).padStart(4, '0')
     this.#notify('info', what, `Listening on ${this.path} (mode ${mode})`)
@@ -139,37 +166,28 @@ class SocketServer implements GrpcServer {
     await this.#watching
     await removeOwn(this.path, this.#inode)
     await this.#drain()
+    this.end()
   }
 
-  #newServer(): Server {
-    const server = new Server({
-      'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
-      'grpc.max_concurrent_streams': MAX_STREAMS,
-      'grpc-node.max_session_memory': MAX_SESSION_MB,
-    })
-    for (const [name, handlers] of Object.entries(this.#services)) {
-      const counted = Object.entries(handlers).map(
-        ([method, handler]) => [method, this.#counted(handler)] as const,
-      )
-      server.addService(definitionOf(name, handlers), Object.fromEntries(counted))
-    }
-    return server
+  /** Whatever is under way. */
+  end(): void {
+    this.#server.forceShutdown()
+    this.#clients.close()
   }
 
-  #bind(server: Server, path: string): Promise<void> {
+  /** grpc-js has no limit to the number of its connections: it gets them from here. */
+  #bind(listener: Listener, path: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (cause) => {
-        if (cause === null) resolve()
-        else reject(unusable(this.path, 'the system refused it', cause))
-      })
+      // Later ones are of a connection that could not be taken.
+      listener.on('error', (cause) => reject(unusable(this.path, 'the system refused it', cause)))
+      listener.listen(path, resolve)
     })
   }
 
-  /** Its clients are told to connect again; what is under way is answered. */
-  #leave(server: Server | undefined): void {
-    if (server === undefined) return
-    this.#leaving.add(server)
-    server.tryShutdown(() => this.#leaving.delete(server))
+  /** Resolves once their connections have ended too. */
+  async #stopListening(): Promise<void> {
+    const ended = [...this.#listeners].map((each) => new Promise((gone) => each.close(gone)))
+    await Promise.all(ended)
   }
 
   /**
@@ -180,7 +198,6 @@ class SocketServer implements GrpcServer {
   #drain(): Promise<void> {
     const { clock, drainMs } = this.#options
     const end = clock.monotonic() + drainMs
-    const servers = [...this.#leaving, ...(this.#server === undefined ? [] : [this.#server])]
     return new Promise((resolve) => {
       const force = () => {
         if (this.#underWay > 0) {
@@ -190,25 +207,31 @@ class SocketServer implements GrpcServer {
             `Cut off what was under way after ${drainMs} ms, requests: ${this.#underWay}`,
           )
         }
-        for (const server of servers) server.forceShutdown()
         resolve()
       }
       const waitOn = () => {
         const done = this.#underWay === 0 || clock.monotonic() >= end
         clock.after(done ? FLUSH_MS : DRAIN_CHECK_MS, done ? force : waitOn)
       }
-      void Promise.all(servers.map(shutDown)).then(() => resolve())
+      void this.#stopListening().then(resolve)
+      this.#server.tryShutdown(() => undefined)
       waitOn()
     })
   }
 
-  /** Counts a handler's requests. */
+  /** Counts a handler's requests, which begin in turns; one whose client is gone does not begin. */
   #counted(handler: UnaryHandler): UnaryHandler {
     return (call, callback) => {
       this.#underWay += 1
-      handler(call, (...answer) => {
-        this.#underWay -= 1
-        callback(...answer)
+      this.#turns.take(call.getPeer(), () => {
+        if (call.cancelled) {
+          this.#underWay -= 1
+          return
+        }
+        handler(call, (...answer) => {
+          this.#underWay -= 1
+          callback(...answer)
+        })
       })
     }
   }
@@ -237,12 +260,6 @@ class SocketServer implements GrpcServer {
       `Another process took over ${this.path}: connections that are open are served on, new ones go there`,
     )
   }
-}
-
-function shutDown(server: Server): Promise<unknown> {
-  return new Promise((gone) => {
-    server.tryShutdown(gone)
-  })
 }
 
 /** Bytes go through as they are: decoding belongs to the handlers, which can say what was wrong. */

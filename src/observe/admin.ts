@@ -8,7 +8,8 @@
  */
 
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { toKmsError } from '../base/errors.ts'
 import type { EventSink } from '../base/events.ts'
 import { ADMIN_NAMES, type AdminAddress, type AdminKind, listen } from './listen.ts'
@@ -34,9 +35,13 @@ export interface AdminServer {
 /** Whoever can reach a server for probes is shown no name and no address. */
 const NOT_READY = 'not ready: the log of the plugin says why\n'
 const LIMIT_MS = 5_000
+/** For whoever takes nothing of an answer; the other limits end what they end with words. */
+const UNREAD_MS = 2 * LIMIT_MS
 /** The runtimes look for connections past their limit this often; by themselves, every 30 s. */
 const LIMIT_CHECK_MS = 1_000
 const MAX_HEADER_BYTES = 8_192
+/** A kubelet and a scraper have one each, and are answered at once. */
+const MAX_CONNECTIONS = 64
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
 /** @throws KmsError when the address cannot be had */
@@ -44,8 +49,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: LIMIT_CHECK_MS }
   const pages = options.pages && withPage(options.pages)
   const server = createServer(limits, (request, response) => {
+    // The rest of a pipeline is parsed all the same.
+    if (request.socket.destroyed) return
     void answerTo(request, options, pages).then((answer) => send(request, response, answer))
   })
+  keepBelow(server, MAX_CONNECTIONS)
+  server.prependListener('request', endPipeline())
+  server.timeout = UNREAD_MS
   server.requestTimeout = LIMIT_MS
   server.headersTimeout = LIMIT_MS
   server.keepAliveTimeout = LIMIT_MS
@@ -66,6 +76,27 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
       server.closeAllConnections()
       await closed
     },
+  }
+}
+
+/** Closes the oldest connection for one that is too many, so that nobody can hold all there are. */
+function keepBelow(server: Server, most: number): void {
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    const [oldest] = open
+    if (open.size > most) oldest?.destroy()
+  })
+}
+
+/** Nobody who asks here asks again before the answer is there; the answers would fill the memory. */
+function endPipeline() {
+  const busy = new WeakSet<Socket>()
+  return ({ socket }: IncomingMessage, response: ServerResponse) => {
+    if (busy.has(socket)) socket.destroy()
+    busy.add(socket)
+    response.once('close', () => busy.delete(socket))
   }
 }
 

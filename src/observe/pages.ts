@@ -6,6 +6,7 @@
  */
 
 import type { IncomingMessage } from 'node:http'
+import { setImmediate } from 'node:timers/promises'
 import { jsonText } from '../base/json_text.ts'
 import type { Check } from './checks.ts'
 import type { StatusDocument } from './status_document.ts'
@@ -25,10 +26,18 @@ export interface Answer {
 
 export interface Pages extends MorePages {
   readonly page: () => Promise<Answer>
+  readonly metricsText: () => Promise<string>
+  readonly statuszText: () => Promise<string>
 }
 
 export function withPage(pages: MorePages): Pages {
-  return { ...pages, page: shared(() => statusPageOf(pages.statusz)) }
+  const { metrics, statusz } = pages
+  return {
+    ...pages,
+    page: shared(() => statusPageOf(statusz)),
+    metricsText: sharedInTurn(() => metrics.text()),
+    statuszText: sharedInTurn(() => jsonText(statusz.document())),
+  }
 }
 
 const INDEX = `Trousseau
@@ -64,7 +73,7 @@ export async function checksAt(
 export async function morePages(
   path: string,
   { headers }: IncomingMessage,
-  { metrics, statusz, page }: Pages,
+  { metrics, page, metricsText, statuszText }: Pages,
 ): Promise<Answer> {
   switch (path) {
     case '/':
@@ -72,11 +81,9 @@ export async function morePages(
         ? await page()
         : { status: 200, body: INDEX }
     case '/metrics':
-      return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
-    case '/statusz': {
-      const body = jsonText(statusz.document())
-      return { status: 200, body, contentType: 'application/json' }
-    }
+      return { status: 200, body: await metricsText(), contentType: metrics.contentType }
+    case '/statusz':
+      return { status: 200, body: await statuszText(), contentType: 'application/json' }
     default:
       return { status: 404, body: 'Wanted /, /livez, /readyz, /metrics or /statusz\n' }
   }
@@ -92,6 +99,21 @@ function shared<T>(make: () => Promise<T>): () => Promise<T> {
     const at = performance.now()
     if (kept === undefined || at - kept.at >= SHARED_MS) kept = { at, made: make() }
     return kept.made
+  }
+}
+
+/**
+ * All who ask in one turn of the event loop share a page that is made at its end, and so is as new
+ * as one of their own.
+ */
+function sharedInTurn<T>(make: () => T | Promise<T>): () => Promise<T> {
+  let next: Promise<T> | undefined
+  return () => {
+    next ??= setImmediate().then(() => {
+      next = undefined
+      return make()
+    })
+    return next
   }
 }
 

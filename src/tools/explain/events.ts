@@ -224,6 +224,13 @@ export const EVENTS: Readonly<Record<EventName, EventEntry>> = {
     means: 'Requests were under way for too long when it stopped, and were cut off.',
     todo: 'The key service was slow then. API servers try again.',
   },
+  clients_limited: {
+    levels: ['warn'],
+    fields: [],
+    means:
+      'A client of the socket had more connections, requests or bytes at once than API servers have, and its connection was closed. It is told once a minute at most. Others are served.',
+    todo: 'Find out who connects: only API servers should. docs/limits.md has the limits.',
+  },
   admin_listening: {
     levels: ['info'],
     fields: ['address'],
