@@ -6,6 +6,7 @@
  */
 
 import { Buffer } from 'node:buffer'
+import { rm } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { systemClock } from '../../src/base/clock.ts'
 import type { KmsService } from '../../src/base/service.ts'
@@ -31,8 +32,8 @@ const MAX_STREAMS = 2_048
 /** Half of 64, which would be too many. */
 const SHARE_OF_40 = 32
 const MAX_UNFINISHED_BYTES = 1_048_576
+const MAX_HEADER_BYTES = 8_192
 const MAX_COMPRESSED = 16
-const MAX_RESETS = 512
 const REQUEST_TIMEOUT_MS = 60_000
 const PATIENCE_MS = 60_000
 
@@ -78,6 +79,7 @@ async function start(folder: TempFolder, service: Partial<KmsService> = {}) {
     good,
     time,
     path: server.path,
+    rebound: () => events.notices().includes('socket_rebound'),
     told: () => events.noticesOf('clients_limited').map(({ message: text }) => text),
     async connect(count: number, habits = {}): Promise<HostileConnection[]> {
       const all: HostileConnection[] = []
@@ -302,13 +304,59 @@ test('requests that are taken back at once cost their connection, and those of a
   const takenBack = (stream: number) =>
     Buffer.concat([headers(stream, grpcHeaders('Encrypt')), reset(stream)])
 
-  await ask([client], MAX_RESETS - 1, takenBack)
-  await ask([client], 1, status)
-  await until('it is answered', () => client.answers === 2)
-  await ask([client], MAX_RESETS, takenBack)
+  for (let sent = 0; sent < MANY_STREAMS; sent += FEW_STREAMS) {
+    await ask([client], FEW_STREAMS, takenBack)
+    const { answers } = client
+    await ask([client], 1, status)
+    await until('it is answered', () => client.answers > answers)
+  }
+  assert.equal(one.told(), [])
+  await until('it is closed', async () => {
+    await ask([client], FEW_STREAMS, takenBack)
+    return !client.isOpen
+  })
 
-  await until('it is closed', () => !client.isOpen)
+  assert.match(one.told()[0] ?? '', /more requests that it takes back at once/)
   await asks(one.good, 1)
+})
+
+test('what a connection has under way is called off when it is closed, and nobody waits for it', async () => {
+  await using folder = await tempFolder()
+  const signals: AbortSignal[] = []
+  const encrypt: KmsService['encrypt'] = (_, { signal }) => {
+    signals.push(signal)
+    return new Promise(() => undefined)
+  }
+  await using one = await start(folder, { encrypt })
+  const [client] = await served(one, 1)
+  if (client === undefined) throw new Error('It was not taken')
+  await ask([client], 1, call('Encrypt', ENCRYPT))
+  await until('it is under way', () => signals.length === 1)
+
+  const block = grpcHeaders('Status', header('x-large', 'a'.repeat(MAX_HEADER_BYTES)))
+  await ask([client], 1, (stream) => headers(stream, block))
+
+  await until('it is called off', () => signals[0]?.aborted)
+})
+
+test('a socket that is made again leaves what is open and under way, and has the limits of before', async () => {
+  await using folder = await tempFolder()
+  const { seen, hold } = held()
+  await using one = await start(folder, {
+    encrypt: ({ plaintext }) => hold({ ciphertext: plaintext, keyId: KEY_ID, annotations: {} }),
+  })
+  const underWay = one.good.v2.encrypt({ plaintext: SEED, uid: 'before' })
+  await until('it is under way', () => seen.now === 1)
+  const before = await one.connect(MAX_STRANGERS)
+
+  await rm(one.path)
+  await until('it is made again', () => one.rebound())
+  const after = await one.connect(MAX_STRANGERS)
+  await served(one, 1)
+  seen.release()
+
+  assert.is((await underWay).keyId, KEY_ID)
+  await until('those above the limit are closed', () => openOf([...before, ...after]) === 62)
 })
 
 test('a flood is told once a minute', async () => {
