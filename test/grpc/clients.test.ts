@@ -129,8 +129,14 @@ async function served(
   for (let at = 0; at < count; at += 1) {
     const [each] = await one.connect(1, habits)
     if (each === undefined) throw new Error('It was not taken')
-    await ask([each], 1, status)
-    await until('it is answered', () => each.answers > 0)
+    let asked = 0
+    await until('it is allowed more', async () => {
+      if (each.answers < asked) return false
+      if (each.settings > 1) return true
+      asked += 1
+      await ask([each], 1, status)
+      return false
+    })
     all.push(each)
   }
   return all
@@ -286,10 +292,11 @@ test('some compressed requests are taken at once, and more cost their connection
   const [client] = await served(one, 1)
   if (client === undefined) throw new Error('It was not taken')
   const block = grpcHeaders('Encrypt', header('grpc-encoding', 'gzip'))
+  const { answers } = client
 
   await ask([client], MAX_COMPRESSED, (stream) => headers(stream, block))
   await ask([client], 1, status)
-  await until('it is answered', () => client.answers === 2)
+  await until('it is answered', () => client.answers > answers)
   await ask([client], 1, (stream) => headers(stream, block))
 
   await until('it is closed', () => !client.isOpen)

@@ -48,6 +48,8 @@ export class HostileConnection {
   isOpen = true
   answers = 0
   resets = 0
+  /** How often the server told what it allows. */
+  settings = 0
 
   private constructor(socket: Socket, habits: Habits) {
     const { acknowledges = true, greets = true } = habits
@@ -64,8 +66,9 @@ export class HostileConnection {
     }
     const read = frameReader(({ type, flags }) => {
       this.#count(type, flags)
-      const asks = type === TYPE.settings && flags !== FLAG.ack
-      if (asks && acknowledges) socket.write(SETTINGS_ACK)
+      if (type !== TYPE.settings || flags === FLAG.ack) return
+      this.settings += 1
+      if (acknowledges) socket.write(SETTINGS_ACK)
     })
     socket.on('data', greets ? read : () => undefined)
   }
