@@ -201,8 +201,9 @@ export class Clients {
   #end({ name, session, socket }: Client, limit: Limit): void {
     if (!this.#clients.delete(name)) return
     this.#tell(limit)
-    // After grpc-js took a stream of which this turn heard: it answers none that is gone.
-    queueMicrotask(() => (session ?? socket).destroy())
+    // After grpc-js took a stream of which this turn heard, since it answers none that is gone; and
+    // Deno's HTTP/2 aborts the process where a session ends while it reads.
+    this.#options.clock.soon(() => (session ?? socket).destroy())
   }
 
   #tell(limit: Limit): void {
