@@ -10,23 +10,29 @@ interface KubeReply {
   readonly body: any
 }
 
+interface ConnectionLimits {
+  readonly connections?: number
+  /** To open one. */
+  readonly connectMs?: number
+}
+
 export class KubeApi implements AsyncDisposable {
   readonly #address: string
   readonly #token: string
   readonly #caFile: string
-  readonly #connections: number
+  readonly #limits: ConnectionLimits
   #agent: Agent | undefined
 
-  constructor(address: string, token: string, caFile: string, connections = 16) {
+  constructor(address: string, token: string, caFile: string, limits: ConnectionLimits = {}) {
     this.#address = address
     this.#token = token
     this.#caFile = caFile
-    this.#connections = connections
+    this.#limits = limits
   }
 
   /** The same client with so many requests under way at most. */
   withConnections(connections: number): KubeApi {
-    return new KubeApi(this.#address, this.#token, this.#caFile, connections)
+    return new KubeApi(this.#address, this.#token, this.#caFile, { connections })
   }
 
   /** Any status is a reply; rejects where there is none within `limitMs`. */
@@ -36,9 +42,10 @@ export class KubeApi implements AsyncDisposable {
     body?: unknown,
     { limitMs = 30_000, contentType = 'application/json' } = {},
   ): Promise<KubeReply> {
+    const { connections = 16, connectMs = 10_000 } = this.#limits
     this.#agent ??= new Agent({
-      connections: this.#connections,
-      connect: { ca: await readFile(this.#caFile) },
+      connections,
+      connect: { ca: await readFile(this.#caFile), timeout: connectMs },
     })
     const { statusCode, body: stream } = await request(`${this.#address}${path}`, {
       method,

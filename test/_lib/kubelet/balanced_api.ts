@@ -10,6 +10,8 @@ const CA = '/etc/kubernetes/pki/ca.crt'
 const LOOK_EVERY_MS = 1_000
 /** A node without power answers nothing at all. */
 const LOOK_LIMIT_MS = 2_000
+/** Whoever waits for longer is answered by an API server that has just started on a node that came back. */
+const CONNECT_LIMIT_MS = 4_000
 
 interface Server {
   readonly api: KubeApi
@@ -28,7 +30,7 @@ export class BalancedApi extends KubeApi {
   private constructor(token: string, caFile: string, addresses: readonly [string, ...string[]]) {
     super(addresses[0], token, caFile)
     this.#servers = addresses.map((each) => ({
-      api: new KubeApi(each, token, caFile),
+      api: new KubeApi(each, token, caFile, { connectMs: CONNECT_LIMIT_MS }),
       ready: true,
     }))
     this.#looking = Promise.all(this.#servers.map((each) => this.#look(each)))
