@@ -7,9 +7,10 @@
 
 /**
  * Flags of V8. Most of them would have it refuse the code cache of Node's own modules; those of the
- * size of the heap do not.
+ * size of the heap do not. Under an attack most of the memory is what the young generation has not
+ * collected yet (docs/limits.md).
  */
-export const V8_FLAGS: readonly string[] = []
+export const V8_FLAGS: readonly string[] = ['--max-semi-space-size=8']
 
 /**
  * Node's permission model denies child processes, threads, native code, WASI and the inspector.
