@@ -22,7 +22,9 @@ export async function writePki(port: number): Promise<void> {
   await mkdir(PKI, { recursive: true })
   await writeEtcdPki()
   const key = ['-name', 'prime256v1', '-genkey', '-noout', '-out', `${PKI}/sa.key`]
-  await promisify(execFile)('openssl', ['ecparam', ...key])
+  const openssl = (...args: string[]) => promisify(execFile)('openssl', args)
+  await openssl('ecparam', ...key)
+  await openssl('pkey', '-in', `${PKI}/sa.key`, '-pubout', '-out', `${PKI}/sa.pub`)
   await writeFile(`${PKI}/tokens.csv`, `${TOKEN},admin,1,system:masters\n`, { mode: 0o600 })
   const server = `https://127.0.0.1:${port}`
   await writeFile(
@@ -91,7 +93,7 @@ export function apiServerManifest(
       `--cert-dir=${PKI}`,
       '--service-cluster-ip-range=10.0.0.0/24',
       '--service-account-issuer=https://kubernetes.default.svc',
-      `--service-account-key-file=${PKI}/sa.key`,
+      `--service-account-key-file=${PKI}/sa.pub`,
       `--service-account-signing-key-file=${PKI}/sa.key`,
       `--token-auth-file=${PKI}/tokens.csv`,
       '--authorization-mode=RBAC',
