@@ -45,6 +45,8 @@ const MAX_RESETS = 512
 const RESET_FORGOTTEN_MS = 12
 const RAPID_MS = 100
 const LOOK_MS = 25
+/** Longer than any request may take: a client that says goodbye may still wait for its last answers. */
+const GOODBYE_MS = 90_000
 /** How often it is told. */
 const TOLD_MS = 60_000
 
@@ -122,12 +124,24 @@ export class Clients {
     const { stream, headers } = message as NewStream
     const client = this.#clients.get(stream.session?.socket.remoteAddress ?? '')
     if (client === undefined) return
-    client.session ??= stream.session
+    if (client.session === undefined) this.#know(client, stream.session)
     this.#begin(client, stream, isCompressed(headers))
     if (bytesOf(headers) > MAX_HEADER_BYTES) this.#end(client, 'headers')
     else if (isCompressed(headers) && this.#compressed() > MAX_COMPRESSED) {
       this.#end(client, 'compressed')
     }
+  }
+
+  /**
+   * Node waits for the streams of a client that has said goodbye, and for ever where that breaks the
+   * protocol meanwhile, with a descriptor that nobody gets back (seen with 26.10).
+   */
+  #know(client: Client, session: Http2Session | undefined): void {
+    client.session = session
+    session?.once('goaway', () => {
+      const cancel = this.#options.clock.after(GOODBYE_MS, () => session.destroy())
+      session.once('close', cancel)
+    })
   }
 
   #begin(client: Client, stream: ServerHttp2Stream, compressed: boolean): void {

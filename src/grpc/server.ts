@@ -13,6 +13,7 @@ import {
   Server,
   ServerCredentials,
   type ServiceDefinition,
+  setLogger,
 } from '@grpc/grpc-js'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
@@ -76,6 +77,8 @@ export async function serveOnSocket(
   services: Services,
   options: SocketServerOptions,
 ): Promise<GrpcServer> {
+  // Its errors put a client's words onto standard error, one line for each odd header.
+  setLogger({ error: () => undefined })
   const server = new SocketServer(services, options)
   try {
     await server.listen('socket_listening', options.takeOver)

@@ -89,6 +89,7 @@ const AGENT_PART = 0.5
 /** Claims that are other ones in each. */
 const OF_ISSUING = new Set(['exp', 'iat', 'nbf', 'jti'])
 
+const headerOfSvid = v.looseObject({ kid: v.optional(v.string()) })
 const claimsOfSvid = v.looseObject({
   sub: v.pipe(v.string(), v.nonEmpty()),
   aud: v.union([v.string(), v.array(v.string())]),
@@ -144,7 +145,7 @@ function read(
   if (jwt.length > MAX_CHARACTERS) throw refuse('protocol', 'that is too long')
   if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) throw refuse('protocol', 'that is no signed JWT')
   try {
-    const { kid = '' } = decodeProtectedHeader(jwt)
+    const { kid = '' } = v.parse(headerOfSvid, decodeProtectedHeader(jwt))
     const claims = v.safeParse(claimsOfSvid, decodeJwt(jwt))
     if (claims.success) return { claims: claims.output, keyId: kid }
   } catch (cause) {

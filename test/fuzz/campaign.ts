@@ -68,6 +68,9 @@ const found = (finding: Finding, input: Uint8Array) => tell({ type: 'finding', f
 process.on('unhandledRejection', (error) => {
   found({ kind: 'crash', what: `in nobody's promise: ${sayError(error)}` }, current)
 })
+process.on('uncaughtException', (error) => {
+  found({ kind: 'crash', what: `in nobody's call: ${sayError(error)}` }, current)
+})
 
 const fuzzer = new Fuzzer({
   target,

@@ -10,6 +10,7 @@ import { SeededRandom } from '../_lib/seeded_random.ts'
 import { suite } from '../_lib/uvu.ts'
 import { lineOf, readCorpus } from './engine/corpus.ts'
 import { Fuzzer } from './engine/fuzzer.ts'
+import { readAtOnce } from './engine/instant_files.ts'
 import { SURFACES, surfaceOf } from './surfaces/registry.ts'
 
 const SEED = 20_261_130
@@ -18,6 +19,7 @@ const LIMIT_MS = 600
 const MUTATIONS = 2_000
 const ROUND = 50
 
+readAtOnce()
 const test = suite('fuzz/corpus', () => ({}))
 
 for (const name of SURFACES) {

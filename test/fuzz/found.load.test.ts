@@ -5,10 +5,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import { suite } from '../_lib/uvu.ts'
 import { inputOf } from './engine/corpus.ts'
+import { readAtOnce } from './engine/instant_files.ts'
 import { tried } from './engine/trial.ts'
 import { bytesOf, textOf } from './surface.ts'
 import { surfaceOf } from './surfaces/registry.ts'
 
+readAtOnce()
 const test = suite('fuzz/found', () => ({}))
 
 /** The seed of a surface, changed. */
@@ -159,6 +161,11 @@ const FOUND: readonly Found[] = [
     surface: 'kube_api',
     was: 'a list that led back to where it was went on for ever',
     input: { seed: 0, change: (seed) => seed.replaceAll('"continue":""', '"continue":"more"') },
+  },
+  {
+    surface: 'spiffe',
+    was: 'the name of a key in the header of a JWT-SVID was no text (TypeError)',
+    input: { seed: 0, change: (seed) => seed.replace('"kid":"one"', '"kid":["one"]') },
   },
 ]
 

@@ -13,6 +13,7 @@
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { inputOf } from './engine/corpus.ts'
+import { readAtOnce } from './engine/instant_files.ts'
 import { tried } from './engine/trial.ts'
 import { type Result, runCampaign } from './run_campaign.ts'
 import { SURFACES, surfaceOf } from './surfaces/registry.ts'
@@ -63,6 +64,7 @@ async function fuzzAll(): Promise<number> {
 }
 
 async function runOne(line: string): Promise<number> {
+  readAtOnce()
   const [name = ''] = values.surface
   const target = await (await surfaceOf(name)).open()
   const finding = await tried(target, inputOf(line))

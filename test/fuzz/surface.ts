@@ -7,7 +7,7 @@ export interface Surface {
   readonly name: string
   /** Whose words these bytes are. */
   readonly from: string
-  /** Beginnings of paths below `src/` that the inputs are to reach. */
+  /** Beginnings of paths, from `src/` on, that the inputs are to reach. */
   readonly files: readonly string[]
   readonly mutate: Mutator
   readonly open: () => Promise<Target>

@@ -51,10 +51,11 @@ export class Coverage {
   /**
    * To be made before the sources are loaded.
    *
-   * @param files beginnings of paths below `src/`
+   * @param files beginnings of paths, from `src/` on
    */
   constructor(files: readonly string[]) {
-    this.#wanted = (url) => files.some((file) => url.startsWith(ROOT + file))
+    const starts = files.map((file) => new URL(file, ROOT).href)
+    this.#wanted = (url) => starts.some((start) => url.startsWith(start))
     this.#session.connect()
     this.#ask('Profiler.enable')
     this.#ask('Profiler.startPreciseCoverage', { callCount: false, detailed: true })

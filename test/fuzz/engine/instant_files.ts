@@ -1,6 +1,7 @@
 /**
  * Files that are read at once: on a busy machine the way to the threads that read files and back
- * takes longer than what is done with the bytes.
+ * takes longer than what is done with the bytes, and while a file is closed nothing tells the driven
+ * clock that somebody waits.
  *
  * @module
  */

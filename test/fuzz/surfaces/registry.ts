@@ -28,6 +28,9 @@ const FILES: Readonly<Record<string, () => Promise<Surface>>> = {
   azure: async () => (await import('./azure.ts')).azure,
   google: async () => (await import('./google.ts')).google,
   kube_api: async () => (await import('./kube_api.ts')).kubeApi,
+  spiffe: async () => (await import('./spiffe.ts')).spiffe,
+  tpm: async () => (await import('./tpm.ts')).tpm,
+  http2: async () => (await import('./http2.ts')).http2,
   opa: async () => (await import('./decisions.ts')).opa,
   collector: async () => (await import('./decisions.ts')).collector,
 }
