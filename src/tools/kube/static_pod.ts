@@ -2,7 +2,7 @@
 
 import { normalize } from 'node:path'
 import * as v from 'valibot'
-import { KmsError, systemCodeOf, systemReasonOf } from '../../base/errors.ts'
+import { KmsError, systemReasonOf } from '../../base/errors.ts'
 import { readSmallFile } from '../../base/small_file.ts'
 import { parseYaml } from '../../base/yaml/parse.ts'
 import { flag, list, maybe, text } from './go_json.ts'
@@ -52,14 +52,10 @@ export type Container = StaticPod['spec']['containers'][number]
 
 /** @throws KmsError `request_invalid` */
 export async function readStaticPod(path: string): Promise<StaticPod> {
-  let content: unknown
-  try {
-    content = parseYaml(await readSmallFile(path))
-  } catch (cause) {
-    const isRead = systemCodeOf(cause) === undefined
-    throw refused(path, isRead ? 'is not YAML' : `cannot be read: ${systemReasonOf(cause)}`, cause)
-  }
-  const result = v.safeParse(schema, content)
+  const content = await readSmallFile(path).catch((cause: unknown) => {
+    throw refused(path, `cannot be read: ${systemReasonOf(cause)}`, cause)
+  })
+  const result = v.safeParse(schema, parsed(content, path))
   if (result.success) return result.output
   const at = result.issues.map((issue) => v.getDotPath(issue) ?? '(root)').join(', ')
   throw refused(path, `is not the manifest of a pod, at ${at}`)
@@ -102,6 +98,14 @@ export function isOn({ command, args }: Container, name: string): boolean {
     (each) => each === `--${name}` || each.startsWith(`--${name}=`),
   )
   return last !== undefined && /^(?:--[^=]+|.*=(?:true|t|1))$/i.test(last)
+}
+
+function parsed(content: string, path: string): unknown {
+  try {
+    return parseYaml(content)
+  } catch (cause) {
+    throw refused(path, 'is not YAML', cause)
+  }
 }
 
 function refused(path: string, why: string, cause?: unknown): KmsError {
