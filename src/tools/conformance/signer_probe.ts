@@ -10,6 +10,9 @@ import { Broken, NotSeen } from './rule.ts'
 type Client = ReturnType<typeof connectSigner>
 type Keys = Awaited<ReturnType<Client['fetchKeys']>>
 
+/** A part of a token. */
+export const SEGMENT = /^[\w-]+$/
+
 interface Signed {
   /** The second segment of the token. */
   readonly claims: string
@@ -95,7 +98,7 @@ export function refused(what: string) {
 
 /** The fields of a header, or undefined for what is none. */
 export function headerOf({ header }: Signed): Readonly<Record<string, unknown>> | undefined {
-  if (!/^[\w-]+$/.test(header)) return undefined
+  if (!SEGMENT.test(header)) return undefined
   try {
     const fields: unknown = JSON.parse(Buffer.from(header, 'base64url').toString())
     return typeof fields === 'object' && fields !== null ? { ...fields } : undefined

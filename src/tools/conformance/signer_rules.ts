@@ -11,7 +11,7 @@ import { HASH_OF, type SigningAlgorithm } from '../../base/signing_key.ts'
 import { RpcError } from '../../grpc/client.ts'
 import { judged } from './judge.ts'
 import { expect, must, NotSeen, type Rule, type RuleFinding, should } from './rule.ts'
-import { headerOf, publicKeyOf, refused, SignerProbe } from './signer_probe.ts'
+import { headerOf, publicKeyOf, refused, SEGMENT, SignerProbe } from './signer_probe.ts'
 
 const UNIMPLEMENTED = 12
 const MIN_TOKEN_SECONDS = 600
@@ -88,7 +88,9 @@ const RULES: readonly Rule<SignerProbe>[] = [
     expect(others.length === 0, 'it has other fields')
     expect(header['typ'] === 'JWT', 'typ is not "JWT"')
     expect(isAlgorithm(header['alg']), 'alg is none that API servers take')
-    const bytes = Buffer.byteLength(String(header['kid']))
+    const { kid } = header
+    expect(typeof kid === 'string', 'kid is no text')
+    const bytes = Buffer.byteLength(kid)
     expect(bytes > 0 && bytes <= MAX_ID_BYTES, `kid has ${bytes} bytes`)
     return String(header['alg'])
   }),
@@ -106,6 +108,7 @@ const RULES: readonly Rule<SignerProbe>[] = [
     const publicKey = publicKeyOf(key.key)
     if (publicKey === undefined) throw new NotSeen('needs a key that is one (J7)')
     expect(fits(alg, publicKey), `${alg} is not for this key`)
+    expect(SEGMENT.test(token.signature), 'it is no base64url')
     const signature = Buffer.from(token.signature, 'base64url')
     const way = { key: publicKey, dsaEncoding: 'ieee-p1363' } as const
     expect(verify(HASH_OF[alg], input, way, signature), 'it does not verify')
@@ -151,7 +154,9 @@ async function metadata(probe: SignerProbe) {
 async function signing(probe: SignerProbe) {
   const token = await probe.sample()
   const { alg, kid } = headerOf(token) ?? {}
-  if (!isAlgorithm(alg)) throw new NotSeen('needs a header that is one (J10)')
+  if (!isAlgorithm(alg) || typeof kid !== 'string') {
+    throw new NotSeen('needs a header that is one (J10)')
+  }
   await probe.keys()
   const { keys } = await probe.fetchKeys()
   return { token, alg, kid, keys }

@@ -1,6 +1,6 @@
 /** Checks the config alone: problems at a boot, and settings that do not fit together. @module */
 
-import { pathsOf } from '../../config/paths.ts'
+import { keysOf, pathsOf } from '../../config/paths.ts'
 import type { Config } from '../../config/schema.ts'
 import { counted } from '../../console/progress.ts'
 import { loadRecoverySealer } from '../../recovery/key_file.ts'
@@ -36,7 +36,7 @@ export async function configFindings(config: Config, resolvConf: string): Promis
       why: 'No alert notices an outage, and a probe has only the socket to ask.',
       todo: 'Set admin: { listen: "127.0.0.1:8787" }.',
     }),
-    ...config.providers.flatMap((provider) => providerFindings(provider)),
+    ...keysOf(config).flatMap((provider) => providerFindings(provider)),
     ...found(/^(?:search|domain)\s.*\bsvc\.cluster\.local/m.test(resolvConf), {
       id: 'boot-cluster-dns',
       level: 'warning',

@@ -12,10 +12,9 @@ import { type Container, flagOf, plain, type StaticPod } from '../kube/static_po
 import { socketMounted, userFindings } from './api_server_checks.ts'
 import { apiServerOf, factsOf } from './api_server_facts.ts'
 import { type Finding, found, ok } from './finding.ts'
-import { folderFindings } from './socket_checks.ts'
+import { folderFindings, openMode } from './socket_checks.ts'
 
 const LIMIT_MS = 10_000
-const OTHERS_MAY_CONNECT = 0o002
 /** The first whose API servers ask for what is served here. */
 const FIRST_MINOR = 36
 const ENDPOINT = 'service-account-signing-endpoint'
@@ -42,11 +41,11 @@ export async function signerFindings({ socket }: SignerConfig): Promise<Finding[
 }
 
 async function openFindings(path: string): Promise<Finding[]> {
-  const { mode } = await stat(path)
-  return found((mode & OTHERS_MAY_CONNECT) !== 0, {
+  const mode = await openMode(path)
+  return found(mode !== undefined, {
     id: 'signer-open',
     level: 'error',
-    what: `${path} has mode ${(mode & 0o777).toString(8).padStart(4, '0')}: every user of this node may have tokens signed`,
+    what: `${path} has mode ${mode}: every user of this node may have tokens signed`,
     why: 'Whoever can is every ServiceAccount, and so everything.',
     todo: 'Set signer.socket.mode "0600" and run the plugin as the user of the API server, or "0660" with a group that both are in.',
   })

@@ -59,14 +59,20 @@ export async function folderFindings(path: string): Promise<Finding[]> {
   }
 }
 
-async function openFindings(path: string): Promise<Finding[]> {
+/** The mode of a socket to which every user of the node may connect; undefined for any other. */
+export async function openMode(path: string): Promise<string | undefined> {
   const { mode } = await stat(path)
   const folder = await stat(dirname(path))
   const others = (mode & OTHERS_MAY_CONNECT) !== 0 && (folder.mode & 0o001) !== 0
-  return found(others, {
+  return others ? (mode & 0o777).toString(8).padStart(4, '0') : undefined
+}
+
+async function openFindings(path: string): Promise<Finding[]> {
+  const mode = await openMode(path)
+  return found(mode !== undefined, {
     id: 'socket-open',
     level: 'warning',
-    what: `${path} has mode ${(mode & 0o777).toString(8).padStart(4, '0')}: every user of this node may have keys decrypted`,
+    what: `${path} has mode ${mode}: every user of this node may have keys decrypted`,
     why: 'Whoever copies a value out of etcd can open it here.',
     todo: 'Set socket.mode "0600" and run the plugin as the user of the API server, or "0660" with a socket.group that both are in.',
   })

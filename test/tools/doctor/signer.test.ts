@@ -1,9 +1,11 @@
 /** What doctor says of a signer: its socket, its answers, and the flags of the API server. @module */
 
 import { chmod } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import * as assert from 'uvu/assert'
 import { parseConfig } from '../../../src/config/load.ts'
 import type { SignerConfig } from '../../../src/config/signer.ts'
+import { configFindings } from '../../../src/tools/doctor/config_checks.ts'
 import { signerFindings, signerManifestFindings } from '../../../src/tools/doctor/signer_checks.ts'
 import type { StaticPod } from '../../../src/tools/kube/static_pod.ts'
 import { startFakePlugin } from '../../_lib/grpc/fake_plugin.ts'
@@ -28,6 +30,7 @@ async function idsOf(path: string): Promise<string[]> {
 
 async function idsWith(hooks: FakeSigner, mode: number): Promise<string[]> {
   await using fake = await startFakeSigner(hooks)
+  await chmod(dirname(fake.path), 0o711)
   await chmod(fake.path, mode)
   return await idsOf(fake.path)
 }
@@ -58,6 +61,18 @@ test('a signer that does not sign, or with a key that nobody knows, is found', a
   assert.equal(await idsWith({ keys: refusing }, 0o600), ['error signer-unwell'])
   const unknown: FakeSigner = { sign: (_claims, good) => good({ kid: 'unknown' }) }
   assert.equal(await idsWith(unknown, 0o600), ['error signer-unwell'])
+})
+
+test('the way to the key is looked at as that of a provider', async () => {
+  const address = 'http://vault.vault.svc.cluster.local:8200'
+  const way = { type: 'vault', allowInsecureHttp: true, address, auth: { method: 'agent' } }
+  const signer = { ...SIGNED_CONFIG.signer, key: { ...way, key: 'k8s-sa' } }
+  const findings = await configFindings(parseConfig({ ...SIGNED_CONFIG, signer }, 'test'), '')
+  const found = findings.filter(({ what }) => what.startsWith('Provider "signer"'))
+  assert.equal(
+    found.map(({ id }) => id),
+    ['config-plain-http', 'boot-in-cluster-address'],
+  )
 })
 
 interface Node {
