@@ -8,6 +8,7 @@
 import { Buffer } from 'node:buffer'
 import { rename } from 'node:fs/promises'
 import { createServer, type Server as Listener } from 'node:net'
+import process from 'node:process'
 import {
   type ConnectionInjector,
   Server,
@@ -54,6 +55,11 @@ export interface GrpcServer {
   close(): Promise<void>
 }
 
+/**
+ * grpc-js writes to standard error. Its errors put a client's words there, one line for each odd
+ * header; the others come only to whoever asks for them by `GRPC_VERBOSITY`.
+ */
+const GRPC_LOGGER = { error: () => undefined, info: toStandardError, debug: toStandardError }
 /** Annotations have 32 kB at most, a v1beta1 cipher 64 kB. */
 const MAX_REQUEST_BYTES = 262_144
 /** What HTTP/2 may hold for one connection. */
@@ -77,8 +83,7 @@ export async function serveOnSocket(
   services: Services,
   options: SocketServerOptions,
 ): Promise<GrpcServer> {
-  // Its errors put a client's words onto standard error, one line for each odd header.
-  setLogger({ error: () => undefined })
+  setLogger(GRPC_LOGGER)
   const server = new SocketServer(services, options)
   try {
     await server.listen('socket_listening', options.takeOver)
@@ -286,4 +291,8 @@ function definitionOf(
       },
     ]),
   )
+}
+
+function toStandardError(...words: unknown[]): void {
+  process.stderr.write(`${words.join(' ')}\n`)
 }
