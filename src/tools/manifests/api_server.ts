@@ -52,9 +52,9 @@ resources:
 export function volumesOf(
   plan: Plan,
 ): { name: string; path: string; readOnly: boolean; type: string }[] {
-  const volume = (name: string, path: string, readOnly: boolean) => ({
-    ...{ name: `trousseau-${name}`, path, readOnly, type: 'Directory' },
-  })
+  const volume = (name: string, path: string, readOnly: boolean) => {
+    return { name: `trousseau-${name}`, path, readOnly, type: 'Directory' }
+  }
   // Mount folders and not the sockets: a socket that is made again would not be seen.
   const socket = dirname(plan.socketPath)
   const signer = Object.values(signerFlags(plan)).map((path) => dirname(path))

@@ -46,7 +46,8 @@ ${secretCommand(plan)}
 
 It must be in the namespace of the KubeadmControlPlane, and be called by another name where clusters share that.
 Every change of the KubeadmControlPlane replaces the machines one after the other. On a cluster that runs, so that
-no API server meets what it cannot read: first roll out with identity before kms, then with kms before identity.`)}
+no API server meets what it cannot read: first roll out with identity before kms, then with kms before identity.
+${signerSteps(plan)}`)}
 apiVersion: controlplane.cluster.x-k8s.io/${version}
 kind: KubeadmControlPlane
 metadata: { name: control-plane }
@@ -91,6 +92,14 @@ function files(plan: Plan): string {
       `${head(path, mode)}  content: |\n${indent(withoutComments(text), 4)}`,
   )
   return [...written, ...secret].join('')
+}
+
+function signerSteps({ config }: Plan): string {
+  if (config.signer === undefined) return ''
+  return `
+Tokens of the signer: on a cluster that runs, first a rollout in which every API server has the signer's public key in
+a further --service-account-key-file, and then this: docs/signer.md, "From sa.key, and back".
+`
 }
 
 /** kubeadm writes flags that a signer excludes, and only patches take them away. */
