@@ -60,7 +60,7 @@ one first, with N its place in the list, which the first line makes sure of:
   - { op: test, path: /spec/template/spec/containers/0/args/N, value: --service-account-key-file=… }
   - { op: remove, path: /spec/template/spec/containers/0/args/N }
 
-and the same for --service-account-signing-key-file; where an operator sets them itself, the signer cannot be used.
+and the same for --service-account-signing-key-file; an operator that sets them itself has to leave them out.
 stateDir ends with the pod here: a new pod whose key service is away knows no public key, and its API server waits.
 `
 }
