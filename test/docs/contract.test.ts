@@ -66,6 +66,7 @@ async function sourceOf(name: string): Promise<string> {
     '.test.ts',
     '.node.test.ts',
     '.cluster.test.ts',
+    '.kubelet.test.ts',
     '.load.test.ts',
     '.solo.test.ts',
     '.ts',
