@@ -15,6 +15,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { Socket } from 'node:net'
+import process from 'node:process'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
 import { OpenRequest } from './open_request.ts'
@@ -47,6 +48,11 @@ const RAPID_MS = 100
 const LOOK_MS = 25
 /** Longer than any request may take: a client that says goodbye may still wait for its last answers. */
 const GOODBYE_MS = 90_000
+/**
+ * On Node a session that ends does not unpack the rest of what has arrived; Deno's HTTP/2 aborts the
+ * process where one ends while it reads.
+ */
+const ENDS_WHILE_IT_READS = process.versions['deno'] === undefined
 /** How often it is told. */
 const TOLD_MS = 60_000
 
@@ -215,9 +221,10 @@ export class Clients {
   #end({ name, session, socket }: Client, limit: Limit): void {
     if (!this.#clients.delete(name)) return
     this.#tell(limit)
-    // After grpc-js took a stream of which this turn heard, since it answers none that is gone; and
-    // Deno's HTTP/2 aborts the process where a session ends while it reads.
-    this.#options.clock.soon(() => (session ?? socket).destroy())
+    const end = () => (session ?? socket).destroy()
+    // After grpc-js took a stream of which this turn heard: it answers none that is gone.
+    if (ENDS_WHILE_IT_READS) queueMicrotask(end)
+    else this.#options.clock.soon(end)
   }
 
   #tell(limit: Limit): void {
