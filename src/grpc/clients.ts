@@ -49,10 +49,11 @@ const LOOK_MS = 25
 /** Longer than any request may take: a client that says goodbye may still wait for its last answers. */
 const GOODBYE_MS = 90_000
 /**
- * On Node a session that ends does not unpack the rest of what has arrived; Deno's HTTP/2 aborts the
- * process where one ends while it reads.
+ * On Node a session that ends does not unpack the rest of what has arrived. On Deno one that is ended
+ * while it reads, or has streams that were taken back, aborts the process (seen with 2.9.6): there
+ * its connection is cut.
  */
-const ENDS_WHILE_IT_READS = process.versions['deno'] === undefined
+const SESSIONS_END_AT_ONCE = process.versions['deno'] === undefined
 /** How often it is told. */
 const TOLD_MS = 60_000
 
@@ -221,10 +222,9 @@ export class Clients {
   #end({ name, session, socket }: Client, limit: Limit): void {
     if (!this.#clients.delete(name)) return
     this.#tell(limit)
-    const end = () => (session ?? socket).destroy()
     // After grpc-js took a stream of which this turn heard: it answers none that is gone.
-    if (ENDS_WHILE_IT_READS) queueMicrotask(end)
-    else this.#options.clock.soon(end)
+    if (SESSIONS_END_AT_ONCE) queueMicrotask(() => (session ?? socket).destroy())
+    else this.#options.clock.soon(() => socket.destroy())
   }
 
   #tell(limit: Limit): void {
