@@ -222,8 +222,10 @@ test('a file that somebody removes is noticed, and a new one begun', async () =>
     lines.map(({ seq, uid, after }) => uid ?? after ?? seq),
     ['failed', 'u-2', 5],
   )
-  assert.equal(here.events.notices(), ['audit_failed', 'audit_resumed'])
-  assert.match(here.events.noticesOf('audit_failed')[0]?.message ?? '', 'Somebody removed the file')
+  // By this clock the first file may have taken too long as well.
+  assert.equal(here.events.notices().slice(-2), ['audit_failed', 'audit_resumed'])
+  const { message = '' } = here.events.noticesOf('audit_failed').at(-1) ?? {}
+  assert.match(message, 'Somebody removed the file')
 })
 
 for (const { what, put, says } of [
