@@ -18,7 +18,7 @@ const spdx = v.object({
   packages: v.array(v.object({ name: v.string(), versionInfo: v.string() })),
 })
 
-const test = suite('package/release', () => ({}), 850_000)
+const test = suite('package/release', () => ({}), 1_100_000)
 
 /** The sources as they are here, as a commit with a section of the changelog for the version. */
 async function sourceIn(folder: TempFolder): Promise<string> {
