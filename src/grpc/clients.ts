@@ -146,7 +146,7 @@ export class Clients {
   #know(client: Client, session: Http2Session | undefined): void {
     client.session = session
     session?.once('goaway', () => {
-      const cancel = this.#options.clock.after(GOODBYE_MS, () => session.destroy())
+      const cancel = this.#options.clock.after(GOODBYE_MS, () => cut(client))
       session.once('close', cancel)
     })
   }
@@ -219,12 +219,12 @@ export class Clients {
     if (clients.some(({ requests }) => requests.size > 0)) this.#lookSoon()
   }
 
-  #end({ name, session, socket }: Client, limit: Limit): void {
-    if (!this.#clients.delete(name)) return
+  #end(client: Client, limit: Limit): void {
+    if (!this.#clients.delete(client.name)) return
     this.#tell(limit)
     // After grpc-js took a stream of which this turn heard: it answers none that is gone.
-    if (SESSIONS_END_AT_ONCE) queueMicrotask(() => (session ?? socket).destroy())
-    else this.#options.clock.soon(() => socket.destroy())
+    if (SESSIONS_END_AT_ONCE) queueMicrotask(() => cut(client))
+    else this.#options.clock.soon(() => cut(client))
   }
 
   #tell(limit: Limit): void {
@@ -252,6 +252,11 @@ const WORDS = {
 interface NewStream {
   readonly stream: ServerHttp2Stream
   readonly headers: IncomingHttpHeaders
+}
+
+function cut({ session, socket }: Client): void {
+  if (SESSIONS_END_AT_ONCE) (session ?? socket).destroy()
+  else socket.destroy()
 }
 
 function isIdle({ served, requests }: Client): boolean {

@@ -6,3 +6,8 @@ export function figure(text: string): void {
   // uvu may have begun a line.
   process.stdout.write(`\nfigure: ${text}\n`)
 }
+
+/** @param start in `performance.now` milliseconds */
+export function since(start: number): string {
+  return `${((performance.now() - start) / 1_000).toFixed(1)} s`
+}

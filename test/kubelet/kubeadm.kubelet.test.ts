@@ -6,7 +6,7 @@
  */
 
 import * as assert from 'uvu/assert'
-import { figure } from '../_lib/figure.ts'
+import { figure, since } from '../_lib/figure.ts'
 import {
   ADMIN,
   createSecret,
@@ -41,7 +41,7 @@ test('kubeadm init with the printed files makes an API server that encrypts Secr
   const start = performance.now()
   await init(machine, await machine.read(`${made}/kubeadm-config.yaml`))
   await untilReady(machine)
-  figure(`kubeadm init with the plugin: ${((performance.now() - start) / 1_000).toFixed(1)} s`)
+  figure(`kubeadm init with the plugin: ${since(start)}`)
 
   await createSecret(machine, 'word', 'open-sesame')
   assert.match(await stored(machine, 'word'), /^k8s:enc:kms:v2:trousseau:/)
@@ -72,7 +72,7 @@ test('kubeadm join brings the same to a second node, whose API server reads what
   await join(first, second)
   const server = `--server=https://${second.address}:6443`
   await untilReady(second, server)
-  figure(`kubeadm join with the plugin: ${((performance.now() - start) / 1_000).toFixed(1)} s`)
+  figure(`kubeadm join with the plugin: ${since(start)}`)
 
   assert.is(await wordOf(second, 'word', server), 'open-sesame')
   await createSecret(second, 'back', 'once more', server)

@@ -8,7 +8,7 @@
 
 import * as assert from 'uvu/assert'
 import { parse, stringify } from 'yaml'
-import { figure } from '../_lib/figure.ts'
+import { figure, since } from '../_lib/figure.ts'
 import {
   createSecret,
   init,
@@ -52,7 +52,7 @@ test('kubeadm upgrade keeps flags and folders where the patch is given again; wi
   const start = performance.now()
   await upgradeApply(machine, { patches })
   await untilReady(machine)
-  figure(`kubeadm upgrade with the patch: ${((performance.now() - start) / 1_000).toFixed(1)} s`)
+  figure(`kubeadm upgrade with the patch: ${since(start)}`)
   await runs(machine, release)
   assert.is(await wordOf(machine, 'word'), 'open-sesame')
   await createSecret(machine, 'later', 'once more')

@@ -9,7 +9,7 @@
 import * as assert from 'uvu/assert'
 import { stringify } from 'yaml'
 import { kidOf } from '../_lib/cluster/service_accounts.ts'
-import { figure } from '../_lib/figure.ts'
+import { figure, since } from '../_lib/figure.ts'
 import { installBaoSigner, SIGNER_SOCKET } from '../_lib/kubelet/bao_plugin.ts'
 import { init, startControlPlaneMachine, untilReady } from '../_lib/kubelet/control_plane.ts'
 import type { Machine } from '../_lib/kubelet/machine.ts'
@@ -168,10 +168,6 @@ async function published(machine: Machine): Promise<string[]> {
   const text = await machine.run('kubectl', 'get', '--raw=/openid/v1/jwks')
   const { keys }: { keys: { kid: string }[] } = JSON.parse(text)
   return keys.map(({ kid }) => kid)
-}
-
-function since(start: number): string {
-  return `${((performance.now() - start) / 1_000).toFixed(1)} s`
 }
 
 test.run()

@@ -7,7 +7,7 @@
 
 import { mkdir, rename } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
-import { figure } from '../_lib/figure.ts'
+import { figure, since } from '../_lib/figure.ts'
 import { installBaoPlugin } from '../_lib/kubelet/bao_plugin.ts'
 import {
   createSecret,
@@ -173,10 +173,6 @@ async function shortenStartup(machine: Machine): Promise<void> {
   const changed = before.replace(/(startupProbe:\n +failureThreshold: )24/, `$1${STARTUP_FAILURES}`)
   assert.is.not(changed, before)
   await machine.write(path, changed)
-}
-
-function since(start: number): string {
-  return `${((performance.now() - start) / 1_000).toFixed(1)} s`
 }
 
 test.run()

@@ -1,7 +1,7 @@
 /** A kubelet runs what `manifests static-pod` and `manifests tmpfiles` print, as it is. @module */
 
 import * as assert from 'uvu/assert'
-import { figure } from '../_lib/figure.ts'
+import { figure, since } from '../_lib/figure.ts'
 import { enterNetwork } from '../_lib/kubelet/network.ts'
 import { startAlone, startMachine } from '../_lib/kubelet/node.ts'
 import { containerOf, installPlugin, PLUGIN, SOCKET, untilWell } from '../_lib/kubelet/plugin.ts'
@@ -54,10 +54,6 @@ for (const user of ['65532', '0']) {
     await untilWell(machine)
     figure(`static pod of user ${user}: well ${since(boot)} after the power came back`)
   })
-}
-
-function since(start: number): string {
-  return `${((performance.now() - start) / 1_000).toFixed(1)} s`
 }
 
 test.run()

@@ -8,7 +8,7 @@
 import { basename } from 'node:path'
 import * as assert from 'uvu/assert'
 import manifest from '../../package.json' with { type: 'json' }
-import { figure } from '../_lib/figure.ts'
+import { figure, since } from '../_lib/figure.ts'
 import type { Machine } from '../_lib/kubelet/machine.ts'
 import { enterNetwork } from '../_lib/kubelet/network.ts'
 import { buildNextVersion, NEXT_IMAGE, NEXT_VERSION } from '../_lib/kubelet/next_version.ts'
@@ -116,10 +116,6 @@ async function untilServes(machine: Machine, version: string): Promise<void> {
   await until(`${version} serves`, async () => {
     return (await versionOf(machine).catch(() => '')) === version
   })
-}
-
-function since(start: number): string {
-  return `${((performance.now() - start) / 1_000).toFixed(1)} s`
 }
 
 /** What the process that serves says of itself. */

@@ -9,7 +9,7 @@ import { Buffer } from 'node:buffer'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { SEED_BYTES } from '../../base/limits.ts'
 import { connectKms, type KmsClient, RpcError } from '../../grpc/client.ts'
-import { Broken, NotSeen } from './rule.ts'
+import { Broken, NotSeen, needed } from './rule.ts'
 
 export interface ProbeOptions {
   readonly timeoutMs: number
@@ -109,12 +109,8 @@ export class Probe implements Disposable {
   }
 
   /** The same Encrypt, for rules that are not about Encrypt itself. */
-  async sample(): Promise<Encrypted> {
-    try {
-      return await this.firstEncrypt()
-    } catch (cause) {
-      throw new NotSeen('needs an Encrypt that works (E1)', { cause })
-    }
+  sample(): Promise<Encrypted> {
+    return needed('an Encrypt that works (E1)', this.firstEncrypt())
   }
 
   /** A sample that Decrypt is known to open. */

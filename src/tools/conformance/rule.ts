@@ -28,6 +28,13 @@ export interface Rule<P = Probe> {
   run(probe: P): Promise<string> | string
 }
 
+/** What another rule is about, for a rule that only needs it. */
+export async function needed<T>(what: string, answer: Promise<T>): Promise<T> {
+  return await answer.catch((cause: unknown) => {
+    throw new NotSeen(`needs ${what}`, { cause })
+  })
+}
+
 /** A rule without which kube-apiserver or the data suffers. */
 export function must<P = Probe>(
   id: string,

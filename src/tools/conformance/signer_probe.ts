@@ -5,7 +5,7 @@ import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
 import { RpcError } from '../../grpc/client.ts'
 import { connectSigner } from '../../grpc/signer_client.ts'
 import { codeOf } from './probe.ts'
-import { Broken, NotSeen } from './rule.ts'
+import { Broken, needed } from './rule.ts'
 
 type Client = ReturnType<typeof connectSigner>
 type Keys = Awaited<ReturnType<Client['fetchKeys']>>
@@ -58,10 +58,8 @@ export class SignerProbe implements Disposable {
   }
 
   /** The same, for rules that are not about whether there is one. */
-  async keys(): Promise<Keys> {
-    return await this.firstKeys().catch((cause: unknown) => {
-      throw new NotSeen('needs a FetchKeys that works (J2)', { cause })
-    })
+  keys(): Promise<Keys> {
+    return needed('a FetchKeys that works (J2)', this.firstKeys())
   }
 
   firstSign(): Promise<Signed> {
@@ -69,10 +67,8 @@ export class SignerProbe implements Disposable {
     return this.#sample
   }
 
-  async sample(): Promise<Signed> {
-    return await this.firstSign().catch((cause: unknown) => {
-      throw new NotSeen('needs a Sign that works (J10)', { cause })
-    })
+  sample(): Promise<Signed> {
+    return needed('a Sign that works (J10)', this.firstSign())
   }
 
   async #asked<T>(run: () => Promise<T>): Promise<T> {

@@ -10,7 +10,7 @@ import { hash, type KeyObject, verify } from 'node:crypto'
 import { HASH_OF, type SigningAlgorithm } from '../../base/signing_key.ts'
 import { RpcError } from '../../grpc/client.ts'
 import { judged } from './judge.ts'
-import { expect, must, NotSeen, type Rule, type RuleFinding, should } from './rule.ts'
+import { expect, must, NotSeen, needed, type Rule, type RuleFinding, should } from './rule.ts'
 import { headerOf, publicKeyOf, refused, SEGMENT, SignerProbe } from './signer_probe.ts'
 
 const UNIMPLEMENTED = 12
@@ -53,7 +53,8 @@ const RULES: readonly Rule<SignerProbe>[] = [
     return ''
   }),
   must('J5', 'Tokens may live for 600 s or more', async (probe) => {
-    const seconds = Number((await metadata(probe)).maxTokenExpirationSeconds)
+    const metadata = await needed('a Metadata that works (J3)', probe.metadata())
+    const seconds = Number(metadata.maxTokenExpirationSeconds)
     expect(seconds >= MIN_TOKEN_SECONDS, `${seconds} s`)
     return `${seconds} s`
   }),
@@ -143,12 +144,6 @@ const RULES: readonly Rule<SignerProbe>[] = [
     return `${probe.errors.length} errors`
   }),
 ]
-
-async function metadata(probe: SignerProbe) {
-  return await probe.metadata().catch((cause: unknown) => {
-    throw new NotSeen('needs a Metadata that works (J3)', { cause })
-  })
-}
 
 /** Keys are fetched anew: a rotation may have come between. */
 async function signing(probe: SignerProbe) {

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { MAX_V1_CIPHERTEXT_BYTES, SEED_BYTES } from '../../base/limits.ts'
 import { RpcError } from '../../grpc/client.ts'
 import { codeOf, type Probe, same } from './probe.ts'
-import { Broken, expect, must, NotSeen, type Rule } from './rule.ts'
+import { Broken, expect, must, NotSeen, needed, type Rule } from './rule.ts'
 
 const UNIMPLEMENTED = 12
 const AT_ONCE = 50
@@ -87,7 +87,5 @@ async function encrypt(probe: Probe, plain: Uint8Array): Promise<Uint8Array> {
 
 /** For rules that are not about Encrypt itself. */
 function made(probe: Probe, plain: Uint8Array): Promise<Uint8Array> {
-  return encrypt(probe, plain).catch(() => {
-    throw new NotSeen('needs an Encrypt that works (V2)')
-  })
+  return needed('an Encrypt that works (V2)', encrypt(probe, plain))
 }

@@ -1,8 +1,10 @@
 /** Checks the API server: its static pod, its version, and the key id that it uses. @module */
 
+import { stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { keyIdHash } from '../../base/key_id_hash.ts'
+import type { Config } from '../../config/schema.ts'
 import { printable } from '../../console/output.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { latestKeyIdHashes } from '../kube/key_ids.ts'
@@ -29,6 +31,13 @@ interface Checked {
   readonly encryptionFile: string | undefined
   /** The path of each of the plugin's sockets as the API server connects to it. */
   readonly dialed: readonly string[]
+}
+
+/** Of the socket as it is there, or else as the config wants it. */
+export async function rightsOf(socket: NonNullable<Config['socket']>): Promise<SocketRights> {
+  const { path, mode, owner, group } = socket
+  const seen = await stat(path).catch(() => undefined)
+  return { path, mode, owner: seen?.uid ?? owner, group: seen?.gid ?? group }
 }
 
 export async function manifestFindings(

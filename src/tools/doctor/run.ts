@@ -5,7 +5,7 @@
  * @module
  */
 
-import { access, readFile, stat } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { systemClock } from '../../base/clock.ts'
 import { toKmsError } from '../../base/errors.ts'
 import { endpointsOf } from '../../config/endpoints.ts'
@@ -19,7 +19,7 @@ import { connectKube } from '../kube/client.ts'
 import { readEncryptionFile } from '../kube/encryption_config.ts'
 import { readStaticPod, type StaticPod } from '../kube/static_pod.ts'
 import { adminFindings } from './admin_checks.ts'
-import { clusterFindings, manifestFindings } from './api_server_checks.ts'
+import { clusterFindings, manifestFindings, rightsOf } from './api_server_checks.ts'
 import { type Dialed, dialedOf, factsOf } from './api_server_facts.ts'
 import { configFindings } from './config_checks.ts'
 import { encryptionFindings, kmsEntries } from './encryption_checks.ts'
@@ -161,16 +161,9 @@ async function podFindings(
   encryptionFile: string | undefined,
 ): Promise<Finding[]> {
   if (pod === undefined || socket === undefined) return []
-  const seen = await stat(socket.path).catch(() => undefined)
-  const rights = {
-    path: socket.path,
-    mode: socket.mode,
-    owner: seen?.uid ?? socket.owner,
-    group: seen?.gid ?? socket.group,
-  }
   const paths = dialed.filter((each) => each.socket === socket.path).map(({ path }) => path)
   const checked = { encryptionFile, dialed: paths.length === 0 ? [socket.path] : paths }
-  return await manifestFindings(pod, rights, checked)
+  return await manifestFindings(pod, await rightsOf(socket), checked)
 }
 
 async function pluginManifest({ pluginManifest: path }: DoctorFlags): Promise<Finding[]> {

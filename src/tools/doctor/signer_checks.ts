@@ -1,6 +1,5 @@
 /** Checks the signer of ServiceAccount tokens: its socket, what answers there, and the API server's flags. @module */
 
-import { stat } from 'node:fs/promises'
 import { KmsError } from '../../base/errors.ts'
 import type { SignerConfig } from '../../config/signer.ts'
 import { printable } from '../../console/output.ts'
@@ -9,7 +8,7 @@ import { reach } from '../../grpc/reach.ts'
 import { headerOf, SignerProbe } from '../conformance/signer_probe.ts'
 import { goDuration } from '../kube/go_values.ts'
 import { type Container, flagOf, plain, type StaticPod } from '../kube/static_pod.ts'
-import { socketMounted, userFindings } from './api_server_checks.ts'
+import { rightsOf, socketMounted, userFindings } from './api_server_checks.ts'
 import { apiServerOf, factsOf } from './api_server_facts.ts'
 import { type Finding, found, ok } from './finding.ts'
 import { folderFindings, openMode } from './socket_checks.ts'
@@ -98,17 +97,10 @@ export async function signerManifestFindings(
       },
     ]
   }
-  const seen = await stat(socket.path).catch(() => undefined)
-  const rights = {
-    path: socket.path,
-    mode: socket.mode,
-    owner: seen?.uid ?? socket.owner,
-    group: seen?.gid ?? socket.group,
-  }
   const findings = [
     ...flagFindings(pod, container, maxTokenLife),
     ...(await socketMounted(pod, container, plain(path), socket.path)),
-    ...userFindings(pod, container, rights),
+    ...userFindings(pod, container, await rightsOf(socket)),
   ]
   return findings.length > 0
     ? findings

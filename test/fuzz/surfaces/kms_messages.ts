@@ -2,11 +2,9 @@
 
 import { Buffer } from 'node:buffer'
 import { create, toBinary } from '@bufbuild/protobuf'
-import type { ServerUnaryCall } from '@grpc/grpc-js'
 import type { Clock } from '../../../src/base/clock.ts'
 import type { KmsEvent } from '../../../src/base/events.ts'
 import type { DecryptRequest, KmsService } from '../../../src/base/service.ts'
-import type { Bytes, UnaryHandler } from '../../../src/grpc/unary.ts'
 import { createV1Handlers } from '../../../src/grpc/v1beta1.ts'
 import * as v1 from '../../../src/grpc/v1beta1_pb.ts'
 import { createV2Handlers } from '../../../src/grpc/v2.ts'
@@ -15,6 +13,7 @@ import { decodeEnvelope } from '../../../src/kms/envelope.ts'
 import { findForeign } from '../../../src/takeover/foreign.ts'
 import { FOREIGN_FORMS } from '../../../src/takeover/forms.ts'
 import { AWS_KEY, GOOGLE_KEY, SAMPLES } from '../../_lib/takeover/samples.ts'
+import { called } from '../engine/called.ts'
 import { mutateProtobuf } from '../mutate/protobuf.ts'
 import { type Surface, type Target, target } from '../surface.ts'
 import { envelope } from './envelope.ts'
@@ -77,19 +76,6 @@ async function open(): Promise<Target> {
     await called(methods[(input[0] ?? 0) % methods.length] ?? two.Status, input.subarray(1))
     const [error] = internal.splice(0)
     if (error !== undefined) throw error
-  })
-}
-
-/** What grpc-js hands over, as far as a handler looks at it. */
-function called(handler: UnaryHandler, request: Uint8Array): Promise<void> {
-  const call = {
-    request,
-    metadata: { get: () => [] },
-    getDeadline: () => Number.POSITIVE_INFINITY,
-    on: () => call,
-  } as unknown as ServerUnaryCall<Bytes, Bytes>
-  return new Promise((resolve) => {
-    handler(call, () => resolve())
   })
 }
 

@@ -3,7 +3,6 @@
 import { Buffer } from 'node:buffer'
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { create, toBinary } from '@bufbuild/protobuf'
-import type { ServerUnaryCall } from '@grpc/grpc-js'
 import * as v from 'valibot'
 import { withinLimit } from '../../../src/base/call.ts'
 import { type Clock, systemClock } from '../../../src/base/clock.ts'
@@ -12,11 +11,11 @@ import type { Call } from '../../../src/base/provider.ts'
 import type { SigningKeySource } from '../../../src/base/signing_key.ts'
 import { SignJWTRequestSchema } from '../../../src/grpc/externaljwt_pb.ts'
 import { createSignerHandlers } from '../../../src/grpc/signer.ts'
-import type { Bytes, UnaryHandler } from '../../../src/grpc/unary.ts'
 import { vaultSigningConfig } from '../../../src/services/vault/config.ts'
 import { createVaultSigningKey } from '../../../src/services/vault/signing_key.ts'
 import { Signer } from '../../../src/signer/signer.ts'
 import { verificationKey } from '../../../src/signer/verification_key.ts'
+import { called } from '../engine/called.ts'
 import { DrivenClock } from '../engine/driven_clock.ts'
 import { ignoreNamed } from '../engine/named_error.ts'
 import { type PlayedAnswer, PlayedHttp } from '../engine/played_http.ts'
@@ -188,17 +187,4 @@ function answersIn(text: string): PlayedAnswer[] {
 
 function internalIn(event: KmsEvent): unknown[] {
   return event.type === 'request' && event.code === 'internal' ? [event.error] : []
-}
-
-/** What grpc-js hands over, as far as a handler looks at it. */
-function called(handler: UnaryHandler, request: Uint8Array): Promise<void> {
-  const call = {
-    request,
-    metadata: { get: () => [] },
-    getDeadline: () => Number.POSITIVE_INFINITY,
-    on: () => call,
-  } as unknown as ServerUnaryCall<Bytes, Bytes>
-  return new Promise((resolve) => {
-    handler(call, () => resolve())
-  })
 }
