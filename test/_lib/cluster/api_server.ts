@@ -143,7 +143,11 @@ export async function startApiServer(
       ...(encryption === undefined ? [] : encrypting),
       ...flags,
     ],
-    answers: async () => (await api.health('/readyz')).ok,
+    answers: async () => {
+      const { ok, text } = await api.health('/readyz')
+      if (!ok) throw new Error(text)
+      return true
+    },
   })
   const run = promisify(execFile)
   const running: ApiServer = {

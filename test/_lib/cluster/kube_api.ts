@@ -4,6 +4,8 @@
 import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'undici'
 
+const CERTIFICATE_END = '-----END CERTIFICATE-----\n'
+
 interface KubeReply {
   readonly status: number
   // biome-ignore lint/suspicious/noExplicitAny: tests look into whatever the API server answers
@@ -42,20 +44,25 @@ export class KubeApi implements AsyncDisposable {
     body?: unknown,
     { limitMs = 30_000, contentType = 'application/json' } = {},
   ): Promise<KubeReply> {
-    const { connections = 16, connectMs = 10_000 } = this.#limits
-    this.#agent ??= new Agent({
-      connections,
-      connect: { ca: await readFile(this.#caFile), timeout: connectMs },
-    })
     const { statusCode, body: stream } = await request(`${this.#address}${path}`, {
       method,
-      dispatcher: this.#agent,
+      dispatcher: await this.#connected(),
       headers: { authorization: `Bearer ${this.#token}`, 'content-type': contentType },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(limitMs),
     })
     const text = await stream.text()
     return { status: statusCode, body: text.startsWith('{') ? JSON.parse(text) : text }
+  }
+
+  async #connected(): Promise<Agent> {
+    if (this.#agent !== undefined) return this.#agent
+    const ca = await readFile(this.#caFile, 'utf8')
+    // An API server writes its own while it starts: an agent of half a file would trust nobody for ever.
+    if (!ca.endsWith(CERTIFICATE_END)) throw new Error(`${this.#caFile} is not whole yet`)
+    const { connections = 16, connectMs = 10_000 } = this.#limits
+    this.#agent ??= new Agent({ connections, connect: { ca, timeout: connectMs } })
+    return this.#agent
   }
 
   /** Throws unless the status is one of success. */

@@ -11,7 +11,7 @@ interface ServerCommand {
   readonly name: string
   readonly program: string
   readonly args: () => readonly string[]
-  /** Whether it answers as it should once started; asked until it does. */
+  /** Whether it answers as it should once started; asked until it does. May reject with why not. */
   readonly answers: () => Promise<boolean>
 }
 
@@ -51,18 +51,20 @@ export class ServerProcess implements AsyncDisposable {
   async start(): Promise<void> {
     if (this.#child === undefined) this.launch()
     const { name, answers } = this.#command
-    await until(
-      `${name} answers`,
-      async () => {
-        if (this.exited) throw new Error(`${name} exited: ${this.#output.slice(-4_000)}`)
-        return await answers().catch(() => false)
-      },
-      { limitMs: START_MS, everyMs: 100 },
-    ).catch((cause: unknown) => {
-      throw new Error(`${name} does not answer; it printed ${this.#output.slice(-4_000)}`, {
-        cause,
+    let last: unknown
+    const answered = async () => {
+      if (this.exited) throw new Error(`${name} exited: ${this.#output.slice(-4_000)}`)
+      return await answers().catch((error: unknown) => {
+        last = error
+        return false
       })
-    })
+    }
+    await until(`${name} answers`, answered, { limitMs: START_MS, everyMs: 100 }).catch(
+      (cause: unknown) => {
+        const printed = this.#output.slice(-4_000)
+        throw new Error(`${name} does not answer: ${last}; it printed ${printed}`, { cause })
+      },
+    )
   }
 
   get exited(): boolean {
