@@ -15,7 +15,7 @@ const CONNECT_LIMIT_MS = 4_000
 
 interface Server {
   readonly api: KubeApi
-  /** As its /readyz said at the last look. */
+  /** As its /readyz said at the last look, unless it gave no answer to somebody since. */
   ready: boolean
 }
 
@@ -50,9 +50,12 @@ export class BalancedApi extends KubeApi {
 
   override async send(...args: Parameters<KubeApi['send']>): ReturnType<KubeApi['send']> {
     for (let others = this.#servers.length - 1; ; others -= 1) {
+      const server = this.#next()
       try {
-        return await this.#next().send(...args)
+        return await server.api.send(...args)
       } catch (error) {
+        // Its node may be back before the next look, and the API server on it not yet ready.
+        server.ready = false
         if (others === 0 || !neverSent(error)) throw error
         this.passedOn += 1
       }
@@ -77,12 +80,12 @@ export class BalancedApi extends KubeApi {
     }
   }
 
-  #next(): KubeApi {
+  #next(): Server {
     const ready = this.#servers.filter((each) => each.ready)
     this.#turn += 1
     const server = ready[this.#turn % ready.length]
     if (server === undefined) throw new Error('no API server is ready')
-    return server.api
+    return server
   }
 }
 
