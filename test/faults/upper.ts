@@ -110,9 +110,9 @@ export const UPPER_FAULTS: readonly Fault[] = [
   },
   {
     title: 'the warnings of the parser quote the file',
-    file: 'config/load.ts',
-    from: "const QUIET = 'error' as const",
-    to: "const QUIET = 'warn' as const",
+    file: 'base/yaml/parse.ts',
+    from: "logLevel: 'error'",
+    to: "logLevel: 'warn'",
     by: 'fuzz/found.load',
   },
   {
@@ -131,7 +131,7 @@ export const UPPER_FAULTS: readonly Fault[] = [
   },
   {
     title: 'the state file can be read by others',
-    file: 'config/state_file.ts',
+    file: 'config/state_folder.ts',
     from: 'await writeNewFile(draft, text, 0o600)',
     to: 'await writeNewFile(draft, text, 0o644)',
     by: 'config/state_file',
