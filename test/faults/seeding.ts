@@ -12,7 +12,7 @@ import type { Fault } from './fault.ts'
 const RUN_LIMIT_MS = 300_000
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** What a run needs of the project. */
-const PARTS = ['src', 'test', 'docs', 'package.json']
+const PARTS = ['src', 'test', 'docs', 'build', 'package.json']
 
 interface Seeded {
   readonly fault: Fault

@@ -213,4 +213,32 @@ export const UPPER_FAULTS: readonly Fault[] = [
     to: "    if (at + 2 >= bytes.length || utf8(bytes.subarray(0, at)) === '') break\n",
     by: 'fuzz/found.load',
   },
+  {
+    title: 'half a file stays',
+    file: 'console/out_file.ts',
+    from: 'if (!this.#kept) await rm(',
+    to: "if (!this.#kept && this.path === '') await rm(",
+    by: 'console/out_file',
+  },
+  {
+    title: 'what was exported can be read by others',
+    file: 'console/out_file.ts',
+    from: 'const MODE = 0o600',
+    to: 'const MODE = 0o644',
+    by: 'console/out_file',
+  },
+  {
+    title: 'one command prints two documents',
+    file: 'cli/one_document.ts',
+    from: 'if (begun || failed) return',
+    to: 'if (failed) return',
+    by: 'cli/json',
+  },
+  {
+    title: 'every command is a success',
+    file: 'main.ts',
+    from: 'await outTaken()\nend(code)',
+    to: 'await outTaken()\nend(code * 0)',
+    by: 'cli/program',
+  },
 ]
