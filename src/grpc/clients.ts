@@ -72,6 +72,12 @@ interface Client {
   bytesAtLook: number
 }
 
+/** What a client has left half sent. */
+interface Left {
+  readonly client: Client
+  readonly bytes: number
+}
+
 interface ClientsOptions {
   readonly clock: Clock
   readonly events: EventSink
@@ -205,18 +211,23 @@ export class Clients {
     })
   }
 
-  /** Ends the connections of those who have left most half sent, while that is too much. */
   #look(): void {
     const clients = [...this.#clients.values()]
     const left = clients.map((client) => ({ client, bytes: unfinishedBytes(client) }))
-    let sum = left.reduce((total, { bytes }) => total + bytes, 0)
-    for (const { client, bytes } of left.sort((one, two) => two.bytes - one.bytes)) {
-      if (sum <= MAX_UNFINISHED_BYTES) break
-      sum -= bytes
-      this.#end(client, 'bytes')
-    }
+    const sum = left.reduce((total, { bytes }) => total + bytes, 0)
+    if (sum > MAX_UNFINISHED_BYTES) this.#endMost(left, sum)
     for (const client of clients) client.bytesAtLook = client.socket.bytesRead
     if (clients.some(({ requests }) => requests.size > 0)) this.#lookSoon()
+  }
+
+  /** Ends the connections of those who have left most half sent, while that is too much. */
+  #endMost(left: readonly Left[], sum: number): void {
+    let rest = sum
+    for (const { client, bytes } of left.toSorted((one, two) => two.bytes - one.bytes)) {
+      if (rest <= MAX_UNFINISHED_BYTES) break
+      rest -= bytes
+      this.#end(client, 'bytes')
+    }
   }
 
   #end(client: Client, limit: Limit): void {
