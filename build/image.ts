@@ -54,10 +54,15 @@ interface Content {
   readonly tars: readonly Buffer[]
 }
 
+interface Packed extends Content {
+  /** The same, compressed. */
+  readonly layers: readonly Buffer[]
+}
+
 if (values['refresh-lock'] === true) await refreshLock()
 const inside = packagesIn(await bundled(false))
 const contents = await Promise.all(ARCHITECTURES.map(contentOf))
-// Both at once: each is busy with one processor for most of its time.
+// All layers at once: each keeps one processor busy, the largest for a minute.
 await Promise.all(COMPRESSIONS.map((compression) => writeImage(compression, contents)))
 for (const architecture of ARCHITECTURES) await writeSbom(architecture)
 
@@ -93,7 +98,11 @@ async function writeImage(compression: Compression, contents: readonly Content[]
   const layout = await Layout.create(join(OUT, compression.folder))
   const images: Descriptor[] = []
   const attestations: Descriptor[] = []
-  for (const content of contents) {
+  const packed = contents.map(async (content) => ({
+    ...content,
+    layers: await Promise.all(content.tars.map((tar) => compression.compress(tar))),
+  }))
+  for (const content of await Promise.all(packed)) {
     const image = await addImage(layout, compression, content)
     images.push(image)
     attestations.push(await addAttestation(layout, content.architecture, image))
@@ -108,14 +117,12 @@ async function writeImage(compression: Compression, contents: readonly Content[]
 
 async function addImage(
   layout: Layout,
-  { kind, compress, folder }: Compression,
-  { architecture, tars }: Content,
+  { kind, folder }: Compression,
+  { architecture, tars, layers }: Packed,
 ): Promise<Descriptor> {
-  const layers: Descriptor[] = []
-  for (const tar of tars) {
-    layers.push(
-      await layout.add(`application/vnd.oci.image.layer.v1.tar+${kind}`, await compress(tar)),
-    )
+  const blobs: Descriptor[] = []
+  for (const layer of layers) {
+    blobs.push(await layout.add(`application/vnd.oci.image.layer.v1.tar+${kind}`, layer))
   }
   const platform = { architecture: debianName(architecture), os: 'linux' }
   const config = await layout.add(
@@ -126,8 +133,8 @@ async function addImage(
       rootfs: { type: 'layers', diff_ids: tars.map((tar) => digestOf(tar)) },
     }),
   )
-  const image = await layout.addJson(MEDIA.manifest, { config, layers })
-  const bytes = [image, config, ...layers].reduce((sum, { size }) => sum + size, 0)
+  const image = await layout.addJson(MEDIA.manifest, { config, layers: blobs })
+  const bytes = [image, config, ...blobs].reduce((sum, { size }) => sum + size, 0)
   const mib = (bytes / 2 ** 20).toFixed(1)
   process.stdout.write(`${folder}: ${platform.architecture}, ${kind}, ${mib} MiB\n`)
   return { ...image, platform }
