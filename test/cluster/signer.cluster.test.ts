@@ -22,6 +22,7 @@ import {
   newToken,
 } from '../_lib/cluster/service_accounts.ts'
 import {
+  ACTIVATION_DELAY_MS,
   type SignerScene,
   socketOf,
   startClients,
@@ -71,13 +72,16 @@ test('tokens of a key of OpenBao, through an outage with a cold start, a rotatio
   assert.ok(await isTaken(server, String(second)))
 
   // A rotation.
+  const rotated = performance.now()
   await scene.bao.rotate(scene.transit)
   const kids = await until('discovery shows both', async () => {
     const shown = await discoveredKids(server)
     return shown.length === 2 && shown
   })
   const beforeSwitch = await newToken(server)
-  assert.is(kidOf(beforeSwitch), kidOf(first), 'the new key does not sign before its delay')
+  const isYoung = performance.now() - rotated < ACTIVATION_DELAY_MS - 1_000
+  // A busy machine may come as late as the delay, which is counted from a whole second.
+  if (isYoung) assert.is(kidOf(beforeSwitch), kidOf(first), 'the new key signs after its delay')
   const young = await until('the new key signs', async () => {
     const token = await newToken(server)
     return kidOf(token) !== kidOf(first) && token

@@ -15,6 +15,8 @@ import type { ApiServer } from './api_server.ts'
 import { type Etcd, startEtcd } from './etcd.ts'
 import { isTaken, kidOf, newToken } from './service_accounts.ts'
 
+export const ACTIVATION_DELAY_MS = 4_000
+
 export interface SignerScene extends AsyncDisposable {
   readonly folder: TempFolder
   readonly bao: OpenBao
@@ -54,7 +56,7 @@ export async function startSigner(
       socket: { path: `${own}/signer.sock` },
       key: { type: 'vault', allowInsecureHttp: true, ...transit.provider },
       refreshHint: '1s',
-      activationDelay: '4s',
+      activationDelay: `${ACTIVATION_DELAY_MS}ms`,
       ...signer,
     },
   }
