@@ -8,18 +8,15 @@
 import process from 'node:process'
 import { ROOMS } from '../../build/layers.ts'
 import type { Fault } from './fault.ts'
-import { KMS_FAULTS } from './kms.ts'
-import { LOWER_FAULTS } from './lower.ts'
+import { FAULTS } from './faults.ts'
 import { seeded } from './seeding.ts'
-import { SIGNER_FAULTS } from './signer.ts'
-import { UPPER_FAULTS } from './upper.ts'
 
 const wanted = process.argv.slice(2)
 const layerOf = ({ file }: Fault) => file.slice(0, file.search(/[/.]/))
 const rank = (fault: Fault) => Object.keys(ROOMS).indexOf(layerOf(fault))
-const faults = [...LOWER_FAULTS, ...KMS_FAULTS, ...SIGNER_FAULTS, ...UPPER_FAULTS]
-  .filter((fault) => wanted.length === 0 || wanted.includes(layerOf(fault)))
-  .toSorted((a, b) => rank(a) - rank(b))
+const faults = FAULTS.filter(
+  (fault) => wanted.length === 0 || wanted.includes(layerOf(fault)),
+).toSorted((a, b) => rank(a) - rank(b))
 
 let unseen = 0
 for await (const { fault, void: why, found } of seeded(faults)) {
