@@ -26,14 +26,16 @@ type Kinds = ReadonlyMap<string, FlagKind>
 export function readFlags(words: readonly string[], kinds: Kinds): FlagWords {
   const values = new Map<string, string>()
   const problems: string[] = []
+  const strangers = new Map<string, string>()
   let at = 0
   while (at < words.length) {
-    const { name, value, problem, taken } = flagAt(words, at, kinds)
+    const { name, value, problem, taken } = flagAt(words, at, kinds, strangers)
     if (problem !== undefined) problems.push(problem)
     if (name !== undefined && values.has(name)) problems.push(`-${name}: is there twice`)
     if (name !== undefined && value !== undefined) values.set(name, value)
     at += taken
   }
+  problems.push(...strangers.values())
   return { values, problems }
 }
 
@@ -45,7 +47,13 @@ interface Flag {
   readonly taken: number
 }
 
-function flagAt(words: readonly string[], at: number, kinds: Kinds): Flag {
+/** @param strangers what is said of each unknown flag, however often it is there */
+function flagAt(
+  words: readonly string[],
+  at: number,
+  kinds: Kinds,
+  strangers: Map<string, string>,
+): Flag {
   const [, name, attached] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(words[at] ?? '') ?? []
   if (name === undefined) {
     return { problem: `Word ${at + 1} of the command line: wanted -name=value`, taken: 1 }
@@ -55,7 +63,10 @@ function flagAt(words: readonly string[], at: number, kinds: Kinds): Flag {
   const taken = next === undefined ? 1 : 2
   const kind = kinds.get(name)
   // What stands behind an unknown flag is its value, and no mistake of its own.
-  if (kind === undefined) return { problem: unknownFlag(name, at, [...kinds.keys()]), taken }
+  if (kind === undefined) {
+    noteStranger(strangers, name, at, kinds)
+    return { taken }
+  }
   if (kind === 'switch') return { name, value: attached ?? 'true', taken: 1 }
   if (value !== undefined) return { name, value, taken }
   return { name, problem: `-${name}: wanted a value, as in -${name}=value`, taken }
@@ -64,6 +75,16 @@ function flagAt(words: readonly string[], at: number, kinds: Kinds): Flag {
 /** The word, unless it is a flag; a negative number is none. */
 function valueIn(word: string | undefined): string | undefined {
   return word === undefined || /^-(?!\d+$)/.test(word) ? undefined : word
+}
+
+/** To say what was meant takes long, beside all else here. */
+function noteStranger(
+  strangers: Map<string, string>,
+  name: string,
+  at: number,
+  kinds: Kinds,
+): void {
+  if (!strangers.has(name)) strangers.set(name, unknownFlag(name, at, [...kinds.keys()]))
 }
 
 function unknownFlag(name: string, at: number, names: readonly string[]): string {

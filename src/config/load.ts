@@ -212,5 +212,6 @@ function startOf(node: unknown): number | undefined {
  * the file.
  */
 function sayYaml(code: string): string {
+  if (code === 'NON_STRING_KEY') return 'a key is a list or a mapping here, and must be a name'
   return `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
 }

@@ -443,6 +443,11 @@ for (const [what, text, problem] of [
     'trousseau.yaml:2:1: not valid YAML (duplicate key)',
   ],
   [
+    'a key that is a mapping, of which the levels below are not told',
+    `kind: a\nb:\n  ? ? ${SECRET}: c\n`,
+    'trousseau.yaml:3:5: a key is a list or a mapping here, and must be a name',
+  ],
+  [
     'a text that is no YAML',
     `a: "${SECRET}\nb`,
     'trousseau.yaml:2:2: not valid YAML (missing char)',

@@ -213,6 +213,7 @@ test('every mistake is told at once, each with its argument and what was wanted'
     problemsOf([
       '-listen-address=kms.sock',
       '-vault-adress=https://vault:8200',
+      '--vault-adress=https://vault:8201',
       '-vault-key-path=/my-key',
       '-metrics-port=many',
       '-tls-skip-verify=perhaps',

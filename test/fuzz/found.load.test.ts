@@ -80,6 +80,11 @@ const FOUND: readonly Found[] = [
     was: 'each of many keys was compared with all before it',
     input: JSON.stringify(Array.from({ length: 16_000 }, (_, at) => `k${at}: 1`).join('\n')),
   })),
+  ...['config', 'kubeconfig', 'static_pod'].map((surface) => ({
+    surface,
+    was: 'a key that is a mapping was written out again for each level that it stood in',
+    input: JSON.stringify(`a:\n  ${'? '.repeat(400)}- b: c\n    d: e\n`),
+  })),
   {
     surface: 'encryption_config',
     was: 'a mapping that is merged into itself was gone through for ever (RangeError)',

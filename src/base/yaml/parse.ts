@@ -1,6 +1,7 @@
 /**
  * Reads YAML that somebody else may have written, in a time that grows with its length alone: the
- * parser itself compares each key with all before it, and quotes the text for each of its errors.
+ * parser itself compares each key with all before it, quotes the text for each of its errors, and
+ * writes out a key that is a list or a mapping again for each level that it stands in.
  *
  * @module
  */
@@ -8,8 +9,12 @@
 import {
   type Document,
   type DocumentOptions,
+  type ErrorCode,
+  isCollection,
   isScalar,
   type LineCounter,
+  type Node,
+  type Pair,
   parseDocument,
   visit,
   YAMLParseError,
@@ -22,12 +27,12 @@ interface Options extends Pick<DocumentOptions, 'version'> {
 /** The parser would warn, outside of what is answered here, in the words of the text. */
 const QUIET = { uniqueKeys: false, prettyErrors: false, logLevel: 'error' } as const
 
-/** Among the errors of the document is each key that its mapping has already. */
+/** Among the errors of the document is each key that its mapping has already, or that is no scalar. */
 export function yamlDocument(text: string, options: Options = {}): Document.Parsed {
   const document = parseDocument(text, { ...options, ...QUIET })
-  const repeated = repeatedKeys(document)
-  if (repeated.length > 0) {
-    document.errors.push(...repeated)
+  const wrong = wrongKeys(document)
+  if (wrong.length > 0) {
+    document.errors.push(...wrong)
     document.errors.sort((a, b) => a.pos[0] - b.pos[0])
   }
   return document
@@ -45,21 +50,33 @@ export function parseYaml(text: string, maxAliasCount?: number): unknown {
   return document.toJS(maxAliasCount === undefined ? {} : { maxAliasCount })
 }
 
-function repeatedKeys(document: Document): YAMLParseError[] {
-  const repeated: YAMLParseError[] = []
+function wrongKeys(document: Document): YAMLParseError[] {
+  const wrong: YAMLParseError[] = []
   visit(document, {
     Map(_key, { items }) {
-      const known = new Set<unknown>()
-      for (const { key } of items) {
-        if (!isScalar(key)) continue
-        if (known.has(key.value)) repeated.push(repeatedKey(key.range?.[0] ?? 0))
-        known.add(key.value)
-      }
+      const found = wrongIn(items)
+      wrong.push(...found)
+      // Below a key that is no scalar, each level would be told again.
+      return found.some(({ code }) => code === 'NON_STRING_KEY') ? visit.SKIP : undefined
     },
   })
-  return repeated
+  return wrong
 }
 
-function repeatedKey(at: number): YAMLParseError {
-  return new YAMLParseError([at, at + 1], 'DUPLICATE_KEY', 'A key stands there twice')
+function wrongIn(items: readonly Pair<unknown>[]): YAMLParseError[] {
+  const keys = items.map(({ key }) => key)
+  const odd = keys.find((key) => isCollection(key))
+  if (odd !== undefined) return [wrongKey(odd, 'NON_STRING_KEY', 'A key is a list or a mapping')]
+  const known = new Set<unknown>()
+  return keys.flatMap((key) => {
+    if (!isScalar(key)) return []
+    const isKnown = known.has(key.value)
+    known.add(key.value)
+    return isKnown ? [wrongKey(key, 'DUPLICATE_KEY', 'A key stands there twice')] : []
+  })
+}
+
+function wrongKey({ range }: Node, code: ErrorCode, message: string): YAMLParseError {
+  const [at] = range ?? [0]
+  return new YAMLParseError([at, at + 1], code, message)
 }
