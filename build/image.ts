@@ -13,12 +13,12 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
-import { parseArgs, promisify } from 'node:util'
-import { constants, gzip, zstdCompress } from 'node:zlib'
+import { parseArgs } from 'node:util'
 import manifest from '../package.json' with { type: 'json' }
 import { attest, revision } from './attestation.ts'
 import { bundled, packagesIn } from './bundled.ts'
 import { ROOT } from './cache.ts'
+import { compressed, GZIP, ZSTD } from './compress.ts'
 import { lockedPackages, refreshLock } from './debian.ts'
 import { readLock } from './dependencies.ts'
 import { type Descriptor, digestOf, Layout, MEDIA, plainTar } from './oci.ts'
@@ -34,19 +34,11 @@ const OUT = resolve(ROOT, values.out)
 const NAME = `localhost/trousseau:${version}`
 const LICENCES = 'usr/share/doc/trousseau'
 
-const COMPRESSIONS = [
-  { kind: 'gzip', folder: 'image', compress: (tar: Buffer) => promisify(gzip)(tar, { level: 9 }) },
-  {
-    kind: 'zstd',
-    folder: 'image-zstd',
-    compress: (tar: Buffer) =>
-      promisify(zstdCompress)(tar, {
-        // A minute, and a tenth smaller than what takes seconds.
-        params: { [constants.ZSTD_c_compressionLevel]: 19 },
-      }),
-  },
+const WAYS = [
+  { folder: 'image', compression: GZIP },
+  { folder: 'image-zstd', compression: ZSTD },
 ] as const
-type Compression = (typeof COMPRESSIONS)[number]
+type Way = (typeof WAYS)[number]
 
 interface Content {
   readonly architecture: Architecture
@@ -63,7 +55,7 @@ if (values['refresh-lock'] === true) await refreshLock()
 const inside = packagesIn(await bundled(false))
 const contents = await Promise.all(ARCHITECTURES.map(contentOf))
 // All layers at once: each keeps one processor busy, the largest for a minute.
-await Promise.all(COMPRESSIONS.map((compression) => writeImage(compression, contents)))
+await Promise.all(WAYS.map((way) => writeImage(way, contents)))
 for (const architecture of ARCHITECTURES) await writeSbom(architecture)
 
 async function contentOf(architecture: Architecture): Promise<Content> {
@@ -94,16 +86,17 @@ async function fillProgram(root: string, architecture: Architecture): Promise<vo
   for (const [from, to] of Object.entries(files)) await copyFile(from, join(root, to))
 }
 
-async function writeImage(compression: Compression, contents: readonly Content[]): Promise<void> {
-  const layout = await Layout.create(join(OUT, compression.folder))
+async function writeImage(way: Way, contents: readonly Content[]): Promise<void> {
+  const { folder, compression } = way
+  const layout = await Layout.create(join(OUT, folder))
   const images: Descriptor[] = []
   const attestations: Descriptor[] = []
   const packed = contents.map(async (content) => ({
     ...content,
-    layers: await Promise.all(content.tars.map((tar) => compression.compress(tar))),
+    layers: await Promise.all(content.tars.map((tar) => compressed(tar, compression))),
   }))
   for (const content of await Promise.all(packed)) {
-    const image = await addImage(layout, compression, content)
+    const image = await addImage(layout, way, content)
     images.push(image)
     attestations.push(await addAttestation(layout, content.architecture, image))
   }
@@ -112,12 +105,12 @@ async function writeImage(compression: Compression, contents: readonly Content[]
     'io.containerd.image.name': NAME,
     'org.opencontainers.image.ref.name': version,
   }
-  await layout.finish({ ...index, annotations }, join(OUT, `trousseau-${compression.folder}.tar`))
+  await layout.finish({ ...index, annotations }, join(OUT, `trousseau-${folder}.tar`))
 }
 
 async function addImage(
   layout: Layout,
-  { kind, folder }: Compression,
+  { folder, compression: { kind } }: Way,
   { architecture, tars, layers }: Packed,
 ): Promise<Descriptor> {
   const blobs: Descriptor[] = []
