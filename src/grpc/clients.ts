@@ -39,10 +39,11 @@ const MAX_COMPRESSED = 16
 /** API servers send some ten headers of less than 2 kB. */
 const MAX_HEADER_BYTES = 8_192
 /**
- * Requests that a connection may take back before anything can have come of them; one of these is
- * forgotten every so often. An API server takes back 256 where a deadline passes for all of them.
+ * Requests that a connection may take back before anything can have come of them, for each that it
+ * may have at once; one of these is forgotten every so often. An API server takes back each of its
+ * own where a deadline passes for all of them.
  */
-const MAX_RESETS = 512
+const RESETS_OF_A_STREAM = 2
 const RESET_FORGOTTEN_MS = 12
 const RAPID_MS = 100
 const LOOK_MS = 25
@@ -67,6 +68,8 @@ interface Client {
   /** When it last took one. */
   last: number
   allowed: number
+  /** The most that it ever was. */
+  mostAllowed: number
   resets: number
   resetAt: number
   bytesAtLook: number
@@ -111,6 +114,7 @@ export class Clients {
       served: false,
       last: 0,
       allowed: FEW_STREAMS,
+      mostAllowed: FEW_STREAMS,
       resets: 0,
       resetAt: 0,
       bytesAtLook: 0,
@@ -179,7 +183,7 @@ export class Clients {
       const forgotten = (now - client.resetAt) / RESET_FORGOTTEN_MS
       client.resets = Math.max(client.resets - forgotten, 0) + 1
       client.resetAt = now
-      if (client.resets > MAX_RESETS) this.#end(client, 'resets')
+      if (client.resets > RESETS_OF_A_STREAM * client.mostAllowed) this.#end(client, 'resets')
     }
   }
 
@@ -190,6 +194,7 @@ export class Clients {
     if (client.allowed === allowed || session === undefined) return
     if (session.destroyed || session.pendingSettingsAck) return
     client.allowed = allowed
+    client.mostAllowed = Math.max(client.mostAllowed, allowed)
     session.settings({ maxConcurrentStreams: allowed })
   }
 

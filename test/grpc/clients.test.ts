@@ -98,7 +98,8 @@ async function start(folder: TempFolder, service: Partial<KmsService> = {}) {
   }
 }
 
-const openOf = (all: readonly HostileConnection[]) => all.filter(({ isOpen }) => isOpen).length
+const openIn = (all: readonly HostileConnection[]) => all.filter(({ isOpen }) => isOpen)
+const openOf = (all: readonly HostileConnection[]) => openIn(all).length
 
 const call =
   (method: string, body: Buffer, end = true) =>
@@ -107,6 +108,9 @@ const call =
 const status = call('Status', STATUS)
 const half = (bytes: number, of: number) =>
   call('Encrypt', message(Buffer.alloc(bytes), { length: of }), false)
+
+const takenBack = (stream: number) =>
+  Buffer.concat([headers(stream, grpcHeaders('Encrypt')), reset(stream)])
 
 /** So many requests on each, in one write. */
 async function ask(
@@ -308,8 +312,6 @@ test('requests that are taken back at once cost their connection, and those of a
   await using one = await start(folder)
   const [client] = await served(one, 1)
   if (client === undefined) throw new Error('It was not taken')
-  const takenBack = (stream: number) =>
-    Buffer.concat([headers(stream, grpcHeaders('Encrypt')), reset(stream)])
 
   for (let sent = 0; sent < MANY_STREAMS; sent += FEW_STREAMS) {
     await ask([client], FEW_STREAMS, takenBack)
@@ -325,6 +327,26 @@ test('requests that are taken back at once cost their connection, and those of a
 
   assert.match(one.told()[0] ?? '', /more requests that it takes back at once/)
   await asks(one.good, 1)
+})
+
+test('who never might have many requests at once may take back fewer', async () => {
+  await using folder = await tempFolder()
+  await using one = await start(folder)
+  const all = await served(one, 40)
+  const [first] = all
+  const last = all.at(-1)
+  const [stranger] = await one.connect(1)
+  if (!(first && last && stranger)) throw new Error('One was not taken')
+
+  await until('the last and the stranger are closed', async () => {
+    await ask(openIn([first, last, stranger]), FEW_STREAMS, takenBack)
+    return !(last.isOpen || stranger.isOpen)
+  })
+
+  assert.ok(first.isOpen, 'it came when there were few')
+  const { answers } = first
+  await ask([first], 1, status)
+  await until('it is answered', () => first.answers > answers)
 })
 
 test('what a connection has under way is called off when it is closed, and nobody waits for it', async () => {
