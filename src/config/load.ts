@@ -46,7 +46,11 @@ export class ConfigError extends Error {
 }
 
 const MAX_ALIASES = 10
+/** One slip of the pen makes many of these, and the first says where it is. */
+const MAX_SYNTAX_PROBLEMS = 10
 const HINT = '"trousseau config schema" says what each key may be'
+
+const NESTS_TOO_DEEP = 'not valid YAML (it nests too deep)'
 
 /** Stands in the place of a path when the config comes on standard input. */
 export const STANDARD_INPUT = '-'
@@ -147,9 +151,12 @@ function parseText(text: string, path: string): { content: unknown; placeOf: Pla
     return { offset, text: `:${line}:${col}` }
   }
   const document = documentOf(text, path, lineCounter)
-  const problems = [...document.errors, ...document.warnings].map(
-    ({ code, pos: [at] }) => `${path}${place(at).text}: ${sayYaml(code)}`,
-  )
+  const wrong = [...document.errors, ...document.warnings]
+  const problems = wrong
+    .slice(0, MAX_SYNTAX_PROBLEMS)
+    .map(({ code, pos: [at] }) => `${path}${place(at).text}: ${sayYaml(code)}`)
+  const more = wrong.length - problems.length
+  if (more > 0) problems.push(`${path}: and ${more} more such places`)
   if (problems.length > 0) throw new ConfigError(problems)
   try {
     const content: unknown = document.toJS({ maxAliasCount: MAX_ALIASES })
@@ -165,7 +172,7 @@ function documentOf(text: string, path: string, lineCounter: LineCounter): Docum
     return yamlDocument(text, { lineCounter })
   } catch (cause) {
     // The parser goes down with the text, and at some depth there is no stack left.
-    throw new ConfigError([`${path}: not valid YAML (it nests too deep)`], { cause })
+    throw new ConfigError([`${path}: ${NESTS_TOO_DEEP}`], { cause })
   }
 }
 
@@ -207,11 +214,15 @@ function startOf(node: unknown): number | undefined {
   return isNode(node) ? node.range?.[0] : undefined
 }
 
+const YAML_WORDS: Readonly<Record<string, string>> = {
+  NON_STRING_KEY: 'a key is a list or a mapping here, and must be a name',
+  RESOURCE_EXHAUSTION: NESTS_TOO_DEEP,
+}
+
 /**
  * Makes words of the parser's code, which has them joined by `_`; the parser's message would quote
  * the file.
  */
 function sayYaml(code: string): string {
-  if (code === 'NON_STRING_KEY') return 'a key is a list or a mapping here, and must be a name'
-  return `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
+  return YAML_WORDS[code] ?? `not valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`
 }

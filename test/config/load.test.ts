@@ -447,6 +447,12 @@ for (const [what, text, problem] of [
     `kind: a\nb:\n  ? ? ${SECRET}: c\n`,
     'trousseau.yaml:3:5: a key is a list or a mapping here, and must be a name',
   ],
+  ['what nests deeper than the parser can go', `a: ${'[a: '.repeat(4_000)}`, /nests too deep/],
+  [
+    'many places that are no YAML, of which ten are told',
+    `a: ${'&a '.repeat(1_000)}`,
+    /:(?=1:28: )[\s\S]*\ntrousseau.yaml: and 989 more such places$/,
+  ],
   [
     'a text that is no YAML',
     `a: "${SECRET}\nb`,

@@ -37,6 +37,8 @@ export async function runCampaign(options: Omit<CampaignOptions, 'current'>): Pr
   const current = new SharedArrayBuffer(HEAD_BYTES + MAX_INPUT_BYTES)
   const worker = new Worker(new URL('./campaign.ts', import.meta.url), {
     workerData: { ...options, current } satisfies CampaignOptions,
+    // As in the thread of the program; with more, parsers go down much deeper before they give up.
+    resourceLimits: { stackSizeMb: 1 },
   })
   const findings = new Map<string, Found>()
   const add = (finding: Finding, input: Uint8Array) => {
