@@ -28,7 +28,7 @@ interface Planted {
 }
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: parts of sources.
-const PLANTED: readonly Planted[] = [
+export const PLANTED: readonly Planted[] = [
   {
     title: 'base: a login that failed is answered for ever',
     file: 'base/attempts/single_flight.ts',
@@ -119,8 +119,8 @@ const PLANTED: readonly Planted[] = [
   {
     title: 'grpc: a socket that vanished is not made again',
     file: 'grpc/server.ts',
-    from: 'if (inode === undefined) await this.#bindAgain()\n      else this.#sayTaken()',
-    to: 'if (inode !== undefined) this.#sayTaken()',
+    from: 'if (inode === undefined) await this.#bindAgain()\n      else if (inode',
+    to: 'if (inode !== undefined && inode',
   },
   {
     title: 'grpc: a failed Encrypt is answered with what was to be encrypted',
