@@ -86,13 +86,13 @@ function cellsOf(name: string, { summary, findings, grows }: Result): string[] {
   const count = (kind: string) => String(findings.filter((each) => each.kind === kind).length)
   if (summary === undefined)
     return [name, '-', '-', '-', '-', '-', count('crash'), count('hang'), '-']
-  const { inputs, corpus, corpusBytes, functions, ofFunctions, lines, ofLines, grownBytes } =
-    summary
+  const { inputs, corpus, functions, ofFunctions, lines, ofLines, grownBytes } = summary
+  const corpusBytes = corpus.reduce((sum, { length }) => sum + length, 0)
   return [
     name,
     String(inputs),
     summary.seconds.toFixed(0),
-    `${corpus} (${(corpusBytes / 1_024).toFixed(0)} kB)`,
+    `${corpus.length} (${(corpusBytes / 1_024).toFixed(0)} kB)`,
     `${functions}/${ofFunctions}`,
     `${lines}/${ofLines}`,
     count('crash'),

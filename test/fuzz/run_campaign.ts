@@ -1,4 +1,4 @@
-/** Starts the thread of a campaign, watches it, and counts what it finds. @module */
+/** Starts the threads of a campaign, watches them, and counts what they find. @module */
 
 import { clearInterval, setInterval } from 'node:timers'
 import { Worker } from 'node:worker_threads'
@@ -33,38 +33,67 @@ const GROWTH_INPUTS = 20_000
 /** Numbers in messages are of the input, and not of the fault. */
 const NUMBERS = /\d+/g
 
+type Add = (finding: Finding, input: Uint8Array) => void
+
 export async function runCampaign(options: Omit<CampaignOptions, 'current'>): Promise<Result> {
-  const current = new SharedArrayBuffer(HEAD_BYTES + MAX_INPUT_BYTES)
-  const worker = new Worker(new URL('./campaign.ts', import.meta.url), {
-    workerData: { ...options, current } satisfies CampaignOptions,
-    // As in the thread of the program; with more, parsers go down much deeper before they give up.
-    resourceLimits: { stackSizeMb: 1 },
-  })
   const findings = new Map<string, Found>()
-  const add = (finding: Finding, input: Uint8Array) => {
+  const add: Add = (finding, input) => {
     const name = `${finding.kind} ${finding.what.replaceAll(NUMBERS, '#')}`
     const known = findings.get(name)
     const line = lineOf(input)
     const shortest = known === undefined || line.length < known.line.length ? line : known.line
     findings.set(name, { ...finding, times: (known?.times ?? 0) + 1, line: shortest })
   }
+  const summary = await inTwoThreads(options, add)
+  const inputs = summary?.inputs ?? 0
+  const grows = inputs > GROWTH_INPUTS && (summary?.grownBytes ?? 0) > GROWS_BYTES
+  return { summary, findings: [...findings.values()], grows }
+}
+
+/** Undefined where one was ended. */
+async function inTwoThreads(
+  options: Omit<CampaignOptions, 'current'>,
+  add: Add,
+): Promise<Summary | undefined> {
+  const first = await inThread(options, add)
+  if (first === undefined) return undefined
+  const runs = options.runs - first.inputs
+  const seconds = options.seconds - first.seconds
+  if (runs <= 0 || seconds <= 0) return first
+  const { corpus } = first
+  // Another seed, or it would make the same choices again.
+  const seed = options.seed + 1
+  const second = await inThread({ ...options, runs, seconds, seed, learned: corpus }, add)
+  if (second === undefined) return undefined
+  return {
+    ...first,
+    inputs: first.inputs + second.inputs,
+    seconds: first.seconds + second.seconds,
+    grownBytes: second.grownBytes,
+  }
+}
+
+async function inThread(
+  options: Omit<CampaignOptions, 'current'>,
+  add: Add,
+): Promise<Summary | undefined> {
+  const current = new SharedArrayBuffer(HEAD_BYTES + MAX_INPUT_BYTES)
+  const worker = new Worker(new URL('./campaign.ts', import.meta.url), {
+    workerData: { ...options, current } satisfies CampaignOptions,
+    // As in the thread of the program; with more, parsers go down much deeper before they give up.
+    resourceLimits: { stackSizeMb: 1 },
+  })
   let summary: Summary | undefined
   worker.on('message', (told: Told) => {
     if (told.type === 'finding') add(told.finding, told.input)
     else summary = told
   })
   await ended(worker, current, add)
-  const inputs = summary?.inputs ?? 0
-  const grows = inputs > GROWTH_INPUTS && (summary?.grownBytes ?? 0) > GROWS_BYTES
-  return { summary, findings: [...findings.values()], grows }
+  return summary
 }
 
 /** Ends the thread where the same input is there for too long. */
-function ended(
-  worker: Worker,
-  current: SharedArrayBuffer,
-  add: (finding: Finding, input: Uint8Array) => void,
-): Promise<void> {
+function ended(worker: Worker, current: SharedArrayBuffer, add: Add): Promise<void> {
   const number = new Int32Array(current, 0, 2)
   let seen = { number: -1, at: performance.now() }
   return new Promise((resolve, reject) => {
