@@ -2,6 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import { resolve } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { stopped } from '../base/call.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Host } from '../base/host.ts'
@@ -44,6 +45,7 @@ export async function serve(options: ServeOptions, host: Host): Promise<number> 
       mayHang: host.mayHang,
     })
     say('started', `Trousseau ${VERSION} serves ${plugin.socketPaths.join(', ')}`)
+    collectEarlier()
     const unfollow = follow('path' in from ? from.path : undefined, config, plugin, log, host)
     await stopped(host.stop)
     await unfollow()
@@ -54,6 +56,15 @@ export async function serve(options: ServeOptions, host: Host): Promise<number> 
   } finally {
     await output.close()
   }
+}
+
+/**
+ * Most of what a plugin holds that is beset is garbage (docs/limits.md), which V8 collects once it
+ * is several times as much as what is alive. As a flag of the start this would have V8 refuse the
+ * code cache of Node's own modules.
+ */
+function collectEarlier(): void {
+  setFlagsFromString('--heap-growing-percent=100')
 }
 
 /**

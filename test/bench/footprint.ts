@@ -16,7 +16,7 @@ import { buildBinary } from '../../build/binary_file.ts'
 import { V8_FLAGS } from '../../build/binary_options.ts'
 import { warmUpPlugin } from '../../build/start/warm_up.ts'
 import { Generators } from './generators.ts'
-import { prepared, socketPrepares } from './operations.ts'
+import { GENERATORS, loaded } from './loaded.ts'
 import { machine } from './report.ts'
 import { vaultProvider, withSetup } from './setup.ts'
 import {
@@ -28,12 +28,8 @@ import {
   startsByTurns,
 } from './starts.ts'
 import { type Row, ratio, table, whole } from './tables.ts'
-import { peakMb, privateMb, rssMb } from './usage.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const CONCURRENCY = 64
-const GENERATORS = 2
-const SAMPLE_MS = 20
 const SHIPPED = ['trousseau.mjs', 'trousseau-linux-x64', 'trousseau-linux-arm64']
 const PLUGIN = join(ROOT, 'dist', `trousseau-linux-${ARCHITECTURE}`)
 
@@ -126,23 +122,7 @@ async function starts(starters: readonly [name: string, start: Starter][]): Prom
 }
 
 async function memoryOf(name: string, start: Starter, generators: Generators): Promise<Row> {
-  const { socketPath, pid, stop } = await start()
-  const [idle, resident] = [privateMb(pid), rssMb(pid)]
-  let most = idle
-  const sampling = setInterval(() => {
-    most = Math.max(most, privateMb(pid))
-  }, SAMPLE_MS)
-  const prepares = socketPrepares(socketPath)
-  const requests = Number(values.requests) / 2
-  let seconds = 0
-  for (const operation of ['Encrypt', 'Decrypt'] as const) {
-    const bodies = await prepared(prepares, operation)
-    const endpoint = { kind: 'socket', path: socketPath } as const
-    const load = { endpoint, ...bodies, concurrency: CONCURRENCY, requests }
-    seconds += (await generators.run(load, GENERATORS)).elapsedMs / 1000
-  }
-  clearInterval(sampling)
-  const [loaded, peak] = [privateMb(pid), peakMb(pid)]
-  await stop()
-  return [name, ...[idle, loaded, most, resident, peak, (2 * requests) / seconds].map(whole)]
+  const found = await loaded(start, generators, Number(values.requests))
+  const { idleMb, loadedMb, mostMb, residentMb, peakMb, perSecond } = found
+  return [name, ...[idleMb, loadedMb, mostMb, residentMb, peakMb, perSecond].map(whole)]
 }

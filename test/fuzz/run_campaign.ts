@@ -26,6 +26,7 @@ const HEAD_BYTES = 8
 /** Longer than any input may take on a machine that is ten times as busy as it should be. */
 const HANGS_MS = 60_000
 const LOOK_MS = 1_000
+const STOPPED_MS = 10_000
 /** Of a thousand inputs; a leak of a single small object an input is more. */
 const GROWS_BYTES = 32_000
 /** Fewer inputs say nothing of growth. */
@@ -96,10 +97,14 @@ async function inThread(
 function ended(worker: Worker, current: SharedArrayBuffer, add: Add): Promise<void> {
   const number = new Int32Array(current, 0, 2)
   let seen = { number: -1, at: performance.now() }
+  let looked = performance.now()
   return new Promise((resolve, reject) => {
     const timer = setInterval(() => {
       const now = Atomics.load(number, 0)
-      if (now !== seen.number || now === 0) seen = { number: now, at: performance.now() }
+      // Where this thread did not run either, the process was stopped.
+      const stopped = performance.now() - looked > STOPPED_MS
+      looked = performance.now()
+      if (now !== seen.number || now === 0 || stopped) seen = { number: now, at: looked }
       if (performance.now() - seen.at < HANGS_MS) return
       const length = Math.min(Atomics.load(number, 1), MAX_INPUT_BYTES)
       const input = new Uint8Array(current, HEAD_BYTES).slice(0, length)
