@@ -71,7 +71,7 @@ function bent(value: Json, random: SeededRandom): Json {
   if (typeof value === 'number')
     return random.pick([value + 1, value - 1, -value, value * 1_000, value / 2])
   if (typeof value === 'boolean') return !value
-  if (typeof value !== 'string') return JSON.stringify(value)
+  if (typeof value !== 'string') return textOf(value) ?? null
   const at = random.below(value.length + 1)
   return random.pick([
     value.slice(0, at),
@@ -112,7 +112,7 @@ function vast(value: Json, random: SeededRandom): Json {
   return deep
 }
 
-/** What nests deeper than the runtime can copy is left as it is, and then never written. */
+/** What nests deeper than the runtime can copy is left as it is, also inside itself, and never written. */
 function copied<T>(value: T): T {
   try {
     return structuredClone(value)
@@ -121,10 +121,15 @@ function copied<T>(value: T): T {
   }
 }
 
-/** Undefined for what nests deeper than the runtime can write. */
 function written(value: Json): Buffer | undefined {
+  const text = textOf(value)
+  return text === undefined ? undefined : Buffer.from(text).subarray(0, MAX_INPUT_BYTES)
+}
+
+/** Undefined for what nests deeper than the runtime can write, or is inside itself. */
+function textOf(value: Json): string | undefined {
   try {
-    return Buffer.from(JSON.stringify(value) ?? 'null').subarray(0, MAX_INPUT_BYTES)
+    return JSON.stringify(value) ?? 'null'
   } catch {
     return undefined
   }
