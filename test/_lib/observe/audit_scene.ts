@@ -20,6 +20,12 @@ export const HASTY_CLOCK: Clock = {
   after: (ms, run) => systemClock.after(ms / 100, run),
 }
 
+/** The same of what waits for the next try alone: a file system may take as long as ever. */
+export const RETRYING_CLOCK: Clock = {
+  ...systemClock,
+  after: (ms, run) => systemClock.after(ms < 5_000 ? ms : ms / 100, run),
+}
+
 export function requestOf(uid: string, more: Partial<RequestEvent> = {}): RequestEvent {
   return {
     type: 'request',

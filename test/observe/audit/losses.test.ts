@@ -7,6 +7,7 @@ import {
   HASTY_CLOCK,
   linesOf,
   MemoryTarget,
+  RETRYING_CLOCK,
   requestOf,
   StreamHere,
   sha256,
@@ -80,7 +81,7 @@ test('a disk that is full in the middle of a line gets the rest of it once there
     room -= taken
     return Promise.resolve(taken)
   }
-  const here = new StreamHere('', { target, clock: HASTY_CLOCK })
+  const here = new StreamHere('', { target, clock: RETRYING_CLOCK })
   for (const uid of ['a', 'b', 'c']) here.stream.emit(requestOf(uid))
   await until('it is said', () => here.events.notices().includes('audit_failed'))
   assert.not.ok(target.text.endsWith('\n'))
@@ -108,7 +109,7 @@ test('a disk that fails otherwise is left, and a new part has every record whose
     if (writes === 3) throw Object.assign(new Error('gone'), { code: 'EIO' })
     return Promise.resolve(writes === 2 ? bytes.indexOf(0x0a) + 40 : bytes.length)
   }
-  const here = new StreamHere('', { target, clock: HASTY_CLOCK })
+  const here = new StreamHere('', { target, clock: RETRYING_CLOCK })
   for (const uid of ['a', 'b', 'c']) here.stream.emit(requestOf(uid))
   await until('all are written', () => here.count('written') === 3)
   await here.stream.close()
