@@ -29,7 +29,8 @@ const script = scriptOf({ name: PROGRAM_NAME, text, cache: undefined })
 process.on('SIGTERM', () => {
   // The cache names the flags under which it was made, and fits no others.
   for (const flag of [...UNSTEADY.map((name) => `--${name}`), BEFORE]) setFlagsFromString(flag)
-  if (cachedDataVersionTag() !== flags) throw new Error('The program has set other flags of V8')
+  if (cachedDataVersionTag() !== flags)
+    throw new Error('The program sets a flag of V8 that is not put back here')
   writeFileSync(join(__dirname, 'cache'), script.createCachedData())
   process.exit()
 })
