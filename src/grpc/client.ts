@@ -14,6 +14,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf'
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import './deno_sessions.ts'
 import { plainDetails } from './plain_details.ts'
 import * as v1 from './v1beta1_pb.ts'
 import * as v2 from './v2_pb.ts'

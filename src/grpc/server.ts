@@ -16,6 +16,7 @@ import {
   type ServiceDefinition,
   setLogger,
 } from '@grpc/grpc-js'
+import './deno_sessions.ts'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
 import { type None, type Notify, notifierOf } from '../base/notices.ts'

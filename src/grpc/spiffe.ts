@@ -16,6 +16,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
+import './deno_sessions.ts'
 import { type FailureMeaning, KmsError } from '../base/errors.ts'
 import type { FetchSvids, IssuedSvid } from '../remote/jwt_svid.ts'
 import { JWTSVIDRequestSchema, JWTSVIDResponseSchema } from './spiffe_pb.ts'

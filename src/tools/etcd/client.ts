@@ -22,6 +22,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
+import '../../grpc/deno_sessions.ts'
 import { KmsError } from '../../base/errors.ts'
 import { plainDetails } from '../../grpc/plain_details.ts'
 import { presentedAt } from '../../remote/http/presented.ts'
