@@ -34,6 +34,8 @@ const SHARE_OF_40 = 32
 const MAX_UNFINISHED_BYTES = 1_048_576
 const MAX_HEADER_BYTES = 8_192
 const MAX_COMPRESSED = 16
+/** Fewer than there is room for. */
+const ENDED_AT_ONCE = 30
 const REQUEST_TIMEOUT_MS = 60_000
 const PATIENCE_MS = 60_000
 
@@ -366,6 +368,19 @@ test('what a connection has under way is called off when it is closed, and nobod
   await ask([client], 1, (stream) => headers(stream, block))
 
   await until('it is called off', () => signals[0]?.aborted)
+})
+
+test('whoever is ended while the server still reads what it sent is ended alone', async () => {
+  await using folder = await tempFolder()
+  await using one = await start(folder)
+  const tooLarge = grpcHeaders('Status', header('x-large', 'a'.repeat(MAX_HEADER_BYTES)))
+  const sent = Buffer.concat([headers(1, tooLarge), call('Encrypt', ENCRYPT)(3)])
+
+  const clients = await one.connect(ENDED_AT_ONCE)
+  for (const client of clients) await client.send(sent)
+
+  await until('they are ended', () => openOf(clients) === 0)
+  assert.is((await one.good.v2.status()).healthz, 'ok')
 })
 
 test('a socket that is made again leaves what is open and under way, and has the limits of before', async () => {
