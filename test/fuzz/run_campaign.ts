@@ -27,6 +27,8 @@ const HEAD_BYTES = 8
 const HANGS_MS = 60_000
 const LOOK_MS = 1_000
 const STOPPED_MS = 10_000
+/** Node's exit code where nothing is left to run and something is still awaited. */
+const UNSETTLED = 13
 /** Of a thousand inputs; a leak of a single small object an input is more. */
 const GROWS_BYTES = 32_000
 /** Fewer inputs say nothing of growth. */
@@ -93,9 +95,16 @@ async function inThread(
   return summary
 }
 
-/** Ends the thread where the same input is there for too long. */
+/**
+ * Ends the thread where the same input is there for too long. One that ends by itself waits for what
+ * nothing in it will ever settle.
+ */
 function ended(worker: Worker, current: SharedArrayBuffer, add: Add): Promise<void> {
   const number = new Int32Array(current, 0, 2)
+  const hangs = (what: string) => {
+    const length = Math.min(Atomics.load(number, 1), MAX_INPUT_BYTES)
+    add({ kind: 'hang', what }, new Uint8Array(current, HEAD_BYTES).slice(0, length))
+  }
   let seen = { number: -1, at: performance.now() }
   let looked = performance.now()
   return new Promise((resolve, reject) => {
@@ -106,14 +115,13 @@ function ended(worker: Worker, current: SharedArrayBuffer, add: Add): Promise<vo
       looked = performance.now()
       if (now !== seen.number || now === 0 || stopped) seen = { number: now, at: looked }
       if (performance.now() - seen.at < HANGS_MS) return
-      const length = Math.min(Atomics.load(number, 1), MAX_INPUT_BYTES)
-      const input = new Uint8Array(current, HEAD_BYTES).slice(0, length)
-      add({ kind: 'hang', what: `did not end within ${HANGS_MS} ms` }, input)
+      hangs(`did not end within ${HANGS_MS} ms`)
       void worker.terminate()
     }, LOOK_MS)
     worker.on('error', reject)
-    worker.on('exit', () => {
+    worker.on('exit', (code) => {
       clearInterval(timer)
+      if (code === UNSETTLED) hangs('waits for what nothing settles')
       resolve()
     })
   })
