@@ -144,6 +144,11 @@ const FOUND: readonly Found[] = [
       change: (seed) => seed.replaceAll('<Credentials>', `<Credentials><a>${' '.repeat(3_000)}<`),
     },
   },
+  ...['AccessKeyId', 'SessionToken'].map((name) => ({
+    surface: 'aws',
+    was: `a ${name} of STS that no header can carry was a TypeError`,
+    input: { seed: 7, change: (seed: string) => seed.replaceAll(`<${name}>`, `<${name}>\ufffd`) },
+  })),
   {
     surface: 'azure',
     was: 'padding in the middle of a wrap was tried in each place',

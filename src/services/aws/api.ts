@@ -8,6 +8,7 @@
 
 import { AwsV4Signer } from 'aws4fetch'
 import type { Clock } from '../../base/clock.ts'
+import { KmsError } from '../../base/errors.ts'
 import type { Call } from '../../base/provider.ts'
 import type { HttpAnswer, HttpClient } from '../../remote/http/client.ts'
 import { SigningClock, type SigningClockOptions } from '../../remote/signing_clock.ts'
@@ -33,6 +34,8 @@ interface AwsApiOptions {
   readonly clock: SigningClock
 }
 
+/** Printable ASCII: what a header can carry, and all that AWS gives. */
+const SENDABLE = /^[!-~]+$/
 /** AWS accepts requests that were signed up to five minutes ago, or that far ahead. */
 const TOLERANCE_MS = 240_000
 
@@ -96,6 +99,12 @@ export class AwsApi {
   ): Promise<Record<string, string>> {
     const { service, region, clock } = this.#options
     const { accessKeyId, secretAccessKey, sessionToken } = credentials
+    if (![accessKeyId, sessionToken ?? accessKeyId].every((each) => SENDABLE.test(each))) {
+      throw new KmsError(
+        'The credentials for AWS have an access key id or a session token that is not printable ASCII, as all of AWS are: look at where they come from',
+        { code: 'denied' },
+      )
+    }
     const cache = this.#derived.get(credentials) ?? new Map<string, ArrayBuffer>()
     this.#derived.set(credentials, cache)
     const signer = new AwsV4Signer({
