@@ -33,6 +33,9 @@ const DENO = join(
   'deno',
 )
 
+/** glibc's: what Deno uses after it was freed ends the process then, and not now and then. */
+const FREED_IS_OVERWRITTEN = { MALLOC_PERTURB_: '165' }
+
 const OUTPUT_BYTES = 64 * 1024 * 1024
 
 export type Runtime = 'node' | 'deno'
@@ -171,7 +174,12 @@ function run(options: PluginProcessOptions, args: readonly string[]): ChildProce
   return spawn(command, all, {
     cwd: options.folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.environment },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      ...(options.runtime === 'deno' ? FREED_IS_OVERWRITTEN : {}),
+      ...options.environment,
+    },
   })
 }
 
