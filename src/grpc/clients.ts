@@ -15,7 +15,6 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { Socket } from 'node:net'
-import process from 'node:process'
 import type { Clock } from '../base/clock.ts'
 import type { EventSink } from '../base/events.ts'
 import { OpenRequest } from './open_request.ts'
@@ -49,12 +48,6 @@ const RAPID_MS = 100
 const LOOK_MS = 25
 /** Longer than any request may take: a client that says goodbye may still wait for its last answers. */
 const GOODBYE_MS = 90_000
-/**
- * On Node a session that ends does not unpack the rest of what has arrived. On Deno one that is ended
- * while it reads, or has streams that were taken back, aborts the process (seen with 2.9.6): there
- * its connection is cut.
- */
-const SESSIONS_END_AT_ONCE = process.versions['deno'] === undefined
 /** How often it is told. */
 const TOLD_MS = 60_000
 
@@ -239,8 +232,7 @@ export class Clients {
     if (!this.#clients.delete(client.name)) return
     this.#tell(limit)
     // After grpc-js took a stream of which this turn heard: it answers none that is gone.
-    if (SESSIONS_END_AT_ONCE) queueMicrotask(() => cut(client))
-    else this.#options.clock.soon(() => cut(client))
+    queueMicrotask(() => cut(client))
   }
 
   #tell(limit: Limit): void {
@@ -271,8 +263,7 @@ interface NewStream {
 }
 
 function cut({ session, socket }: Client): void {
-  if (SESSIONS_END_AT_ONCE) (session ?? socket).destroy()
-  else socket.destroy()
+  ;(session ?? socket).destroy()
 }
 
 function isIdle({ served, requests }: Client): boolean {
