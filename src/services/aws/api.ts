@@ -99,7 +99,7 @@ export class AwsApi {
   ): Promise<Record<string, string>> {
     const { service, region, clock } = this.#options
     const { accessKeyId, secretAccessKey, sessionToken } = credentials
-    if (![accessKeyId, sessionToken ?? accessKeyId].every((each) => SENDABLE.test(each))) {
+    if ([accessKeyId, sessionToken].some((each) => each !== undefined && !SENDABLE.test(each))) {
       throw new KmsError(
         'The credentials for AWS have an access key id or a session token that is not printable ASCII, as all of AWS are: look at where they come from',
         { code: 'denied' },
