@@ -150,6 +150,14 @@ const FOUND: readonly Found[] = [
     input: { seed: 7, change: (seed: string) => seed.replaceAll(`<${name}>`, `<${name}>\ufffd`) },
   })),
   {
+    surface: 'kube_api',
+    was: 'an API server that is silent was waited for without an end, by the fuzzer alone',
+    input: {
+      seed: 0,
+      change: (seed) => seed.replace('"at":"GET /apis",', '"at":"GET /apis","error":"silence",'),
+    },
+  },
+  {
     surface: 'azure',
     was: 'padding in the middle of a wrap was tried in each place',
     input: {
