@@ -46,7 +46,7 @@ const x25519 = {
   ...facts,
   kty: v.literal('OKP'),
   crv: v.literal('X25519'),
-  // The curve ignores the highest bit (RFC 7748 §5), so setting it would be a second spelling of
+  // The curve ignores the highest bit (RFC 7748, section 5), so setting it would be a second spelling of
   // the same key.
   x: v.pipe(
     coordinate,
