@@ -38,11 +38,6 @@ export function peakMb(pid: number): number {
   return memoryMb(pid, /^VmHWM:\s+(\d+) kB$/m)
 }
 
-/** Resident memory of its own, which no file on disk can give back. */
-export function anonMb(pid: number): number {
-  return memoryMb(pid, /^RssAnon:\s+(\d+) kB$/m)
-}
-
 /** Resident pages of files, the executable's most of all, which the kernel may drop. */
 export function filePagesMb(pid: number): number {
   return memoryMb(pid, /^RssFile:\s+(\d+) kB$/m)

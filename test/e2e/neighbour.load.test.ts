@@ -13,7 +13,7 @@ import { figure } from '../_lib/figure.ts'
 import { type PluginProcess, startWellPlugin } from '../_lib/plugin/process.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
-import { anonMb } from '../bench/usage.ts'
+import { privateMb } from '../bench/usage.ts'
 import { ATTACKS } from '../limits/attacks.ts'
 
 const STREAMS = 20_000
@@ -74,11 +74,11 @@ for (const [what, count, more] of [
     await using folder = await tempFolder()
     await using plugin = await startLocal(folder)
     await goodRequests(plugin, 50)
-    const before = anonMb(plugin.pid)
+    const before = privateMb(plugin.pid)
 
     using _there = await neighbour(plugin.socketPath, count, more)
     await goodRequests(plugin, 50)
-    const growth = anonMb(plugin.pid) - before
+    const growth = privateMb(plugin.pid) - before
 
     figure(`a neighbour that ${what}, ${count} times: ${growth.toFixed(0)} MiB more`)
     assert.ok(growth < MAX_GROWTH_MIB, `${growth} MiB`)
@@ -95,7 +95,7 @@ for (const what of [
     await using folder = await tempFolder()
     await using plugin = await startLocal(folder)
     await goodRequests(plugin, 50)
-    const before = anonMb(plugin.pid)
+    const before = privateMb(plugin.pid)
     const attack = ATTACKS[what]
     assert.ok(attack)
 
@@ -103,7 +103,7 @@ for (const what of [
     await goodRequests(plugin, 50)
     await attacking
     await goodRequests(plugin, 50)
-    const growth = anonMb(plugin.pid) - before
+    const growth = privateMb(plugin.pid) - before
 
     figure(`neighbours with ${what}: ${growth.toFixed(0)} MiB more`)
     assert.ok(growth < MAX_GROWTH_OF_MANY_MIB, `${growth} MiB`)

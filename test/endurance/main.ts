@@ -7,7 +7,7 @@
  * @module
  */
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import process from 'node:process'
 import { clearInterval, setInterval } from 'node:timers'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,7 @@ import { type PluginProcess, startWellPlugin } from '../_lib/plugin/process.ts'
 import { startOpenBao, type Transit } from '../_lib/services/vault/openbao.ts'
 import { tempFolder } from '../_lib/temp_folder.ts'
 import type { Point } from '../bench/statistics.ts'
+import { privateMb } from '../bench/usage.ts'
 import { type CycleResult, liveThrough } from './cycle.ts'
 import { growthOf } from './growth.ts'
 
@@ -96,13 +97,6 @@ async function sample(
   samples['private MB'].push({ x, y: privateMb(pid) })
   samples['file descriptors'].push({ x, y: readdirSync(`/proc/${pid}/fd`).length })
   samples.timers.push({ x, y: metricSum(metrics, 'nodejs_active_resources', { type: 'Timeout' }) })
-}
-
-/** Memory that is the process's alone. */
-function privateMb(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-  const kb = [...text.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)]
-  return kb.reduce((sum, [, each]) => sum + Number(each), 0) / 1024
 }
 
 function lineOf(cycle: number, ageMs: number, result: CycleResult, samples: Samples): string {

@@ -27,7 +27,7 @@ import { startOpenBao, type Transit } from '../_lib/services/vault/openbao.ts'
 import { type TempFolder, tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
-import { anonMb, cpuMs, filePagesMb } from '../bench/usage.ts'
+import { cpuMs, filePagesMb, privateMb } from '../bench/usage.ts'
 
 /** As a namespace of OpenShift gives them to its pods: no entry in any /etc/passwd. */
 const NAMESPACE_UID = 1_000_680_000
@@ -198,7 +198,7 @@ test('idle it stays inside what the container asks its node for, and loaded clos
   assert.ok((await all.check(7, 'preflight', ROOT)).ok)
   const milliCpu = await idleMilliCpu(pid)
   const shown = milliCpu.map((each) => each.toFixed(1)).join(', then ')
-  const [own, ofFiles] = [anonMb(pid), filePagesMb(pid)]
+  const [own, ofFiles] = [privateMb(pid), filePagesMb(pid)]
   const loaded = await loadedMb(pid, socketOf(7, all.sockets))
 
   figure(
@@ -232,7 +232,7 @@ async function loadedMb(pid: number, socketPath: string): Promise<number> {
       const uid = `load-${left}`
       const made = await client.v2.encrypt({ plaintext: new Uint8Array(32).fill(1), uid })
       await client.v2.decrypt({ ...made, uid })
-      if (left % CALLERS === 0) most = Math.max(most, anonMb(pid))
+      if (left % CALLERS === 0) most = Math.max(most, privateMb(pid))
     }
   }
   try {
