@@ -36,6 +36,8 @@ export interface LoginMethod {
   revoke?(token: Token, call: Call): Promise<void>
   /** What will end a new token, or keep the next login from working: asked beside the work, after each login. */
   restrictions?(token: Token, call: Call): Promise<readonly Restriction[]>
+  /** Whether a denial is of the token itself; absent where the service does not tell that from what it may not do. */
+  refusesToken?(error: unknown): boolean
 }
 
 export interface PreparedLogin {
@@ -85,6 +87,8 @@ export class TokenSource {
   readonly #login = new SingleFlight<Token>()
   #refusal: RefusedLogin | undefined
   #denied: { readonly token: Token; readonly until: number } | undefined
+  /** Value of the last token with which something was done. */
+  #worked: string | undefined
   readonly #renewal: Renewal
   readonly #spent: SpentTokens
   /** Restrictions that the last login met. */
@@ -106,7 +110,7 @@ export class TokenSource {
   async run<T>(work: (token: string | undefined) => Promise<T>, call: Call): Promise<T> {
     const token = this.#current ?? (await this.#shared(call))
     try {
-      return await work(token.value)
+      return await this.#done(work, token)
     } catch (error) {
       if (toKmsError(error).code !== 'denied' || !(await this.#mayReplace(token, call))) throw error
     }
@@ -178,14 +182,25 @@ export class TokenSource {
     const current = this.#current
     const fresh = current === undefined || current === dead ? await this.#shared(call) : current
     try {
-      return await work(fresh.value)
+      return await this.#done(work, fresh)
     } catch (error) {
-      if (toKmsError(error).code === 'denied') {
+      if (toKmsError(error).code === 'denied' && !this.#hasEnded(fresh, error)) {
         const until = this.#deps.clock.monotonic() + CONFIRMED_DENIAL_MS
         this.#denied = { token: fresh, until }
       }
       throw error
     }
+  }
+
+  async #done<T>(work: (token: string | undefined) => Promise<T>, { value }: Token): Promise<T> {
+    const result = await work(value)
+    this.#worked = value
+    return result
+  }
+
+  /** Such as one that was revoked a moment after it was given: it worked, and another will. */
+  #hasEnded({ value }: Token, error: unknown): boolean {
+    return this.#worked === value && this.#method.refusesToken?.(error) === true
   }
 
   /** Where a fresh token was denied a moment ago, another login helps only with other credentials. */

@@ -33,6 +33,8 @@ class FakeService implements LoginMethod {
   /** What a revocation does beside being counted. */
   revoking: (call: Call) => Promise<void> = () => Promise.resolve()
   found: readonly Restriction[] = []
+  /** Whether it says of its denials that they mean the token. */
+  refuses = false
 
   async prepare() {
     await this.credentialsGate
@@ -53,6 +55,10 @@ class FakeService implements LoginMethod {
 
   restrictions(): Promise<readonly Restriction[]> {
     return Promise.resolve(this.found)
+  }
+
+  refusesToken(): boolean {
+    return this.refuses
   }
 
   use = (token = ''): Promise<string> =>
@@ -77,7 +83,7 @@ function clockTurn(clock: FakeClock): Promise<void> {
   return new Promise((resolve) => clock.after(1, resolve))
 }
 
-const test = suite('remote/token_source', () => {
+function setup() {
   const clock = new FakeClock()
   const events = new RecordedEvents()
   const service = new FakeService()
@@ -97,7 +103,10 @@ const test = suite('remote/token_source', () => {
     call,
     run: () => tokens.run((token) => service.use(token), call),
   }
-})
+}
+type Scene = ReturnType<typeof setup>
+
+const test = suite('remote/token_source', setup)
 
 test('a hundred requests at the start make one login', async ({ service, run }) => {
   const used = await Promise.all(Array.from({ length: 100 }, run))
@@ -156,6 +165,51 @@ test('a fresh token that is denied too is denied, without a login for each reque
   await clock.advance(5_000)
   await rejection(denied())
   assert.is(service.logins, 3)
+})
+
+/** A request that finds its token dead, and the next one too, although that worked for others. */
+async function meetsTwoEnds({ service, tokens, call, run }: Scene): Promise<KmsError> {
+  await run()
+  service.valid.clear()
+  let turn = 0
+  const twice = async (token: string | undefined) => {
+    turn += 1
+    if (turn === 2) {
+      await run()
+      service.valid.clear()
+    }
+    return await service.use(token)
+  }
+  return (await rejection(tokens.run(twice, call))) as KmsError
+}
+
+test('a fresh token that worked and is refused itself has ended: the next request logs in', async (scene) => {
+  scene.service.refuses = true
+
+  assert.is((await meetsTwoEnds(scene)).code, 'denied')
+
+  assert.is(await scene.run(), 'token-3')
+})
+
+test('a fresh token that worked and is denied something only is kept', async (scene) => {
+  assert.is((await meetsTwoEnds(scene)).code, 'denied')
+
+  assert.is(((await rejection(scene.run())) as KmsError).code, 'denied')
+  assert.is(scene.service.logins, 2)
+})
+
+test('a fresh token that never worked and is refused itself is no reason for a login each time', async ({
+  service,
+  run,
+}) => {
+  service.refuses = true
+  service.use = () => Promise.reject(failure('denied'))
+
+  for (let turn = 0; turn < 50; turn += 1) {
+    assert.is(((await rejection(run())) as KmsError).code, 'denied')
+  }
+
+  assert.is(service.logins, 2)
 })
 
 test('changed credentials are used at once, also right after a confirmed denial', async ({

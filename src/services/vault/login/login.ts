@@ -12,7 +12,7 @@ import { RefusedError } from '../../../remote/signing_clock.ts'
 import type { LoginMethod, Token } from '../../../remote/token_source.ts'
 import { type VaultApi, VaultStatusError } from '../api.ts'
 import { isRefusedLogin } from '../node.ts'
-import { loginRestrictions } from './lookup.ts'
+import { loginRestrictions, refusesToken } from './lookup.ts'
 import { loginReason } from './reasons.ts'
 
 const seconds = v.pipe(v.number(), v.finite(), v.minValue(0))
@@ -92,6 +92,7 @@ export function careFor(api: VaultApi) {
     renew: (token, call) => renewSelf(api, token, call),
     revoke: (token, call) => revokeSelf(api, token, call),
     restrictions: (token, call) => loginRestrictions(api, token, call),
+    refusesToken,
   } satisfies Partial<LoginMethod>
 }
 

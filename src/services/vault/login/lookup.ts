@@ -66,9 +66,13 @@ export async function loginRestrictions(
   return [...boundRestrictions(found), ...(await more(found))]
 }
 
-/** A refusal by policy has a list of errors; a refusal without one means the token itself. */
-function refusesToken(error: unknown): boolean {
-  return error instanceof VaultStatusError && error.status === 403 && !error.says('occurred')
+/**
+ * Whether it is the token that is refused, and not what it asked for. A refusal by policy comes as a
+ * list of errors; one of the token does not, but from Vault 1.16 on, which names it in the list.
+ */
+export function refusesToken(error: unknown): boolean {
+  if (!(error instanceof VaultStatusError) || error.foreign || error.status !== 403) return false
+  return error.says('invalid token') || !error.says('occurred')
 }
 
 /** For a token that somebody else made, after which there is no other. */
