@@ -184,7 +184,7 @@ export class TokenSource {
     try {
       return await this.#done(work, fresh)
     } catch (error) {
-      if (toKmsError(error).code === 'denied' && !this.#hasEnded(fresh, error)) {
+      if (toKmsError(error).code === 'denied' && !this.#hasEnded(fresh, dead, error)) {
         const until = this.#deps.clock.monotonic() + CONFIRMED_DENIAL_MS
         this.#denied = { token: fresh, until }
       }
@@ -198,9 +198,13 @@ export class TokenSource {
     return result
   }
 
-  /** Such as one that was revoked a moment after it was given: it worked, and another will. */
-  #hasEnded({ value }: Token, error: unknown): boolean {
-    return this.#worked === value && this.#method.refusesToken?.(error) === true
+  /**
+   * Such as one that was revoked a moment after it was given: it worked, and another will. Not so one
+   * that a cache in between gives again and again.
+   */
+  #hasEnded({ value }: Token, before: Token, error: unknown): boolean {
+    if (this.#worked !== value || value === before.value) return false
+    return this.#method.refusesToken?.(error) === true
   }
 
   /** Where a fresh token was denied a moment ago, another login helps only with other credentials. */

@@ -33,6 +33,8 @@ class FakeService implements LoginMethod {
   /** What a revocation does beside being counted. */
   revoking: (call: Call) => Promise<void> = () => Promise.resolve()
   found: readonly Restriction[] = []
+  /** The token of each login, as from a cache in between. */
+  again: string | undefined
   /** Whether it says of its denials that they mean the token. */
   refuses = false
 
@@ -68,7 +70,7 @@ class FakeService implements LoginMethod {
     this.logins += 1
     await this.gate
     if (this.failure !== undefined) throw this.failure
-    const value = `token-${this.logins}`
+    const value = this.again ?? `token-${this.logins}`
     this.valid.add(value)
     const { ttlSeconds, renewable, ours } = this
     return { value, ttlSeconds, renewable, ours }
@@ -203,6 +205,22 @@ test('a fresh token that never worked and is refused itself is no reason for a l
   run,
 }) => {
   service.refuses = true
+  service.use = () => Promise.reject(failure('denied'))
+
+  for (let turn = 0; turn < 50; turn += 1) {
+    assert.is(((await rejection(run())) as KmsError).code, 'denied')
+  }
+
+  assert.is(service.logins, 2)
+})
+
+test('a dead token that logins give again is no reason for a login each time', async ({
+  service,
+  run,
+}) => {
+  service.refuses = true
+  service.again = 'token-1'
+  await run()
   service.use = () => Promise.reject(failure('denied'))
 
   for (let turn = 0; turn < 50; turn += 1) {
