@@ -17,6 +17,7 @@ import { VAULT_VERSIONS, type VaultVersion, vaultBinary } from './_lib/services/
 const FILES = [
   'services/vault/login/reasons',
   'services/vault/login/login',
+  'services/vault/login/tokens',
   'tools/doctor/',
   'tools/keys/login_key',
   'tools/setup/run.',

@@ -10,7 +10,9 @@ import { withinLimit } from '../../../../src/base/call.ts'
 import { systemClock } from '../../../../src/base/clock.ts'
 import { KmsError } from '../../../../src/base/errors.ts'
 import { fetchSvids } from '../../../../src/plugin/svids.ts'
+import { VaultStatusError } from '../../../../src/services/vault/api.ts'
 import { vaultConfig } from '../../../../src/services/vault/config.ts'
+import { refusesToken } from '../../../../src/services/vault/login/lookup.ts'
 import { createVaultProvider } from '../../../../src/services/vault/provider.ts'
 import { policyText } from '../../../../src/services/vault/setup/policy.ts'
 import { RecordedEvents } from '../../../_lib/events.ts'
@@ -328,6 +330,25 @@ test('restrictions of a login: a policy that allows no look brings no notice and
   await provider.close()
 
   assert.equal(provider.events.notices(), [])
+})
+
+test('a denial of a dead token is told from one by its policy', async () => {
+  await using one = await setup()
+  const token = await one.transit.login()
+  const { mount, key } = one.transit
+  const { address } = one.bao
+  const denial = async (path: string) => {
+    const reply = await fetch(`${address}/v1/${path}`, { headers: { 'x-vault-token': token } })
+    assert.is(reply.status, 403)
+    const answer = { status: 403, address, serviceTime: undefined, kept: false }
+    const text = await reply.text()
+    return new VaultStatusError(path, { ...answer, text, header: () => undefined })
+  }
+  assert.is(refusesToken(await denial('sys/mounts')), false)
+
+  await one.transit.revokeTokens()
+
+  assert.is(refusesToken(await denial(`${mount}/keys/${key}`)), true)
 })
 
 for (const [title, path, fields, expected] of [
