@@ -18,16 +18,17 @@ import { tempFolder } from '../_lib/temp_folder.ts'
 import { suite } from '../_lib/uvu.ts'
 import { until } from '../_lib/wait.ts'
 
-/** Each more often than anything may grow. The reloads are even, so that they end with the first config. */
-const TIMES = { reloads: 10, revocations: 20, requests: 100, looks: 20 } as const
-const LEAST = Math.min(...Object.values(TIMES))
+/** The reloads are even, so that they end with the first config. */
+const TIMES = { reloads: 12, revocations: 20, requests: 100, looks: 20 } as const
+/** What is kept of each event grows by more, whatever timer more or fewer there is at a look. */
+const MANY = Math.min(...Object.values(TIMES)) * 0.7
 /** So few, since of each version that the key ever had the plugin remembers a few facts. */
 const ROTATIONS = 2
 /**
- * What is kept of each event grows in each round after the first. Growth in one of them is a timer
- * that runs at the time, or what the first event of a kind leaves behind.
+ * A leak grows in each round. What grows in some of them is what the first events leave behind, and
+ * windows of time that fill.
  */
-const ROUNDS = 4
+const MOST_ROUNDS = 8
 const RELOADS = 'trousseau_config_reloads_total'
 
 const test = suite('e2e/kept', () => ({}))
@@ -97,18 +98,19 @@ test('of reloads, tokens that were revoked, requests and looks nothing stays on 
   })
   const scene = { plugin, transit, adminSocket, rotate: () => bao.rotate(transit) }
   const looks: Map<string, number>[] = []
-  for (let round = 0; round < ROUNDS; round += 1) {
+  const round = async () => {
     await liveThrough(scene)
     looks.push(await keptBy(plugin, folder.path))
   }
+  await round()
+  let grown: [string, number][]
+  do {
+    await round()
+    grown = leastGrowths(looks).filter(([, least]) => least >= MANY)
+  } while (grown.length > 0 && looks.length < MOST_ROUNDS)
 
-  const grown = leastGrowths(looks).sort(([, one], [, two]) => two - one)
-  const [kind, most] = grown[0] ?? ['nothing', 0]
-  figure(`what grew most on the heap in each round is ${kind}, by ${most} of ${LEAST}`)
-  assert.equal(
-    grown.filter(([, least]) => least >= LEAST),
-    [],
-  )
+  figure(`after ${looks.length} rounds nothing had grown in each`)
+  assert.equal(grown, [])
   assert.is(await plugin.stop(), 0, plugin.output())
 })
 

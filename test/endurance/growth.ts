@@ -7,8 +7,6 @@
 
 import { type Point, type Slope, slopeOf } from '../bench/statistics.ts'
 
-/** What the start leaves behind may still go in the first fifth. */
-const SETTLING = 0.2
 const BLOCKS = 10
 /** Student's t for 97.5 % with two degrees of freedom fewer than there are blocks. */
 const T_OF_BLOCKS = 2.306
@@ -24,10 +22,9 @@ interface Growth extends Slope {
 /** @param samples in their order; as many as there are blocks at least */
 export function growthOf(samples: readonly Point[]): Growth {
   const [begin, end] = [samples.at(0)?.x ?? 0, samples.at(-1)?.x ?? 0]
-  const from = begin + (end - begin) * SETTLING
-  const width = (end - from) / BLOCKS
+  const width = (end - begin) / BLOCKS
   const lowest = Array.from({ length: BLOCKS }, (_, block): Point => {
-    const [low, high] = [from + block * width, from + (block + 1) * width]
+    const [low, high] = [begin + block * width, begin + (block + 1) * width]
     const within = samples.filter(({ x }) => x >= low && x <= high).map(({ y }) => y)
     return { x: (low + high) / 2, y: Math.min(...within) }
   }).filter(({ y }) => Number.isFinite(y))
