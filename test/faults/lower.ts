@@ -109,6 +109,27 @@ export const LOWER_FAULTS: readonly Fault[] = [
     by: 'remote/renewal',
   },
   {
+    title: 'a token that has ended is taken for one that may do nothing',
+    file: 'remote/token_source.ts',
+    from: 'return this.#method.refusesToken?.(error) === true',
+    to: 'return false',
+    by: 'remote/token_source',
+  },
+  {
+    title: 'a dead token that logins give again brings a login each time',
+    file: 'remote/token_source.ts',
+    from: 'if (this.#worked !== value || value === before.value) return false',
+    to: 'if (this.#worked !== value) return false',
+    by: 'remote/token_source',
+  },
+  {
+    title: 'tokens that were replaced are kept for good',
+    file: 'remote/spent_tokens.ts',
+    from: '      this.#waiting.delete(token)\n',
+    to: '',
+    by: 'e2e/kept.node',
+  },
+  {
     title: 'an RSA key of any length signs logins',
     file: 'remote/assertion.ts',
     from: "return modulusLength >= MIN_RSA_BITS ? 'RS256' : undefined",

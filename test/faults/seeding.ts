@@ -12,7 +12,7 @@ import type { Fault } from './fault.ts'
 const RUN_LIMIT_MS = 300_000
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** What a run needs of the project. */
-const PARTS = ['src', 'test', 'docs', 'build', 'package.json']
+const PARTS = ['src', 'test', 'docs', 'build', 'package.json', 'LICENSE']
 
 interface Seeded {
   readonly fault: Fault
@@ -55,6 +55,8 @@ async function withFault(root: string, fault: Fault): Promise<Seeded> {
 
 async function passes(root: string, by: string): Promise<boolean> {
   try {
+    // These start the bundle.
+    if (by.startsWith('e2e/')) await run(process.execPath, ['build/bundle.ts'], { cwd: root })
     await run(process.execPath, [`test/${by}.test.ts`], { cwd: root, timeout: RUN_LIMIT_MS })
     return true
   } catch {
