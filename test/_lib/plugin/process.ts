@@ -63,6 +63,8 @@ export interface PluginProcessOptions {
   readonly socketPath?: string
   /** Takes the socket of the process that runs in the same folder. */
   readonly takeOver?: boolean
+  /** So many of the last characters of the output are remembered at least; all where absent. */
+  readonly remembers?: number
 }
 
 export interface PluginProcess extends AsyncDisposable {
@@ -82,7 +84,7 @@ export interface PluginProcess extends AsyncDisposable {
 
 /** Settles as soon as the socket answers, whatever it answers. */
 export async function startPluginProcess(options: PluginProcessOptions): Promise<PluginProcess> {
-  const { socketPath = join(options.folder, 'kms.sock') } = options
+  const { socketPath = join(options.folder, 'kms.sock'), remembers = Infinity } = options
   const configPath = join(options.folder, 'config.json')
   await writeFile(configPath, configText(socketPath, options.config))
   await chmod(configPath, 0o600)
@@ -92,6 +94,7 @@ export async function startPluginProcess(options: PluginProcessOptions): Promise
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk
+      if (output.length > 2 * remembers) output = output.slice(-remembers)
     })
   }
   const client = connectKms(socketPath, { timeoutMs: 10_000 })
