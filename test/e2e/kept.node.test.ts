@@ -109,8 +109,8 @@ test('of reloads, tokens that were revoked, requests and looks nothing stays on 
     grown = leastGrowths(looks).filter(([, least]) => least >= MANY)
   } while (grown.length > 0 && looks.length < MOST_ROUNDS)
 
-  figure(`after ${looks.length} rounds nothing had grown in each`)
   assert.equal(grown, [])
+  figure(`after ${looks.length} rounds nothing had grown in each`)
   assert.is(await plugin.stop(), 0, plugin.output())
 })
 
