@@ -39,6 +39,7 @@ const HEAD = [
   'hangs',
   'growth',
 ]
+const MINUTE_MS = 60_000
 const WIDTHS = [18, 9, 8, 16, 10, 11, 8, 6, 14]
 
 const [runs, seconds, seed] = [values.runs, values.seconds, values.seed].map(Number)
@@ -48,9 +49,8 @@ async function fuzzAll(): Promise<number> {
   process.stdout.write(`seed ${seed}\n${row(HEAD)}`)
   let bad = 0
   for (const name of values.surface) {
-    const result = await runCampaign({
-      ...{ name, runs: runs ?? 0, seconds: seconds ?? 0, seed: seed ?? 0, keeps: values.keep },
-    })
+    const limits = { runs: runs ?? 0, seconds: seconds ?? 0, seed: seed ?? 0 }
+    const result = await runCampaign({ name, ...limits, keeps: values.keep }, everyMinute(name))
     process.stdout.write(row(cellsOf(name, result)))
     for (const { kind, what, times, line } of result.findings) {
       bad += 1
@@ -61,6 +61,18 @@ async function fuzzAll(): Promise<number> {
     if (result.grows) bad += 1
   }
   return bad > 0 ? 1 : 0
+}
+
+/** Some surfaces take hours for a million. */
+function everyMinute(name: string): (inputs: number) => void {
+  const begun = performance.now()
+  let told = 0
+  return (inputs) => {
+    const minute = Math.floor((performance.now() - begun) / MINUTE_MS)
+    if (minute === told) return
+    told = minute
+    process.stderr.write(`${name}: ${inputs} inputs in ${minute} min …\n`)
+  }
 }
 
 async function runOne(line: string): Promise<number> {

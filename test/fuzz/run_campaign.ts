@@ -37,8 +37,13 @@ const GROWTH_INPUTS = 20_000
 const NUMBERS = /\d+/g
 
 type Add = (finding: Finding, input: Uint8Array) => void
+/** Told about once a second how many inputs there were so far. */
+type Progress = (inputs: number) => void
 
-export async function runCampaign(options: Omit<CampaignOptions, 'current'>): Promise<Result> {
+export async function runCampaign(
+  options: Omit<CampaignOptions, 'current'>,
+  progress: Progress = () => undefined,
+): Promise<Result> {
   const findings = new Map<string, Found>()
   const add: Add = (finding, input) => {
     const name = `${finding.kind} ${finding.what.replaceAll(NUMBERS, '#')}`
@@ -47,7 +52,7 @@ export async function runCampaign(options: Omit<CampaignOptions, 'current'>): Pr
     const shortest = known === undefined || line.length < known.line.length ? line : known.line
     findings.set(name, { ...finding, times: (known?.times ?? 0) + 1, line: shortest })
   }
-  const summary = await inTwoThreads(options, add)
+  const summary = await inTwoThreads(options, add, progress)
   const inputs = summary?.inputs ?? 0
   const grows = inputs > GROWTH_INPUTS && (summary?.grownBytes ?? 0) > GROWS_BYTES
   return { summary, findings: [...findings.values()], grows }
@@ -57,8 +62,9 @@ export async function runCampaign(options: Omit<CampaignOptions, 'current'>): Pr
 async function inTwoThreads(
   options: Omit<CampaignOptions, 'current'>,
   add: Add,
+  progress: Progress,
 ): Promise<Summary | undefined> {
-  const first = await inThread(options, add)
+  const first = await inThread(options, add, progress)
   if (first === undefined) return undefined
   const runs = options.runs - first.inputs
   const seconds = options.seconds - first.seconds
@@ -66,7 +72,8 @@ async function inTwoThreads(
   const { corpus } = first
   // Another seed, or it would make the same choices again.
   const seed = options.seed + 1
-  const second = await inThread({ ...options, runs, seconds, seed, learned: corpus }, add)
+  const again = { ...options, runs, seconds, seed, learned: corpus }
+  const second = await inThread(again, add, (inputs) => progress(first.inputs + inputs))
   if (second === undefined) return undefined
   return {
     ...first,
@@ -79,6 +86,7 @@ async function inTwoThreads(
 async function inThread(
   options: Omit<CampaignOptions, 'current'>,
   add: Add,
+  progress: Progress,
 ): Promise<Summary | undefined> {
   const current = new SharedArrayBuffer(HEAD_BYTES + MAX_INPUT_BYTES)
   const worker = new Worker(new URL('./campaign.ts', import.meta.url), {
@@ -91,7 +99,7 @@ async function inThread(
     if (told.type === 'finding') add(told.finding, told.input)
     else summary = told
   })
-  await ended(worker, current, add)
+  await ended(worker, current, add, progress)
   return summary
 }
 
@@ -99,7 +107,12 @@ async function inThread(
  * Ends the thread where the same input is there for too long. One that ends by itself waits for what
  * nothing in it will ever settle.
  */
-function ended(worker: Worker, current: SharedArrayBuffer, add: Add): Promise<void> {
+function ended(
+  worker: Worker,
+  current: SharedArrayBuffer,
+  add: Add,
+  progress: Progress,
+): Promise<void> {
   const number = new Int32Array(current, 0, 2)
   const hangs = (what: string) => {
     const length = Math.min(Atomics.load(number, 1), MAX_INPUT_BYTES)
@@ -110,6 +123,7 @@ function ended(worker: Worker, current: SharedArrayBuffer, add: Add): Promise<vo
   return new Promise((resolve, reject) => {
     const timer = setInterval(() => {
       const now = Atomics.load(number, 0)
+      progress(now)
       // Where this thread did not run either, the process was stopped.
       const stopped = performance.now() - looked > STOPPED_MS
       looked = performance.now()
