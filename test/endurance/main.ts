@@ -31,12 +31,14 @@ const SAMPLE_MS = 2_000
 const LIFE = { tokenTtl: '10s', tokenMaxTtl: '20s' }
 /** So that each block of time has a cycle in it. */
 const LEAST_MINUTES = 10
+/** Where V8 has what outlived two collections; what is lowest there was in use. */
+const HEAP = 'nodejs_heap_space_size_used_bytes'
 /** The heap takes its size in them, whatever is kept. */
 const SETTLING_MINUTES = 5
 /** Of a log that has a line for each request. */
 const REMEMBERED = 1_000_000
 
-const FIGURES = ['private MB', 'file descriptors', 'timers'] as const
+const FIGURES = ['private MB', 'heap MB', 'file descriptors', 'timers'] as const
 type Figure = (typeof FIGURES)[number]
 type Samples = Record<Figure, Point[]>
 
@@ -60,7 +62,7 @@ async function endure(lengthMs: number): Promise<boolean> {
     remembers: REMEMBERED,
   })
   await using load = new KmsLoad(plugin.socketPath)
-  const samples: Samples = { 'private MB': [], 'file descriptors': [], timers: [] }
+  const samples: Samples = { 'private MB': [], 'heap MB': [], 'file descriptors': [], timers: [] }
   const begun = performance.now()
   const sampling = setInterval(() => {
     sample(plugin, adminSocket, performance.now() - begun, samples).catch(tell)
@@ -100,6 +102,7 @@ async function sample(
   const x = ageMs / HOUR_MS
   const metrics = await adminPage(adminSocket, '/metrics')
   samples['private MB'].push({ x, y: privateMb(pid) })
+  samples['heap MB'].push({ x, y: metricSum(metrics, HEAP, { space: 'old' }) / 2 ** 20 })
   samples['file descriptors'].push({ x, y: readdirSync(`/proc/${pid}/fd`).length })
   samples.timers.push({ x, y: metricSum(metrics, 'nodejs_active_resources', { type: 'Timeout' }) })
 }
