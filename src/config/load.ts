@@ -215,7 +215,7 @@ function startOf(node: unknown): number | undefined {
 }
 
 const YAML_WORDS: Readonly<Record<string, string>> = {
-  NON_STRING_KEY: 'a key is a list or a mapping here, and must be a name',
+  NON_STRING_KEY: 'a key is a list, a mapping or an alias here, and must be a name',
   RESOURCE_EXHAUSTION: NESTS_TOO_DEEP,
 }
 

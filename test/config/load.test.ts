@@ -445,7 +445,12 @@ for (const [what, text, problem] of [
   [
     'a key that is a mapping, of which the levels below are not told',
     `kind: a\nb:\n  ? ? ${SECRET}: c\n`,
-    'trousseau.yaml:3:5: a key is a list or a mapping here, and must be a name',
+    'trousseau.yaml:3:5: a key is a list, a mapping or an alias here, and must be a name',
+  ],
+  [
+    'a key that is an alias, which may be any key',
+    `kind: &a kind\n*a : ${SECRET}\n`,
+    'trousseau.yaml:2:1: a key is a list, a mapping or an alias here, and must be a name',
   ],
   ['what nests deeper than the parser can go', `a: ${'[a: '.repeat(4_000)}`, /nests too deep/],
   [

@@ -116,6 +116,13 @@ export const UPPER_FAULTS: readonly Fault[] = [
     by: 'fuzz/found.load',
   },
   {
+    title: 'an alias is taken for the name of a key',
+    file: 'base/yaml/parse.ts',
+    from: 'isCollection(key) || isAlias(key)',
+    to: 'isCollection(key)',
+    by: 'config/load',
+  },
+  {
     title: 'the warnings of the parser quote the file',
     file: 'base/yaml/parse.ts',
     from: "logLevel: 'error'",

@@ -213,10 +213,16 @@ test('no reader of YAML has the process warn in the words of a file [F8]', async
   const said: string[] = []
   const listen = ({ message }: Error) => said.push(message)
   process.on('warning', listen)
-  const planted = '? { planted: secret }\n: 1\n'
+  // Keys that are no texts, of which the last two are a date and bytes in this version of YAML alone.
+  const planted = [
+    '? { planted: secret }\n: 1\n',
+    'a: &planted { planted: secret }\n*planted : 1\n',
+    '%YAML 1.1\n---\n2001-12-14: planted\n',
+    '%YAML 1.1\n---\n!!binary cGxhbnRlZA==: 1\n',
+  ]
   for (const surface of ['config', 'encryption_config', 'kubeconfig', 'static_pod']) {
     const target = await (await surfaceOf(surface)).open()
-    await tried(target, bytesOf(planted))
+    for (const text of planted) await tried(target, bytesOf(text))
     await target[Symbol.asyncDispose]()
   }
   // A warning is told a turn later, and so is this one.

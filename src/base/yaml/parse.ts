@@ -10,6 +10,7 @@ import {
   type Document,
   type DocumentOptions,
   type ErrorCode,
+  isAlias,
   isCollection,
   isScalar,
   type LineCounter,
@@ -26,6 +27,9 @@ interface Options extends Pick<DocumentOptions, 'version'> {
 
 /** The parser would warn, outside of what is answered here, in the words of the text. */
 const QUIET = { uniqueKeys: false, prettyErrors: false, logLevel: 'error' } as const
+
+/** An alias may stand for either, or for a key that is there already. */
+const ODD_KEY = 'A key is a list, a mapping or an alias'
 
 /** Among the errors of the document is each key that its mapping has already, or that is no scalar. */
 export function yamlDocument(text: string, options: Options = {}): Document.Parsed {
@@ -65,8 +69,8 @@ function wrongKeys(document: Document): YAMLParseError[] {
 
 function wrongIn(items: readonly Pair<unknown>[]): YAMLParseError[] {
   const keys = items.map(({ key }) => key)
-  const odd = keys.find((key) => isCollection(key))
-  if (odd !== undefined) return [wrongKey(odd, 'NON_STRING_KEY', 'A key is a list or a mapping')]
+  const odd = keys.find((key) => isCollection(key) || isAlias(key))
+  if (odd !== undefined) return [wrongKey(odd, 'NON_STRING_KEY', ODD_KEY)]
   const known = new Set<unknown>()
   return keys.flatMap((key) => {
     if (!isScalar(key)) return []
