@@ -40,6 +40,8 @@ const REMEMBERED = 1_000_000
 
 const FIGURES = ['private MB', 'heap MB', 'file descriptors', 'timers'] as const
 type Figure = (typeof FIGURES)[number]
+/** V8 has its lists of what code depends on which shapes there too; `e2e/kept` counts the program's own objects. */
+const ONLY_TOLD: Figure = 'heap MB'
 type Samples = Record<Figure, Point[]>
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '240' } } })
@@ -136,9 +138,11 @@ function verdict(
   })
   for (const { name, first, last, aging, slope, margin, grows } of growths) {
     const told = `${aging}${slope.toFixed(2)} an hour, ± ${margin.toFixed(2)}`
-    tell(`${name}: ${first.toFixed(1)} to ${last.toFixed(1)}, ${told}: ${grows ? 'GROWS' : 'flat'}`)
+    const judged = name === ONLY_TOLD ? '' : `: ${grows ? 'GROWS' : 'flat'}`
+    tell(`${name}: ${first.toFixed(1)} to ${last.toFixed(1)}, ${told}${judged}`)
   }
-  return wrong.length === 0 && failures === 0 && growths.every(({ grows }) => !grows)
+  const leaks = growths.some(({ name, grows }) => grows && name !== ONLY_TOLD)
+  return wrong.length === 0 && failures === 0 && !leaks
 }
 
 function tell(line: unknown): void {
